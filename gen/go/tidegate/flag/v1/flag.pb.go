@@ -283,7 +283,8 @@ type Flag struct {
 	// Name of the variant served while the flag is disabled or a prerequisite is
 	// unmet. Empty: the caller's default.
 	OffVariant string `protobuf:"bytes,6,opt,name=off_variant,json=offVariant,proto3" json:"off_variant,omitempty"`
-	// All must hold, or the off variant is served.
+	// All must hold, or the off variant is served. At most 64, and at most 64 other flags
+	// through them.
 	Prerequisites []*Prerequisite `protobuf:"bytes,7,rep,name=prerequisites,proto3" json:"prerequisites,omitempty"`
 	// In order; the first match decides.
 	Rules []*Rule `protobuf:"bytes,8,rep,name=rules,proto3" json:"rules,omitempty"`
@@ -762,8 +763,8 @@ type Split struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least one. The weights add up to 1 to 2^31-1.
 	Variants []*WeightedVariant `protobuf:"bytes,1,rep,name=variants,proto3" json:"variants,omitempty"`
-	// The attribute that is hashed, as Clause.attribute: a string or a whole number.
-	// Empty: the targeting key. A context without it gets the caller's default and the
+	// The attribute that is hashed, as Clause.attribute: a non-empty string, or a whole
+	// number of at most 2^53-1 in size, which is hashed in decimal form. Empty: the targeting key. A context without it gets the caller's default and the
 	// error TARGETING_KEY_MISSING (INVALID_CONTEXT for an attribute).
 	BucketBy string `protobuf:"bytes,2,opt,name=bucket_by,json=bucketBy,proto3" json:"bucket_by,omitempty"`
 	// Prefixed to the value before hashing. Unset: the flag's key. Flags that share a
@@ -901,8 +902,8 @@ type Segment struct {
 	Included []string `protobuf:"bytes,3,rep,name=included,proto3" json:"included,omitempty"`
 	// Keys that do not belong, whatever the rules say.
 	Excluded []string `protobuf:"bytes,4,rep,name=excluded,proto3" json:"excluded,omitempty"`
-	// The attribute that the two lists hold, as Clause.attribute. Empty: the targeting
-	// key.
+	// The attribute that the two lists hold, as Clause.attribute: a string, or a whole
+	// number in decimal form. Empty: the targeting key.
 	KeyAttribute string `protobuf:"bytes,5,opt,name=key_attribute,json=keyAttribute,proto3" json:"key_attribute,omitempty"`
 	// ORed.
 	Rules         []*SegmentRule `protobuf:"bytes,6,rep,name=rules,proto3" json:"rules,omitempty"`

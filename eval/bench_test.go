@@ -1,0 +1,236 @@
+package eval_test
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+
+	"github.com/tidegate/tidegate/eval"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+)
+
+// benchCase is one kind of evaluation; the benchmarks and the allocation gate share
+// them.
+type benchCase struct {
+	name string
+	env  *eval.Environment
+	flag string
+	ctx  *eval.Context
+	want eval.Reason
+}
+
+func boolFlag(key string) *flagv1.Flag {
+	return &flagv1.Flag{
+		Key: key, Type: flagv1.ValueType_VALUE_TYPE_BOOLEAN, Enabled: true,
+		Variants:       []*flagv1.Variant{variant("on", true), variant("off", false)},
+		OffVariant:     "off",
+		DefaultOutcome: serve("off"),
+	}
+}
+
+func benchCases(tb testing.TB) []benchCase {
+	user := &eval.Context{TargetingKey: "user-1234567", Attributes: eval.Map{
+		"email": "someone@mycompany.com", "country": "Canada", "age": 42, "plan": "pro",
+		"version": "1.4.2", "since": "2026-03-01T12:00:00Z", "account": 900719925474,
+		"groups": []string{"staff", "beta"}, "device": map[string]any{"os": "android"},
+	}}
+	var cases []benchCase
+	add := func(name string, want eval.Reason, f *flagv1.Flag, rest ...any) {
+		cases = append(cases, benchCase{name, environment(tb, append(rest, f)...), f.GetKey(), user, want})
+	}
+	rule := func(name string, c *flagv1.Clause) {
+		f := boolFlag("flag")
+		f.Rules = []*flagv1.Rule{{Id: "first", Clauses: []*flagv1.Clause{c}, Outcome: serve("on")}}
+		add(name, eval.ReasonTargetingMatch, f)
+	}
+
+	f := boolFlag("flag")
+	f.Enabled = false
+	add("off", eval.ReasonDisabled, f)
+	add("static", eval.ReasonStatic, boolFlag("flag"))
+
+	f = boolFlag("flag")
+	f.DefaultOutcome = split("on", 1, "off", 99)
+	add("split", eval.ReasonSplit, f)
+
+	f = boolFlag("flag")
+	f.DefaultOutcome = split("on", 1, "off", 99)
+	f.DefaultOutcome.GetSplit().BucketBy = "email"
+	add("split by string", eval.ReasonSplit, f)
+
+	f = boolFlag("flag")
+	f.DefaultOutcome = split("on", 1, "off", 99)
+	f.DefaultOutcome.GetSplit().BucketBy = "account"
+	add("split by number", eval.ReasonSplit, f)
+
+	rule("rule", clause("email", flagv1.Operator_OPERATOR_ENDS_WITH, "@mycompany.com"))
+	rule("in", clause("country", flagv1.Operator_OPERATOR_IN, "US", "Canada"))
+	rule("in number", clause("age", flagv1.Operator_OPERATOR_IN, 41, 42))
+	rule("in many", clause("country", flagv1.Operator_OPERATOR_IN, append(names("c", 1000), "Canada")...))
+	rule("regex", clause("email", flagv1.Operator_OPERATOR_MATCHES, `^[a-z]+@my(company|firm)\.com$`))
+	rule("less than", clause("age", flagv1.Operator_OPERATOR_LESS_THAN, 43))
+	rule("semver", clause("version", flagv1.Operator_OPERATOR_SEMVER_GREATER_THAN_OR_EQUAL, "1.4.0"))
+	rule("date", clause("since", flagv1.Operator_OPERATOR_AFTER, "2026-02-28T00:00:00+01:00"))
+	rule("list", clause("groups", flagv1.Operator_OPERATOR_IN, "beta"))
+	rule("nested", clause("device.os", flagv1.Operator_OPERATOR_IN, "android"))
+	rule("exists", clause("plan", flagv1.Operator_OPERATOR_EXISTS))
+	rule("targeting key", clause("targetingKey", flagv1.Operator_OPERATOR_STARTS_WITH, "user-"))
+
+	f = boolFlag("flag")
+	f.Rules = []*flagv1.Rule{{
+		Id: "first", Clauses: []*flagv1.Clause{clause("email", flagv1.Operator_OPERATOR_ENDS_WITH, "@mycompany.com")},
+		Outcome: split("on", 50, "off", 50),
+	}}
+	add("rule and split", eval.ReasonSplit, f)
+
+	f = boolFlag("flag")
+	for i := range 10 {
+		f.Rules = append(f.Rules, &flagv1.Rule{
+			Id: fmt.Sprint("rule-", i),
+			Clauses: []*flagv1.Clause{clause([]any{"email", "country", "plan"}[i%3].(string),
+				flagv1.Operator_OPERATOR_IN, fmt.Sprint("a", i), fmt.Sprint("b", i), fmt.Sprint("c", i))},
+			Outcome: serve("on"),
+		})
+	}
+	add("ten rules", eval.ReasonDefault, f)
+
+	in := boolFlag("flag")
+	in.Rules = []*flagv1.Rule{{
+		Id: "member", Clauses: []*flagv1.Clause{clause("", flagv1.Operator_OPERATOR_IN_SEGMENT, "segment")}, Outcome: serve("on"),
+	}}
+	add("segment of 10,000", eval.ReasonTargetingMatch, in, segment("segment", append(stringsOf(names("user-", 9999)), "user-1234567")...))
+
+	in = boolFlag("flag")
+	in.Rules = []*flagv1.Rule{{
+		Id: "member", Clauses: []*flagv1.Clause{clause("", flagv1.Operator_OPERATOR_IN_SEGMENT, "s1", "s2", "s3", "s4")}, Outcome: serve("on"),
+	}}
+	all := append(stringsOf(names("user-", 99_999)), "user-1234567")
+	add("segments of 100,000", eval.ReasonTargetingMatch, in,
+		segment("s1", all[:25_000]...), segment("s2", all[25_000:50_000]...),
+		segment("s3", all[50_000:75_000]...), segment("s4", all[75_000:]...))
+
+	f = boolFlag("flag")
+	f.Prerequisites = []*flagv1.Prerequisite{{FlagKey: "parent", Variants: []string{"on"}}}
+	parent := boolFlag("parent")
+	parent.DefaultOutcome = serve("on")
+	add("prerequisite", eval.ReasonDefault, f, parent)
+
+	chain := []any{parent}
+	for i := range 30 {
+		link := boolFlag("link-" + strconv.Itoa(i))
+		link.DefaultOutcome = serve("on")
+		link.Prerequisites = []*flagv1.Prerequisite{{FlagKey: "parent", Variants: []string{"on"}}}
+		if i > 0 {
+			link.Prerequisites[0].FlagKey = "link-" + strconv.Itoa(i-1)
+		}
+		chain = append(chain, link)
+	}
+	f = boolFlag("flag")
+	f.Prerequisites = []*flagv1.Prerequisite{{FlagKey: "link-29", Variants: []string{"on"}}}
+	add("chain of 31 prerequisites", eval.ReasonDefault, f, chain...)
+	return cases
+}
+
+func BenchmarkEvaluateFlag(b *testing.B) {
+	for _, c := range benchCases(b) {
+		b.Run(c.name, func(b *testing.B) {
+			f := c.env.Flag(c.flag)
+			b.ReportAllocs()
+			for b.Loop() {
+				if r := c.env.EvaluateFlag(f, c.ctx); r.Reason != c.want {
+					b.Fatal(r)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkEvaluate(b *testing.B) {
+	for _, c := range benchCases(b) {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if r := c.env.Evaluate(c.flag, c.ctx); r.Reason != c.want {
+					b.Fatal(r)
+				}
+			}
+		})
+	}
+}
+
+// The time does not depend on the number of flags.
+func BenchmarkFlags(b *testing.B) {
+	for _, n := range []int{10, 1_000, 100_000} {
+		env := environmentOf(b, n)
+		ctx := &eval.Context{TargetingKey: "user-1234567"}
+		b.Run(fmt.Sprintf("%d/one", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if r := env.Evaluate("flag-7", ctx); r.Variant == nil {
+					b.Fatal(r)
+				}
+			}
+		})
+		keys := stringsOf(names("flag-", n))
+		b.Run(fmt.Sprintf("%d/all in turn", n), func(b *testing.B) {
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if r := env.Evaluate(keys[i], ctx); r.Variant == nil {
+					b.Fatal(r)
+				}
+				i = (i + 1) % n
+			}
+		})
+	}
+}
+
+func environmentOf(tb testing.TB, n int) *eval.Environment {
+	definitions := make([]any, n)
+	for i := range definitions {
+		f := boolFlag("flag-" + strconv.Itoa(i))
+		f.DefaultOutcome = split("on", 1, "off", 99)
+		definitions[i] = f
+	}
+	return environment(tb, definitions...)
+}
+
+// One change among many flags.
+func BenchmarkWith(b *testing.B) {
+	for _, n := range []int{10, 1_000, 100_000} {
+		env := environmentOf(b, n)
+		env.Flags()
+		c := changes(b, boolFlag("flag-7"))
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				env.With(c)
+			}
+		})
+		b.Run(strconv.Itoa(n)+" and their order", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				env.With(c).Flags()
+			}
+		})
+	}
+}
+
+func BenchmarkWithEverything(b *testing.B) {
+	all := eval.Changes{Flags: environmentOf(b, 100_000).Flags()}
+	b.ReportAllocs()
+	for b.Loop() {
+		var none *eval.Environment
+		none.With(all)
+	}
+}
+
+func BenchmarkCompile(b *testing.B) {
+	f := ruleFlag(clause("email", opEndsWith, "@mycompany.com"), clause("country", opIn, "Canada"))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := eval.Compile(f, 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

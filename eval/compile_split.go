@@ -1,0 +1,48 @@
+package eval
+
+import (
+	"math"
+
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+)
+
+func (c *compiler) compileSplit(at *path, def *flagv1.Split, flagKey string) *split {
+	switch v := def.GetBucketingVersion(); v {
+	case flagv1.BucketingVersion_BUCKETING_VERSION_UNSPECIFIED, flagv1.BucketingVersion_BUCKETING_VERSION_2:
+	default:
+		c.add(at.field("bucketing_version"), "%d is not a version that is known here; use BUCKETING_VERSION_2", v)
+	}
+	salt := flagKey
+	if def != nil && def.Salt != nil {
+		salt = def.GetSalt()
+		c.checkText(at.field("salt"), salt)
+	}
+	s := &split{
+		bucketBy: c.optionalAttribute(at.field("bucket_by"), def.GetBucketBy()),
+		salted:   murmur3{}.write(salt),
+	}
+	if len(def.GetVariants()) == 0 {
+		c.add(at.field("variants"), "is empty; a split needs at least one variant")
+		return s
+	}
+	seen := make(map[string]struct{}, len(def.GetVariants()))
+	for i, w := range def.GetVariants() {
+		at := at.item("variants", i)
+		v := c.variant(at.field("variant"), w.GetVariant())
+		if _, ok := seen[w.GetVariant()]; ok {
+			c.add(at.field("variant"), "%s is listed twice; list each variant once", quote(w.GetVariant()))
+		}
+		seen[w.GetVariant()] = struct{}{}
+		if w.GetWeight() > math.MaxInt32 {
+			c.add(at.field("weight"), "%d is too large; at most 2^31-1", w.GetWeight())
+		}
+		s.total += uint64(w.GetWeight())
+		if w.GetWeight() > 0 {
+			s.shares = append(s.shares, share{end: s.total, variant: v})
+		}
+	}
+	if s.total == 0 || s.total > math.MaxInt32 {
+		c.add(at.field("variants"), "the weights add up to %d; they must add up to 1 to 2^31-1", s.total)
+	}
+	return s
+}

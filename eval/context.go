@@ -1,0 +1,83 @@
+package eval
+
+import (
+	"strings"
+
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// Context is what is known of the subject: OpenFeature's evaluation context.
+type Context struct {
+	TargetingKey string
+	Attributes   Attributes // nil: none
+}
+
+// Attributes looks up an attribute by its name; absent: the zero [Value]. What it
+// returns must not change while the evaluation lasts.
+type Attributes interface {
+	Attribute(name string) Value
+}
+
+// Map makes attributes of plain Go values: strings, booleans, all integer and float
+// types, time.Time, []any, []string, map[string]any, Map and [Value]; anything else
+// reads as absent. It does not allocate when put into a Context.
+type Map map[string]any
+
+// Attribute implements [Attributes].
+func (m Map) Attribute(name string) Value {
+	v := m[name]
+	if s, ok := v.(string); ok {
+		return StringValue(s)
+	}
+	return ValueOf(v)
+}
+
+// StructAttributes makes attributes of a protobuf Struct, which may be nil. It does
+// not allocate.
+func StructAttributes(s *structpb.Struct) Attributes { return structAttributes{s} }
+
+type structAttributes struct{ *structpb.Struct }
+
+func (a structAttributes) Attribute(name string) Value { return structValue(a.GetFields()[name]) }
+
+// targetingKey is the attribute that stands for Context.TargetingKey.
+const targetingKey = "targetingKey"
+
+// attribute is the path to an attribute, split when it is compiled.
+type attribute struct {
+	name string   // of the attribute; empty: the targeting key
+	path []string // of members, from the attribute on
+	full string   // as the author wrote it
+	slot int      // in lookups; -1: none
+}
+
+func newAttribute(full string) *attribute {
+	a := &attribute{full: full, slot: -1}
+	if full == targetingKey || full == "" {
+		a.full = targetingKey
+		return a
+	}
+	elements := strings.Split(full, ".")
+	a.name, a.path = elements[0], elements[1:]
+	return a
+}
+
+func (a *attribute) isTargetingKey() bool { return a.name == "" }
+
+// value looks the attribute up. An empty targeting key is absent.
+func (a *attribute) value(ctx *Context) Value {
+	if a.isTargetingKey() {
+		if ctx.TargetingKey == "" {
+			return Value{}
+		}
+		return StringValue(ctx.TargetingKey)
+	}
+	if ctx.Attributes == nil {
+		return Value{}
+	}
+	v := ctx.Attributes.Attribute(a.name)
+	for _, name := range a.path {
+		v = v.member(name)
+	}
+	return v
+}
