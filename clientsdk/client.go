@@ -1,0 +1,97 @@
+package clientsdk
+
+import (
+	"context"
+	"time"
+)
+
+// Client answers flags. [NewInProcess], [NewRemote], [NewOffline] and package flagtest
+// make one. It is safe for concurrent use.
+//
+// No call fails or panics: where there is no answer (unknown flag, wrong type, missing
+// targeting key, no connection), the caller's default is served, and the call's
+// Details variant says why. The key is the flag's, the context is who asks.
+//
+// Methods may be added in later versions. To replace a Client in tests, use package
+// flagtest, or embed a Client in your own type.
+type Client interface {
+	// IsEnabled is Boolean with the default false.
+	IsEnabled(ctx context.Context, key string, ec Context) bool
+
+	Boolean(ctx context.Context, key string, ec Context, def bool) bool
+	String(ctx context.Context, key string, ec Context, def string) string
+	// Int also serves numbers of DOUBLE flags that are whole.
+	Int(ctx context.Context, key string, ec Context, def int64) int64
+	// Float also serves numbers of INTEGER flags.
+	Float(ctx context.Context, key string, ec Context, def float64) float64
+	// Object serves a JSON object, as a copy that is the caller's own. ObjectAs decodes it
+	// into a struct.
+	Object(ctx context.Context, key string, ec Context, def map[string]any) map[string]any
+
+	BooleanDetails(ctx context.Context, key string, ec Context, def bool) Details[bool]
+	StringDetails(ctx context.Context, key string, ec Context, def string) Details[string]
+	IntDetails(ctx context.Context, key string, ec Context, def int64) Details[int64]
+	FloatDetails(ctx context.Context, key string, ec Context, def float64) Details[float64]
+	ObjectDetails(ctx context.Context, key string, ec Context, def map[string]any) Details[map[string]any]
+
+	// WaitReady waits until there are flags to answer from. If ctx ends first, the error
+	// says what was in the way; it wraps ctx's error, or is [ErrClosed].
+	WaitReady(ctx context.Context) error
+	// Status tells how the client is doing now.
+	Status() Status
+
+	// OnChange calls f with the keys of the flags that changed, sorted, each once: those
+	// written or deleted, and those that depend on them as prerequisites or segments. Their
+	// answers may differ from now on, for some contexts. The first snapshot is no change.
+	// Changes that come faster than f returns are merged.
+	//
+	// f runs on the client's own goroutine, one call at a time, in order with those of
+	// OnState. No call begins after stop or Close has returned.
+	OnChange(f func(flagKeys []string)) (stop func())
+	// OnState calls f when the state changes; with the newest Status if it changes faster
+	// than f returns. The state of now is not reported: ask Status after OnState.
+	OnState(f func(Status)) (stop func())
+
+	// Close ends what the client runs and waits for it; callbacks may call it. An
+	// in-process client still answers, from what it had last.
+	Close() error
+}
+
+// State is where a client stands. The values are OpenFeature's provider states, and
+// CLOSED.
+type State string
+
+const (
+	// StateNotReady says that there was nothing to answer from yet; defaults are served.
+	StateNotReady State = "NOT_READY"
+	// StateReady says that answers are current.
+	StateReady State = "READY"
+	// StateStale says that answers are served, but were not confirmed to be current for
+	// longer than [WithStaleAfter] allows.
+	StateStale State = "STALE"
+	// StateError says that a remote client has lost its relay; defaults are served.
+	StateError State = "ERROR"
+	// StateClosed says that Close was called.
+	StateClosed State = "CLOSED"
+)
+
+// Status tells how a client is doing.
+type Status struct {
+	State State
+	// Environment that the client evaluates.
+	Environment string
+	// Connected to an upstream now.
+	Connected bool
+	// Upstream is the address in use, or tried last.
+	Upstream string
+	// Revision of the snapshot in use; of a remote client, the newest that answered.
+	Revision int64
+	// Age tells how long ago that snapshot was last confirmed to be the store's state; of a
+	// remote client, as of the newest answer.
+	Age time.Duration
+	// Err is the last failure of the connection, nil if there was none since it was up.
+	Err error
+}
+
+// Ready tells whether there is something to answer from: READY or STALE.
+func (s Status) Ready() bool { return s.State == StateReady || s.State == StateStale }

@@ -1,0 +1,178 @@
+package flagtest_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/tidegate/tidegate/clientsdk"
+	"github.com/tidegate/tidegate/clientsdk/flagtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var ctx = context.Background()
+
+func TestValues(t *testing.T) {
+	type config struct {
+		Model string `json:"model"`
+	}
+	flags := flagtest.New(t, map[string]any{
+		"bool": true, "string": "text", "int": 42, "float": 0.5, "object": config{Model: "m-1"}, "map": map[string]any{"a": 1},
+	})
+	user := clientsdk.User("u")
+	if !flags.IsEnabled(ctx, "bool", user) || flags.String(ctx, "string", user, "") != "text" ||
+		flags.Int(ctx, "int", user, 0) != 42 || flags.Float(ctx, "float", user, 0) != 0.5 {
+		t.Error("a value is not served")
+	}
+	if d := clientsdk.ObjectAs(ctx, flags, "object", user, config{}); d.Value.Model != "m-1" {
+		t.Errorf("object: %+v", d)
+	}
+	if got := flags.Object(ctx, "map", user, nil); got["a"] != 1.0 {
+		t.Errorf("map: %v", got)
+	}
+}
+
+func TestChangesAtRunTime(t *testing.T) {
+	flags := flagtest.New(t, map[string]any{"a": false})
+	var changes [][]string
+	flags.OnChange(func(keys []string) { changes = append(changes, keys) })
+	user := clientsdk.User("u")
+	flags.Set("a", true)
+	if !flags.IsEnabled(ctx, "a", user) {
+		t.Error("Set is not seen")
+	}
+	flags.Disable("a")
+	if d := flags.BooleanDetails(ctx, "a", user, false); d.Value || d.Reason != clientsdk.ReasonDisabled {
+		t.Errorf("Disable: %+v", d)
+	}
+	flags.Enable("a")
+	if !flags.IsEnabled(ctx, "a", user) {
+		t.Error("Enable is not seen")
+	}
+	flags.Set("a", "now a string")
+	flags.Delete("a")
+	if d := flags.StringDetails(ctx, "a", user, ""); d.ErrorCode != clientsdk.ErrorFlagNotFound {
+		t.Errorf("Delete: %+v", d)
+	}
+	if len(changes) != 5 || !slices.Equal(changes[4], []string{"a"}) {
+		t.Errorf("changes %v", changes)
+	}
+}
+
+func TestSetFor(t *testing.T) {
+	flags := flagtest.New(t, map[string]any{"limit": 10})
+	flags.SetFor("limit", 100, "vip-1", "vip-2")
+	flags.SetFor("limit", 0, "vip-2")
+	flags.SetFor("new", "x", "vip-1")
+	for user, want := range map[string]int64{"vip-1": 100, "vip-2": 0, "other": 10} {
+		if got := flags.Int(ctx, "limit", clientsdk.User(user), -1); got != want {
+			t.Errorf("limit of %s is %d, want %d", user, got, want)
+		}
+	}
+	if got := flags.String(ctx, "new", clientsdk.User("other"), "default"); got != "default" {
+		t.Errorf("new is %q to others", got)
+	}
+}
+
+func TestLoadYAML(t *testing.T) {
+	flags := flagtest.New(t, nil)
+	flags.LoadYAML(`
+apiVersion: tidegate/v1
+flags:
+  checkout:
+    type: boolean
+    enabled: true
+    variants: {on: true, off: false}
+    offVariant: off
+    rules:
+      - id: staff
+        when: [{inSegment: staff}]
+        serve: on
+    default: off
+segments:
+  staff:
+    included: [ann]
+`)
+	for user, want := range map[string]clientsdk.Reason{"ann": clientsdk.ReasonTargetingMatch, "bob": clientsdk.ReasonDefault} {
+		if d := flags.BooleanDetails(ctx, "checkout", clientsdk.User(user), false); d.Reason != want || d.Value != (user == "ann") {
+			t.Errorf("%s: %+v", user, d)
+		}
+	}
+}
+
+func TestLoadExamples(t *testing.T) {
+	flags := flagtest.New(t, nil)
+	flags.Load(filepath.Join("..", "..", "examples", "flags.yaml"))
+	if !flags.IsEnabled(ctx, "new-checkout", clientsdk.User("u").With("country", "Canada")) {
+		t.Error("new-checkout is off in Canada")
+	}
+}
+
+func TestEvaluationsAreRecorded(t *testing.T) {
+	flags := flagtest.New(t, map[string]any{"a": true})
+	var callers sync.WaitGroup
+	for i := range 4 {
+		callers.Go(func() { flags.IsEnabled(ctx, "a", clientsdk.User(fmt.Sprint(i))) })
+	}
+	callers.Wait()
+	seen := map[string]bool{}
+	for _, e := range flags.Evaluations() {
+		if e.FlagKey != "a" || e.Variant != "on" {
+			t.Errorf("%+v", e)
+		}
+		seen[e.Context.TargetingKey()] = true
+	}
+	if len(seen) != 4 {
+		t.Errorf("saw %v", seen)
+	}
+}
+
+// fatal is a testing.TB that notes how the test would have ended.
+type fatal struct {
+	testing.TB
+	message string
+}
+
+func (f *fatal) Helper()        {}
+func (f *fatal) Cleanup(func()) {}
+func (f *fatal) Fatalf(format string, args ...any) {
+	f.message = fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+func TestMisuseEndsTheTest(t *testing.T) {
+	for name, tt := range map[string]struct {
+		misuse func(*flagtest.Client)
+		want   string
+	}{
+		"value":         {func(c *flagtest.Client) { c.Set("a", []int{1}) }, "cannot be a flag's value"},
+		"nil":           {func(c *flagtest.Client) { c.Set("a", nil) }, "cannot be a flag's value"},
+		"key":           {func(c *flagtest.Client) { c.Set("a b", true) }, "a b"},
+		"large integer": {func(c *flagtest.Client) { c.Set("a", int64(1)<<60) }, "2^53"},
+		"other type":    {func(c *flagtest.Client) { c.Set("a", true); c.SetFor("a", "x", "u") }, "is of type"},
+		"unknown flag":  {func(c *flagtest.Client) { c.Disable("none") }, "none"},
+		"no file":       {func(c *flagtest.Client) { c.Load("none.yaml") }, "none.yaml"},
+		"bad YAML":      {func(c *flagtest.Client) { c.LoadYAML("flags: 7") }, "LoadYAML:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tb := &fatal{TB: t}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				tt.misuse(flagtest.New(tb, nil))
+			}()
+			<-done
+			if !strings.HasPrefix(tb.message, "flagtest: ") || !strings.Contains(tb.message, tt.want) {
+				t.Errorf("message %q, want %q", tb.message, tt.want)
+			}
+		})
+	}
+}

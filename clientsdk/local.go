@@ -1,0 +1,67 @@
+package clientsdk
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tidegate/tidegate/eval"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/replica"
+)
+
+// local is the source of clients that hold the flags themselves.
+type local struct {
+	replica *replica.Replica
+	// age tells how long ago the replica was confirmed.
+	age func() time.Duration
+	// staleAfter is the age from which answers are STALE; 0: never.
+	staleAfter time.Duration
+}
+
+// value is the path that takes nanoseconds: no clock, no lock, no allocation.
+func (l *local) value(_ context.Context, key string, ec Context, want flagv1.ValueType) *eval.VariantValue {
+	s := l.replica.Snapshot()
+	if s == nil {
+		return nil
+	}
+	if v := s.Eval().Evaluate(key, ec.forEval()).As(want).Variant; v != nil {
+		return &v.Value
+	}
+	return nil
+}
+
+func (l *local) explain(_ context.Context, key string, ec Context, want flagv1.ValueType) (*eval.VariantValue, Resolution) {
+	s := l.replica.Snapshot()
+	if s == nil {
+		return nil, failed(key, ErrorProviderNotReady,
+			fmt.Sprintf("there is no snapshot of environment %q yet: WaitReady waits for it, Status tells what is in the way", l.replica.Environment()))
+	}
+	result := s.Eval().Evaluate(key, ec.forEval()).As(want)
+	r := Resolution{
+		FlagKey:             key,
+		Reason:              result.Reason,
+		Rule:                result.Rule,
+		EnvironmentRevision: s.Cursor().Revision,
+		Age:                 l.age(),
+		ErrorCode:           result.ErrorCode,
+	}
+	if result.ErrorCode != "" {
+		r.ErrorMessage = result.ErrorMessage()
+	} else if l.isStale(r.Age) {
+		r.Reason = ReasonStale
+	}
+	if result.Flag != nil {
+		r.FlagRevision = result.Flag.Revision()
+		r.metadata = result.Flag.Definition().GetMetadata()
+	}
+	if result.Variant == nil {
+		return nil, r
+	}
+	r.Variant = result.Variant.Name
+	return &result.Variant.Value, r
+}
+
+func (l *local) isStale(age time.Duration) bool {
+	return l.staleAfter > 0 && age > l.staleAfter
+}
