@@ -1,18 +1,43 @@
 // Package rpc is the one place where servers get their transport: listeners' options,
 // interceptors, health, reflection, channelz, and the same services over HTTP with JSON
 // (Connect protocol).
+//
+// Interceptors, outermost first, the same for gRPC and HTTP: call metrics, log, errors
+// to statuses, recovery, deadline, validation. None of them logs what a request says.
+//
+// A server ends in three steps (see [Server.Serve]): it says that it goes, it gives
+// calls a bounded time to end, it cuts what is left.
 package rpc
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
+	channelz "google.golang.org/grpc/channelz/service"
+	_ "google.golang.org/grpc/encoding/gzip" // lets callers compress
 	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
 	"google.golang.org/protobuf/proto"
+)
+
+const (
+	defaultTimeout  = 10 * time.Second
+	defaultMessage  = 4 << 20
+	maxHeaderBytes  = 16 << 10
+	maxStreams      = 1000 // on one connection
+	keepaliveTime   = 20 * time.Second
+	keepaliveAnswer = 5 * time.Second
+	keepaliveMin    = 10 * time.Second // what callers may send
 )
 
 // Options of a Server.
@@ -27,7 +52,8 @@ type Options struct {
 	// Validators check requests before handlers see them, by full message name; an error
 	// becomes INVALID_ARGUMENT with google.rpc.BadRequest details if it is an eval.Errors.
 	Validators map[string]func(proto.Message) error
-	// MapError turns domain errors into gRPC statuses; may be nil.
+	// MapError turns domain errors into gRPC statuses; may be nil. What it returns
+	// without a status becomes INTERNAL: the log has the text, the caller does not.
 	MapError func(error) error
 }
 
@@ -36,18 +62,85 @@ type Options struct {
 type Server struct {
 	GRPC   *grpc.Server
 	Health *health.Server
+
+	options Options
+	bridge  *bridge
+	// draining: Serve is about to return.
+	draining atomic.Bool
+	// streams ends when streams that outlasted the polite end are to end.
+	streams    context.Context
+	endStreams context.CancelCauseFunc
 }
 
-func NewServer(o Options) *Server { panic("stub") }
+// NewServer makes a server; services are registered before it serves.
+func NewServer(o Options) *Server {
+	if o.Timeout <= 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.MaxMessageBytes <= 0 {
+		o.MaxMessageBytes = defaultMessage
+	}
+	s := &Server{Health: health.NewServer(), options: o}
+	s.streams, s.endStreams = context.WithCancelCause(context.Background())
 
-func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) { panic("stub") }
+	metrics := callMetrics(o.Registerer)
+	unary := chainUnary(
+		metrics.UnaryServerInterceptor(),
+		interceptors.UnaryServerInterceptor(callLog{s}),
+		s.mapUnary,
+		recoverUnary(o.Logger),
+		s.limitUnary,
+		s.validateUnary,
+	)
+	stream := chainStream(
+		metrics.StreamServerInterceptor(),
+		interceptors.StreamServerInterceptor(callLog{s}),
+		s.mapStream,
+		recoverStream(o.Logger),
+		s.validateStream,
+	)
+	s.bridge = newBridge(unary, stream)
+	s.GRPC = grpc.NewServer(
+		grpc.UnaryInterceptor(unary),
+		grpc.StreamInterceptor(stream),
+		grpc.MaxRecvMsgSize(o.MaxMessageBytes),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveAnswer}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMin, PermitWithoutStream: true}),
+	)
+	healthv1.RegisterHealthServer(s.GRPC, s.Health)
+	reflection.Register(s.GRPC)
+	channelz.RegisterChannelzServiceToServer(s.GRPC)
+	return s
+}
+
+// RegisterService adds a service; its health is SERVING.
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	s.GRPC.RegisterService(desc, impl)
+	s.bridge.RegisterService(desc, impl)
+	s.Health.SetServingStatus(desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+}
 
 // HTTPHandler serves the registered services at /PACKAGE.SERVICE/METHOD (Connect,
-// gRPC-Web, JSON).
-func (s *Server) HTTPHandler() http.Handler { panic("stub") }
+// gRPC-Web, JSON). Call it after the last RegisterService.
+func (s *Server) HTTPHandler() http.Handler {
+	return s.bridge.handler(s.options.MaxMessageBytes, s.options.Timeout)
+}
 
-// Caller is who calls, from the call's metadata ('tidegate-actor', which is a claim, not
-// an identity, as long as no keys are configured) and peer.
-type Caller struct{ Actor, Peer string }
-
-func CallerFrom(ctx context.Context) Caller { panic("stub") }
+// callMetrics are shared by the servers of one registry.
+func callMetrics(r prometheus.Registerer) *grpcprom.ServerMetrics {
+	m := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(
+		grpcprom.WithHistogramBuckets([]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
+	))
+	if r == nil {
+		return m
+	}
+	var there prometheus.AlreadyRegisteredError
+	if err := r.Register(m); errors.As(err, &there) {
+		if shared, ok := there.ExistingCollector.(*grpcprom.ServerMetrics); ok {
+			return shared
+		}
+	}
+	return m
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"io"
+	"net"
+	"text/template"
+)
+
+// welcome is what 'tidegate dev' prints when it is ready. The commands are meant to be
+// copied; a test runs them.
+var welcome = template.Must(template.New("welcome").Parse(`
+tidegate is ready.   Ctrl-C stops it; data stays in {{.DataDir}}
+
+  server   gRPC {{.Server}}   JSON and metrics http://{{.ServerHTTP}}
+  relay    gRPC {{.Relay}}   JSON http://{{.RelayHTTP}}   health and metrics http://{{.Management}}
+{{if .Open}}
+  Not on loopback only, and no keys are configured: anyone who reaches this machine
+  can change flags.
+{{else}}
+  Open on loopback only; no keys are configured.
+{{end}}
+Try next (needs no proto files: the servers describe themselves)
+
+  # what the server offers
+  grpcurl -plaintext {{.Server}} list
+
+  # ask the relay for a flag's value
+  grpcurl -plaintext -d '{"environment":"production","flagKey":"new-checkout","context":{"targetingKey":"user-1","attributes":{"country":"Canada"}}}' {{.Relay}} tidegate.evaluation.v1.EvaluationService/Evaluate
+
+  # watch it, and leave this running
+  grpcurl -plaintext -d '{"environment":"production","context":{"targetingKey":"user-1","attributes":{"country":"Canada"}},"flagKeys":["new-checkout"]}' {{.Relay}} tidegate.evaluation.v1.EvaluationService/Watch
+
+  # pull the kill switch: the watch shows it at once
+  grpcurl -plaintext -d '{"environment":"production","flagKey":"new-checkout","enabled":false,"reason":"trying it out"}' {{.Server}} tidegate.control.v1.FlagService/SetEnabled
+
+  # who changed what, when and why
+  grpcurl -plaintext -d '{"environment":"production","flagKey":"new-checkout"}' {{.Server}} tidegate.control.v1.FlagService/ListFlagHistory
+
+The same with the tidegate command
+
+  tidegate flag list --server {{.Server}} --environment production
+  tidegate evaluate new-checkout --relay {{.Relay}} --environment production --key user-1 --attribute country=Canada
+  tidegate flag enable new-checkout --server {{.Server}} --environment production --reason "trying it out"
+  tidegate flag history new-checkout --server {{.Server}} --environment production
+
+And with curl
+
+  curl -H 'Content-Type: application/json' -d '{"flagKey":"new-checkout","context":{"targetingKey":"user-1"}}' http://{{.RelayHTTP}}/tidegate.evaluation.v1.EvaluationService/Evaluate
+
+`))
+
+// devAddresses are where everything of 'tidegate dev' listens.
+type devAddresses struct {
+	Server, ServerHTTP, Relay, RelayHTTP, Management string
+}
+
+func printWelcome(out io.Writer, dir string, a devAddresses) error {
+	v := struct {
+		devAddresses
+		DataDir string
+		Open    bool // to others than this machine
+	}{devAddresses: a, DataDir: dir}
+	for _, addr := range []*string{&v.Server, &v.ServerHTTP, &v.Relay, &v.RelayHTTP, &v.Management} {
+		if host, _, err := net.SplitHostPort(*addr); err != nil || !net.ParseIP(host).IsLoopback() {
+			v.Open = true
+		}
+		*addr = reachable(*addr)
+	}
+	return welcome.Execute(out, v)
+}

@@ -1,0 +1,49 @@
+package server
+
+import (
+	"errors"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/internal/rpc"
+)
+
+// retryAfter is what callers are told to wait while the store does not answer: about
+// what a cluster takes to elect a leader.
+const retryAfter = time.Second
+
+// mapError turns the authority's errors into statuses. The message alone says what was
+// wrong and what would be right; details say it for machines.
+func mapError(err error) error {
+	var (
+		invalid      *controlplane.InvalidError
+		precondition *controlplane.PreconditionError
+		notFound     *controlplane.NotFoundError
+		exists       *controlplane.ExistsError
+		conflict     *controlplane.ConflictError
+	)
+	switch {
+	case errors.As(err, &invalid):
+		return rpc.Status(codes.InvalidArgument, err.Error(), rpc.BadRequest(invalid.Fields))
+	case errors.As(err, &precondition):
+		return rpc.Status(codes.FailedPrecondition, err.Error(), rpc.BadRequest(precondition.Fields))
+	case errors.As(err, &notFound):
+		return rpc.Status(codes.NotFound, err.Error())
+	case errors.As(err, &exists):
+		return rpc.Status(codes.AlreadyExists, err.Error())
+	case errors.As(err, &conflict):
+		return rpc.Status(codes.Aborted, err.Error(), protoadapt.MessageV1Of(conflict.Conflict))
+	case errors.Is(err, controlplane.ErrTokenExpired):
+		return rpc.Status(codes.OutOfRange, err.Error())
+	case errors.Is(err, controlplane.ErrCorrupt):
+		return rpc.Status(codes.DataLoss, err.Error())
+	case errors.Is(err, controlplane.ErrUnavailable):
+		return rpc.Status(codes.Unavailable, err.Error(), &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
+	}
+	return err
+}

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tidegate/tidegate/internal/version"
+)
+
+// readyAge is how long ago the store may have confirmed the environments for the server
+// to be ready: three heartbeats.
+const readyAge = 15 * time.Second
+
+func (s *Server) httpHandler() http.Handler {
+	mux := http.NewServeMux()
+	services := s.rpc.HTTPHandler()
+	for name := range s.rpc.GRPC.GetServiceInfo() {
+		mux.Handle("/"+name+"/", services)
+	}
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", s.serveReady)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.options.Registry, promhttp.HandlerOpts{Registry: s.options.Registry}))
+	mux.HandleFunc("GET /{$}", s.serveHome)
+	return mux
+}
+
+// readiness is the body of /readyz.
+type readiness struct {
+	Ready        bool                   `json:"ready"`
+	InstanceID   string                 `json:"instanceId"`
+	Version      string                 `json:"version"`
+	Draining     bool                   `json:"draining,omitempty"`
+	Environments []environmentReadiness `json:"environments"`
+}
+
+type environmentReadiness struct {
+	Environment string `json:"environment"`
+	Ready       bool   `json:"ready"`
+	// Reason says why it is not ready.
+	Reason     string  `json:"reason,omitempty"`
+	Revision   int64   `json:"revision"`
+	AgeSeconds float64 `json:"ageSeconds"`
+	Flags      int     `json:"flags"`
+}
+
+// readiness tells whether the server should get calls: every environment was confirmed
+// by the store a short time ago, and the server is not about to end.
+func (s *Server) readiness() readiness {
+	out := readiness{
+		Ready: true, InstanceID: s.options.InstanceID, Version: version.Version,
+		Environments: []environmentReadiness{},
+	}
+	if s.draining.Load() {
+		out.Ready, out.Draining = false, true
+	}
+	for _, name := range s.replicas.Environments() {
+		r := s.replicas.Replica(name)
+		e := environmentReadiness{Environment: name, Ready: true}
+		if snap := r.Snapshot(); snap == nil {
+			e.Ready, e.Reason = false, "not loaded yet"
+		} else {
+			age := r.Age()
+			e.Revision, e.AgeSeconds, e.Flags = snap.Cursor().Revision, age.Seconds(), snap.Eval().FlagCount()
+			if age > readyAge {
+				e.Ready, e.Reason = false, "the store has not answered for "+age.Round(time.Second).String()
+			}
+		}
+		out.Ready = out.Ready && e.Ready
+		out.Environments = append(out.Environments, e)
+	}
+	return out
+}
+
+func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
+	body := s.readiness()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if !body.Ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(body) // a prober that is gone needs no answer
+}
+
+const home = `tidegate control server
+
+The dashboard is not part of this build.
+
+gRPC        %s  (reflection and health; try: grpcurl -plaintext %s list)
+JSON        POST /tidegate.control.v1.FlagService/ListFlags  {"environment":"production"}
+            (every service and method at /SERVICE/METHOD)
+health      /healthz
+readiness   /readyz
+metrics     /metrics
+`
+
+func (s *Server) serveHome(w http.ResponseWriter, _ *http.Request) {
+	writeText(w, fmt.Sprintf(home, s.GRPCAddr(), s.GRPCAddr()))
+}
+
+func writeText(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write([]byte(text)) // the caller went away
+}

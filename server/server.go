@@ -1,0 +1,196 @@
+// Package server is the central process: it serves the control services and the sync
+// protocol from an authority over a store, over gRPC and over HTTP with JSON.
+//
+// Handlers are thin. They never publish: what followers see comes from the store's
+// watch alone, so every server of a cluster shows one order.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/controlplane/store"
+	"github.com/tidegate/tidegate/controlplane/store/etcdstore"
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/hub"
+	"github.com/tidegate/tidegate/internal/replica"
+	"github.com/tidegate/tidegate/internal/rpc"
+	"github.com/tidegate/tidegate/internal/version"
+)
+
+// etcdDir is where, in the data directory, the embedded etcd is.
+const etcdDir = "etcd"
+
+// Server is one control server.
+type Server struct {
+	options   Options
+	logger    zerolog.Logger
+	store     store.Store
+	replicas  *replica.Set
+	authority *controlplane.Authority
+	hub       *hub.Hub
+	rpc       *rpc.Server
+	draining  atomic.Bool
+
+	grpcListener, httpListener net.Listener
+}
+
+// Open binds the listeners, opens the store and loads every environment. A server that
+// is not Run must be Closed.
+func Open(ctx context.Context, o Options) (_ *Server, err error) {
+	o.ensureDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{options: o, logger: o.Logger, store: o.Store, replicas: replica.NewSet(replica.Options{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	// Listeners first: a port in use should not cost the start of a database.
+	if err := s.listen(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout,
+		fmt.Errorf("the store was not there within %v", startTimeout))
+	defer cancel()
+	if err := s.openStore(ctx); err != nil {
+		return nil, withCause(ctx, err)
+	}
+	s.authority, err = controlplane.Open(ctx, controlplane.Options{
+		Store: s.store, Replicas: s.replicas, Environments: o.Environments, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, withCause(ctx, fmt.Errorf("load the environments: %w", err))
+	}
+	if s.options.InstanceID == "" {
+		if s.options.InstanceID, err = instanceID(o.DataDir, s.GRPCAddr()); err != nil {
+			return nil, err
+		}
+	}
+	s.register()
+	return s, nil
+}
+
+func (s *Server) listen(ctx context.Context) (err error) {
+	var lc net.ListenConfig
+	if s.grpcListener, err = lc.Listen(ctx, "tcp", s.options.GRPCAddr); err != nil {
+		return fmt.Errorf("gRPC address: %w", err)
+	}
+	if s.httpListener, err = lc.Listen(ctx, "tcp", s.options.HTTPAddr); err != nil {
+		return fmt.Errorf("HTTP address: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) openStore(ctx context.Context) error {
+	if s.store != nil {
+		return nil
+	}
+	o := etcdstore.Options{Endpoints: s.options.EtcdEndpoints, Logger: s.logger}
+	if len(o.Endpoints) == 0 {
+		o.DataDir = filepath.Join(s.options.DataDir, etcdDir)
+	}
+	opened, err := etcdstore.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	s.store = opened
+	return nil
+}
+
+func (s *Server) register() {
+	s.hub = hub.New(hub.Options{
+		Replicas: s.replicas, InstanceID: s.options.InstanceID, Hops: func() uint32 { return 0 },
+		Logger: s.logger, Registerer: s.options.Registry,
+	})
+	s.rpc = rpc.NewServer(rpc.Options{Logger: s.logger, Registerer: s.options.Registry, MapError: mapError})
+	controlv1.RegisterFlagServiceServer(s.rpc, flagService{authority: s.authority})
+	controlv1.RegisterSegmentServiceServer(s.rpc, segmentService{authority: s.authority})
+	controlv1.RegisterEnvironmentServiceServer(s.rpc, environmentService{authority: s.authority})
+	syncv1.RegisterSyncServiceServer(s.rpc, s.hub)
+	s.options.Registry.MustRegister(replicaCollector{s.replicas})
+}
+
+// Run serves until ctx ends; then it tells followers to go elsewhere, lets calls end
+// within the drain time, closes everything, and returns nil. It returns an error if a
+// listener, or the watch of the store, fails for good.
+func (s *Server) Run(ctx context.Context) error {
+	s.logger.Info().Str("grpc", s.GRPCAddr()).Str("http", s.HTTPAddr()).Str("instance", s.options.InstanceID).
+		Strs("environments", s.replicas.Environments()).Str("version", version.Version).Msg("server is ready")
+
+	// The watch outlives the listeners, so that calls that end see their effect.
+	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx))
+	serving, endServing := context.WithCancelCause(ctx)
+	watched := make(chan error, 1)
+	go func() {
+		err := s.authority.Run(watching)
+		if watching.Err() != nil {
+			err = nil
+		} else if err == nil {
+			err = errors.New("it ended by itself")
+		}
+		endServing(err)
+		watched <- err
+	}()
+
+	served := s.rpc.Serve(serving, rpc.ServeOptions{
+		GRPC:  []net.Listener{s.grpcListener},
+		HTTP:  []rpc.HTTPListener{{Listener: s.httpListener, Handler: s.httpHandler()}},
+		Drain: s.drain, DrainTimeout: s.options.Drain,
+	})
+	endWatch()
+	err := <-watched
+	if err != nil {
+		err = fmt.Errorf("watch the store: %w", err)
+	}
+	endServing(nil)
+	err = errors.Join(served, err, s.Close())
+	s.logger.Info().Err(err).Msg("server has stopped")
+	return err
+}
+
+func (s *Server) drain() {
+	s.draining.Store(true)
+	s.logger.Info().Msg("server drains")
+	s.hub.Drain()
+}
+
+// Close releases what Open took; Run does it by itself.
+func (s *Server) Close() error {
+	for _, l := range []net.Listener{s.grpcListener, s.httpListener} {
+		if l != nil {
+			_ = l.Close() // closed already if it served
+		}
+	}
+	if s.store == nil {
+		return nil
+	}
+	if err := s.store.Close(); err != nil {
+		return fmt.Errorf("close the store: %w", err)
+	}
+	return nil
+}
+
+// GRPCAddr is the address that the gRPC listener is bound to.
+func (s *Server) GRPCAddr() string { return s.grpcListener.Addr().String() }
+
+// HTTPAddr is the address that the HTTP listener is bound to.
+func (s *Server) HTTPAddr() string { return s.httpListener.Addr().String() }
+
+// withCause adds why ctx ended, if it did.
+func withCause(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+}

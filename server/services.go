@@ -1,0 +1,101 @@
+package server
+
+import (
+	"context"
+
+	"github.com/tidegate/tidegate/controlplane"
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	"github.com/tidegate/tidegate/internal/rpc"
+)
+
+// callerOf is whom the audit trail names.
+func callerOf(ctx context.Context) controlplane.Caller {
+	return controlplane.Caller(rpc.CallerFrom(ctx))
+}
+
+type flagService struct {
+	controlv1.UnimplementedFlagServiceServer
+	authority *controlplane.Authority
+}
+
+func (s flagService) ListFlags(ctx context.Context, r *controlv1.ListFlagsRequest) (*controlv1.ListFlagsResponse, error) {
+	return s.authority.ListFlags(ctx, r)
+}
+
+func (s flagService) GetFlag(ctx context.Context, r *controlv1.GetFlagRequest) (*controlv1.GetFlagResponse, error) {
+	return s.authority.GetFlag(ctx, r)
+}
+
+func (s flagService) CreateFlag(ctx context.Context, r *controlv1.CreateFlagRequest) (*controlv1.CreateFlagResponse, error) {
+	return s.authority.CreateFlag(ctx, callerOf(ctx), r)
+}
+
+func (s flagService) UpdateFlag(ctx context.Context, r *controlv1.UpdateFlagRequest) (*controlv1.UpdateFlagResponse, error) {
+	return s.authority.UpdateFlag(ctx, callerOf(ctx), r)
+}
+
+func (s flagService) DeleteFlag(ctx context.Context, r *controlv1.DeleteFlagRequest) (*controlv1.DeleteFlagResponse, error) {
+	return s.authority.DeleteFlag(ctx, callerOf(ctx), r)
+}
+
+func (s flagService) SetEnabled(ctx context.Context, r *controlv1.SetEnabledRequest) (*controlv1.SetEnabledResponse, error) {
+	return s.authority.SetEnabled(ctx, callerOf(ctx), r)
+}
+
+func (s flagService) PromoteFlag(ctx context.Context, r *controlv1.PromoteFlagRequest) (*controlv1.PromoteFlagResponse, error) {
+	return s.authority.PromoteFlag(ctx, callerOf(ctx), r)
+}
+
+func (s flagService) ListFlagHistory(ctx context.Context, r *controlv1.ListFlagHistoryRequest) (*controlv1.ListFlagHistoryResponse, error) {
+	return s.authority.ListFlagHistory(ctx, r)
+}
+
+func (s flagService) RestoreFlag(ctx context.Context, r *controlv1.RestoreFlagRequest) (*controlv1.RestoreFlagResponse, error) {
+	return s.authority.RestoreFlag(ctx, callerOf(ctx), r)
+}
+
+func (s flagService) Apply(ctx context.Context, r *controlv1.ApplyRequest) (*controlv1.ApplyResponse, error) {
+	return s.authority.Apply(ctx, callerOf(ctx), r)
+}
+
+type segmentService struct {
+	controlv1.UnimplementedSegmentServiceServer
+	authority *controlplane.Authority
+}
+
+func (s segmentService) ListSegments(ctx context.Context, r *controlv1.ListSegmentsRequest) (*controlv1.ListSegmentsResponse, error) {
+	return s.authority.ListSegments(ctx, r)
+}
+
+func (s segmentService) GetSegment(ctx context.Context, r *controlv1.GetSegmentRequest) (*controlv1.GetSegmentResponse, error) {
+	return s.authority.GetSegment(ctx, r)
+}
+
+func (s segmentService) CreateSegment(ctx context.Context, r *controlv1.CreateSegmentRequest) (*controlv1.CreateSegmentResponse, error) {
+	return s.authority.CreateSegment(ctx, callerOf(ctx), r)
+}
+
+func (s segmentService) UpdateSegment(ctx context.Context, r *controlv1.UpdateSegmentRequest) (*controlv1.UpdateSegmentResponse, error) {
+	return s.authority.UpdateSegment(ctx, callerOf(ctx), r)
+}
+
+func (s segmentService) DeleteSegment(ctx context.Context, r *controlv1.DeleteSegmentRequest) (*controlv1.DeleteSegmentResponse, error) {
+	return s.authority.DeleteSegment(ctx, callerOf(ctx), r)
+}
+
+func (s segmentService) ListSegmentHistory(ctx context.Context, r *controlv1.ListSegmentHistoryRequest) (*controlv1.ListSegmentHistoryResponse, error) {
+	return s.authority.ListSegmentHistory(ctx, r)
+}
+
+func (s segmentService) RestoreSegment(ctx context.Context, r *controlv1.RestoreSegmentRequest) (*controlv1.RestoreSegmentResponse, error) {
+	return s.authority.RestoreSegment(ctx, callerOf(ctx), r)
+}
+
+type environmentService struct {
+	controlv1.UnimplementedEnvironmentServiceServer
+	authority *controlplane.Authority
+}
+
+func (s environmentService) ListEnvironments(ctx context.Context, r *controlv1.ListEnvironmentsRequest) (*controlv1.ListEnvironmentsResponse, error) {
+	return s.authority.ListEnvironments(ctx, r)
+}
