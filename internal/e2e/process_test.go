@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
@@ -123,9 +124,12 @@ func freeAddrs(t *testing.T, n int) []string {
 
 func dial(t *testing.T, addr string) *grpc.ClientConn {
 	t.Helper()
-	// A killed server is back within moments: do not wait out the default back-off.
+	// Calls wait for a process that was killed to be back; it is so within moments.
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second}))
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			MinConnectTimeout: time.Second, Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, MaxDelay: 100 * time.Millisecond},
+		}))
 	if err != nil {
 		t.Fatal(err)
 	}

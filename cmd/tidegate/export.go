@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidegate/tidegate/internal/manifest"
+)
+
+func newExportCommand(streams *streams) *cobra.Command {
+	o := newClientOptions()
+	var file string
+	cmd := &cobra.Command{
+		Use:   "export [KEY...]",
+		Short: "Write flags and segments in the form of files",
+		Long: "Write the flags and segments of an environment in the form that 'tidegate apply'\n" +
+			"reads: all of them, or only the flags named.",
+		Example: "  tidegate export --environment production -f flags.yaml\n  tidegate export new-checkout",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.output != outputTable && o.output != outputYAML {
+				return usagef("--output %s: files are YAML; for JSON, see 'tidegate flag list -o json'", o.output)
+			}
+			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
+				d, revision, err := c.export(ctx, args)
+				if err != nil {
+					return err
+				}
+				comment := fmt.Sprintf("%s, revision %d", o.environment, revision)
+				if file == "" || file == "-" {
+					return writeManifest(c.out, d, comment)
+				}
+				return replaceFile(file, func(out io.Writer) error { return writeManifest(out, d, comment) })
+			})
+		},
+	}
+	o.registerRead(cmd.Flags())
+	cmd.Flags().StringVarP(&file, "filename", "f", "", "file to write, replaced as a whole; default: the standard output")
+	return cmd
+}
+
+// export reads everything or, given keys, these flags.
+func (c *client) export(ctx context.Context, keys []string) (*manifest.Document, int64, error) {
+	d := &manifest.Document{}
+	flags, err := c.listFlags(ctx, c.environment, "")
+	if err != nil {
+		return nil, 0, err
+	}
+	missing := slices.Clone(keys)
+	for _, v := range flags.GetFlags() {
+		if len(keys) == 0 || slices.Contains(keys, v.GetFlag().GetKey()) {
+			d.Flags = append(d.Flags, v.GetFlag())
+			missing = slices.DeleteFunc(missing, func(key string) bool { return key == v.GetFlag().GetKey() })
+		}
+	}
+	if len(missing) > 0 {
+		return nil, 0, fmt.Errorf("no such flag in %s: %s", c.environment, strings.Join(missing, ", "))
+	}
+	if len(keys) > 0 {
+		return d, flags.GetRevision(), nil
+	}
+	segments, err := c.listSegments(ctx, c.environment, "")
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, v := range segments.GetSegments() {
+		d.Segments = append(d.Segments, v.GetSegment())
+	}
+	return d, flags.GetRevision(), nil
+}
+
+// replaceFile writes a file whole or not at all.
+func replaceFile(name string, write func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()           // it may be closed already
+			_ = os.Remove(f.Name()) // best effort: the failure matters more
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	const readable = 0o644 // definitions are no secret
+	if err := f.Chmod(readable); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+)
+
+func newFlagDeleteCommand(streams *streams) *cobra.Command {
+	o := newClientOptions()
+	cmd := &cobra.Command{
+		Use:   "delete KEY",
+		Short: "Delete a flag; its history stays, and can bring it back",
+		Args:  oneKey,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.requireWrite(); err != nil {
+				return err
+			}
+			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
+				current, err := c.flagVersion(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				response, err := write(ctx, c, c.flags.DeleteFlag, &controlv1.DeleteFlagRequest{
+					Environment: o.environment, FlagKey: args[0], BaseRevision: current.GetRevision(),
+					Reason: o.reason, RequestId: newRequestID(),
+				})
+				if err != nil {
+					return err
+				}
+				return c.show(response, func(out io.Writer) {
+					fmt.Fprintf(out, "%s deleted in %s at revision %d\n", args[0], o.environment, response.GetEntry().GetRevision())
+					fmt.Fprintf(out, "to bring it back: tidegate flag restore %s --revision %d --environment %s --reason \"...\"\n",
+						args[0], current.GetRevision(), o.environment)
+				})
+			})
+		},
+	}
+	o.registerWrite(cmd.Flags())
+	return cmd
+}
