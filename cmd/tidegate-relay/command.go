@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tidegate/tidegate/internal/version"
+	"github.com/tidegate/tidegate/relay"
+)
+
+const (
+	long = `tidegate-relay follows environments from a tidegate server, or from another relay,
+and answers flag evaluations from memory: over gRPC, and over HTTP with JSON. It keeps
+answering while its upstream is away, and says how old its answers are.
+
+Every flag can be set by an environment variable too: --grpc-addr by TIDEGATE_GRPC_ADDR,
+and so on. The flag wins.
+
+The management address serves /healthz (alive), /readyz (has something to serve) and
+/metrics (Prometheus). SIGTERM and SIGINT end calls in flight in an orderly way.`
+
+	example = `  # Production, from two control servers, surviving restarts without them:
+  tidegate-relay --upstream cp-1:7013,cp-2:7013 --environments production \
+      --state-dir /var/lib/tidegate-relay --region eu-west
+
+  # On a developer's machine, beside 'tidegate server':
+  tidegate-relay --upstream 127.0.0.1:7013 --environments dev,staging --log-format console`
+)
+
+// settings are what the command line says.
+type settings struct {
+	options             relay.Options
+	logLevel, logFormat string
+}
+
+// newCommand makes the command; getenv and run are the world outside.
+func newCommand(getenv func(string) string, run func(context.Context, relay.Options) error) *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:     "tidegate-relay --upstream HOST:PORT[,...] --environments NAME[,...]",
+		Short:   "Answer flag evaluations close to the callers",
+		Long:    long,
+		Example: example,
+		Version: version.Version,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("unexpected argument %q: everything is set by flags", args[0])}
+			}
+			return nil
+		},
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PreRunE:       func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags(), getenv) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := s.complete(cmd.ErrOrStderr())
+			if err != nil {
+				return &usageError{err}
+			}
+			return run(cmd.Context(), *o)
+		},
+	}
+	s.bind(cmd.Flags())
+	cmd.Flags().SortFlags = false
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	return cmd
+}
+
+func (s *settings) bind(f *pflag.FlagSet) {
+	o := &s.options
+	f.StringSliceVar(&o.Upstreams, "upstream", nil, "gRPC `addresses` of servers or relays to follow, tried in turn (required)")
+	f.StringSliceVar(&o.Environments, "environments", nil, "`names` to follow; the first is the default of requests (required)")
+	f.StringVar(&o.GRPCAddr, "grpc-addr", relay.DefaultGRPCAddr, "listening `address` for gRPC: evaluation and sync")
+	f.StringVar(&o.HTTPAddr, "http-addr", relay.DefaultHTTPAddr, "listening `address` for the same over HTTP with JSON")
+	f.StringVar(&o.ManagementAddr, "management-addr", relay.DefaultManagementAddr, "listening `address` for probes and metrics")
+	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps state over restarts (default: memory only)")
+	f.StringVar(&o.Region, "region", "", "`name` of the place where this relay runs, told to the upstream")
+	f.DurationVar(&o.MaxStale, "max-stale", 0, "not ready from this `age` of a snapshot on; 0: ready at any age")
+	f.StringVar(&s.logLevel, "log-level", "info", "least `level` to log: debug, info, warn, error")
+	f.StringVar(&s.logFormat, "log-format", "json", "json or console")
+}
+
+// variable is the environment variable of a flag.
+func variable(flag string) string {
+	return "TIDEGATE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// fromEnvironment sets the flags that the command line leaves out.
+func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		value := getenv(variable(f.Name))
+		if failed != nil || f.Changed || value == "" || f.Name == "help" || f.Name == "version" {
+			return
+		}
+		if err := flags.Set(f.Name, value); err != nil {
+			failed = &usageError{fmt.Errorf("%s: %w", variable(f.Name), err)}
+		}
+	})
+	return failed
+}
+
+// complete makes the relay's options, or says what is wrong with the settings.
+func (s *settings) complete(stderr io.Writer) (*relay.Options, error) {
+	level, err := zerolog.ParseLevel(s.logLevel)
+	if err != nil || s.logLevel == "" {
+		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", s.logLevel)
+	}
+	switch s.logFormat {
+	case "json":
+	case "console":
+		stderr = zerolog.ConsoleWriter{Out: stderr, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}
+	default:
+		return nil, fmt.Errorf("--log-format %q: want json or console", s.logFormat)
+	}
+	s.options.Logger = zerolog.New(stderr).Level(level).With().Timestamp().Logger()
+	return &s.options, s.options.EnsureDefaults().Validate()
+}

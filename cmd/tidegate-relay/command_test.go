@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tidegate/tidegate/relay"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// runCommand runs a command line with an environment, and returns the options that the
+// relay would get.
+func runCommand(t *testing.T, environment map[string]string, args ...string) (o relay.Options, out string, err error) {
+	t.Helper()
+	cmd := newCommand(func(name string) string { return environment[name] }, func(_ context.Context, given relay.Options) error {
+		o = given
+		return nil
+	})
+	var buf bytes.Buffer
+	cmd.SetOut(&buf)
+	cmd.SetErr(io.Discard)
+	cmd.SetArgs(args)
+	err = cmd.ExecuteContext(t.Context())
+	return o, buf.String(), err
+}
+
+func TestFlags(t *testing.T) {
+	t.Parallel()
+	o, _, err := runCommand(t, nil, "--upstream", "a:1,b:2", "--environments", "production,staging",
+		"--grpc-addr", ":1", "--http-addr", ":2", "--management-addr", ":3",
+		"--state-dir", "d", "--region", "eu-west", "--max-stale", "1m", "--log-level", "debug", "--log-format", "console")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(o.Upstreams, []string{"a:1", "b:2"}) || !slices.Equal(o.Environments, []string{"production", "staging"}) {
+		t.Errorf("upstreams %v, environments %v", o.Upstreams, o.Environments)
+	}
+	if o.GRPCAddr != ":1" || o.HTTPAddr != ":2" || o.ManagementAddr != ":3" {
+		t.Errorf("addresses %s, %s, %s", o.GRPCAddr, o.HTTPAddr, o.ManagementAddr)
+	}
+	if o.StateDir != "d" || o.Region != "eu-west" || o.MaxStale != time.Minute {
+		t.Errorf("state dir %s, region %s, max stale %v", o.StateDir, o.Region, o.MaxStale)
+	}
+}
+
+func TestEnvironmentVariables(t *testing.T) {
+	t.Parallel()
+	environment := map[string]string{
+		"TIDEGATE_UPSTREAM": "a:1,b:2", "TIDEGATE_ENVIRONMENTS": "production", "TIDEGATE_GRPC_ADDR": ":1", "TIDEGATE_MAX_STALE": "2s",
+	}
+	o, _, err := runCommand(t, environment, "--grpc-addr", ":9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(o.Upstreams, []string{"a:1", "b:2"}) || o.MaxStale != 2*time.Second {
+		t.Errorf("upstreams %v, max stale %v", o.Upstreams, o.MaxStale)
+	}
+	if o.GRPCAddr != ":9" {
+		t.Errorf("gRPC address %s: the flag must win", o.GRPCAddr)
+	}
+	if o.HTTPAddr != relay.DefaultHTTPAddr {
+		t.Errorf("HTTP address %s, want the default", o.HTTPAddr)
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	t.Parallel()
+	valid := []string{"--upstream", "a:1", "--environments", "e"}
+	for _, c := range []struct {
+		args        []string
+		environment map[string]string
+		want        string
+	}{
+		{args: nil, want: "no upstream"},
+		{args: []string{"--upstream", "a:1"}, want: "no environment"},
+		{args: append(valid, "more"), want: `unexpected argument "more"`},
+		{args: append(valid, "--nonsense"), want: "unknown flag: --nonsense"},
+		{args: append(valid, "--max-stale", "soon"), want: `invalid duration "soon"`},
+		{args: append(valid, "--http-addr", "8016"), want: `HTTP address "8016"`},
+		{args: append(valid, "--log-level", "loud"), want: `--log-level "loud": want debug`},
+		{args: append(valid, "--log-format", "xml"), want: `--log-format "xml": want json or console`},
+		{args: valid, environment: map[string]string{"TIDEGATE_MAX_STALE": "soon"}, want: "TIDEGATE_MAX_STALE: "},
+	} {
+		_, _, err := runCommand(t, c.environment, c.args...)
+		var usage *usageError
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v, want a usage error with %q", c.args, err, c.want)
+		}
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	t.Parallel()
+	_, help, err := runCommand(t, nil, "--help")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"127.0.0.1:8013", "127.0.0.1:8014", "127.0.0.1:8016", "--state-dir /var/lib/tidegate-relay", "TIDEGATE_GRPC_ADDR", "/readyz"} {
+		if !strings.Contains(help, want) {
+			t.Errorf("help lacks %s", want)
+		}
+	}
+	if _, version, err := runCommand(t, nil, "--version"); err != nil || !strings.HasPrefix(version, "tidegate-relay version ") {
+		t.Errorf("version %q, %v", version, err)
+	}
+}
+
+// TestExecute runs real relays: one that is told to end, one that cannot start.
+func TestExecute(t *testing.T) {
+	t.Parallel()
+	args := []string{
+		"--upstream", "127.0.0.1:1", "--environments", "e", "--log-level", "error",
+		"--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--management-addr", "127.0.0.1:0",
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if code := execute(ended, args); code != 0 {
+		t.Errorf("told to end: exit code %d, want 0", code)
+	}
+	if code := execute(t.Context(), append(args, "--grpc-addr", "256.0.0.1:1")); code != exitFailure {
+		t.Errorf("an address that is none: exit code %d, want %d", code, exitFailure)
+	}
+	if code := execute(t.Context(), nil); code != exitUsage {
+		t.Errorf("no flags: exit code %d, want %d", code, exitUsage)
+	}
+}

@@ -1,0 +1,61 @@
+package relay
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+
+	"github.com/tidegate/tidegate/eval"
+)
+
+// counters count the answers of one environment by reason. Counting is one addition
+// that processors seldom share; reading sums up.
+type counters [counterShards]struct {
+	count [len(countedReasons)]atomic.Uint64 // one cache line
+}
+
+// counterShards is a power of two.
+const counterShards = 16
+
+// countedReasons are the reasons that an answer may have; the last one stands for any
+// other.
+var countedReasons = [...]eval.Reason{
+	eval.ReasonTargetingMatch, eval.ReasonSplit, eval.ReasonStatic, eval.ReasonDefault,
+	eval.ReasonDisabled, eval.ReasonStale, eval.ReasonError, "OTHER",
+}
+
+func (c *counters) add(reason string) {
+	c[rand.Uint32()%counterShards].count[reasonIndex(reason)].Add(1) //nolint:gosec // it only spreads
+}
+
+func (c *counters) addAll(t *tally) {
+	shard := &c[rand.Uint32()%counterShards] //nolint:gosec // it only spreads
+	for i, n := range t {
+		if n > 0 {
+			shard.count[i].Add(n)
+		}
+	}
+}
+
+// total sums up what was counted.
+func (c *counters) total() (t tally) {
+	for shard := range c {
+		for i := range t {
+			t[i] += c[shard].count[i].Load()
+		}
+	}
+	return t
+}
+
+// tally counts the answers of one call.
+type tally [len(countedReasons)]uint64
+
+func (t *tally) add(reason string) { t[reasonIndex(reason)]++ }
+
+func reasonIndex(reason string) int {
+	for i, r := range countedReasons {
+		if string(r) == reason {
+			return i
+		}
+	}
+	return len(countedReasons) - 1
+}

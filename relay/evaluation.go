@@ -1,0 +1,182 @@
+package relay
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/tidegate/tidegate/eval"
+	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/replica"
+	"github.com/tidegate/tidegate/internal/snapshot"
+)
+
+// evaluationService implements evaluationv1.EvaluationServiceServer from replicas.
+type evaluationService struct {
+	evaluationv1.UnimplementedEvaluationServiceServer
+
+	// environments do not change after the start; the first is the default.
+	environments []*environment
+	byName       map[string]*environment
+	// draining is closed when long calls are to end.
+	draining chan struct{}
+}
+
+// environment is one environment that is followed.
+type environment struct {
+	name    string
+	replica *replica.Replica
+	answers counters
+}
+
+func newEvaluationService(replicas *replica.Set, names []string) *evaluationService {
+	s := &evaluationService{byName: make(map[string]*environment, len(names)+1), draining: make(chan struct{})}
+	for _, name := range names {
+		e := &environment{name: name, replica: replicas.Add(name)}
+		s.environments = append(s.environments, e)
+		s.byName[name] = e
+	}
+	s.byName[""] = s.environments[0]
+	return s
+}
+
+// drain ends the long calls. It is called once.
+func (s *evaluationService) drain() { close(s.draining) }
+
+var errDraining = status.Error(codes.Unavailable, "the relay is shutting down; call again")
+
+// environment finds what a request names.
+func (s *evaluationService) environment(name string) (*environment, error) {
+	if e := s.byName[name]; e != nil {
+		return e, nil
+	}
+	names := make([]string, len(s.environments))
+	for i, e := range s.environments {
+		names[i] = e.name
+	}
+	return nil, status.Errorf(codes.NotFound, "environment %q is not followed here; followed: %s", name, strings.Join(names, ", "))
+}
+
+// snapshot returns what there is to answer from.
+func (e *environment) snapshot() (*snapshot.Snapshot, error) {
+	if snap := e.replica.Snapshot(); snap != nil {
+		return snap, nil
+	}
+	return nil, status.Errorf(codes.Unavailable, "environment %q: nothing came from upstream yet", e.name)
+}
+
+// source is one snapshot, fit for one request.
+type source struct {
+	env      *environment
+	snapshot *snapshot.Snapshot
+	age      time.Duration
+	// stale: it does not meet the demand, and the answers must say so.
+	stale bool
+}
+
+// source finds the snapshot from which a request is to be answered.
+func (s *evaluationService) source(environment string, r freshRequest) (src source, err error) {
+	if src.env, err = s.environment(environment); err != nil {
+		return src, err
+	}
+	d, err := demandOf(r)
+	if err != nil {
+		return src, err
+	}
+	if src.snapshot, err = src.env.snapshot(); err != nil {
+		return src, err
+	}
+	src.age = src.env.replica.Age()
+	src.stale, err = d.check(src.env.name, src.snapshot.Cursor().Revision, src.age)
+	return src, err
+}
+
+// answer evaluates one flag. It is not counted.
+func (src *source) answer(key string, r eval.Result) *evaluationv1.EvaluateResponse {
+	a := answerOf(key, r)
+	if src.stale {
+		markStale(a)
+	}
+	return a
+}
+
+// Evaluate implements the service.
+func (s *evaluationService) Evaluate(_ context.Context, r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) {
+	return s.evaluate(r)
+}
+
+// evaluate answers one flag, for Evaluate and EvaluateStream.
+func (s *evaluationService) evaluate(r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) {
+	if r.GetFlagKey() == "" {
+		return nil, invalid("flag_key", "want the key of a flag")
+	}
+	if _, known := flagv1.ValueType_name[int32(r.GetExpectedType())]; !known {
+		return nil, invalid("expected_type", "unknown value %d", r.GetExpectedType())
+	}
+	src, err := s.source(r.GetEnvironment(), r)
+	if err != nil {
+		return nil, err
+	}
+	subject := contextOf(r.GetContext())
+	a := src.answer(r.GetFlagKey(), src.snapshot.Eval().Evaluate(r.GetFlagKey(), &subject).As(r.GetExpectedType()))
+	a.EnvironmentRevision = src.snapshot.Cursor().Revision
+	a.Age = durationpb.New(src.age)
+	src.env.answers.add(a.GetReason())
+	return a, nil
+}
+
+// EvaluateAll implements the service.
+func (s *evaluationService) EvaluateAll(ctx context.Context, r *evaluationv1.EvaluateAllRequest) (*evaluationv1.EvaluateAllResponse, error) {
+	chosen, err := selectionOf(r)
+	if err != nil {
+		return nil, err
+	}
+	src, err := s.source(r.GetEnvironment(), r)
+	if err != nil {
+		return nil, err
+	}
+	subject := contextOf(r.GetContext())
+	answers, err := src.answerAll(ctx, chosen, &subject)
+	if err != nil {
+		return nil, err
+	}
+	return &evaluationv1.EvaluateAllResponse{
+		Evaluations:         answers,
+		EnvironmentRevision: src.snapshot.Cursor().Revision,
+		Age:                 durationpb.New(src.age),
+	}, nil
+}
+
+// answerAll answers the chosen flags, in the order asked or that of their keys.
+func (src *source) answerAll(ctx context.Context, chosen selection, subject *eval.Context) ([]*evaluationv1.EvaluateResponse, error) {
+	env := src.snapshot.Eval()
+	var counted tally
+	var answers []*evaluationv1.EvaluateResponse
+	add := func(key string, r eval.Result) {
+		a := src.answer(key, r)
+		counted.add(a.GetReason())
+		answers = append(answers, a)
+	}
+	if chosen.keys != nil {
+		answers = make([]*evaluationv1.EvaluateResponse, 0, len(chosen.keys))
+		for _, key := range chosen.keys {
+			add(key, env.Evaluate(key, subject))
+		}
+	} else {
+		flags := chosen.of(env.Flags())
+		answers = make([]*evaluationv1.EvaluateResponse, 0, len(flags))
+		for i, f := range flags {
+			if i%1024 == 0 && ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			add(f.Key(), env.EvaluateFlag(f, subject))
+		}
+	}
+	src.env.answers.addAll(&counted)
+	return answers, nil
+}

@@ -1,0 +1,93 @@
+package relay
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// readiness is the body of /readyz.
+type readiness struct {
+	Ready        bool                   `json:"ready"`
+	InstanceID   string                 `json:"instanceId"`
+	Version      string                 `json:"version"`
+	Draining     bool                   `json:"draining,omitempty"`
+	Upstream     upstreamStatus         `json:"upstream"`
+	Environments []environmentReadiness `json:"environments"`
+}
+
+type upstreamStatus struct {
+	Connected bool   `json:"connected"`
+	Address   string `json:"address,omitempty"`
+	// Error is the last failure; it may be over.
+	Error string `json:"error,omitempty"`
+}
+
+type environmentReadiness struct {
+	Environment string `json:"environment"`
+	Ready       bool   `json:"ready"`
+	// Reason says why it is not ready.
+	Reason string `json:"reason,omitempty"`
+	// Revision, AgeSeconds and Flags are of the snapshot; absent without one.
+	Revision   int64    `json:"revision,omitempty"`
+	AgeSeconds *float64 `json:"ageSeconds,omitempty"`
+	Flags      int      `json:"flags"`
+}
+
+// readiness tells whether every environment has something to serve that is fresh
+// enough. A relay that lost its upstream is ready as long as it is.
+func (r *Relay) readiness() readiness {
+	state := r.follower.State()
+	out := readiness{
+		Ready: true, InstanceID: r.instanceID, Version: r.version,
+		Upstream: upstreamStatus{Connected: state.Connected, Address: state.Upstream},
+	}
+	if state.Err != nil {
+		out.Upstream.Error = state.Err.Error()
+	}
+	select {
+	case <-r.evaluation.draining:
+		out.Ready, out.Draining = false, true
+	default:
+	}
+	for _, e := range r.evaluation.environments {
+		er := environmentReadiness{Environment: e.name, Ready: true}
+		if s := e.replica.Snapshot(); s == nil {
+			er.Ready, er.Reason = false, "nothing came from upstream yet, and nothing was on disk"
+		} else {
+			age := e.replica.Age()
+			seconds := age.Seconds()
+			er.Revision, er.AgeSeconds, er.Flags = s.Cursor().Revision, &seconds, s.Eval().FlagCount()
+			if r.maxStale > 0 && age > r.maxStale {
+				er.Ready, er.Reason = false, "stale: last confirmed "+age.Round(time.Millisecond).String()+" ago, the limit is "+r.maxStale.String()
+			}
+		}
+		out.Ready = out.Ready && er.Ready
+		out.Environments = append(out.Environments, er)
+	}
+	return out
+}
+
+// managementHandler serves probes and metrics.
+func (r *Relay) managementHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ok\n")) // a prober that is gone needs no answer
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		body := r.readiness()
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		if !body.Ready {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		_ = encoder.Encode(body) // as above
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{Registry: r.registry}))
+	return mux
+}

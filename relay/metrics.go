@@ -1,0 +1,107 @@
+package relay
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+var (
+	evaluationsDesc = prometheus.NewDesc("tidegate_relay_evaluations_total",
+		"Answers given, by environment and reason.", []string{"environment", "reason"}, nil)
+	revisionDesc = prometheus.NewDesc("tidegate_relay_snapshot_revision",
+		"Revision of the snapshot that answers.", []string{"environment"}, nil)
+	ageDesc = prometheus.NewDesc("tidegate_relay_snapshot_age_seconds",
+		"Time since the snapshot was last confirmed to be the store's current state.", []string{"environment"}, nil)
+	itemsDesc = prometheus.NewDesc("tidegate_relay_snapshot_items",
+		"Flags and segments in the snapshot.", []string{"environment", "kind"}, nil)
+	bytesDesc = prometheus.NewDesc("tidegate_relay_snapshot_bytes",
+		"Encoded size of the snapshot's items.", []string{"environment"}, nil)
+	rejectedDesc = prometheus.NewDesc("tidegate_relay_snapshot_rejected_items",
+		"Items of the snapshot that cannot be used; their last usable version is in force.", []string{"environment"}, nil)
+	readyDesc = prometheus.NewDesc("tidegate_relay_ready",
+		"1 if every environment has a snapshot that is fresh enough.", nil, nil)
+	stateBytesDesc = prometheus.NewDesc("tidegate_relay_state_bytes",
+		"Size of the state files in use.", nil, nil)
+	stateBehindDesc = prometheus.NewDesc("tidegate_relay_state_behind_environments",
+		"Environments whose newest state is not on disk.", nil, nil)
+	stateErrorsDesc = prometheus.NewDesc("tidegate_relay_state_write_errors_total",
+		"Failed attempts to write state.", nil, nil)
+	stateAsideDesc = prometheus.NewDesc("tidegate_relay_state_set_aside_total",
+		"State files that were damaged and set aside.", nil, nil)
+	stateRewritesDesc = prometheus.NewDesc("tidegate_relay_state_rewrites_total",
+		"Snapshot files written.", nil, nil)
+	stateUnusableDesc = prometheus.NewDesc("tidegate_relay_state_unusable",
+		"1 if the state directory was asked for and cannot be used.", nil, nil)
+)
+
+// collector reads the relay's state when it is asked: evaluations pay for no metric.
+type collector struct{ relay *Relay }
+
+// register adds the relay's metrics to its registry. Those of the process may be there
+// already, if the registry is shared.
+func (r *Relay) register() error {
+	for _, c := range []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		var there prometheus.AlreadyRegisteredError
+		if err := r.registry.Register(c); err != nil && !errors.As(err, &there) {
+			return err
+		}
+	}
+	return r.registry.Register(collector{r})
+}
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		evaluationsDesc, revisionDesc, ageDesc, itemsDesc, bytesDesc, rejectedDesc, readyDesc,
+		stateBytesDesc, stateBehindDesc, stateErrorsDesc, stateAsideDesc, stateRewritesDesc, stateUnusableDesc,
+	} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	for _, e := range c.relay.evaluation.environments {
+		for i, n := range e.answers.total() {
+			counter(evaluationsDesc, float64(n), e.name, string(countedReasons[i]))
+		}
+		s := e.replica.Snapshot()
+		if s == nil {
+			continue
+		}
+		gauge(revisionDesc, float64(s.Cursor().Revision), e.name)
+		gauge(ageDesc, e.replica.Age().Seconds(), e.name)
+		gauge(itemsDesc, float64(s.Eval().FlagCount()), e.name, "flag")
+		gauge(itemsDesc, float64(s.Eval().SegmentCount()), e.name, "segment")
+		gauge(bytesDesc, float64(s.Bytes()), e.name)
+		gauge(rejectedDesc, float64(len(s.Rejections())), e.name)
+	}
+	gauge(readyDesc, oneIf(c.relay.readiness().Ready))
+	gauge(stateUnusableDesc, oneIf(c.relay.stateUnusable))
+	if c.relay.state == nil {
+		return
+	}
+	stats := c.relay.state.Stats()
+	gauge(stateBytesDesc, float64(stats.Bytes))
+	gauge(stateBehindDesc, float64(stats.Behind))
+	counter(stateErrorsDesc, float64(stats.WriteErrors))
+	counter(stateAsideDesc, float64(stats.SetAside))
+	counter(stateRewritesDesc, float64(stats.Rewrites))
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

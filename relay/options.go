@@ -1,0 +1,115 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// Default listening addresses: flagd's own ports, so that its providers find a relay
+// without configuration.
+const (
+	DefaultGRPCAddr       = "127.0.0.1:8013"
+	DefaultHTTPAddr       = "127.0.0.1:8016"
+	DefaultManagementAddr = "127.0.0.1:8014"
+)
+
+// DefaultDrain bounds the wait for calls in flight at shutdown.
+const DefaultDrain = 10 * time.Second
+
+// Options of a Relay.
+type Options struct {
+	// Upstreams are gRPC addresses of servers or other relays, tried in turn; required.
+	Upstreams []string
+	// Environments to follow; required. The first is the default of evaluation requests.
+	Environments []string
+	// GRPCAddr serves evaluation and sync, HTTPAddr the same with JSON, ManagementAddr
+	// /healthz, /readyz and /metrics. Port 0 picks a free one.
+	GRPCAddr, HTTPAddr, ManagementAddr string
+	// StateDir keeps the snapshots over restarts. Empty: memory only.
+	StateDir string
+	// Region is told to the upstream, for people and metrics.
+	Region string
+	// InstanceID is stable over restarts, and unique. Default: the one kept in StateDir,
+	// else a random one.
+	InstanceID string
+	// MaxStale is the age of a snapshot from which the relay reports that it is not
+	// ready; it answers all the same. 0: any age is ready.
+	MaxStale time.Duration
+	// Drain bounds the wait for calls in flight at shutdown. Default: DefaultDrain.
+	Drain time.Duration
+	// DialOptions for the upstreams. Default: no transport security.
+	DialOptions []grpc.DialOption
+	Logger      zerolog.Logger
+	// Registry gets the relay's metrics and is served at /metrics. Default: its own.
+	Registry *prometheus.Registry
+}
+
+// EnsureDefaults fills in what is unset and returns o.
+func (o *Options) EnsureDefaults() *Options {
+	setDefault(&o.GRPCAddr, DefaultGRPCAddr)
+	setDefault(&o.HTTPAddr, DefaultHTTPAddr)
+	setDefault(&o.ManagementAddr, DefaultManagementAddr)
+	setDefault(&o.Drain, DefaultDrain)
+	if o.DialOptions == nil {
+		o.DialOptions = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	return o
+}
+
+// Validate reports everything that is wrong, one error each.
+func (o *Options) Validate() error {
+	var errs []error
+	errs = append(errs, validateList("upstream", "HOST:PORT of a tidegate server or relay", o.Upstreams)...)
+	errs = append(errs, validateList("environment", "a name such as production", o.Environments)...)
+	for _, l := range []struct{ name, addr string }{
+		{"gRPC address", o.GRPCAddr}, {"HTTP address", o.HTTPAddr}, {"management address", o.ManagementAddr},
+	} {
+		if _, _, err := net.SplitHostPort(l.addr); err != nil {
+			errs = append(errs, fmt.Errorf("%s %q: want HOST:PORT, such as 127.0.0.1:8013", l.name, l.addr))
+		}
+	}
+	if o.MaxStale < 0 {
+		errs = append(errs, fmt.Errorf("max stale %v: want a positive duration, or 0 for no limit", o.MaxStale))
+	}
+	if o.Drain < 0 {
+		errs = append(errs, fmt.Errorf("drain %v: want a positive duration", o.Drain))
+	}
+	return errors.Join(errs...)
+}
+
+// validateList checks that a list is not empty and has neither blanks nor duplicates.
+func validateList(what, want string, values []string) []error {
+	if len(values) == 0 {
+		return []error{fmt.Errorf("no %s: want at least one, %s", what, want)}
+	}
+	var errs []error
+	seen := make(map[string]bool, len(values))
+	for _, v := range values {
+		switch {
+		case v == "" || strings.TrimSpace(v) != v:
+			errs = append(errs, fmt.Errorf("%s %q: want %s, without spaces", what, v, want))
+		case seen[v]:
+			errs = append(errs, fmt.Errorf("%s %q is named twice", what, v))
+		}
+		seen[v] = true
+	}
+	return errs
+}
+
+func setDefault[T comparable](p *T, value T) {
+	var zero T
+	if *p == zero {
+		*p = value
+	}
+}

@@ -1,0 +1,214 @@
+// Package relay is the edge process: it follows environments from an upstream, keeps
+// them in memory and on disk, and answers evaluations from memory for as long as it
+// lives, whatever happens upstream.
+//
+// It serves the evaluation services and, to further relays and in-process SDKs, the
+// sync service that it follows itself. An evaluation reads one atomic pointer and then
+// touches nothing but that snapshot: no lock, no I/O.
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/follower"
+	"github.com/tidegate/tidegate/internal/hub"
+	"github.com/tidegate/tidegate/internal/replica"
+	"github.com/tidegate/tidegate/internal/rpc"
+	"github.com/tidegate/tidegate/internal/statefile"
+	"github.com/tidegate/tidegate/internal/version"
+)
+
+// historyBytes bounds the changes kept of each environment, so that followers that were
+// away for about a thousand changes resume. Behind each change stands a snapshot of its
+// time: what is kept takes up to twenty times as much memory.
+const historyBytes = 1 << 20
+
+// Relay is one relay process.
+type Relay struct {
+	instanceID, version string
+	maxStale, drain     time.Duration
+	logger              zerolog.Logger
+	registry            *prometheus.Registry
+
+	replicas   *replica.Set
+	evaluation *evaluationService
+	hub        *hub.Hub
+	follower   *follower.Follower
+	server     *rpc.Server
+
+	// state is nil without a state directory, and if it cannot be used.
+	state         *statefile.Dir
+	stateUnusable bool
+
+	grpc, http, management net.Listener
+}
+
+// Open validates the options, binds the listeners and loads the state from disk.
+// A relay that is not Run must be Closed. ctx bounds Open alone.
+func Open(ctx context.Context, o Options) (*Relay, error) {
+	o.EnsureDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	r := &Relay{
+		instanceID: o.InstanceID, version: version.Version,
+		maxStale: o.MaxStale, drain: o.Drain,
+		logger: o.Logger, registry: o.Registry,
+		replicas: replica.NewSet(replica.Options{HistoryBytes: historyBytes}),
+	}
+	r.evaluation = newEvaluationService(r.replicas, o.Environments)
+	err := r.openState(o.StateDir)
+	if err == nil {
+		err = r.connect(&o)
+	}
+	if err == nil {
+		err = r.listen(ctx, &o)
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// connect makes what follows the upstream and what serves from it.
+func (r *Relay) connect(o *Options) error {
+	fo := follower.Options{
+		Upstreams: o.Upstreams, Environments: o.Environments, Replicas: r.replicas,
+		InstanceID: r.instanceID, Region: o.Region, Version: r.version,
+		Below: r.longestPath, DialOptions: o.DialOptions,
+		Logger: r.logger, Registerer: r.registry,
+	}
+	if r.state != nil {
+		fo.Journal = r.state
+	}
+	var err error
+	if r.follower, err = follower.New(fo); err != nil {
+		return err
+	}
+	r.hub = hub.New(hub.Options{
+		Replicas: r.replicas, InstanceID: r.instanceID,
+		Hops:   func() uint32 { return r.follower.State().Hops },
+		Logger: r.logger, Registerer: r.registry,
+	})
+	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
+	evaluationv1.RegisterEvaluationServiceServer(r.server, r.evaluation)
+	syncv1.RegisterSyncServiceServer(r.server, r.hub)
+	return r.register()
+}
+
+// longestPath is the longest chain of followers below this relay.
+func (r *Relay) longestPath() []string {
+	var longest []string
+	for _, f := range r.hub.Followers() {
+		if len(f.Path) > len(longest) {
+			longest = f.Path
+		}
+	}
+	return longest
+}
+
+// listen binds all addresses, so that nothing is announced that does not serve.
+func (r *Relay) listen(ctx context.Context, o *Options) error {
+	var config net.ListenConfig
+	for _, l := range []struct {
+		what, addr string
+		to         *net.Listener
+	}{
+		{"gRPC", o.GRPCAddr, &r.grpc}, {"HTTP", o.HTTPAddr, &r.http}, {"management", o.ManagementAddr, &r.management},
+	} {
+		var err error
+		if *l.to, err = config.Listen(ctx, "tcp", l.addr); err != nil {
+			return fmt.Errorf("%s address: %w", l.what, err)
+		}
+	}
+	return nil
+}
+
+// GRPCAddr is the address that the gRPC listener is bound to.
+func (r *Relay) GRPCAddr() string { return r.grpc.Addr().String() }
+
+// HTTPAddr is the address that the HTTP listener is bound to.
+func (r *Relay) HTTPAddr() string { return r.http.Addr().String() }
+
+// ManagementAddr is the address that the management listener is bound to.
+func (r *Relay) ManagementAddr() string { return r.management.Addr().String() }
+
+// Run serves until ctx ends, then drains and closes, and returns nil. It returns an
+// error if a listener fails. It is called once.
+//
+// Draining: health turns to NOT_SERVING, sync streams get a Goodbye, watches and
+// evaluation streams end with UNAVAILABLE, unary calls get Options.Drain to end.
+func (r *Relay) Run(ctx context.Context) error {
+	r.logger.Info().Str("instance", r.instanceID).Str("version", r.version).
+		Str("grpc", r.GRPCAddr()).Str("http", r.HTTPAddr()).Str("management", r.ManagementAddr()).
+		Msg("relay serves")
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := r.runBackground(background)
+	err := r.server.Serve(ctx, rpc.ServeOptions{
+		GRPC: []net.Listener{r.grpc},
+		HTTP: []rpc.HTTPListener{
+			{Listener: r.http, Handler: r.server.HTTPHandler()},
+			{Listener: r.management, Handler: r.managementHandler()},
+		},
+		Drain: func() {
+			r.logger.Info().Msg("relay drains")
+			r.evaluation.drain()
+			r.hub.Drain()
+		},
+		DrainTimeout: r.drain,
+	})
+	// Upstream is followed to the last: calls that are still running see the newest.
+	stop()
+	for range done {
+	}
+	return errors.Join(err, r.Close())
+}
+
+// runBackground follows the upstream and keeps the state; the channel is closed when
+// all of it has ended.
+func (r *Relay) runBackground(ctx context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	keeper := make(chan struct{})
+	go func() {
+		defer close(keeper)
+		r.keep(ctx)
+	}()
+	go func() {
+		defer close(done)
+		if err := r.follower.Run(ctx); err != nil && ctx.Err() == nil {
+			r.logger.Error().Err(err).Msg("the upstream is not followed any more")
+		}
+		<-keeper
+		r.confirmState()
+	}()
+	return done
+}
+
+// Close releases what Open took, for a relay that is not Run.
+func (r *Relay) Close() error {
+	var errs []error
+	for _, l := range []net.Listener{r.grpc, r.http, r.management} {
+		if l == nil {
+			continue
+		}
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if r.server != nil {
+		r.server.GRPC.Stop()
+	}
+	if r.state != nil {
+		errs = append(errs, r.state.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,231 @@
+package relay
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/tidegate/tidegate/eval"
+	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/replica"
+	"github.com/tidegate/tidegate/internal/snapshot"
+)
+
+// Watch implements the service.
+func (s *evaluationService) Watch(r *evaluationv1.WatchRequest, stream watchStream) error {
+	chosen, err := selectionOf(r)
+	if err != nil {
+		return err
+	}
+	env, err := s.environment(r.GetEnvironment())
+	if err != nil {
+		return err
+	}
+	if _, err := env.snapshot(); err != nil {
+		return err
+	}
+	w := newWatch(env, chosen, r.GetContext())
+	first, err := w.all(stream.Context())
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(first); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-w.changes.Changed():
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		case <-s.draining:
+			return errDraining
+		}
+		next, err := w.next(stream.Context())
+		if err != nil {
+			return err
+		}
+		if next == nil {
+			continue
+		}
+		if err := stream.Send(next); err != nil {
+			return err
+		}
+	}
+}
+
+// watch is one call. It keeps no answers: what the caller has seen is evaluated again
+// from the snapshot that it has seen, for the few flags that a change concerns.
+type watch struct {
+	env    *environment
+	chosen selection
+	// only, if not nil, are the chosen keys.
+	only    map[string]bool
+	subject eval.Context
+	// shown is the snapshot whose answers the caller has.
+	shown   *snapshot.Snapshot
+	changes *replica.Subscription
+}
+
+func newWatch(env *environment, chosen selection, subject *evaluationv1.EvaluationContext) *watch {
+	w := &watch{env: env, chosen: chosen, subject: contextOf(subject)}
+	w.shown, w.changes = env.replica.Subscribe()
+	if chosen.keys == nil {
+		return w
+	}
+	w.chosen.keys, w.only = nil, make(map[string]bool, len(chosen.keys))
+	for _, key := range chosen.keys {
+		if !w.only[key] {
+			w.only[key] = true
+			w.chosen.keys = append(w.chosen.keys, key)
+		}
+	}
+	return w
+}
+
+// all answers all chosen flags.
+func (w *watch) all(ctx context.Context) (*evaluationv1.WatchResponse, error) {
+	src := source{env: w.env, snapshot: w.shown}
+	answers, err := src.answerAll(ctx, w.chosen, &w.subject)
+	if err != nil {
+		return nil, err
+	}
+	return w.response(answers), nil
+}
+
+// next takes in all changes that have come by now, and returns the answers that they
+// change; nil if they change none.
+func (w *watch) next(ctx context.Context) (*evaluationv1.WatchResponse, error) {
+	before := w.shown
+	touched, lost, err := w.collect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	if lost || touched.len() > w.shown.Eval().FlagCount()/2 {
+		keys = w.union(before.Eval(), w.shown.Eval())
+	} else {
+		keys = w.filter(touched.concerned(w.shown.Eval()))
+	}
+	var counted tally
+	var answers []*evaluationv1.EvaluateResponse
+	for i, key := range keys {
+		if i%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		now := w.shown.Eval().Evaluate(key, &w.subject)
+		if sameAnswer(before.Eval().Evaluate(key, &w.subject), now) {
+			continue
+		}
+		a := answerOf(key, now)
+		counted.add(a.GetReason())
+		answers = append(answers, a)
+	}
+	if len(answers) == 0 {
+		return nil, nil
+	}
+	w.env.answers.addAll(&counted)
+	return w.response(answers), nil
+}
+
+// collect advances to the newest snapshot, through all changes up to it.
+func (w *watch) collect(ctx context.Context) (t touched, lost bool, err error) {
+	for {
+		c, missed, err := w.changes.Next(ctx)
+		if err != nil {
+			return t, lost, err
+		}
+		w.shown, lost = c.Snapshot, lost || missed
+		if !missed {
+			t.add(c.Delta)
+		}
+		select {
+		case <-w.changes.Changed():
+		default:
+			return t, lost, nil
+		}
+	}
+}
+
+func (w *watch) response(answers []*evaluationv1.EvaluateResponse) *evaluationv1.WatchResponse {
+	return &evaluationv1.WatchResponse{
+		Evaluations:         answers,
+		EnvironmentRevision: w.shown.Cursor().Revision,
+		Age:                 durationpb.New(w.env.replica.Age()),
+	}
+}
+
+// touched are the flags and segments that changes put or deleted.
+type touched struct{ flags, segments []string }
+
+func (t *touched) len() int { return len(t.flags) + len(t.segments) }
+
+func (t *touched) add(d snapshot.Delta) {
+	for i := range d.Puts {
+		t.addItem(d.Puts[i].Kind, d.Puts[i].Key)
+	}
+	for i := range d.Deletes {
+		t.addItem(d.Deletes[i].Kind, d.Deletes[i].Key)
+	}
+}
+
+func (t *touched) addItem(kind syncv1.Kind, key string) {
+	switch kind {
+	case syncv1.Kind_KIND_FLAG:
+		t.flags = append(t.flags, key)
+	case syncv1.Kind_KIND_SEGMENT:
+		t.segments = append(t.segments, key)
+	}
+}
+
+// concerned returns the flags whose answers may have changed, in the order of their
+// keys: the touched ones, and all that depend on them over segments and prerequisites.
+// A flag that depended on them before, and does not now, was touched itself.
+func (t *touched) concerned(env *eval.Environment) []string {
+	seen := map[string]bool{}
+	var keys []string
+	add := func(more []string) {
+		for _, key := range more {
+			if !seen[key] {
+				seen[key] = true
+				keys = append(keys, key)
+			}
+		}
+	}
+	add(t.flags)
+	for _, segment := range t.segments {
+		add(env.SegmentDependants(segment))
+	}
+	for i := 0; i < len(keys); i++ {
+		add(env.Dependants(keys[i]))
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// filter keeps the chosen ones of the keys.
+func (w *watch) filter(keys []string) []string {
+	return slices.DeleteFunc(keys, func(key string) bool {
+		if w.only != nil {
+			return !w.only[key]
+		}
+		return !strings.HasPrefix(key, w.chosen.prefix)
+	})
+}
+
+// union returns the chosen keys of both environments, in order.
+func (w *watch) union(a, b *eval.Environment) []string {
+	if w.only != nil {
+		return w.chosen.keys
+	}
+	var keys []string
+	for _, flags := range [][]*eval.Flag{w.chosen.of(a.Flags()), w.chosen.of(b.Flags())} {
+		for _, f := range flags {
+			keys = append(keys, f.Key())
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
