@@ -4,7 +4,13 @@
 // the hub serves. A write never publishes; so every control server shows one order.
 //
 // It knows no inbound transport: requests and responses are plain messages, errors are
-// the types below.
+// the types of errors.go. What each method promises is said in the protos.
+//
+// Any number of authorities, in one process or many, may share a store: they keep no
+// state but what the store's watch tells them. Reads (Get, List, History) and the kill
+// switch need the store alone. A change after which references between flags and
+// segments might no longer hold is checked against the replicas, and so needs Run to
+// keep up; it waits for that, for a bounded time.
 package controlplane
 
 import (
@@ -15,68 +21,67 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/controlplane/store"
-	"github.com/tidegate/tidegate/eval"
-	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	"github.com/tidegate/tidegate/internal/replica"
 )
 
 // Options of an Authority.
 type Options struct {
 	Store    store.Store  // required
-	Replicas *replica.Set // required; published to by Run alone
+	Replicas *replica.Set // required; published to by Open and Run alone
 	// Environments are made where the store does not have them yet.
 	Environments []string
 	Logger       zerolog.Logger
 	Now          func() time.Time // default time.Now; for audit entries only
 }
 
-// Authority answers the control services.
-type Authority struct{}
+// Authority answers the control services. Its methods may be called from any
+// goroutine.
+type Authority struct {
+	store    store.Store
+	replicas *replica.Set
+	logger   zerolog.Logger
+	now      func() time.Time
+	leases   leases
+	applier  *applier
+}
 
 // Open makes the environments and the epoch, and loads every environment into the
 // replicas.
-func Open(ctx context.Context, o Options) (*Authority, error) { panic("stub") }
+func Open(ctx context.Context, o Options) (*Authority, error) {
+	if o.Store == nil || o.Replicas == nil {
+		return nil, errors.New("controlplane: Options.Store and Options.Replicas are required")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if err := ensureEpoch(ctx, o.Store); err != nil {
+		return nil, err
+	}
+	for _, name := range o.Environments {
+		if err := ensureEnvironment(ctx, o.Store, name); err != nil {
+			return nil, err
+		}
+		// In the order given, whatever order they are loaded in.
+		o.Replicas.Add(name)
+	}
+	a := &Authority{
+		store:    o.Store,
+		replicas: o.Replicas,
+		logger:   o.Logger,
+		now:      o.Now,
+		leases:   leases{store: o.Store},
+		applier:  newApplier(o.Store, o.Replicas, o.Logger),
+	}
+	if err := a.applier.load(ctx); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
 
-// Run applies what the store's watch shows until ctx ends. It reconnects, and recovers
-// from compaction, by itself; while it cannot, replicas age.
-func (a *Authority) Run(ctx context.Context) error { panic("stub") }
+// Run applies what the store's watch shows until ctx ends; it then returns nil. It
+// reconnects, and recovers from compaction, by itself; while it cannot, replicas age.
+// Call it once.
+func (a *Authority) Run(ctx context.Context) error { return a.applier.run(ctx) }
 
 // Caller is who asks for a change, and from where.
 type Caller struct{ Actor, Peer string }
-
-func (a *Authority) ListFlags(ctx context.Context, r *controlv1.ListFlagsRequest) (*controlv1.ListFlagsResponse, error) {
-	panic("stub")
-}
-
-func (a *Authority) CreateFlag(ctx context.Context, c Caller, r *controlv1.CreateFlagRequest) (*controlv1.CreateFlagResponse, error) {
-	panic("stub")
-}
-
-// ... and so on for every method of FlagService, SegmentService and EnvironmentService:
-// reads take (ctx, request), writes take (ctx, caller, request).
-
-var (
-	// ErrUnavailable: the store does not answer; the outcome of a write is unknown.
-	ErrUnavailable = errors.New("controlplane: the store does not answer")
-	// ErrTokenExpired: a page token's revision was compacted.
-	ErrTokenExpired = errors.New("controlplane: page token expired")
-)
-
-// InvalidError: the request is wrong. Nothing was written.
-type InvalidError struct{ Fields eval.Errors }
-
-// PreconditionError: the change contradicts other flags or segments.
-type PreconditionError struct{ Fields eval.Errors }
-
-// NotFoundError and ExistsError say what (such as `flag "a" in environment "production"`).
-type NotFoundError struct{ What string }
-type ExistsError struct{ What string }
-
-// ConflictError: the write was based on a version that is no longer current.
-type ConflictError struct{ Conflict *controlv1.Conflict }
-
-func (e *InvalidError) Error() string      { panic("stub") }
-func (e *PreconditionError) Error() string { panic("stub") }
-func (e *NotFoundError) Error() string     { panic("stub") }
-func (e *ExistsError) Error() string       { panic("stub") }
-func (e *ConflictError) Error() string     { panic("stub") }

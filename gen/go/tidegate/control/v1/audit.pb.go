@@ -166,7 +166,7 @@ type AuditEntry struct {
 	Revision int64 `protobuf:"varint,11,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The revision of the state that it changed; 0 if there was none.
 	PreviousRevision int64 `protobuf:"varint,12,opt,name=previous_revision,json=previousRevision,proto3" json:"previous_revision,omitempty"`
-	// What changed, field by field.
+	// What changed, field by field; long values and long lists are abbreviated, and say so.
 	Changes []*FieldChange `protobuf:"bytes,13,rep,name=changes,proto3" json:"changes,omitempty"`
 	// The resource after the change; unset if it was deleted.
 	//
@@ -175,7 +175,8 @@ type AuditEntry struct {
 	//	*AuditEntry_Flag
 	//	*AuditEntry_Segment
 	Resource isAuditEntry_Resource `protobuf_oneof:"resource"`
-	// SHA-256 of the previous entry of this resource as stored; empty for the first.
+	// SHA-256 of the previous entry of this resource as stored, which is without its
+	// revision; empty for the first.
 	PreviousHash []byte `protobuf:"bytes,16,opt,name=previous_hash,json=previousHash,proto3" json:"previous_hash,omitempty"`
 	// PROMOTED: the environment that it came from. RESTORED: unset.
 	SourceEnvironment string `protobuf:"bytes,17,opt,name=source_environment,json=sourceEnvironment,proto3" json:"source_environment,omitempty"`

@@ -11,10 +11,11 @@
 //   base_revision  the revision of the version it was based on. If that is no longer
 //                  the current one, the write fails with ABORTED, a Conflict detail
 //                  and a message that says what changed;
-//   request_id     at most 64 characters, chosen by the caller, unique to the change. A
-//                  retry with the same id returns the first result and changes
-//                  nothing; the same id with other content fails with ALREADY_EXISTS.
-//                  Empty: the server makes one, and a retry is a new change.
+//   request_id     at most 64 letters, digits and ._:@+=~-, chosen by the caller, unique
+//                  in its environment. For a day at least, a retry with the same id
+//                  returns the first result and changes nothing; the same id with other
+//                  content fails with ALREADY_EXISTS. Empty: the server makes one, and a
+//                  retry is a new change.
 // A write that is acknowledged is durable, and reaches every connected relay. A write
 // that would change nothing succeeds with the current revision and leaves no trace.
 //

@@ -11,10 +11,11 @@
 //   base_revision  the revision of the version it was based on. If that is no longer
 //                  the current one, the write fails with ABORTED, a Conflict detail
 //                  and a message that says what changed;
-//   request_id     at most 64 characters, chosen by the caller, unique to the change. A
-//                  retry with the same id returns the first result and changes
-//                  nothing; the same id with other content fails with ALREADY_EXISTS.
-//                  Empty: the server makes one, and a retry is a new change.
+//   request_id     at most 64 letters, digits and ._:@+=~-, chosen by the caller, unique
+//                  in its environment. For a day at least, a retry with the same id
+//                  returns the first result and changes nothing; the same id with other
+//                  content fails with ALREADY_EXISTS. Empty: the server makes one, and a
+//                  retry is a new change.
 // A write that is acknowledged is durable, and reaches every connected relay. A write
 // that would change nothing succeeds with the current revision and leaves no trace.
 //
@@ -80,9 +81,10 @@ type FlagServiceClient interface {
 	// that was deleted.
 	RestoreFlag(ctx context.Context, in *RestoreFlagRequest, opts ...grpc.CallOption) (*RestoreFlagResponse, error)
 	// Writes many flags and segments, those that differ from what is there, in one
-	// transaction: all or nothing. With validate_only, shows the diffs and changes
-	// nothing. Fails with INVALID_ARGUMENT where more than 30 resources, or more than
-	// 1 MiB, differ: send fewer at a time, those that others need first.
+	// transaction: all or nothing. Fails with INVALID_ARGUMENT where more than 30
+	// resources differ, or more than a transaction takes (about 1.4 MiB, audit entries
+	// included): send fewer at a time, those that others need first. With validate_only,
+	// shows the diffs, of any number, and changes nothing.
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
 }
 
@@ -219,9 +221,10 @@ type FlagServiceServer interface {
 	// that was deleted.
 	RestoreFlag(context.Context, *RestoreFlagRequest) (*RestoreFlagResponse, error)
 	// Writes many flags and segments, those that differ from what is there, in one
-	// transaction: all or nothing. With validate_only, shows the diffs and changes
-	// nothing. Fails with INVALID_ARGUMENT where more than 30 resources, or more than
-	// 1 MiB, differ: send fewer at a time, those that others need first.
+	// transaction: all or nothing. Fails with INVALID_ARGUMENT where more than 30
+	// resources differ, or more than a transaction takes (about 1.4 MiB, audit entries
+	// included): send fewer at a time, those that others need first. With validate_only,
+	// shows the diffs, of any number, and changes nothing.
 	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
 	mustEmbedUnimplementedFlagServiceServer()
 }

@@ -211,7 +211,7 @@ func (Operator) EnumDescriptor() ([]byte, []int) {
 type BucketingVersion int32
 
 const (
-	// Read as VERSION_2.
+	// Stored as VERSION_2 when a flag is written.
 	BucketingVersion_BUCKETING_VERSION_UNSPECIFIED BucketingVersion = 0
 	// flagd's 'fractional' as shipped since flagd core 0.15: MurmurHash3 x86 32, seed
 	// 0, over the UTF-8 bytes of salt + bucketing value;

@@ -1,0 +1,87 @@
+package controlplane
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tidegate/tidegate/controlplane/store"
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+)
+
+// marshal is how everything is encoded that is stored: once, when it is written.
+func marshal(m proto.Message) ([]byte, error) {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("controlplane: encode %s: %w", m.ProtoReflect().Descriptor().Name(), err)
+	}
+	return data, nil
+}
+
+// newMessage returns an empty flag or segment.
+func (k *kind) newMessage() proto.Message {
+	if k == flagKind {
+		return new(flagv1.Flag)
+	}
+	return new(flagv1.Segment)
+}
+
+// decode reads a stored flag or segment.
+func (k *kind) decode(data []byte) (proto.Message, error) {
+	m := k.newMessage()
+	if err := proto.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return m, nil
+}
+
+// decodeEntry reads an audit entry. An entry is stored without its own revision, which
+// nobody knows before it commits: that is the key's.
+func decodeEntry(kv store.KV) (*controlv1.AuditEntry, error) {
+	entry := new(controlv1.AuditEntry)
+	if err := proto.Unmarshal(kv.Value, entry); err != nil {
+		return nil, fmt.Errorf("%w: audit entry %s: %w", ErrCorrupt, kv.Key, err)
+	}
+	entry.Revision = kv.ModRevision
+	return entry, nil
+}
+
+// entryHash is what the next entry of the chain has as previous_hash: SHA-256 of the
+// stored bytes.
+func entryHash(stored []byte) []byte {
+	sum := sha256.Sum256(stored)
+	return sum[:]
+}
+
+// entryResource is the flag or segment after the change; nil if it was deleted.
+func entryResource(e *controlv1.AuditEntry) proto.Message {
+	switch r := e.GetResource().(type) {
+	case *controlv1.AuditEntry_Flag:
+		if r.Flag != nil {
+			return r.Flag
+		}
+	case *controlv1.AuditEntry_Segment:
+		if r.Segment != nil {
+			return r.Segment
+		}
+	}
+	return nil
+}
+
+func setEntryResource(e *controlv1.AuditEntry, m proto.Message) {
+	switch m := m.(type) {
+	case *flagv1.Flag:
+		e.Resource = &controlv1.AuditEntry_Flag{Flag: m}
+	case *flagv1.Segment:
+		e.Resource = &controlv1.AuditEntry_Segment{Segment: m}
+	}
+}
+
+func kindOfControl(k controlv1.ResourceKind) *kind {
+	if k == controlv1.ResourceKind_RESOURCE_KIND_SEGMENT {
+		return segmentKind
+	}
+	return flagKind
+}

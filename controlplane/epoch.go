@@ -1,0 +1,70 @@
+package controlplane
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/tidegate/tidegate/controlplane/store"
+	"github.com/tidegate/tidegate/internal/snapshot"
+)
+
+// storedEpoch is the epoch as JSON: an operator who restores a backup raises the counter
+// and draws a new random number.
+type storedEpoch struct {
+	Counter uint64 `json:"counter"`
+	Random  string `json:"random"` // 16 hexadecimal digits
+}
+
+func encodeEpoch(e snapshot.Epoch) ([]byte, error) {
+	return json.Marshal(storedEpoch{Counter: e.Counter, Random: fmt.Sprintf("%016x", e.Random)})
+}
+
+func decodeEpoch(data []byte) (snapshot.Epoch, error) {
+	var stored storedEpoch
+	if err := json.Unmarshal(data, &stored); err != nil {
+		return snapshot.Epoch{}, fmt.Errorf("%w: %s: %w", ErrCorrupt, epochKey, err)
+	}
+	random, err := strconv.ParseUint(stored.Random, 16, 64)
+	if err != nil || len(stored.Random) != 16 || stored.Counter == 0 {
+		return snapshot.Epoch{}, fmt.Errorf("%w: %s is %q: want a counter above 0 and 16 hexadecimal digits", ErrCorrupt, epochKey, data)
+	}
+	return snapshot.Epoch{Counter: stored.Counter, Random: random}, nil
+}
+
+// ensureEpoch gives a new store its epoch. Of servers that start at once, one does.
+func ensureEpoch(ctx context.Context, s store.Store) error {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	value, err := encodeEpoch(snapshot.Epoch{Counter: 1, Random: binary.LittleEndian.Uint64(random[:])})
+	if err != nil {
+		return err
+	}
+	_, err = s.Commit(ctx, store.Txn{
+		Compares: []store.Compare{store.Absent(epochKey)},
+		Ops:      []store.Op{store.Put(epochKey, value)},
+	})
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// ensureEnvironment makes an environment that is not there yet. Its guard announces it
+// to the watches of other servers.
+func ensureEnvironment(ctx context.Context, s store.Store, name string) error {
+	if !environmentPattern.MatchString(name) {
+		return invalid("environment", fmt.Sprintf("%q: %s", name, environmentRule))
+	}
+	_, err := s.Commit(ctx, store.Txn{
+		Compares: []store.Compare{store.Absent(environmentKey(name))},
+		Ops:      []store.Op{store.Put(environmentKey(name), nil), store.Put(guardKey(name), nil)},
+	})
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}

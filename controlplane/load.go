@@ -1,0 +1,141 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidegate/tidegate/controlplane/store"
+	"github.com/tidegate/tidegate/internal/snapshot"
+)
+
+// loadPage is how many keys are read at once.
+const loadPage = 256
+
+// resume makes sure, before a watch, that the store is what the replicas came from. The
+// state of a new epoch is loaded.
+func (a *applier) resume(ctx context.Context) error {
+	err := a.checkProbe(a.ask(ctx))
+	if errors.Is(err, errNewEpoch) {
+		a.logger.Warn().Err(err).Msg("the store begins anew; loading its state")
+		return a.load(ctx)
+	}
+	return err
+}
+
+// load brings all replicas to the state that the store has now, all environments at one
+// revision. A replica of the same epoch gets there by one delta, so its followers need
+// no snapshot and miss no delete.
+func (a *applier) load(ctx context.Context) error {
+	began := a.ask(ctx)
+	if began.err != nil {
+		return fmt.Errorf("controlplane: load: %w", unavailable(began.err))
+	}
+	if began.epoch == a.epoch && began.revision < a.revision() {
+		return fmt.Errorf("controlplane: load: %w", errDataLoss)
+	}
+	revision := began.revision
+	environments, err := a.readEnvironments(ctx, revision)
+	if err != nil {
+		return err
+	}
+	items, err := a.readItems(ctx, revision)
+	if err != nil {
+		return err
+	}
+	for _, name := range environments {
+		a.replicas.Add(name)
+	}
+	for name := range items {
+		a.replicas.Add(name)
+	}
+	for _, name := range a.replicas.Environments() {
+		if err := a.replace(name, began.epoch, revision, items[name]); err != nil {
+			return fmt.Errorf("controlplane: load environment %q: %w", name, err)
+		}
+	}
+	a.epoch = began.epoch
+	a.set(revision)
+	a.confirm(began.asked)
+	a.logger.Debug().Int64("revision", revision).Stringer("epoch", began.epoch).
+		Dur("took", time.Since(began.asked)).Msg("loaded the store's state")
+	return nil
+}
+
+// replace makes the given items the environment's state.
+func (a *applier) replace(environment string, epoch snapshot.Epoch, revision int64, items []snapshot.Item) error {
+	r := a.replicas.Replica(environment)
+	current := r.Snapshot()
+	if current == nil || current.Cursor().Epoch != epoch {
+		next, _ := snapshot.New(environment, epoch).Next(revision, items, nil)
+		a.logRejections(next, items)
+		return r.Publish(next, next.Full())
+	}
+	e := &edits{}
+	kept := make(map[snapshot.ID]bool, len(items))
+	for _, i := range items {
+		kept[i.ID()] = true
+		if held, ok := current.Item(i.Kind, i.Key); !ok || held.ModRevision != i.ModRevision {
+			e.puts = append(e.puts, i)
+		}
+	}
+	for held := range current.Items() {
+		if !kept[held.ID()] {
+			e.deletes = append(e.deletes, held.ID())
+		}
+	}
+	return a.publish(environment, revision, e)
+}
+
+func (a *applier) readEnvironments(ctx context.Context, revision int64) ([]string, error) {
+	kvs, err := a.readAll(ctx, revision, environmentsRoot)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(kvs))
+	for _, kv := range kvs {
+		name := strings.TrimPrefix(kv.Key, environmentsRoot)
+		if environmentPattern.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// readItems reads the items of all environments.
+func (a *applier) readItems(ctx context.Context, revision int64) (map[string][]snapshot.Item, error) {
+	kvs, err := a.readAll(ctx, revision, stateRoot)
+	if err != nil {
+		return nil, err
+	}
+	items := make(map[string][]snapshot.Item)
+	for _, kv := range kvs {
+		r, ok := parseStateKey(kv.Key)
+		switch {
+		case !ok:
+			a.logger.Warn().Str("key", kv.Key).Msg("the store holds a key that is not of ours; ignored")
+		case r.kind != nil:
+			items[r.environment] = append(items[r.environment], item(r, kv))
+		}
+	}
+	return items, nil
+}
+
+func (a *applier) readAll(ctx context.Context, revision int64, prefix string) ([]store.KV, error) {
+	var kvs []store.KV
+	r := store.Prefix(prefix)
+	r.Limit = loadPage
+	for {
+		page, err := a.store.ReadAt(ctx, revision, r)
+		if err != nil {
+			return nil, fmt.Errorf("controlplane: load: %w", unavailable(err))
+		}
+		kvs = append(kvs, page.KVs...)
+		if !page.More {
+			return kvs, nil
+		}
+		r.Key = page.KVs[len(page.KVs)-1].Key + "\x00"
+	}
+}

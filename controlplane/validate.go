@@ -1,0 +1,163 @@
+package controlplane
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/tidegate/tidegate/eval"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+)
+
+const (
+	maxReason = 1000 // characters
+
+	environmentRule = "must be 1 to 63 characters: lower-case letters, digits and '-', starting with a letter"
+	keyRule         = "must be 1 to 128 characters: letters, digits, '.', '_' and '-', starting with a letter or a digit"
+	requestIDRule   = "must be at most 64 characters: letters, digits and any of '._:@+=~-'"
+)
+
+// checker collects what is wrong with a request.
+type checker struct{ fields eval.Errors }
+
+func (c *checker) add(field, format string, args ...any) {
+	c.fields = append(c.fields, eval.FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) err() error {
+	if len(c.fields) == 0 {
+		return nil
+	}
+	return &InvalidError{Fields: c.fields}
+}
+
+func (c *checker) environment(field, value string) {
+	switch {
+	case value == "":
+		c.add(field, "is required")
+	case !environmentPattern.MatchString(value):
+		c.add(field, "%s; got %q", environmentRule, value)
+	}
+}
+
+func (c *checker) key(field, value string) {
+	switch {
+	case value == "":
+		c.add(field, "is required")
+	case !keyPattern.MatchString(value):
+		c.add(field, "%s; got %q", keyRule, value)
+	}
+}
+
+// write checks what every write carries.
+func (c *checker) write(r writeRequest) {
+	reason, requestID := r.GetReason(), r.GetRequestId()
+	switch n := utf8.RuneCountInString(reason); {
+	case strings.TrimSpace(reason) == "":
+		c.add("reason", "is required: say why, for the audit trail")
+	case n > maxReason:
+		c.add("reason", "must be at most %d characters, not %d", maxReason, n)
+	}
+	if requestID != "" && !requestIDPattern.MatchString(requestID) {
+		c.add("request_id", "%s; got %q", requestIDRule, requestID)
+	}
+}
+
+// base checks a base_revision that must name an existing version.
+func (c *checker) base(revision int64) {
+	if revision <= 0 {
+		c.add("base_revision", "must be the revision of the version that the change is based on")
+	}
+}
+
+// revision checks a revision that may be 0.
+func (c *checker) revision(field string, revision int64) {
+	if revision < 0 {
+		c.add(field, "must not be negative")
+	}
+}
+
+// definition checks a request's flag or segment by itself, and that it has nothing in it
+// that this server would pass on without understanding it. It returns nil if there is
+// something wrong.
+func (c *checker) definition(field string, d definition) *compiled {
+	if !d.ProtoReflect().IsValid() {
+		c.add(field, "is required")
+		return nil
+	}
+	unknown := unknownFields(d.ProtoReflect(), field)
+	for _, path := range unknown {
+		c.add(path, "has fields that this server does not know: upgrade the server, or leave them out")
+	}
+	known, err := compile(field, d)
+	var problems *InvalidError
+	switch {
+	case errors.As(err, &problems):
+		c.fields = append(c.fields, problems.Fields...)
+		return nil
+	case !keyPattern.MatchString(d.GetKey()):
+		c.key(field+".key", d.GetKey())
+		return nil
+	case len(unknown) > 0:
+		return nil
+	}
+	return &known
+}
+
+// unknownFields returns the paths of the fields whose messages hold unknown ones.
+func unknownFields(m protoreflect.Message, path string) []string {
+	var paths []string
+	if unknown := m.GetUnknown(); len(unknown) > 0 {
+		paths = append(paths, path)
+	}
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		at := path + "." + string(fd.Name())
+		switch {
+		case fd.Message() == nil || fd.Message().ParentFile().Package() == "google.protobuf":
+		case fd.IsList():
+			for i := range v.List().Len() {
+				paths = append(paths, unknownFields(v.List().Get(i).Message(), fmt.Sprintf("%s[%d]", at, i))...)
+			}
+		default:
+			paths = append(paths, unknownFields(v.Message(), at)...)
+		}
+		return true
+	})
+	return paths
+}
+
+// compile checks a flag or segment by itself. prefix is its path in the request.
+func compile(prefix string, m proto.Message) (compiled, error) {
+	var (
+		c   compiled
+		err error
+	)
+	switch m := m.(type) {
+	case *flagv1.Flag:
+		c.flag, err = eval.Compile(m, 0)
+	case *flagv1.Segment:
+		c.segment, err = eval.CompileSegment(m, 0)
+	}
+	var problems eval.Errors
+	if err != nil && !errors.As(err, &problems) {
+		problems = eval.Errors{{Problem: err.Error()}}
+	}
+	if len(problems) == 0 {
+		return c, nil
+	}
+	fields := make(eval.Errors, 0, len(problems))
+	for _, p := range problems {
+		fields = append(fields, eval.FieldError{Field: strings.TrimSuffix(prefix+"."+p.Field, "."), Problem: p.Problem})
+	}
+	return compiled{}, &InvalidError{Fields: fields}
+}
+
+// compiled is a flag or a segment that passed compile.
+type compiled struct {
+	flag    *eval.Flag
+	segment *eval.Segment
+}

@@ -1,0 +1,274 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/tidegate/tidegate/controlplane/store"
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+)
+
+const (
+	// Limits of one transaction. Each resource takes up to three compares and two puts
+	// of the store's limit of operations.
+	maxDiffering = 30
+	maxTxnBytes  = store.MaxTxnBytes - 64<<10 // the rest is for the store's own encoding
+
+	// A write is tried again when another came in between, and when the store did not
+	// say what became of it, which its request record then tells.
+	maxRaces    = 50
+	maxOutages  = 3
+	raceBackoff = 2 * time.Millisecond
+	waitOutage  = 50 * time.Millisecond
+)
+
+// writeRequest is what all write requests have in common.
+type writeRequest interface {
+	proto.Message
+	GetReason() string
+	GetRequestId() string
+}
+
+// plan is a write: what shall become of some resources of one environment.
+type plan struct {
+	request     writeRequest
+	caller      Caller
+	environment string
+	changes     []*change
+	// validateOnly: do everything but commit.
+	validateOnly bool
+}
+
+// change is what shall become of one resource.
+type change struct {
+	resource
+	// field is the definition's path in the request.
+	field string
+	// content returns the resource as it shall be; nil: it shall not be.
+	content func(current, source version) (proto.Message, error)
+	// base is the revision that the change is based on, 0 for absence; nil: any.
+	base *int64
+	// absent, present: what the resource must be.
+	absent, present bool
+	// verb is the action to audit; unspecified: created or updated.
+	verb controlv1.Action
+	// known is the compiled content, if that is known beforehand. unchecked: it is
+	// written whether it compiles or not.
+	known     *compiled
+	unchecked bool
+	// from is where the content comes from, if that is another resource, which must not
+	// change meanwhile; restored: the revision, where it is an earlier version of itself.
+	// fromBase is the revision of it that was reviewed; 0: any.
+	from     *resource
+	fromBase int64
+	restored int64
+}
+
+// version is a resource at some time; revision 0: it is not there.
+type version struct {
+	revision int64
+	message  proto.Message // nil also if it cannot be decoded
+}
+
+// result is what became of one resource.
+type result struct {
+	resource
+	version // after the write
+	// before is the revision before the write.
+	before  int64
+	differs bool
+	source  int64 // revision of the source, if there is one
+	changes []*controlv1.FieldChange
+	entry   *controlv1.AuditEntry // nil: nothing was written
+}
+
+// written is what became of a plan. revision is that of the transaction; 0: none.
+type written struct {
+	results  []*result
+	revision int64
+}
+
+// errRace: another write came in between; deciding again settles it.
+var errRace = errors.New("controlplane: another write came in between")
+
+// write carries out a plan.
+func (a *Authority) write(ctx context.Context, p *plan) (*written, error) {
+	digest, err := fingerprint(p.request)
+	if err != nil {
+		return nil, err
+	}
+	requestID := p.request.GetRequestId()
+	if requestID == "" {
+		requestID = uuid.NewString()
+	}
+	if err := a.checkEnvironment(ctx, p.environment); err != nil {
+		return nil, err
+	}
+	races, outages := 0, 0
+	for {
+		w, err := a.attempt(ctx, p, requestID, digest)
+		var wait time.Duration
+		switch {
+		case err == nil:
+			return w, nil
+		case errors.Is(err, errRace) && races < maxRaces:
+			races++
+			wait = raceBackoff * time.Duration(min(races, 10))
+		case errors.Is(err, store.ErrUnavailable) && !nothingWritten(err) && outages < maxOutages:
+			outages++
+			wait = waitOutage << outages
+		case errors.Is(err, errRace):
+			return nil, fmt.Errorf("%w: after %d attempts other writes still came in between: nothing was written", ErrUnavailable, races)
+		default:
+			return nil, err
+		}
+		select {
+		case <-time.After(wait/2 + rand.N(wait)): //nolint:gosec // jitter
+		case <-ctx.Done():
+			return nil, unavailable(err)
+		}
+	}
+}
+
+// attempt decides on the current state, and commits if that has not changed since.
+func (a *Authority) attempt(ctx context.Context, p *plan, requestID, digest string) (*written, error) {
+	s, err := a.readState(ctx, p, requestID)
+	if err != nil {
+		return nil, err
+	}
+	if s.record != nil && !p.validateOnly {
+		return a.replay(ctx, p, requestID, digest, s)
+	}
+	var differing []*draft
+	for _, d := range s.drafts {
+		if err := a.decide(ctx, d); err != nil {
+			return nil, err
+		}
+		if d.differs {
+			differing = append(differing, d)
+		}
+	}
+	if len(differing) > maxDiffering {
+		return nil, invalid("flags", fmt.Sprintf(
+			"%d flags and segments differ from what is there; one transaction takes %d: send fewer at a time, those that others need first",
+			len(differing), maxDiffering))
+	}
+	guarded := needGuard(differing)
+	if guarded {
+		if err := a.checkReferences(ctx, p.environment, differing, s.revision); err != nil {
+			return nil, err
+		}
+	}
+	if p.validateOnly || len(differing) == 0 {
+		return s.outcome(0), nil
+	}
+	lease, err := a.leases.current(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	txn, err := a.transaction(p, s, requestID, digest, lease, guarded)
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.store.Commit(ctx, txn)
+	switch {
+	case isLeaseLost(err):
+		a.leases.drop(lease)
+		return nil, errRace
+	case errors.Is(err, store.ErrTooLarge):
+		return nil, invalid("", "the change and its audit entries are larger than the store takes in one transaction: send less at a time")
+	case err != nil:
+		return nil, unavailable(err)
+	case !out.Committed:
+		return nil, errRace
+	}
+	return s.outcome(out.Revision), nil
+}
+
+// transaction puts together what p writes, with the audit entries and all guards.
+func (a *Authority) transaction(p *plan, s *state, requestID, digest string, lease store.LeaseID, guarded bool) (store.Txn, error) {
+	var t store.Txn
+	now := timestamppb.New(a.now())
+	rec := record{Fingerprint: digest}
+	for _, d := range s.drafts {
+		if !d.differs {
+			rec.Results = append(rec.Results, recordResult{Kind: d.kind.letter, Key: d.key, Revision: d.current.revision})
+			continue
+		}
+		entry := d.newEntry()
+		entry.Actor, entry.Peer = p.caller.Actor, p.caller.Peer
+		entry.Reason, entry.RequestId, entry.Time = p.request.GetReason(), requestID, now
+		stored, err := marshal(entry)
+		if err != nil {
+			return t, err
+		}
+		d.entry = entry
+		rec.Results = append(rec.Results, recordResult{Kind: d.kind.letter, Key: d.key, Sequence: entry.GetSequence()})
+		t.Compares = append(t.Compares,
+			store.Unchanged(d.stateKey(), d.current.revision), store.Absent(d.auditKey(entry.GetSequence())))
+		if d.from != nil {
+			t.Compares = append(t.Compares, store.Unchanged(d.from.stateKey(), d.source.revision))
+		}
+		put := store.Delete(d.stateKey())
+		if d.desired != nil {
+			put = store.Put(d.stateKey(), d.data)
+		}
+		t.Ops = append(t.Ops, put, store.Put(d.auditKey(entry.GetSequence()), stored))
+	}
+	if guarded {
+		t.Compares = append(t.Compares, store.Unchanged(guardKey(p.environment), s.guard))
+		t.Ops = append(t.Ops, store.Put(guardKey(p.environment), nil))
+	}
+	value, err := rec.encode()
+	if err != nil {
+		return t, err
+	}
+	key := requestKey(p.environment, requestID)
+	t.Compares = append(t.Compares, store.Absent(key))
+	t.Ops = append(t.Ops, store.PutLeased(key, value, lease))
+	return t, checkSize(t)
+}
+
+func checkSize(t store.Txn) error {
+	size := 0
+	for _, c := range t.Compares {
+		size += len(c.Key)
+	}
+	for _, op := range t.Ops {
+		size += len(op.Key) + len(op.Value)
+	}
+	if size > maxTxnBytes {
+		return invalid("flags", fmt.Sprintf(
+			"what differs takes %d bytes with its audit entries; one transaction takes %d: send fewer flags and segments at a time, those that others need first",
+			size, maxTxnBytes))
+	}
+	return nil
+}
+
+// newEntry returns the draft's audit entry, but for what the request says of itself.
+func (d *draft) newEntry() *controlv1.AuditEntry {
+	entry := &controlv1.AuditEntry{
+		Environment:      d.environment,
+		Kind:             d.kind.control,
+		Key:              d.key,
+		Sequence:         d.newest.sequence + 1,
+		Action:           d.action(),
+		PreviousRevision: d.current.revision,
+		Changes:          d.changes,
+		PreviousHash:     d.newest.hash,
+		SourceRevision:   d.restored,
+	}
+	if d.from != nil {
+		entry.SourceEnvironment = d.from.environment
+		entry.SourceRevision = d.source.revision
+	}
+	setEntryResource(entry, d.desired)
+	return entry
+}
