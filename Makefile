@@ -27,7 +27,7 @@ run: build ## Build, and run everything on loopback: server, relay, example flag
 
 .PHONY: build
 build: ## Build the binaries into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tidegate ./cmd/tidegate-relay
+	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tidegate ./cmd/tidegate-relay
 
 .PHONY: test
 test: ## Run every test, race detector on

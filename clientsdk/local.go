@@ -53,7 +53,7 @@ func (l *local) explain(_ context.Context, key string, ec Context, want flagv1.V
 	}
 	if result.Flag != nil {
 		r.FlagRevision = result.Flag.Revision()
-		r.metadata = result.Flag.Definition().GetMetadata()
+		r.metadata = result.Flag.Metadata()
 	}
 	if result.Variant == nil {
 		return nil, r

@@ -125,14 +125,17 @@ func (e Edit) items() (puts []snapshot.Item, deletes []snapshot.ID, err error) {
 	return puts, deletes, errors.Join(errs...)
 }
 
-// Flags returns the definitions, by key. They are shared and must not be modified.
-func (o *Offline) Flags() map[string]*flagv1.Flag {
-	flags := o.local.replica.Snapshot().Eval().Flags()
-	out := make(map[string]*flagv1.Flag, len(flags))
-	for _, f := range flags {
-		out[f.Key()] = f.Definition()
+// Flag returns a flag's definition, the caller's own; nil if there is none.
+func (o *Offline) Flag(key string) *flagv1.Flag {
+	item, ok := o.local.replica.Snapshot().Item(syncv1.Kind_KIND_FLAG, key)
+	if !ok {
+		return nil
 	}
-	return out
+	f := &flagv1.Flag{}
+	if err := proto.Unmarshal(item.Data, f); err != nil {
+		return nil // Apply encoded it
+	}
+	return f
 }
 
 // OnChange is [Client.OnChange].

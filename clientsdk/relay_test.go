@@ -149,7 +149,7 @@ func (f *fakeRelay) answer(key string, ec *evaluationv1.EvaluationContext, want 
 	}
 	if result.Flag != nil {
 		out.FlagRevision = result.Flag.Revision()
-		out.FlagMetadata = result.Flag.Definition().GetMetadata()
+		out.FlagMetadata = result.Flag.Metadata()
 	}
 	if v := result.Variant; v != nil {
 		out.Variant = v.Name

@@ -94,20 +94,10 @@ func benchCases(tb testing.TB) []benchCase {
 	}
 	add("ten rules", eval.ReasonDefault, f)
 
-	in := boolFlag("flag")
-	in.Rules = []*flagv1.Rule{{
-		Id: "member", Clauses: []*flagv1.Clause{clause("", flagv1.Operator_OPERATOR_IN_SEGMENT, "segment")}, Outcome: serve("on"),
-	}}
-	add("segment of 10,000", eval.ReasonTargetingMatch, in, segment("segment", append(stringsOf(names("user-", 9999)), "user-1234567")...))
-
-	in = boolFlag("flag")
-	in.Rules = []*flagv1.Rule{{
-		Id: "member", Clauses: []*flagv1.Clause{clause("", flagv1.Operator_OPERATOR_IN_SEGMENT, "s1", "s2", "s3", "s4")}, Outcome: serve("on"),
-	}}
-	all := append(stringsOf(names("user-", 99_999)), "user-1234567")
-	add("segments of 100,000", eval.ReasonTargetingMatch, in,
-		segment("s1", all[:25_000]...), segment("s2", all[25_000:50_000]...),
-		segment("s3", all[50_000:75_000]...), segment("s4", all[75_000:]...))
+	for _, s := range segmentCases() {
+		last := &eval.Context{TargetingKey: s.keys[len(s.keys)-1], Attributes: user.Attributes}
+		cases = append(cases, benchCase{s.name, s.environment(tb), "flag", last, eval.ReasonTargetingMatch})
+	}
 
 	f = boolFlag("flag")
 	f.Prerequisites = []*flagv1.Prerequisite{{FlagKey: "parent", Variants: []string{"on"}}}
@@ -129,6 +119,54 @@ func benchCases(tb testing.TB) []benchCase {
 	f.Prerequisites = []*flagv1.Prerequisite{{FlagKey: "link-29", Variants: []string{"on"}}}
 	add("chain of 31 prerequisites", eval.ReasonDefault, f, chain...)
 	return cases
+}
+
+// segmentCase is a list of keys in one segment or several of the same size.
+type segmentCase struct {
+	name     string
+	keys     []string
+	segments int
+}
+
+func segmentCases() []segmentCase {
+	long := stringsOf(names("user-1", 100_000))
+	return []segmentCase{
+		{"segment of 10,000", long[:10_000], 1},
+		{"segment of 100,000", shortKeys(100_000), 1}, // longer ones take several segments
+		{"4 segments of 25,000", long, 4},
+	}
+}
+
+// environment has a flag that is on for the members of the segments.
+func (c segmentCase) environment(tb testing.TB) *eval.Environment {
+	var segments, keys []any
+	for i := range c.segments {
+		each := len(c.keys) / c.segments
+		keys = append(keys, "segment-"+strconv.Itoa(i))
+		segments = append(segments, segment(keys[i].(string), c.keys[i*each:(i+1)*each]...))
+	}
+	return environment(tb, append(segments, ruleFlag(clause("", opInSegment, keys...)))...)
+}
+
+// Every member in turn: unlike a single one, they do not all stay in the processor's
+// cache.
+func BenchmarkSegmentMembers(b *testing.B) {
+	for _, c := range segmentCases() {
+		env := c.environment(b)
+		f := env.Flag("flag")
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var ctx eval.Context
+			i := 0
+			for b.Loop() {
+				ctx.TargetingKey = c.keys[i]
+				if r := env.EvaluateFlag(f, &ctx); r.Reason != eval.ReasonTargetingMatch {
+					b.Fatal(r)
+				}
+				i = (i + 7919) % len(c.keys)
+			}
+		})
+	}
 }
 
 func BenchmarkEvaluateFlag(b *testing.B) {

@@ -59,6 +59,16 @@ func names(prefix string, n int) []any {
 	return all
 }
 
+// shortKeys makes keys of three characters, of which 100,000 fit into one segment.
+func shortKeys(n int) []string {
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	all := make([]string, n)
+	for i := range all {
+		all[i] = string([]byte{digits[i/62/62], digits[i/62%62], digits[i%62]})
+	}
+	return all
+}
+
 func stringsOf(values []any) []string {
 	all := make([]string, len(values))
 	for i, v := range values {

@@ -109,12 +109,12 @@ func (c *checker) checkSegments(f *Flag, given bool) {
 			if o == nil {
 				continue
 			}
-			for k, s := range o.segments {
-				if _, concerned := c.segments[s.key]; !concerned && !given || c.env.segments.get(s) != nil {
+			for k, a := range o.segments {
+				if _, concerned := c.segments[a.segment.key]; !concerned && !given || c.env.segments.get(a.segment) != nil {
 					continue
 				}
 				c.add(flagPath(f.Key()).item("rules", i).item("clauses", j).item("values", k),
-					"there is no segment %s in this environment", quote(s.key))
+					"there is no segment %s in this environment", quote(a.segment.key))
 			}
 		}
 	}

@@ -28,20 +28,28 @@ type operands struct {
 	instant   instant
 	versions  []version
 	patterns  []*regexp.Regexp
-	segments  []reference
+	segments  []audience
 	numberSet map[float64]struct{}
+}
+
+// audience is a segment that a flag refers to, and its bit in lookups.
+type audience struct {
+	segment reference
+	bit     uint64
 }
 
 // linearLimit is the number of values up to which comparing one by one is faster than
 // hashing.
 const linearLimit = 8
 
-// lookups keeps the attributes that several clauses of a flag or segment test, so that
-// each is looked up once an evaluation. (It holds nothing else: what is kept beside
-// values of unknown origin would be moved to the heap.)
+// lookups keeps what several clauses of a flag or segment test, so that each attribute
+// is looked up, and each segment evaluated, once an evaluation. (It holds no pointers of
+// its own: what is kept beside values of unknown origin would be moved to the heap.)
 type lookups struct {
 	values [maxSlots]Value
 	known  uint // bit i: values[i] was looked up
+	// By the bits of segments: those evaluated, and those that the context belongs to.
+	evaluated, belongs uint64
 }
 
 // maxSlots is how many attributes are kept.
@@ -71,7 +79,7 @@ func (e *Environment) matchAll(clauses []clause, ctx *Context, l *lookups) bool 
 
 func (e *Environment) match(c *clause, ctx *Context, l *lookups) bool {
 	if c.attribute == nil {
-		return e.inSegment(c.operands.segments, ctx) != c.negate
+		return e.inSegment(c.operands.segments, ctx, l) != c.negate
 	}
 	v := l.value(c.attribute, ctx)
 	if v.kind == kindString {

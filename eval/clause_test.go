@@ -319,6 +319,25 @@ func TestManyClausesOverFewAttributes(t *testing.T) {
 	}
 }
 
+// However many clauses name a segment, it is evaluated once.
+func TestSegmentIsEvaluatedOnce(t *testing.T) {
+	members := segment("members")
+	members.Rules = []*flagv1.SegmentRule{{Clauses: []*flagv1.Clause{clause("plan", opIn, "pro")}}}
+	others := segment("others", "somebody")
+	not := clause("", opInSegment, "others")
+	not.Negate = true
+	f := ruleFlag(clause("", opInSegment, "others", "members"), not, clause("", opInSegment, "members"))
+	for plan, want := range map[string]bool{"pro": true, "free": false} {
+		counted := &counting{Map: eval.Map{"plan": plan}, lookups: map[string]int{}}
+		if got := matches(t, environment(t, members, others, f), &eval.Context{Attributes: counted}); got != want {
+			t.Errorf("plan %s: %v", plan, got)
+		}
+		if n := counted.lookups["plan"]; n != 1 {
+			t.Errorf("plan %s: the segment was evaluated %d times", plan, n)
+		}
+	}
+}
+
 type counting struct {
 	eval.Map
 	lookups map[string]int

@@ -18,6 +18,7 @@ const (
 	maxVariants    = 256
 	maxRules       = 1000 // of a flag or a segment
 	maxClauses     = 64   // of a rule
+	maxSegments    = 64   // that a flag refers to; each has a bit in lookups
 	maxAttribute   = 256  // bytes of an attribute's path
 )
 
@@ -26,7 +27,7 @@ const (
 // segments is checked by [Environment.Check].
 //
 // revision is the revision at which the flag was written; it is returned with results.
-// The compiled flag keeps f, which must not be modified afterwards.
+// The compiled flag keeps parts of f, which must not be modified afterwards.
 func Compile(f *flagv1.Flag, revision int64) (*Flag, error) {
 	c := &compiler{attributes: map[string]*attribute{}}
 	if f == nil {
@@ -42,7 +43,10 @@ func Compile(f *flagv1.Flag, revision int64) (*Flag, error) {
 	}
 	c.checkMetadata(f.GetMetadata())
 
-	flag := &Flag{enabled: f.GetEnabled(), revision: revision, key: newReference(f.GetKey()), definition: f}
+	flag := &Flag{
+		enabled: f.GetEnabled(), revision: revision, key: newReference(f.GetKey()),
+		valueType: f.GetType(), metadata: f.GetMetadata(),
+	}
 	flag.variants = c.compileVariants(f)
 	if name := f.GetOffVariant(); name != "" {
 		flag.off = c.variant(root.field("off_variant"), name)
@@ -78,7 +82,7 @@ func CompileSegment(s *flagv1.Segment, revision int64) (*Segment, error) {
 		keyAttribute: c.optionalAttribute(root.field("key_attribute"), s.GetKeyAttribute()),
 		included:     c.compileKeys("included", s.GetIncluded()),
 		excluded:     c.compileKeys("excluded", s.GetExcluded()),
-		revision:     revision, key: newReference(s.GetKey()), definition: s,
+		revision:     revision, key: newReference(s.GetKey()),
 	}
 	segment.rules = c.compileSegmentRules(s)
 	if err := c.err(); err != nil {
@@ -170,6 +174,10 @@ func (c *compiler) compilePrerequisites(f *flagv1.Flag) []prerequisite {
 
 // checkNames checks names of variants that are another flag's.
 func (c *compiler) checkNames(at *path, field string, names []string) {
+	if n := len(names); n > maxVariants {
+		c.add(at.field(field), "there are %d; at most %d are allowed", n, maxVariants)
+		return
+	}
 	seen := make(map[string]struct{}, len(names))
 	for i, name := range names {
 		c.checkKey(at.item(field, i), name)

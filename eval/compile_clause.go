@@ -92,6 +92,10 @@ func (c *compiler) compileInSegment(at *path, def *flagv1.Clause, compiled *clau
 		c.add(at.field("attribute"), "%s is not used by IN_SEGMENT; leave it empty", quote(def.GetAttribute()))
 	}
 	c.atLeastOne(at, def.GetValues())
+	if n := len(def.GetValues()); n > maxSegments {
+		c.add(at.field("values"), "there are %d; at most %d segments are allowed", n, maxSegments)
+		return
+	}
 	compiled.operands = &operands{}
 	for i, v := range def.GetValues() {
 		key, ok := c.stringValue(at.item("values", i), v, "the key of a segment")
@@ -99,12 +103,27 @@ func (c *compiler) compileInSegment(at *path, def *flagv1.Clause, compiled *clau
 			continue
 		}
 		c.checkKey(at.item("values", i), key)
-		segment := newReference(key)
-		compiled.operands.segments = append(compiled.operands.segments, segment)
-		if !slices.Contains(c.segments, segment) {
-			c.segments = append(c.segments, segment)
+		a := c.audience(at.item("values", i), key)
+		if slices.Contains(compiled.operands.segments, a) {
+			c.add(at.item("values", i), "%s is listed twice; list each segment once", quote(key))
 		}
+		compiled.operands.segments = append(compiled.operands.segments, a)
 	}
+}
+
+// audience gives each segment of a flag a bit.
+func (c *compiler) audience(at *path, key string) audience {
+	segment := newReference(key)
+	i := slices.Index(c.segments, segment)
+	if i < 0 {
+		i = len(c.segments)
+		if i == maxSegments {
+			c.add(at, "%s is one segment too many; a flag may refer to at most %d", quote(key), maxSegments)
+			return audience{}
+		}
+		c.segments = append(c.segments, segment)
+	}
+	return audience{segment: segment, bit: 1 << i}
 }
 
 // stringValue returns a clause's value that must be a string.
@@ -242,12 +261,13 @@ func (c *compiler) compileVersions(at *path, values []*structpb.Value) []version
 	return compiled
 }
 
-// A pattern's cost is the size of its program. It bounds what a match takes, and what
-// the patterns of one flag or segment take in memory.
+// A pattern's cost is the size of its program: a match takes at most that many steps for
+// each byte of the attribute. Its sum over one flag or segment bounds what an evaluation
+// takes, and what the patterns take in memory.
 const (
 	maxPatternLength = 1024
-	maxPatternCost   = 10_000
-	maxPatternsCost  = 100_000
+	maxPatternCost   = 5_000
+	maxPatternsCost  = 10_000
 )
 
 func (c *compiler) compilePatterns(at *path, values []*structpb.Value) []*regexp.Regexp {
@@ -292,16 +312,30 @@ func (c *compiler) compilePattern(at *path, pattern string) *regexp.Regexp {
 }
 
 func patternCost(re *syntax.Regexp) int {
-	cost := 1 + len(re.Rune)
+	steps, ranges := programSize(re)
+	return steps + ranges/10 // as large as a step
+}
+
+// programSize returns about how many instructions the program has, and how many ranges
+// of characters in tables, which repetitions share.
+func programSize(re *syntax.Regexp) (steps, ranges int) {
+	steps = 1
+	switch re.Op {
+	case syntax.OpLiteral:
+		steps = len(re.Rune)
+	case syntax.OpCharClass:
+		ranges = len(re.Rune) / 2
+	}
 	for _, sub := range re.Sub {
-		cost += patternCost(sub)
+		s, r := programSize(sub)
+		steps, ranges = steps+s, ranges+r
 	}
 	if re.Op == syntax.OpRepeat {
 		times := re.Max
 		if times < 0 { // no upper end: the last one is a loop
 			times = re.Min + 1
 		}
-		cost *= max(1, times)
+		steps *= max(1, times)
 	}
-	return cost
+	return steps, ranges
 }

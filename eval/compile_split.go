@@ -21,8 +21,12 @@ func (c *compiler) compileSplit(at *path, def *flagv1.Split, flagKey string) *sp
 		bucketBy: c.optionalAttribute(at.field("bucket_by"), def.GetBucketBy()),
 		salted:   murmur3{}.write(salt),
 	}
-	if len(def.GetVariants()) == 0 {
+	switch n := len(def.GetVariants()); {
+	case n == 0:
 		c.add(at.field("variants"), "is empty; a split needs at least one variant")
+		return s
+	case n > maxVariants:
+		c.add(at.field("variants"), "there are %d; at most %d are allowed", n, maxVariants)
 		return s
 	}
 	seen := make(map[string]struct{}, len(def.GetVariants()))

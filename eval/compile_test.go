@@ -150,6 +150,9 @@ func TestCompileFlagFields(t *testing.T) {
 				f.Prerequisites = append(f.Prerequisites, requires("f"+strconv.Itoa(i), "on"))
 			}
 		}), []string{"prerequisites: there are 65; at most 64"}},
+		{"too many variants of a prerequisite", edited(func(f *flagv1.Flag) {
+			f.Prerequisites = []*flagv1.Prerequisite{requires("a", stringsOf(names("v", 257))...)}
+		}), []string{"prerequisites[0].variants: there are 257; at most 256"}},
 
 		{"nil rule", edited(func(f *flagv1.Flag) { f.Rules = []*flagv1.Rule{nil} }), []string{"rules[0].id: is empty", "rules[0].outcome: is missing"}},
 		{"too many rules", edited(func(f *flagv1.Flag) { f.Rules = make([]*flagv1.Rule, 1001) }), []string{"rules: there are 1001; at most 1000"}},
@@ -174,6 +177,7 @@ func TestCompileSplit(t *testing.T) {
 		{"version 1", func(s *flagv1.Split) { s.BucketingVersion = 1 }, []string{"bucketing_version: 1 is not a version that is known here"}},
 		{"version 3", func(s *flagv1.Split) { s.BucketingVersion = 3 }, []string{"bucketing_version: 3 is not a version that is known here"}},
 		{"no variants", func(s *flagv1.Split) { s.Variants = nil }, []string{"variants: at least one"}},
+		{"too many variants", func(s *flagv1.Split) { s.Variants = make([]*flagv1.WeightedVariant, 257) }, []string{"variants: there are 257; at most 256"}},
 		{"nil variant", func(s *flagv1.Split) { s.Variants = append(s.Variants, nil) }, []string{`variants[2].variant: "" is not a variant`}},
 		{"unknown variant", func(s *flagv1.Split) { s.Variants[1].Variant = "red" }, []string{`variants[1].variant: "red" is not a variant`}},
 		{"variant twice", func(s *flagv1.Split) { s.Variants[1].Variant = "on" }, []string{"variants[1].variant: twice"}},
@@ -206,9 +210,9 @@ func TestCompileClauses(t *testing.T) {
 	unset := func(o flagv1.Operator) *flagv1.Clause {
 		return &flagv1.Clause{Attribute: "a", Operator: o, Values: []*structpb.Value{{}}}
 	}
-	costly := make([]any, 11)
+	costly := make([]any, 12)
 	for i := range costly {
-		costly[i] = "(abcdefg){1000}"
+		costly[i] = "(abcdefg){100}" // 900 each
 	}
 	for _, c := range []struct {
 		name   string
@@ -235,7 +239,8 @@ func TestCompileClauses(t *testing.T) {
 		{"matches a broken expression", &flagv1.Clause{Attribute: "a", Operator: opMatches, Values: []*structpb.Value{structpb.NewStringValue(broken)}}, []string{"values[0]: not valid UTF-8", "values[0]: RE2"}},
 		{"matches a long expression", clause("a", opMatches, strings.Repeat("a", 1025)), []string{"values[0]: takes 1025 bytes; at most 1024"}},
 		{"matches a costly expression", clause("a", opMatches, "(abcdefgh){1000}"), []string{"values[0]: too costly"}},
-		{"matches costly expressions", clause("a", opMatches, costly...), []string{"values[10]: too costly together"}},
+		{"matches costly expressions", clause("a", opMatches, costly...), []string{"values[11]: too costly together"}},
+		{"matches a repeated class", clause("a", opMatches, `^[\p{L}\p{N} ]{1,20}$`), nil},
 		{"matches a number", clause("a", opMatches, 1), []string{"values[0]: is a number; it must be a regular expression"}},
 		{"less than nothing", clause("a", opLess), []string{"values: there are 0; LESS_THAN takes exactly one"}},
 		{"at most two", clause("a", opLessOrEqual, 1, 2), []string{"values: there are 2; LESS_THAN_OR_EQUAL takes exactly one"}},
@@ -256,6 +261,8 @@ func TestCompileClauses(t *testing.T) {
 		{"exists with a value", clause("a", opExists, true), []string{"values: there are 1; EXISTS takes none"}},
 		{"segment with attribute", clause("a", opInSegment, "s"), []string{"attribute: not used by IN_SEGMENT"}},
 		{"no segment", clause("", opInSegment), []string{"values: at least one"}},
+		{"segment twice", clause("", opInSegment, "s", "t", "s"), []string{`values[2]: "s" is listed twice`}},
+		{"too many segments", clause("", opInSegment, names("s", 65)...), []string{"values: there are 65; at most 64"}},
 		{"bad segment key", clause("", opInSegment, "a b", 1), []string{"values[0]: not valid", "values[1]: is a number; it must be the key of a segment"}},
 	} {
 		for i := range c.want {
@@ -264,7 +271,9 @@ func TestCompileClauses(t *testing.T) {
 		_, err := eval.Compile(ruleFlag(c.clause), 1)
 		expectErrors(t, c.name, err, c.want...)
 	}
-	_, err := eval.Compile(ruleFlag(make([]*flagv1.Clause, 65)...), 1)
+	_, err := eval.Compile(ruleFlag(clause("", opInSegment, names("s", 64)...), clause("", opInSegment, "s63", "s64")), 1)
+	expectErrors(t, "too many segments in all", err, `rules[0].clauses[1].values[1]: "s64" is one segment too many; a flag may refer to at most 64`)
+	_, err = eval.Compile(ruleFlag(make([]*flagv1.Clause, 65)...), 1)
 	expectErrors(t, "too many clauses", err, "rules[0].clauses: there are 65; at most 64")
 }
 
@@ -301,11 +310,7 @@ func TestCompileAtTheLimits(t *testing.T) {
 	if _, err := eval.Compile(f, 1); err != nil {
 		t.Error(err)
 	}
-	var members []string
-	for i := range 100_000 {
-		members = append(members, strconv.FormatInt(int64(i+36*36), 36)) // 3 characters or 4
-	}
-	if _, err := eval.CompileSegment(segment("s", members[:80_000]...), 1); err != nil {
+	if _, err := eval.CompileSegment(segment("s", shortKeys(100_000)...), 1); err != nil {
 		t.Error(err)
 	}
 }
@@ -332,7 +337,7 @@ func TestCompiledFlag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Key() != "flag" || f.Revision() != 42 || f.Type() != boolean || f.Definition() != def {
+	if f.Key() != "flag" || f.Revision() != 42 || f.Type() != boolean || f.Metadata() != def.GetMetadata() {
 		t.Errorf("%s %d %s", f.Key(), f.Revision(), f.Type())
 	}
 	if v := f.Variant("on"); v == nil || v.Name != "on" || !v.Value.Bool || f.Variant("red") != nil {
@@ -343,7 +348,7 @@ func TestCompiledFlag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Key() != "s" || s.Revision() != 43 || s.Definition() != seg {
+	if s.Key() != "s" || s.Revision() != 43 {
 		t.Errorf("%s %d", s.Key(), s.Revision())
 	}
 }

@@ -38,6 +38,7 @@ func drawKey(t *rapid.T, label string) string { return rapid.SampledFrom(keys).D
 // model is what an environment should hold.
 type model struct {
 	flags    map[string]*eval.Flag
+	sources  map[*eval.Flag]*flagv1.Flag // what they were compiled from
 	segments map[string]*eval.Segment
 }
 
@@ -46,14 +47,14 @@ type model struct {
 func TestWithEqualsMakingAfresh(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var env *eval.Environment
-		m := model{map[string]*eval.Flag{}, map[string]*eval.Segment{}}
+		m := model{map[string]*eval.Flag{}, map[*eval.Flag]*flagv1.Flag{}, map[string]*eval.Segment{}}
 		type moment struct {
 			env   *eval.Environment
 			model model
 		}
 		var history []moment
 		for range rapid.IntRange(1, 8).Draw(t, "steps") {
-			m = model{clone(m.flags), clone(m.segments)}
+			m = model{clone(m.flags), m.sources, clone(m.segments)}
 			env = env.With(drawChanges(t, m))
 			if rapid.Bool().Draw(t, "ask for the order") {
 				env.Flags()
@@ -83,12 +84,13 @@ func drawChanges(t *rapid.T, m model) eval.Changes {
 		delete(m.flags, key)
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "flags") {
-		f, err := eval.Compile(drawFlag(t), 1)
+		source := drawFlag(t)
+		f, err := eval.Compile(source, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.Flags = append(c.Flags, f)
-		m.flags[f.Key()] = f
+		m.flags[f.Key()], m.sources[f] = f, source
 	}
 	for range rapid.IntRange(0, 1).Draw(t, "deleted segments") {
 		key := drawKey(t, "deleted segment")
@@ -121,10 +123,10 @@ func checkEnvironment(t *rapid.T, env *eval.Environment, m model) {
 			continue
 		}
 		all.Flags = append(all.Flags, f)
-		for _, p := range f.Definition().GetPrerequisites() {
+		for _, p := range m.sources[f].GetPrerequisites() {
 			dependants[p.GetFlagKey()] = append(dependants[p.GetFlagKey()], key)
 		}
-		for _, r := range f.Definition().GetRules() {
+		for _, r := range m.sources[f].GetRules() {
 			s := r.GetClauses()[0].GetValues()[0].GetStringValue()
 			if !slices.Contains(segmentDependants[s], key) {
 				segmentDependants[s] = append(segmentDependants[s], key)

@@ -9,6 +9,8 @@
 package eval
 
 import (
+	"google.golang.org/protobuf/types/known/structpb"
+
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
@@ -156,11 +158,12 @@ type Flag struct {
 	fallthru       outcome
 	fallthruGround ground // if it serves no split
 
-	key        reference
-	revision   int64
-	definition *flagv1.Flag
-	variants   []Variant
-	segments   []reference // that clauses refer to, each once
+	key       reference
+	revision  int64
+	valueType flagv1.ValueType
+	metadata  *structpb.Struct
+	variants  []Variant
+	segments  []reference // that clauses refer to, each once
 }
 
 // Key returns the flag's key.
@@ -170,11 +173,10 @@ func (f *Flag) Key() string { return f.key.key }
 func (f *Flag) Revision() int64 { return f.revision }
 
 // Type returns the type of the flag's variants.
-func (f *Flag) Type() flagv1.ValueType { return f.definition.GetType() }
+func (f *Flag) Type() flagv1.ValueType { return f.valueType }
 
-// Definition returns what the flag was compiled from. It is shared and must not be
-// modified.
-func (f *Flag) Definition() *flagv1.Flag { return f.definition }
+// Metadata returns the flag's metadata, or nil. It is shared and must not be modified.
+func (f *Flag) Metadata() *structpb.Struct { return f.metadata }
 
 // Variant returns the variant of that name, or nil.
 func (f *Flag) Variant(name string) *Variant {

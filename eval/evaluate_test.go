@@ -223,8 +223,8 @@ func TestTooLongChainDoesNotHold(t *testing.T) {
 	}
 }
 
-// 40 layers of two flags, each with both flags of the next layer as prerequisites:
-// 2^40 ways from top to bottom, each flag evaluated once (but for the lowest layer).
+// 30 layers of two flags, each with both flags of the next layer as prerequisites:
+// 2^29 ways from top to bottom, each flag evaluated once.
 func TestManyWaysAreWalkedOnce(t *testing.T) {
 	var all []any
 	const layers = 30
@@ -248,7 +248,7 @@ func TestManyWaysAreWalkedOnce(t *testing.T) {
 	if r := env.Evaluate("a"+strconv.Itoa(layers-1), &eval.Context{Attributes: counted}); r.Variant.Name != "on" {
 		t.Errorf("%+v", r)
 	}
-	if n := counted.lookups["a"]; n > 4 {
+	if n := counted.lookups["a"]; n != 2 {
 		t.Errorf("the lowest layer was evaluated %d times", n)
 	}
 }

@@ -26,25 +26,24 @@ func (e *Environment) unmet(f *Flag, ctx *Context, c *chain) *prerequisite {
 		if target == nil || !target.enabled {
 			return p
 		}
-		if len(target.prerequisites) > 0 {
-			if c == nil {
-				return e.unmetInChain(f, i, ctx)
-			}
-			if !p.heldBy(e.servedInChain(target, ctx, c)) {
-				return p
-			}
-			continue
+		if c == nil && len(target.prerequisites) > 0 {
+			return e.unmetInChain(f, ctx)
 		}
-		if !p.heldBy(e.decide(target, ctx, nil).variant) {
+		var served *Variant
+		if c == nil {
+			served = e.decide(target, ctx, nil).variant
+		} else {
+			served = e.servedInChain(target, ctx, c)
+		}
+		if !p.heldBy(served) {
 			return p
 		}
 	}
 	return nil
 }
 
-// chain is what one evaluation knows of the flags met on the way that have
-// prerequisites themselves. It lives on the stack of the evaluation; flags whose
-// prerequisites have none do without.
+// chain is what one evaluation knows of the flags met on the way. It lives on the stack
+// of the evaluation; flags whose prerequisites have none themselves do without.
 type chain struct {
 	links [maxDependencies + 1]link
 	count int
@@ -59,19 +58,12 @@ type link struct {
 	cyclic bool // found to depend on itself
 }
 
-// unmetInChain is unmet, from the i-th prerequisite of the flag that was asked for.
-func (e *Environment) unmetInChain(f *Flag, i int, ctx *Context) *prerequisite {
-	var c chain
+// unmetInChain is unmet for the flag that was asked for. It has a frame of its own, so
+// that flags without a chain do not pay for one.
+func (e *Environment) unmetInChain(f *Flag, ctx *Context) *prerequisite {
+	c := chain{count: 1}
 	c.links[0] = link{flag: f, open: true}
-	c.count = 1
-	for ; i < len(f.prerequisites); i++ {
-		p := &f.prerequisites[i]
-		target := e.flags.get(p.flag)
-		if target == nil || !target.enabled || !p.heldBy(e.servedInChain(target, ctx, &c)) {
-			return p
-		}
-	}
-	return nil
+	return e.unmet(f, ctx, &c)
 }
 
 // servedInChain returns the variant that an enabled flag serves, or nil if it does not

@@ -1,10 +1,6 @@
 package eval
 
-import (
-	"strconv"
-
-	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
-)
+import "strconv"
 
 // Segment is a compiled segment.
 type Segment struct {
@@ -12,9 +8,8 @@ type Segment struct {
 	included, excluded map[string]struct{}
 	rules              [][]clause
 
-	key        reference
-	revision   int64
-	definition *flagv1.Segment
+	key      reference
+	revision int64
 }
 
 // Key returns the segment's key.
@@ -23,15 +18,18 @@ func (s *Segment) Key() string { return s.key.key }
 // Revision returns the revision at which the segment was written.
 func (s *Segment) Revision() int64 { return s.revision }
 
-// Definition returns what the segment was compiled from. It is shared and must not be
-// modified.
-func (s *Segment) Definition() *flagv1.Segment { return s.definition }
-
 // inSegment tells whether the context belongs to one of the segments. A segment that
 // does not exist has no members.
-func (e *Environment) inSegment(segments []reference, ctx *Context) bool {
-	for _, r := range segments {
-		if s := e.segments.get(r); s != nil && e.belongs(s, ctx) {
+func (e *Environment) inSegment(audiences []audience, ctx *Context, l *lookups) bool {
+	for i := range audiences {
+		a := &audiences[i]
+		if l.evaluated&a.bit == 0 {
+			l.evaluated |= a.bit
+			if s := e.segments.get(a.segment); s != nil && e.belongs(s, ctx) {
+				l.belongs |= a.bit
+			}
+		}
+		if l.belongs&a.bit != 0 {
 			return true
 		}
 	}

@@ -15,8 +15,6 @@ import (
 	"sync"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/tidegate/tidegate/clientsdk"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/manifest"
@@ -71,9 +69,9 @@ func (c *Client) Set(key string, value any) {
 // flag that is not there yet serves the caller's default to everyone else.
 func (c *Client) SetFor(key string, value any, targetingKeys ...string) {
 	c.t.Helper()
-	f := &flagv1.Flag{Key: key, Enabled: true}
-	if old := c.Flags()[key]; old != nil {
-		f = proto.CloneOf(old)
+	f := c.Flag(key)
+	if f == nil {
+		f = &flagv1.Flag{Key: key, Enabled: true}
 	}
 	variant, err := addVariant(f, value)
 	if err != nil {
@@ -142,11 +140,10 @@ func (c *Client) load(name string, data []byte) {
 
 func (c *Client) setEnabled(key string, enabled bool) {
 	c.t.Helper()
-	old := c.Flags()[key]
-	if old == nil {
+	f := c.Flag(key)
+	if f == nil {
 		c.t.Fatalf("flagtest: there is no flag %q: Set it first", key)
 	}
-	f := proto.CloneOf(old)
 	f.Enabled = enabled
 	c.apply(clientsdk.Edit{Flags: []*flagv1.Flag{f}})
 }

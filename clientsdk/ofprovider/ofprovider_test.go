@@ -296,7 +296,7 @@ func TestShutdownClosesTheClient(t *testing.T) {
 	}
 	// Nobody reads the events: what waits to be sent must not hold up Shutdown.
 	blocked := make(chan struct{})
-	again := clientsdk.Edit{Flags: []*flagv1.Flag{flags.Flags()["a"]}}
+	again := clientsdk.Edit{Flags: []*flagv1.Flag{flags.Flag("a")}}
 	go func() {
 		defer close(blocked)
 		for range 3 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidegate/tidegate/controlplane"
 	"github.com/tidegate/tidegate/controlplane/store/etcdstore"
+	"github.com/tidegate/tidegate/eval"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/replica"
@@ -53,8 +54,8 @@ func TestAuthorityOnEtcd(t *testing.T) {
 	slices.Sort(latencies)
 	t.Logf("acknowledged to applied: p50 %v, p99 %v", latencies[writes/2], latencies[writes*99/100])
 	run(t, dir, func(ctx context.Context, a *controlplane.Authority, r *replica.Replica) {
-		if f := r.Snapshot().Eval().Flag("a"); f == nil || f.Definition().GetEnabled() {
-			t.Errorf("after the restart: %v", f.Definition())
+		if got := r.Snapshot().Eval().Evaluate("a", &eval.Context{}); got.Reason != eval.ReasonDisabled {
+			t.Errorf("after the restart: %v", got.Reason)
 		}
 		history, err := a.ListFlagHistory(ctx, &controlv1.ListFlagHistoryRequest{Environment: "production", FlagKey: "a"})
 		if err != nil || history.GetEntries()[0].GetSequence() != writes+1 || history.GetEntries()[0].GetReason() != fmt.Sprint(writes-1) {
