@@ -71,9 +71,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 60s) each
 		done; done
 
 .PHONY: bench
-bench: ## Run the benchmarks: the engine beside its rivals, and propagation
-	cd bench/rivals && go run . 
+bench: ## Run the benchmarks: the engine beside its rivals, propagation, footprint
+	cd bench/rivals && go run .
 	go run ./bench/propagation
+	go run ./bench/footprint
 
 .PHONY: soak
 soak: ## Kill servers and relays at random under load (ROUNDS, default 20)

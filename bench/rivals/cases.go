@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 )
@@ -12,6 +13,7 @@ type definition struct {
 	flag  flagSpec
 	other []flagSpec    // prerequisites
 	sets  []segmentSpec // segments
+	key   string        // the context's targeting key; empty: targetingKey
 	// on is what both engines must answer; splits hash differently, and so are arranged
 	// for both to give the same.
 	on bool
@@ -57,6 +59,9 @@ var attributes = map[string]string{
 	"email": "someone@mycompany.com", "country": "Canada", "plan": "pro", "device": "android", "language": "fr",
 }
 
+// contextKey is the targeting key of the case.
+func (d definition) contextKey() string { return cmp.Or(d.key, targetingKey) }
+
 func definitions() []definition {
 	emailRule := func(s share) ruleSpec {
 		return ruleSpec{attribute: "email", operator: "endsWith", values: []string{"@mycompany.com"}, serves: s}
@@ -75,6 +80,12 @@ func definitions() []definition {
 		}
 		return all
 	}
+	// Only short keys fit into one of this project's segments in such a number.
+	shortKeys := make([]string, 100_000)
+	for i := range shortKeys {
+		const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		shortKeys[i] = string([]byte{digits[i/62/62], digits[i/62%62], digits[i%62]})
+	}
 	inSegments := func(names ...string) flagSpec {
 		return flagSpec{key: "flag", rules: []ruleSpec{{segments: names, serves: on}}, serves: off}
 	}
@@ -86,6 +97,10 @@ func definitions() []definition {
 		{name: "rule and split", flag: flagSpec{key: "flag", rules: []ruleSpec{emailRule(share{on: 99_999})}, serves: off}, on: true},
 		{name: "ten rules", flag: tenRules, on: false},
 		{name: "segment of 10,000 keys", flag: inSegments("s1"), sets: []segmentSpec{{"s1", keys(90_000, 100_000)}}, on: true},
+		{
+			name: "segment of 100,000 keys", flag: inSegments("s1"), sets: []segmentSpec{{"s1", shortKeys}},
+			key: shortKeys[99_999], on: true,
+		},
 		{
 			name: "4 segments of 25,000 keys", flag: inSegments("s1", "s2", "s3", "s4"), on: true,
 			sets: []segmentSpec{{"s1", keys(0, 25_000)}, {"s2", keys(25_000, 50_000)}, {"s3", keys(50_000, 75_000)}, {"s4", keys(75_000, 100_000)}},

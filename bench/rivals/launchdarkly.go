@@ -38,12 +38,12 @@ func newLaunchDarkly(d definition) launchDarkly {
 		s.segments[set.key] = &built
 	}
 	return launchDarkly{
-		evaluator: evaluation.NewEvaluator(s), flag: s.flags[d.flag.key], ctx: launchDarklyContext(),
+		evaluator: evaluation.NewEvaluator(s), flag: s.flags[d.flag.key], ctx: launchDarklyContext(d.contextKey()),
 	}
 }
 
-func launchDarklyContext() ldcontext.Context {
-	return ldcontext.NewBuilder(targetingKey).
+func launchDarklyContext(key string) ldcontext.Context {
+	return ldcontext.NewBuilder(key).
 		SetString("email", attributes["email"]).SetString("country", attributes["country"]).
 		SetString("plan", attributes["plan"]).SetString("device", attributes["device"]).
 		SetString("language", attributes["language"]).Build()

@@ -43,9 +43,9 @@ func run(w io.Writer, rounds int, each time.Duration, flags int) error {
 		product, productLookup, n = product*m[0]/m[2], productLookup*m[1]/m[2], n+1
 	}
 	fmt.Fprintf(table, "geometric mean\t\t\t\t%.3f\t%.3f\t\n", math.Pow(product, 1/n), math.Pow(productLookup, 1/n))
-	build := func() bool { return tidegateContext() != nil }
+	build := func() bool { return tidegateContext(targetingKey) != nil }
 	row(table, "building the context", medians(rounds, each, build, build, func() bool {
-		return launchDarklyContext().IsDefined()
+		return launchDarklyContext(targetingKey).IsDefined()
 	}))
 	return table.Flush()
 }

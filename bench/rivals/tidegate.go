@@ -44,11 +44,11 @@ func newTidegate(d definition, moreFlags int) (tidegate, error) {
 	}
 	var empty *eval.Environment
 	env := empty.With(c)
-	return tidegate{env: env, flag: env.Flag(d.flag.key), ctx: tidegateContext()}, nil
+	return tidegate{env: env, flag: env.Flag(d.flag.key), ctx: tidegateContext(d.contextKey())}, nil
 }
 
-func tidegateContext() *eval.Context {
-	return &eval.Context{TargetingKey: targetingKey, Attributes: eval.Map{
+func tidegateContext(key string) *eval.Context {
+	return &eval.Context{TargetingKey: key, Attributes: eval.Map{
 		"email": attributes["email"], "country": attributes["country"], "plan": attributes["plan"],
 		"device": attributes["device"], "language": attributes["language"],
 	}}

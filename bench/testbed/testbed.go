@@ -1,0 +1,197 @@
+// Package testbed starts the processes that the load generators measure: the binaries
+// as they ship, on loopback, with flags of a usual size.
+package testbed
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+)
+
+// Environment is where the flags are.
+const Environment = "production"
+
+// patience bounds the wait for processes to be ready.
+const patience = time.Minute
+
+// Build builds the binaries as releases are built, into dir. The working directory must
+// be the repository's root.
+func Build(ctx context.Context, dir string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w",
+		"-o", dir+string(filepath.Separator), "./cmd/tidegate", "./cmd/tidegate-relay")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("building the binaries (run this from the repository's root): %w", err)
+	}
+	return nil
+}
+
+// Bed is one control server and one relay behind it.
+type Bed struct {
+	Control   controlv1.FlagServiceClient
+	Relay     evaluationv1.EvaluationServiceClient
+	RelayAddr string
+
+	bin, dir    string
+	server      *exec.Cmd
+	relay       *exec.Cmd
+	relayArgs   []string
+	connections []*grpc.ClientConn
+}
+
+// Start starts a server and a relay from the binaries in bin, with their data in dir.
+func Start(ctx context.Context, bin, dir string) (_ *Bed, err error) {
+	addrs, err := freeAddrs(5)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bed{bin: bin, dir: dir, RelayAddr: addrs[2]}
+	defer func() {
+		if err != nil {
+			b.Stop()
+		}
+	}()
+	if b.server, err = spawn(ctx, filepath.Join(bin, "tidegate"), "server", "--data-dir", filepath.Join(dir, "server"),
+		"--grpc-addr", addrs[0], "--http-addr", addrs[1], "--log-level", "error"); err != nil {
+		return nil, err
+	}
+	b.relayArgs = []string{
+		"--upstream", addrs[0], "--environments", Environment, "--grpc-addr", addrs[2], "--http-addr", addrs[3],
+		"--management-addr", addrs[4], "--state-dir", filepath.Join(dir, "relay"), "--log-level", "error",
+	}
+	if err := b.StartRelay(ctx); err != nil {
+		return nil, err
+	}
+	control, err := b.connect(addrs[0])
+	if err != nil {
+		return nil, err
+	}
+	relay, err := b.connect(addrs[2])
+	if err != nil {
+		return nil, err
+	}
+	b.Control, b.Relay = controlv1.NewFlagServiceClient(control), evaluationv1.NewEvaluationServiceClient(relay)
+	return b, nil
+}
+
+// StartRelay starts the relay again, after StopRelay.
+func (b *Bed) StartRelay(ctx context.Context) (err error) {
+	b.relay, err = spawn(ctx, filepath.Join(b.bin, "tidegate-relay"), b.relayArgs...)
+	return err
+}
+
+// StopRelay ends the relay as an operator would.
+func (b *Bed) StopRelay() { end(b.relay); b.relay = nil }
+
+// RelayPID is the relay's process id.
+func (b *Bed) RelayPID() int { return b.relay.Process.Pid }
+
+// Stop ends everything.
+func (b *Bed) Stop() {
+	for _, c := range b.connections {
+		c.Close()
+	}
+	end(b.relay)
+	end(b.server)
+}
+
+func spawn(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stderr = os.Stderr
+	return cmd, cmd.Start()
+}
+
+func end(cmd *exec.Cmd) {
+	if cmd != nil && cmd.Process != nil {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	}
+}
+
+func (b *Bed) connect(addr string) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(256<<20)))
+	if err == nil {
+		b.connections = append(b.connections, conn)
+	}
+	return conn, err
+}
+
+// Key is the key of the i-th flag.
+func Key(i int) string { return fmt.Sprintf("flag-%d", i) }
+
+// Fill writes n flags, 30 a transaction, and waits until the relay has them.
+func (b *Bed) Fill(ctx context.Context, n int) error {
+	for from := 0; from < n; from += 30 {
+		request := &controlv1.ApplyRequest{Environment: Environment, Reason: "measure"}
+		for i := from; i < min(from+30, n); i++ {
+			request.Flags = append(request.Flags, &controlv1.FlagWrite{Flag: definition(Key(i))})
+		}
+		if _, err := b.Control.Apply(ctx, request); err != nil {
+			return err
+		}
+	}
+	return b.AwaitRelay(ctx, n)
+}
+
+// AwaitRelay waits until the relay answers for n flags.
+func (b *Bed) AwaitRelay(ctx context.Context, n int) error {
+	deadline := time.Now().Add(patience)
+	for {
+		all, err := b.Relay.EvaluateAll(ctx, &evaluationv1.EvaluateAllRequest{Environment: Environment})
+		if err == nil && len(all.GetEvaluations()) >= n {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the relay does not get %d flags (last error: %w)", n, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// definition is a flag of a usual size: a rule, a split, a description.
+func definition(key string) *flagv1.Flag {
+	variant := func(name string) *flagv1.Outcome {
+		return &flagv1.Outcome{Kind: &flagv1.Outcome_Variant{Variant: name}}
+	}
+	return &flagv1.Flag{
+		Key: key, Description: "A flag to measure how fast a change travels.", Type: flagv1.ValueType_VALUE_TYPE_BOOLEAN,
+		Enabled: true, OffVariant: "off", Owner: "bench",
+		Variants: []*flagv1.Variant{
+			{Name: "on", Value: structpb.NewBoolValue(true)}, {Name: "off", Value: structpb.NewBoolValue(false)},
+		},
+		Rules: []*flagv1.Rule{{Id: "staff", Outcome: variant("on"), Clauses: []*flagv1.Clause{{
+			Attribute: "email", Operator: flagv1.Operator_OPERATOR_ENDS_WITH,
+			Values: []*structpb.Value{structpb.NewStringValue("@mycompany.com")},
+		}}}},
+		DefaultOutcome: &flagv1.Outcome{Kind: &flagv1.Outcome_Split{Split: &flagv1.Split{
+			Variants: []*flagv1.WeightedVariant{{Variant: "on", Weight: 1}, {Variant: "off", Weight: 99}},
+		}}},
+	}
+}
+
+func freeAddrs(n int) ([]string, error) {
+	var addrs []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs, nil
+}
