@@ -46,14 +46,15 @@ type Client interface {
 	// Changes that come faster than f returns are merged.
 	//
 	// f runs on the client's own goroutine, one call at a time, in order with those of
-	// OnState. No call begins after stop or Close has returned.
+	// OnState. A call that is under way when stop or Close is called may outlast it; none
+	// follows.
 	OnChange(f func(flagKeys []string)) (stop func())
 	// OnState calls f when the state changes; with the newest Status if it changes faster
 	// than f returns. The state of now is not reported: ask Status after OnState.
 	OnState(f func(Status)) (stop func())
 
-	// Close ends what the client runs and waits for it; callbacks may call it. An
-	// in-process client still answers, from what it had last.
+	// Close ends what the client runs and waits for it, but for a callback under way, which
+	// may be what calls it. An in-process client still answers, from what it had last.
 	Close() error
 }
 

@@ -144,14 +144,16 @@ func (d *contextData) put(m eval.Map, name string, v any) {
 		return
 	}
 	n, err := normalise(v, maxDepth)
-	if err != nil {
-		d.err = errors.Join(d.err, fmt.Errorf("attribute %q is left out: %w", name, err))
-	}
+	what := "left out"
 	if n == nil {
 		delete(m, name)
-		return
+	} else {
+		m[name] = n
+		what = "left out in part"
 	}
-	m[name] = n
+	if err != nil {
+		d.err = errors.Join(d.err, fmt.Errorf("attribute %q is %s: %w", name, what, err))
+	}
 }
 
 // normalise returns v as nil, bool, string, float64, int64, []any or map[string]any,
@@ -185,7 +187,10 @@ func normaliseReflect(v reflect.Value, depth int) (any, error) {
 	}
 	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
 		text, err := m.MarshalText()
-		return validText(string(text)), err
+		if err != nil {
+			return nil, err
+		}
+		return validText(string(text)), nil
 	}
 	switch v.Kind() {
 	case reflect.Pointer:

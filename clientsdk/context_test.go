@@ -1,6 +1,7 @@
 package clientsdk_test
 
 import (
+	"errors"
 	"math"
 	"net/netip"
 	"reflect"
@@ -12,6 +13,11 @@ import (
 )
 
 type country string
+
+// unwritable is half a text, and an error.
+type unwritable struct{}
+
+func (unwritable) MarshalText() ([]byte, error) { return []byte("half"), errors.New("no text") }
 
 func TestContextAttributes(t *testing.T) {
 	yes := true
@@ -41,16 +47,17 @@ func TestContextAttributes(t *testing.T) {
 		"text":           {in: netip.MustParseAddr("10.0.0.1"), want: "10.0.0.1"},
 		"strings":        {in: []string{"a", "b"}, want: []any{"a", "b"}},
 		"list with a bad element": {
-			in: []any{1, func() {}, "x"}, want: []any{int64(1), "x"}, problem: "element 1: a func() cannot be an attribute",
+			in: []any{1, func() {}, "x"}, want: []any{int64(1), "x"}, problem: `attribute "a" is left out in part: element 1: a func() cannot be an attribute`,
 		},
 		"map": {
 			in:   map[string]any{"os": country("linux"), "build": 3},
 			want: map[string]any{"os": "linux", "build": int64(3)},
 		},
-		"map by number": {in: map[int]string{1: "a"}, problem: "the keys of a map must be strings"},
-		"bytes":         {in: []byte("x"), problem: "make it a string"},
-		"struct":        {in: struct{ A int }{1}, problem: "cannot be an attribute"},
-		"itself":        {in: loop, problem: "levels deep", want: nested(16)},
+		"map by number":   {in: map[int]string{1: "a"}, problem: "the keys of a map must be strings"},
+		"text that fails": {in: unwritable{}, problem: `attribute "a" is left out: no text`},
+		"bytes":           {in: []byte("x"), problem: "make it a string"},
+		"struct":          {in: struct{ A int }{1}, problem: "cannot be an attribute"},
+		"itself":          {in: loop, problem: "levels deep", want: nested(16)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for how, c := range map[string]clientsdk.Context{

@@ -59,6 +59,9 @@ type Resolution struct {
 	Reason  Reason
 	// Rule is the id of the rule that decided; empty if none did.
 	Rule string
+	// UnmetPrerequisite is the key of the prerequisite that was not met, so that the off
+	// variant was served.
+	UnmetPrerequisite string
 	// FlagRevision at which the flag was last written.
 	FlagRevision int64
 	// EnvironmentRevision of the snapshot that answered.

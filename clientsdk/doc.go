@@ -24,8 +24,7 @@
 //     served; the Details calls say why, with OpenFeature's reasons and error codes.
 //   - An in-process client always answers from one whole snapshot of the environment.
 //     Its revision never goes back, unless the store itself was restored from a backup.
-//   - The same context gets the same answer from both modes, and from every other
-//     tidegate or flagd evaluator of the same flag.
+//   - The same context gets the same answer from both modes; splits assign as flagd's do.
 //   - Plain calls of an in-process client (IsEnabled, Boolean, String, Int, Float) neither
 //     lock, allocate, nor read a clock. A remote call takes at most its timeout.
 //   - What cannot be reached is tried again for ever, at random intervals that grow to 30

@@ -36,7 +36,7 @@ func NewInProcess(ctx context.Context, address, environment string, options ...I
 	if err != nil {
 		return nil, err
 	}
-	if err := c.start(ctx, cfg.startTimeout); err != nil {
+	if err := c.start(given(ctx), cfg.startTimeout); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
@@ -198,7 +198,7 @@ func (c *inProcess) Status() Status {
 		Upstream:    f.Upstream,
 		Age:         c.local.age(),
 	}
-	if !f.Connected {
+	if !f.Connected && s.State != StateClosed {
 		s.Err = f.Err
 	}
 	if now := c.local.replica.Snapshot(); now != nil {

@@ -128,6 +128,19 @@ func TestInProcessStartsWithoutFlags(t *testing.T) {
 	}
 }
 
+func TestInProcessWithoutAContext(t *testing.T) {
+	u := newUpstream(t)
+	u.put(boolean("a", true))
+	c, err := clientsdk.NewInProcess(nil, u.addr, production, clientsdk.WithStartTimeout(patience)) //nolint:staticcheck // what a careless caller does
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.WaitReady(nil); err != nil || !c.IsEnabled(nil, "a", clientsdk.Context{}) { //nolint:staticcheck // as above
+		t.Errorf("not enabled, %v", err)
+	}
+}
+
 func TestInProcessStartErrors(t *testing.T) {
 	addr := freeAddr(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
@@ -253,7 +266,7 @@ func TestInProcessClose(t *testing.T) {
 	if err := c.WaitReady(ctx); !errors.Is(err, clientsdk.ErrClosed) {
 		t.Errorf("WaitReady: %v", err)
 	}
-	if s := c.Status(); s.State != clientsdk.StateClosed || s.Connected || s.Ready() {
+	if s := c.Status(); s.State != clientsdk.StateClosed || s.Connected || s.Ready() || s.Err != nil {
 		t.Errorf("status %+v", s)
 	}
 	if !c.IsEnabled(ctx, "a", clientsdk.Context{}) {

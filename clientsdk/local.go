@@ -42,6 +42,7 @@ func (l *local) explain(_ context.Context, key string, ec Context, want flagv1.V
 		FlagKey:             key,
 		Reason:              result.Reason,
 		Rule:                result.Rule,
+		UnmetPrerequisite:   result.UnmetPrerequisite(),
 		EnvironmentRevision: s.Cursor().Revision,
 		Age:                 l.age(),
 		ErrorCode:           result.ErrorCode,

@@ -9,8 +9,18 @@ import (
 // ErrClosed is what WaitReady returns once the client is closed.
 var ErrClosed = errors.New("clientsdk: the client is closed")
 
+// given stands a context in for the one that a careless caller left out: an answer is
+// better than a panic.
+func given(ctx context.Context) context.Context {
+	if ctx == nil {
+		return context.Background()
+	}
+	return ctx
+}
+
 // waitReady waits for ready; closed and ready count before the end of ctx.
 func waitReady(ctx context.Context, c Client, ready, closed <-chan struct{}, addresses []string) error {
+	ctx = given(ctx)
 	select {
 	case <-ready:
 	case <-closed:

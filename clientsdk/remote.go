@@ -3,6 +3,7 @@ package clientsdk
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,7 +91,7 @@ func (c *remote) value(ctx context.Context, key string, ec Context, want flagv1.
 	return v
 }
 
-func (c *remote) explain(ctx context.Context, key string, ec Context, want flagv1.ValueType) (*eval.VariantValue, Resolution) { //nolint:contextcheck // a new context only where the caller gave none
+func (c *remote) explain(ctx context.Context, key string, ec Context, want flagv1.ValueType) (*eval.VariantValue, Resolution) {
 	if key == "" || !utf8.ValidString(key) {
 		return nil, failed(key, ErrorFlagNotFound, fmt.Sprintf("%q cannot be the key of a flag", key))
 	}
@@ -104,10 +105,7 @@ func (c *remote) explain(ctx context.Context, key string, ec Context, want flagv
 		request.MaxAge = durationpb.New(c.cfg.staleAfter)
 		request.StalePolicy = evaluationv1.StalePolicy_STALE_POLICY_ANSWER
 	}
-	if ctx == nil {
-		ctx = context.Background() // a careless caller gets an answer, not a panic
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.timeout)
+	ctx, cancel := context.WithTimeout(given(ctx), c.cfg.timeout)
 	defer cancel()
 	response, err := c.ask(ctx, request)
 	if err != nil {
@@ -119,8 +117,13 @@ func (c *remote) explain(ctx context.Context, key string, ec Context, want flagv
 
 // unanswered is the resolution of an evaluation whose call failed.
 func (c *remote) unanswered(key string, err error) Resolution {
+	if isClosed(c.closed) {
+		return failed(key, ErrorProviderNotReady, "the client is closed")
+	}
 	s := status.Convert(err)
 	switch s.Code() {
+	case codes.Unimplemented:
+		return failed(key, ErrorGeneral, strings.Join(c.cfg.addresses, " or ")+" is no relay, which a remote client needs: "+s.Message())
 	case codes.Unavailable:
 		return failed(key, ErrorProviderNotReady, "the relay cannot answer: "+s.Message())
 	case codes.DeadlineExceeded:
@@ -162,6 +165,7 @@ func read(key string, r *evaluationv1.EvaluateResponse, want flagv1.ValueType) (
 		Variant:             r.GetVariant(),
 		Reason:              Reason(r.GetReason()),
 		Rule:                r.GetRule(),
+		UnmetPrerequisite:   r.GetUnmetPrerequisite(),
 		FlagRevision:        r.GetFlagRevision(),
 		EnvironmentRevision: r.GetEnvironmentRevision(),
 		Age:                 r.GetAge().AsDuration(),

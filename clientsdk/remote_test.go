@@ -75,6 +75,9 @@ func TestRemoteWithoutAContext(t *testing.T) {
 	if !c.IsEnabled(nil, "a", clientsdk.Context{}) { //nolint:staticcheck // what a careless caller does
 		t.Error("not enabled")
 	}
+	if err := c.WaitReady(nil); err != nil { //nolint:staticcheck // as above
+		t.Error(err)
+	}
 }
 
 func TestRemoteFailures(t *testing.T) {
@@ -88,6 +91,7 @@ func TestRemoteFailures(t *testing.T) {
 		}{
 			"not ready": {status.Error(codes.Unavailable, "no snapshot"), clientsdk.ErrorProviderNotReady, "no snapshot"},
 			"invalid":   {status.Error(codes.InvalidArgument, "bad key"), clientsdk.ErrorGeneral, "bad key"},
+			"no relay":  {status.Error(codes.Unimplemented, "unknown service"), clientsdk.ErrorGeneral, f.addr + " is no relay"},
 		} {
 			f.set(func() {
 				f.intercept = func(context.Context, *evaluationv1.EvaluateRequest) error { return tt.err }
@@ -333,7 +337,8 @@ func TestRemoteClose(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if d := c.BooleanDetails(ctx, "a", clientsdk.Context{}, true); !d.Value || d.Err() == nil {
+		d := c.BooleanDetails(ctx, "a", clientsdk.Context{}, true)
+		if !d.Value || d.ErrorCode != clientsdk.ErrorProviderNotReady || !strings.Contains(d.ErrorMessage, "the client is closed") {
 			t.Errorf("after Close: %+v", d)
 		}
 		if err := c.WaitReady(ctx); !errors.Is(err, clientsdk.ErrClosed) {

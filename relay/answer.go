@@ -25,7 +25,7 @@ func contextOf(p *evaluationv1.EvaluationContext) eval.Context {
 // values and metadata are those of the flag, shared by all responses: they must not be
 // modified.
 func answerOf(key string, r eval.Result) *evaluationv1.EvaluateResponse {
-	a := &evaluationv1.EvaluateResponse{FlagKey: key, Reason: string(r.Reason), Rule: r.Rule}
+	a := &evaluationv1.EvaluateResponse{FlagKey: key, Reason: string(r.Reason), Rule: r.Rule, UnmetPrerequisite: r.UnmetPrerequisite()}
 	if r.Flag != nil {
 		a.FlagRevision = r.Flag.Revision()
 		a.FlagMetadata = r.Flag.Metadata()
@@ -53,10 +53,11 @@ func answerOf(key string, r eval.Result) *evaluationv1.EvaluateResponse {
 	return a
 }
 
-// sameAnswer tells whether a caller would see the same value, variant, reason, rule and
-// error.
+// sameAnswer tells whether a caller would see the same value, variant, reason, rule,
+// unmet prerequisite and error.
 func sameAnswer(a, b eval.Result) bool {
-	if a.Reason != b.Reason || a.Rule != b.Rule || a.ErrorCode != b.ErrorCode || (a.Variant == nil) != (b.Variant == nil) {
+	if a.Reason != b.Reason || a.Rule != b.Rule || a.ErrorCode != b.ErrorCode ||
+		a.UnmetPrerequisite() != b.UnmetPrerequisite() || (a.Variant == nil) != (b.Variant == nil) {
 		return false
 	}
 	if a.Reason == eval.ReasonError && a.ErrorMessage() != b.ErrorMessage() {

@@ -223,7 +223,7 @@ func equalAnswer(a, b *evaluationv1.EvaluateResponse) bool {
 	strip := func(r *evaluationv1.EvaluateResponse) *evaluationv1.EvaluateResponse {
 		return &evaluationv1.EvaluateResponse{
 			Value: r.GetValue(), Variant: r.GetVariant(), Reason: r.GetReason(), Rule: r.GetRule(),
-			ErrorCode: r.GetErrorCode(), ErrorMessage: r.GetErrorMessage(),
+			ErrorCode: r.GetErrorCode(), ErrorMessage: r.GetErrorMessage(), UnmetPrerequisite: r.GetUnmetPrerequisite(),
 		}
 	}
 	return proto.Equal(strip(a), strip(b))

@@ -74,7 +74,7 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 		return &openfeature.ProviderInitError{ErrorCode: openfeature.ProviderFatalCode, Message: err.Error()}
 	}
 	p.subscribe()
-	if err != nil {
+	if err != nil && !p.client.Status().Ready() { // what came before subscribe is not reported
 		return &openfeature.ProviderInitError{ErrorCode: openfeature.ProviderNotReadyCode, Message: err.Error()}
 	}
 	return nil

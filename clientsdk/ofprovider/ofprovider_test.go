@@ -49,6 +49,15 @@ func (c *controlled) WaitReady(ctx context.Context) error {
 	}
 }
 
+func (c *controlled) Status() clientsdk.Status {
+	select {
+	case <-c.ready:
+		return c.Client.Status()
+	default:
+		return clientsdk.Status{State: clientsdk.StateNotReady}
+	}
+}
+
 func (c *controlled) OnState(f func(clientsdk.Status)) (stop func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -285,6 +294,27 @@ func TestInitialisation(t *testing.T) {
 	receive(t, "ready at last", ready)
 	if v, err := client.BooleanValue(ctx, "a", false, openfeature.EvaluationContext{}); err != nil || !v {
 		t.Errorf("%v, %v", v, err)
+	}
+}
+
+// lastMoment is a client that becomes ready just after WaitReady has given up.
+type lastMoment struct{ *controlled }
+
+func (c lastMoment) WaitReady(ctx context.Context) error {
+	<-ctx.Done()
+	close(c.ready)
+	return ctx.Err()
+}
+
+func TestInitialisationAtTheLastMoment(t *testing.T) {
+	c, _ := newControlled(t, nil)
+	short, cancel := context.WithTimeout(ctx, time.Millisecond)
+	defer cancel()
+	p := ofprovider.New(lastMoment{c})
+	defer p.Shutdown()
+	// Nothing would report the change of state that came before the subscription.
+	if err := p.InitWithContext(short, openfeature.EvaluationContext{}); err != nil {
+		t.Errorf("the client is ready, but %v", err)
 	}
 }
 

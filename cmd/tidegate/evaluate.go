@@ -150,6 +150,7 @@ func (c *client) writeAnswer(out io.Writer, a *evaluationv1.EvaluateResponse) {
 	line("variant", singleLine(a.GetVariant()))
 	line("reason", singleLine(a.GetReason()))
 	line("rule", singleLine(a.GetRule()))
+	line("unmet prerequisite", singleLine(a.GetUnmetPrerequisite()))
 	line("flag", revisionText(a.GetFlagRevision()))
 	line("environment", fmt.Sprintf("%s, confirmed current %s", revisionText(a.GetEnvironmentRevision()), ageText(a.GetAge().AsDuration())))
 }

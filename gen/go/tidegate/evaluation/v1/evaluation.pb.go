@@ -274,9 +274,11 @@ type EvaluateResponse struct {
 	// With reason ERROR: what was wrong and what would be right.
 	ErrorMessage string `protobuf:"bytes,14,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
 	// The flag's metadata.
-	FlagMetadata  *structpb.Struct `protobuf:"bytes,15,opt,name=flag_metadata,json=flagMetadata,proto3" json:"flag_metadata,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	FlagMetadata *structpb.Struct `protobuf:"bytes,15,opt,name=flag_metadata,json=flagMetadata,proto3" json:"flag_metadata,omitempty"`
+	// Key of the prerequisite that was not met, so that the off variant was served.
+	UnmetPrerequisite string `protobuf:"bytes,16,opt,name=unmet_prerequisite,json=unmetPrerequisite,proto3" json:"unmet_prerequisite,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *EvaluateResponse) Reset() {
@@ -429,6 +431,13 @@ func (x *EvaluateResponse) GetFlagMetadata() *structpb.Struct {
 		return x.FlagMetadata
 	}
 	return nil
+}
+
+func (x *EvaluateResponse) GetUnmetPrerequisite() string {
+	if x != nil {
+		return x.UnmetPrerequisite
+	}
+	return ""
 }
 
 type isEvaluateResponse_Value interface {
@@ -897,8 +906,8 @@ func (x *WatchRequest) GetKeyPrefix() string {
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The first message of a stream holds all answers; the later ones those that
-	// changed in value, variant, reason, rule or error. A deleted flag is answered with
-	// FLAG_NOT_FOUND.
+	// changed in value, variant, reason, rule, unmet prerequisite or error. A deleted
+	// flag is answered with FLAG_NOT_FOUND.
 	Evaluations []*EvaluateResponse `protobuf:"bytes,1,rep,name=evaluations,proto3" json:"evaluations,omitempty"`
 	// Revision of the snapshot that answered.
 	EnvironmentRevision int64 `protobuf:"varint,2,opt,name=environment_revision,json=environmentRevision,proto3" json:"environment_revision,omitempty"`
@@ -976,7 +985,7 @@ const file_tidegate_evaluation_v1_evaluation_proto_rawDesc = "" +
 	"\rexpected_type\x18\x04 \x01(\x0e2\x1b.tidegate.flag.v1.ValueTypeR\fexpectedType\x12!\n" +
 	"\fmin_revision\x18\x05 \x01(\x03R\vminRevision\x122\n" +
 	"\amax_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12F\n" +
-	"\fstale_policy\x18\a \x01(\x0e2#.tidegate.evaluation.v1.StalePolicyR\vstalePolicy\"\xcb\x04\n" +
+	"\fstale_policy\x18\a \x01(\x0e2#.tidegate.evaluation.v1.StalePolicyR\vstalePolicy\"\xfa\x04\n" +
 	"\x10EvaluateResponse\x12\x19\n" +
 	"\bflag_key\x18\x01 \x01(\tR\aflagKey\x12\x1f\n" +
 	"\n" +
@@ -995,7 +1004,8 @@ const file_tidegate_evaluation_v1_evaluation_proto_rawDesc = "" +
 	"\n" +
 	"error_code\x18\r \x01(\tR\terrorCode\x12#\n" +
 	"\rerror_message\x18\x0e \x01(\tR\ferrorMessage\x12<\n" +
-	"\rflag_metadata\x18\x0f \x01(\v2\x17.google.protobuf.StructR\fflagMetadataB\a\n" +
+	"\rflag_metadata\x18\x0f \x01(\v2\x17.google.protobuf.StructR\fflagMetadata\x12-\n" +
+	"\x12unmet_prerequisite\x18\x10 \x01(\tR\x11unmetPrerequisiteB\a\n" +
 	"\x05value\"\xd6\x02\n" +
 	"\x12EvaluateAllRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12C\n" +

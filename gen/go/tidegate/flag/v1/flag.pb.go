@@ -286,7 +286,7 @@ type Flag struct {
 	// All must hold, or the off variant is served. At most 64, and at most 64 other flags
 	// through them.
 	Prerequisites []*Prerequisite `protobuf:"bytes,7,rep,name=prerequisites,proto3" json:"prerequisites,omitempty"`
-	// In order; the first match decides.
+	// In order; the first match decides. All clauses together name at most 64 segments.
 	Rules []*Rule `protobuf:"bytes,8,rep,name=rules,proto3" json:"rules,omitempty"`
 	// Served when no rule matches. Unset: the caller's default, reason DEFAULT.
 	DefaultOutcome *Outcome `protobuf:"bytes,9,opt,name=default_outcome,json=defaultOutcome,proto3" json:"default_outcome,omitempty"`
@@ -469,7 +469,7 @@ func (x *Variant) GetValue() *structpb.Value {
 
 // Prerequisite holds while another flag of the same environment, evaluated for the
 // same context, serves one of the given variants. A missing or disabled flag, one
-// that answers with an error, or one that is part of a cycle does not hold
+// that answers with an error, or one that is found to be part of a cycle does not hold
 // (a disabled flag's off variant does not count as served).
 type Prerequisite struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
