@@ -1,12 +1,27 @@
 // Package follower receives the sync protocol (sync.proto) into a set of replicas, and
 // goes on for as long as it lives: it dials its upstreams in turn, resumes where it
 // was, verifies what it gets, and keeps the last good state whatever happens.
+//
+// Promises: what is shown is a state that an upstream committed to with its digest,
+// whole; within one epoch its revision never goes back, whatever upstreams say, nor
+// over restarts where there is a [Journal]; what is acknowledged upstream is durable.
+// Nothing that an upstream sends, or fails to send, takes the last good state away,
+// makes the follower spin, or makes it hold more than a bound.
+//
+// One goroutine receives, verifies and publishes; a second makes durable; a third
+// acknowledges. The latter two work on the newest state alone, so a slow disk or an
+// upstream that does not read delays no change.
 package follower
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
@@ -20,6 +35,12 @@ import (
 // called before it is acknowledged upstream (it must survive a power cut). A Journal
 // that fails does not stop the follower: it logs, counts, and goes on serving from
 // memory, unacknowledged.
+//
+// The deltas of an environment are appended in their order, from one goroutine; Sync is
+// called from another. Each continues the one before it; after a failed Append the next
+// is a full one. A delta without puts and deletes says that the same state stands at a
+// later revision. A full one may be of the state that was appended last, or of a new
+// epoch.
 type Journal interface {
 	Append(next *snapshot.Snapshot, d snapshot.Delta) error
 	Sync(environment string) error
@@ -36,6 +57,9 @@ type Options struct {
 	InstanceID      string
 	Region, Version string
 	Journal         Journal // may be nil
+	// Below names a chain of followers of this process, the farthest first, for the
+	// detection of loops; may be nil.
+	Below func() []string
 	// DialOptions must say how to secure the connection; keepalive is added.
 	DialOptions []grpc.DialOption
 	// DeadAfter without a message from upstream the stream is given up. Default: three
@@ -43,8 +67,44 @@ type Options struct {
 	DeadAfter time.Duration
 	// BackoffMin and BackoffMax bound the random wait between attempts: 0.5 s, 30 s.
 	BackoffMin, BackoffMax time.Duration
-	Logger                 zerolog.Logger
-	Registerer             prometheus.Registerer // may be nil
+	// MaxStagedBytes bounds one Update while it arrives; default 1 GiB.
+	MaxStagedBytes int
+	Logger         zerolog.Logger
+	Registerer     prometheus.Registerer // may be nil
+}
+
+func (o *Options) ensureDefaults() {
+	o.BackoffMin = cmp.Or(o.BackoffMin, 500*time.Millisecond)
+	o.BackoffMax = max(cmp.Or(o.BackoffMax, 30*time.Second), o.BackoffMin)
+	o.MaxStagedBytes = cmp.Or(o.MaxStagedBytes, 1<<30)
+}
+
+func (o *Options) validate() error {
+	switch {
+	case len(o.Upstreams) == 0:
+		return errors.New("follower: no upstream: name at least one address")
+	case len(o.Environments) == 0:
+		return errors.New("follower: no environment: name at least one")
+	case len(o.Environments) > maxScopes:
+		return fmt.Errorf("follower: %d environments: at most %d can be followed", len(o.Environments), maxScopes)
+	case o.Replicas == nil:
+		return errors.New("follower: no replicas")
+	case o.InstanceID == "":
+		return errors.New("follower: no instance id")
+	}
+	for _, u := range o.Upstreams {
+		if u == "" {
+			return errors.New("follower: an upstream's address is empty")
+		}
+	}
+	seen := make(map[string]bool, len(o.Environments))
+	for _, e := range o.Environments {
+		if e == "" || seen[e] {
+			return fmt.Errorf("follower: environment %q is empty or named twice", e)
+		}
+		seen[e] = true
+	}
+	return nil
 }
 
 // State tells where a follower is.
@@ -52,7 +112,8 @@ type State struct {
 	Connected bool
 	// Upstream is the address in use or tried last.
 	Upstream string
-	// Hops of this process from the store: the upstream's and one.
+	// Hops of this process from the store: the upstream's and one. 1 before there was
+	// an upstream.
 	Hops uint32
 	// Err is the last failure, for people.
 	Err error
@@ -61,13 +122,84 @@ type State struct {
 }
 
 // Follower follows.
-type Follower struct{}
+type Follower struct {
+	o       Options
+	bootID  string
+	metrics *metrics
+	intake  *intake
+	durable *durability
+	state   atomic.Pointer[State]
+}
 
-// New validates the options.
-func New(o Options) (*Follower, error) { panic("stub") }
-
-// Run follows until ctx ends, and returns ctx's error.
-func (f *Follower) Run(ctx context.Context) error { panic("stub") }
+// New validates the options, and adds the replicas to the set.
+func New(o Options) (*Follower, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	o.ensureDefaults()
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	f := &Follower{o: o, bootID: uuid.NewString(), metrics: m}
+	f.durable = newDurability(o.Journal, o.Logger, m)
+	f.intake = newIntake(o, f.durable, m)
+	f.state.Store(&State{Upstream: o.Upstreams[0], Hops: 1, Since: time.Now()})
+	return f, nil
+}
 
 // State returns the present state; one atomic load.
-func (f *Follower) State() State { panic("stub") }
+func (f *Follower) State() State { return *f.state.Load() }
+
+// Run follows until ctx ends, and returns ctx's error. It is called once.
+func (f *Follower) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	synced := make(chan struct{})
+	go func() { defer close(synced); f.durable.run(ctx) }()
+	defer func() { <-synced }()
+	defer cancel()
+
+	rotation := newRotation(f.o)
+	for {
+		upstream, wait := rotation.next(time.Now())
+		if err := sleep(ctx, wait); err != nil {
+			f.enter(State{Upstream: upstream, Hops: f.State().Hops, Err: err})
+			return err
+		}
+		begun := time.Now()
+		err := f.follow(ctx, upstream)
+		if ctx.Err() != nil {
+			f.enter(State{Upstream: upstream, Hops: f.State().Hops, Err: ctx.Err()})
+			return ctx.Err()
+		}
+		f.enter(State{Upstream: upstream, Hops: f.State().Hops, Err: err})
+		f.metrics.disconnects.WithLabelValues(reason(err)).Inc()
+		f.o.Logger.Warn().Err(err).Str("upstream", upstream).Dur("after", time.Since(begun)).Msg("upstream lost")
+		rotation.failed(upstream, err, time.Since(begun), time.Now())
+	}
+}
+
+func (f *Follower) enter(s State) {
+	s.Since = time.Now()
+	f.state.Store(&s)
+	f.metrics.connected.Set(0)
+	if s.Connected {
+		f.metrics.connected.Set(1)
+	}
+}
+
+// sleep waits, at most until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,90 +1,178 @@
-// Package replica holds the newest snapshot of each environment and a bounded history
-// of how it came about. It is the joint between what receives (the follower, or the
-// control plane's watch of the store), what serves (the hub), and what evaluates.
-//
-// One goroutine publishes an environment's snapshots; any number read. Reading the
-// current snapshot is one atomic load. Subscribers walk a linked list of changes at
-// their own pace and can neither block the publisher nor each other; one that falls
-// behind the bound is told so and starts again from the current snapshot.
 package replica
 
 import (
-	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
-// Options of a Set.
-type Options struct {
-	// HistoryBytes bounds the history of each environment, in bytes of its deltas'
-	// data. Default 64 MiB for servers; an SDK needs none.
-	HistoryBytes int
-}
-
-// Set holds the replicas of some environments. Environments may be added while in use.
-type Set struct{}
-
-func NewSet(o Options) *Set { panic("stub") }
-
-// Replica returns the environment's replica, or nil if the set does not have it.
-func (s *Set) Replica(environment string) *Replica { panic("stub") }
-
-// Add returns the environment's replica, made if it is not there yet.
-func (s *Set) Add(environment string) *Replica { panic("stub") }
-
-// Environments lists the names in the order in which they were added.
-func (s *Set) Environments() []string { panic("stub") }
+// ErrOutOfOrder says that what was to be published does not follow what is current, or would
+// take its revision back. Nothing changed.
+var ErrOutOfOrder = errors.New("replica: out of order")
 
 // Replica is the local copy of one environment.
-type Replica struct{}
+type Replica struct {
+	environment string
+	ready       chan struct{}
+	current     atomic.Pointer[state]
+	confirmed   atomic.Pointer[confirmation]
 
-func (r *Replica) Environment() string { panic("stub") }
+	mu      sync.Mutex // guards writes of current and confirmed, and history
+	history history
+}
+
+// state is what is current: a snapshot and the place in the history at which it stands.
+type state struct {
+	snapshot *snapshot.Snapshot
+	place    *place
+}
+
+// confirmation is a moment up to which everything that the store held is included.
+type confirmation struct {
+	at time.Time // monotonic
+	// presumed: at is when the snapshot came, or what Restore said.
+	presumed bool
+	// unknown: nobody said anything yet; at is when the snapshot came.
+	unknown bool
+}
+
+func newReplica(environment string, historyBytes int) *Replica {
+	r := &Replica{environment: environment, ready: make(chan struct{})}
+	start := newPlace()
+	r.history.init(historyBytes, start)
+	r.current.Store(&state{place: start})
+	return r
+}
+
+// Environment returns the environment's name.
+func (r *Replica) Environment() string { return r.environment }
 
 // Snapshot returns the newest snapshot, or nil before the first. One atomic load.
-func (r *Replica) Snapshot() *snapshot.Snapshot { panic("stub") }
+func (r *Replica) Snapshot() *snapshot.Snapshot { return r.current.Load().snapshot }
 
 // Age tells how long ago the snapshot was last confirmed to be the store's current
 // state, summed over all hops; by the monotonic clock. A snapshot that was never
-// confirmed (loaded from disk) ages from the time given to Restore.
-func (r *Replica) Age() time.Duration { panic("stub") }
+// confirmed ages from the moment at which it was published, or (loaded from disk) from
+// the time given to Restore. 0 before the first snapshot.
+func (r *Replica) Age() time.Duration {
+	c := r.confirmed.Load()
+	if c == nil {
+		return 0
+	}
+	return time.Since(c.at)
+}
+
+// ConfirmedAge is Age; ok is false as long as nobody said how old the snapshot is. Only
+// an age that somebody stands for may be passed on.
+func (r *Replica) ConfirmedAge() (age time.Duration, ok bool) {
+	c := r.confirmed.Load()
+	if c == nil || c.unknown {
+		return 0, false
+	}
+	return time.Since(c.at), true
+}
 
 // Ready is closed when there is a first snapshot.
-func (r *Replica) Ready() <-chan struct{} { panic("stub") }
+func (r *Replica) Ready() <-chan struct{} { return r.ready }
 
 // Publish makes next current, having come from the current one through d, and wakes the
 // subscribers. Single publisher. A new epoch, or a Full delta, cuts the history.
-func (r *Replica) Publish(next *snapshot.Snapshot, d snapshot.Delta) { panic("stub") }
+//
+// It does nothing but return ErrOutOfOrder if d does not lead from the current state to
+// next, or if the revision would go back within an epoch.
+func (r *Replica) Publish(next *snapshot.Snapshot, d snapshot.Delta) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.current.Load()
+	if err := follows(now.snapshot, next, d); err != nil {
+		return err
+	}
+	newEpoch := now.snapshot != nil && now.snapshot.Cursor().Epoch != next.Cursor().Epoch
+	if now.snapshot == nil || newEpoch {
+		r.confirmed.Store(&confirmation{at: time.Now(), presumed: true, unknown: true})
+	}
+	if now.snapshot == nil || newEpoch || d.Full {
+		r.cutLocked(next)
+		return nil
+	}
+	to := newPlace()
+	r.current.Store(&state{snapshot: next, place: to})
+	r.history.push(&step{change: Change{Delta: d, Snapshot: next, shared: &shared{}}, to: to})
+	return nil
+}
+
+func follows(now, next *snapshot.Snapshot, d snapshot.Delta) error {
+	switch {
+	case d.Environment != next.Environment() || now != nil && now.Environment() != next.Environment():
+		return fmt.Errorf("%w: it is of environment %q", ErrOutOfOrder, next.Environment())
+	case d.Target != next.Cursor():
+		return fmt.Errorf("%w: the delta leads to %s, the snapshot is %s", ErrOutOfOrder, d.Target, next.Cursor())
+	case now == nil:
+		return nil
+	case now.Cursor().Epoch == next.Cursor().Epoch && next.Cursor().Revision < now.Cursor().Revision:
+		return fmt.Errorf("%w: %s is current, %s is older", ErrOutOfOrder, now.Cursor(), next.Cursor())
+	case !d.Full && !d.Base.SameState(now.Cursor()):
+		return fmt.Errorf("%w: %s is current, the delta starts from %s", ErrOutOfOrder, now.Cursor(), d.Base)
+	}
+	return nil
+}
+
+// cutLocked makes s current without a history.
+func (r *Replica) cutLocked(s *snapshot.Snapshot) {
+	first := r.current.Load().snapshot == nil
+	start := newPlace()
+	r.current.Store(&state{snapshot: s, place: start})
+	r.history.cut(start)
+	if first {
+		close(r.ready)
+	}
+}
 
 // Advance replaces the current snapshot by the same state at a later revision, and
 // confirms it.
-func (r *Replica) Advance(revision int64) { panic("stub") }
+func (r *Replica) Advance(revision int64) { r.Observe(revision, 0) }
 
 // Confirm records that the snapshot was the store's current state `age` ago.
-func (r *Replica) Confirm(age time.Duration) { panic("stub") }
+func (r *Replica) Confirm(age time.Duration) { r.Observe(0, age) }
 
-// Restore sets a first snapshot from disk that was last confirmed `age` ago.
-func (r *Replica) Restore(s *snapshot.Snapshot, age time.Duration) { panic("stub") }
-
-// Change is one step of the history.
-type Change struct {
-	Delta snapshot.Delta
-	// Snapshot is the state after the delta.
-	Snapshot *snapshot.Snapshot
+// Observe records that the snapshot was the store's current state `age` ago, and that
+// it was so at the revision, if that is later than its own. An older confirmation does
+// not replace a newer one. Nothing happens before the first snapshot.
+func (r *Replica) Observe(revision int64, age time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.current.Load()
+	if now.snapshot == nil {
+		return
+	}
+	if next := now.snapshot.Advance(revision); next != now.snapshot {
+		r.current.Store(&state{snapshot: next, place: now.place})
+	}
+	at := ago(age)
+	if was := r.confirmed.Load(); was == nil || was.presumed || at.After(was.at) {
+		r.confirmed.Store(&confirmation{at: at})
+	}
 }
 
-// Subscription walks the changes that follow one snapshot.
-type Subscription struct{}
+// Restore sets a first snapshot from disk that was last confirmed `age` ago. It does
+// nothing once there is a snapshot.
+func (r *Replica) Restore(s *snapshot.Snapshot, age time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.current.Load().snapshot != nil {
+		return
+	}
+	r.confirmed.Store(&confirmation{at: ago(age), presumed: true})
+	r.cutLocked(s)
+}
 
-// Subscribe returns the current snapshot (nil before the first) and a subscription to
-// what follows it.
-func (r *Replica) Subscribe() (*snapshot.Snapshot, *Subscription) { panic("stub") }
-
-// SubscribeFrom returns a subscription to what follows the given state, if the history
-// still holds it (or it is the current one).
-func (r *Replica) SubscribeFrom(c snapshot.Cursor) (*Subscription, bool) { panic("stub") }
-
-// Next waits for the next change. lost: the subscriber fell behind the history's bound;
-// Change then holds the current snapshot and no usable delta, and the subscription goes
-// on from there.
-func (s *Subscription) Next(ctx context.Context) (c Change, lost bool, err error) { panic("stub") }
+// ago is a moment in the past. Ages come from elsewhere: they are kept to what the
+// monotonic clock can hold.
+func ago(age time.Duration) time.Time {
+	const century = 100 * 365 * 24 * time.Hour
+	return time.Now().Add(-min(max(age, 0), century))
+}

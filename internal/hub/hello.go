@@ -1,0 +1,90 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/snapshot"
+)
+
+const (
+	protocol  = 1
+	maxScopes = 64
+	// maxPath is how many followers may stand in a row.
+	maxPath = 4
+	// maxName bounds ids and names, in bytes.
+	maxName = 256
+)
+
+// admit checks a Hello and makes the stream's scopes of it.
+func (s *stream) admit(hello *syncv1.Hello) error {
+	if hello.GetProtocol() != protocol {
+		return status.Errorf(codes.FailedPrecondition,
+			"protocol %d is not known here; this server speaks protocol %d", hello.GetProtocol(), protocol)
+	}
+	if err := checkHello(hello); err != nil {
+		return status.Errorf(codes.InvalidArgument, "hello: %v", err)
+	}
+	if slices.Contains(hello.GetPath(), s.hub.o.InstanceID) {
+		return goodbye(syncv1.Goodbye_CODE_LOOP, "%s is its own upstream, over %v", s.hub.o.InstanceID, hello.GetPath())
+	}
+	seen := make(map[string]bool, len(hello.GetScopes()))
+	for i, sc := range hello.GetScopes() {
+		name := sc.GetEnvironment()
+		if seen[name] {
+			return status.Errorf(codes.InvalidArgument, "hello: scopes[%d]: environment %q occurs twice", i, name)
+		}
+		seen[name] = true
+		r := s.hub.o.Replicas.Replica(name)
+		if r == nil {
+			return status.Errorf(codes.NotFound, "environment %q is not known here", name)
+		}
+		var have *snapshot.Cursor
+		if sc.GetCursor() != nil {
+			c, err := snapshot.CursorFromProto(sc.GetCursor())
+			if err != nil {
+				return status.Errorf(codes.InvalidArgument, "hello: scopes[%d]: %v", i, err)
+			}
+			have = &c
+		}
+		s.scopes = append(s.scopes, newScope(r, have))
+	}
+	s.hello = hello
+	return nil
+}
+
+func checkHello(hello *syncv1.Hello) error {
+	for _, f := range []struct {
+		field, value string
+		required     bool
+	}{
+		{"instance_id", hello.GetInstanceId(), true},
+		{"boot_id", hello.GetBootId(), true},
+		{"region", hello.GetRegion(), false},
+		{"version", hello.GetVersion(), false},
+	} {
+		switch {
+		case f.required && f.value == "":
+			return fmt.Errorf("%s is empty", f.field)
+		case len(f.value) > maxName:
+			return fmt.Errorf("%s is %d bytes long; at most %d are allowed", f.field, len(f.value), maxName)
+		}
+	}
+	path, scopes := hello.GetPath(), hello.GetScopes()
+	switch {
+	case len(path) > maxPath:
+		return fmt.Errorf("path has %d followers in a row; at most %d are allowed", len(path), maxPath)
+	case len(path) == 0 || path[len(path)-1] != hello.GetInstanceId():
+		return fmt.Errorf("path does not end with instance_id %q", hello.GetInstanceId())
+	case len(scopes) == 0:
+		return errors.New("scopes is empty: name at least one environment")
+	case len(scopes) > maxScopes:
+		return fmt.Errorf("scopes has %d entries; at most %d are allowed", len(scopes), maxScopes)
+	}
+	return nil
+}

@@ -1,0 +1,262 @@
+package hub
+
+import (
+	"iter"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/replica"
+	"github.com/tidegate/tidegate/internal/snapshot"
+)
+
+// scope is one environment of one stream: a state machine whose steps are taken by the
+// sending goroutine.
+//
+//	compare -> live                                  what it has is in the history
+//	compare -> full -> live                          it is not
+//	compare -> awaitRevision -> compare, or goodbye  it is ahead of the replica
+//	live -> live                                     a change, or several in one
+//	live -> full -> live                             too many changes, or a new epoch
+//
+// It is not entered before there is a snapshot; until then the other scopes go on.
+type scope struct {
+	replica *replica.Replica
+	state   state
+	// wake is closed when the next step can be taken.
+	wake <-chan struct{}
+
+	// have is the state that the follower has: what it said in Hello, then what it was
+	// sent. Nil: nothing.
+	have *snapshot.Cursor
+	// sent is the snapshot that the follower has, if it is known here.
+	sent *snapshot.Snapshot
+	// synced: have was sent, or confirmed, on this stream.
+	synced bool
+	// current is when have was last seen to be the replica's newest state; the state's
+	// age was then age.
+	current time.Time
+	age     time.Duration
+
+	follow   *replica.Subscription
+	deadline time.Time
+}
+
+// state takes one step and returns the next state, and what to wait for before it.
+type state func(*stream, *scope) (state, <-chan struct{}, error)
+
+// atOnce waits for nothing.
+func atOnce() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+func newScope(r *replica.Replica, have *snapshot.Cursor) *scope {
+	return &scope{replica: r, have: have, state: compare, wake: r.Ready()}
+}
+
+func (sc *scope) step(s *stream) (err error) {
+	sc.state, sc.wake, err = sc.state(s, sc)
+	return err
+}
+
+// compare finds out how to go on from what the follower has. It is entered when there is
+// a snapshot.
+func compare(s *stream, sc *scope) (state, <-chan struct{}, error) {
+	here := sc.replica.Snapshot().Cursor()
+	if sc.have == nil || sc.have.Epoch != here.Epoch {
+		return full, atOnce(), nil
+	}
+	if sc.have.Revision > here.Revision {
+		sc.deadline = time.Now().Add(s.hub.o.BehindWait)
+		return awaitRevision(s, sc)
+	}
+	follow, ok := sc.replica.SubscribeFrom(*sc.have)
+	if !ok {
+		return full, atOnce(), nil
+	}
+	sc.follow = follow
+	select {
+	case <-follow.Changed():
+		return live, atOnce(), nil
+	default:
+	}
+	// Nothing happened since; what does from now on comes through follow. The snapshot is
+	// read after it was known to be still the one that the follower has, or is newer.
+	snap := sc.replica.Snapshot()
+	if !snap.Cursor().SameState(*sc.have) {
+		return live, atOnce(), nil
+	}
+	unchanged := slices.Values([]*syncv1.Update{snap.Unchanged(*sc.have)})
+	if err := s.update(syncv1.Begin_MODE_NONE, responses(unchanged)); err != nil {
+		return nil, nil, err
+	}
+	return sc.shown(s, snap)
+}
+
+// awaitRevision waits until the replica has caught up with the follower. A revision that
+// only advances wakes nobody, so it looks again and again, a few times.
+func awaitRevision(s *stream, sc *scope) (state, <-chan struct{}, error) {
+	here := sc.replica.Snapshot().Cursor()
+	if here.Epoch != sc.have.Epoch || here.Revision >= sc.have.Revision {
+		return compare, atOnce(), nil
+	}
+	if !time.Now().Before(sc.deadline) {
+		return nil, nil, goodbye(syncv1.Goodbye_CODE_BEHIND, "environment %q is at revision %d here, the follower at %d",
+			sc.replica.Environment(), here.Revision, sc.have.Revision)
+	}
+	wake := make(chan struct{})
+	time.AfterFunc(min(s.hub.o.BehindWait/20, 50*time.Millisecond), func() { close(wake) })
+	return awaitRevision, wake, nil
+}
+
+// full sends everything.
+func full(s *stream, sc *scope) (state, <-chan struct{}, error) {
+	snap, follow := sc.replica.Subscribe()
+	sc.follow = follow
+	if err := s.update(syncv1.Begin_MODE_FULL, responses(snap.Updates())); err != nil {
+		return nil, nil, err
+	}
+	return sc.shown(s, snap)
+}
+
+// shown notes that the follower was sent a first state, and tells its age.
+func (sc *scope) shown(s *stream, snap *snapshot.Snapshot) (state, <-chan struct{}, error) {
+	sc.note(snap)
+	if err := s.heartbeat(sc); err != nil {
+		return nil, nil, err
+	}
+	return live, sc.follow.Changed(), nil
+}
+
+// live sends one change. A follower that lost some gets them in one.
+func live(s *stream, sc *scope) (state, <-chan struct{}, error) {
+	change, lost, err := sc.follow.Next(s.grpc.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	if lost {
+		s.hub.metrics.lost.Inc()
+		return conflate(s, sc, change.Snapshot)
+	}
+	messages := change.Once(encode).([]*syncv1.StreamResponse)
+	if err := s.update(syncv1.Begin_MODE_DELTA, slices.Values(messages)); err != nil {
+		return nil, nil, err
+	}
+	if !sc.synced {
+		return sc.shown(s, change.Snapshot)
+	}
+	sc.note(change.Snapshot)
+	return live, sc.follow.Changed(), nil
+}
+
+// conflate sends what leads from what the follower has to the newest state: the
+// difference, or everything if that is less or the difference is not known.
+func conflate(s *stream, sc *scope, to *snapshot.Snapshot) (state, <-chan struct{}, error) {
+	if sc.sent == nil {
+		return full, atOnce(), nil
+	}
+	d := snapshot.Diff(sc.sent, to)
+	if d.Full || d.Bytes() > to.Bytes() {
+		return full, atOnce(), nil
+	}
+	if !d.Base.SameState(d.Target) {
+		if err := s.update(syncv1.Begin_MODE_DELTA, responses(d.Updates())); err != nil {
+			return nil, nil, err
+		}
+	}
+	sc.note(to)
+	return live, sc.follow.Changed(), nil
+}
+
+// note records what the follower has now.
+func (sc *scope) note(snap *snapshot.Snapshot) {
+	c := snap.Cursor()
+	sc.have, sc.sent, sc.synced = &c, snap, true
+	sc.look()
+}
+
+// look records whether what the follower has is the newest there is.
+func (sc *scope) look() {
+	// The age is read first: a change between the two makes it too old, not too young.
+	age, ok := sc.replica.ConfirmedAge()
+	if now := sc.replica.Snapshot().Cursor(); now.SameState(*sc.have) {
+		*sc.have = now
+		if ok {
+			sc.current, sc.age = time.Now(), age
+		}
+	}
+}
+
+// status tells where the follower is, for a heartbeat; nil if it was sent nothing yet,
+// or nobody knows how old that is. Changes that it was not sent yet do not count: its age
+// is that of what it has.
+func (sc *scope) status() *syncv1.EnvironmentStatus {
+	if !sc.synced {
+		return nil
+	}
+	sc.look()
+	if sc.current.IsZero() {
+		return nil
+	}
+	return &syncv1.EnvironmentStatus{
+		Environment: sc.replica.Environment(),
+		Cursor:      sc.have.Proto(),
+		Age:         durationpb.New(sc.age + time.Since(sc.current)),
+	}
+}
+
+// encode makes the messages in which a change travels; it is done once for all streams.
+func encode(d snapshot.Delta) any {
+	return slices.Collect(responses(d.Updates()))
+}
+
+func responses(updates iter.Seq[*syncv1.Update]) iter.Seq[*syncv1.StreamResponse] {
+	return func(yield func(*syncv1.StreamResponse) bool) {
+		for u := range updates {
+			if !yield(&syncv1.StreamResponse{Message: &syncv1.StreamResponse_Update{Update: u}}) {
+				return
+			}
+		}
+	}
+}
+
+// update sends the messages of one Update.
+func (s *stream) update(mode syncv1.Begin_Mode, messages iter.Seq[*syncv1.StreamResponse]) error {
+	for m := range messages {
+		if err := s.chunk(m); err != nil {
+			return err
+		}
+	}
+	s.hub.metrics.updates.WithLabelValues(modeLabel(mode)).Inc()
+	return nil
+}
+
+// chunk sends one message of an Update; between two of them a drain is noticed.
+func (s *stream) chunk(m *syncv1.StreamResponse) error {
+	select {
+	case <-s.hub.draining:
+		return errDraining()
+	default:
+	}
+	if err := s.transmit(m); err != nil {
+		return err
+	}
+	s.hub.metrics.bytes.Add(float64(proto.Size(m)))
+	return nil
+}
+
+func modeLabel(mode syncv1.Begin_Mode) string {
+	switch mode {
+	case syncv1.Begin_MODE_FULL:
+		return "full"
+	case syncv1.Begin_MODE_NONE:
+		return "none"
+	default:
+		return "delta"
+	}
+}
