@@ -30,7 +30,7 @@ import (
 // historyBytes bounds the changes kept of each environment, so that followers that were
 // away for about a thousand changes resume. Behind each change stands a snapshot of its
 // time: what is kept takes up to twenty times as much memory.
-const historyBytes = 1 << 20
+const historyBytes = 4 << 20
 
 // Relay is one relay process.
 type Relay struct {

@@ -137,13 +137,17 @@ func (w *watch) collect(ctx context.Context) (t touched, lost bool, err error) {
 		if err != nil {
 			return t, lost, err
 		}
-		w.shown, lost = c.Snapshot, lost || missed
+		lost = lost || missed
 		if !missed {
 			t.add(c.Delta)
 		}
 		select {
 		case <-w.changes.Changed():
+			continue
 		default:
+		}
+		if c.Snapshot != nil { // else newer changes came meanwhile
+			w.shown = c.Snapshot
 			return t, lost, nil
 		}
 	}

@@ -95,7 +95,7 @@ func compare(s *stream, sc *scope) (state, <-chan struct{}, error) {
 	if err := s.update(syncv1.Begin_MODE_NONE, responses(unchanged)); err != nil {
 		return nil, nil, err
 	}
-	return sc.shown(s, snap)
+	return sc.shown(s, snap.Cursor(), snap)
 }
 
 // awaitRevision waits until the replica has caught up with the follower. A revision that
@@ -121,12 +121,12 @@ func full(s *stream, sc *scope) (state, <-chan struct{}, error) {
 	if err := s.update(syncv1.Begin_MODE_FULL, responses(snap.Updates())); err != nil {
 		return nil, nil, err
 	}
-	return sc.shown(s, snap)
+	return sc.shown(s, snap.Cursor(), snap)
 }
 
 // shown notes that the follower was sent a first state, and tells its age.
-func (sc *scope) shown(s *stream, snap *snapshot.Snapshot) (state, <-chan struct{}, error) {
-	sc.note(snap)
+func (sc *scope) shown(s *stream, c snapshot.Cursor, snap *snapshot.Snapshot) (state, <-chan struct{}, error) {
+	sc.note(c, snap)
 	if err := s.heartbeat(sc); err != nil {
 		return nil, nil, err
 	}
@@ -148,9 +148,9 @@ func live(s *stream, sc *scope) (state, <-chan struct{}, error) {
 		return nil, nil, err
 	}
 	if !sc.synced {
-		return sc.shown(s, change.Snapshot)
+		return sc.shown(s, change.Delta.Target, change.Snapshot)
 	}
-	sc.note(change.Snapshot)
+	sc.note(change.Delta.Target, change.Snapshot)
 	return live, sc.follow.Changed(), nil
 }
 
@@ -169,13 +169,12 @@ func conflate(s *stream, sc *scope, to *snapshot.Snapshot) (state, <-chan struct
 			return nil, nil, err
 		}
 	}
-	sc.note(to)
+	sc.note(to.Cursor(), to)
 	return live, sc.follow.Changed(), nil
 }
 
-// note records what the follower has now.
-func (sc *scope) note(snap *snapshot.Snapshot) {
-	c := snap.Cursor()
+// note records what the follower has now; snap may be nil.
+func (sc *scope) note(c snapshot.Cursor, snap *snapshot.Snapshot) {
 	sc.have, sc.sent, sc.synced = &c, snap, true
 	sc.look()
 }

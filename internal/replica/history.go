@@ -20,7 +20,12 @@ type place struct {
 
 // step leads from one place to the next.
 type step struct {
-	change Change
+	delta  snapshot.Delta
+	shared shared
+	// snapshot is the state after the step, while the step is one of the newest: each
+	// snapshot keeps alive a part of the environment as it was, and what was derived
+	// from it.
+	snapshot atomic.Pointer[snapshot.Snapshot]
 	from   *place
 	to     *place
 	bytes  int
@@ -44,16 +49,24 @@ func (h *history) init(maxBytes int, start *place) {
 	h.byState = make(map[snapshot.Digest]*place)
 }
 
-// stepOverhead is what a step takes beside its delta.
-const stepOverhead = 512
+const (
+	// stepOverhead is about what a step takes beside its delta's data, with the form in
+	// which it is sent.
+	stepOverhead = 1536
+	// heldSnapshots is for how many of the newest steps the snapshot is held.
+	heldSnapshots = 64
+)
 
 // push adds a step from the last place, wakes who waits there, and lets go of what is
 // beyond the bound; the newest step stays in any case.
 func (h *history) push(s *step) {
-	s.from, s.bytes = h.last, stepOverhead+s.change.Delta.Bytes()
-	h.byState[s.change.Delta.Base.Digest] = s.from
-	h.byState[s.change.Delta.Target.Digest] = s.to
+	s.from, s.bytes = h.last, stepOverhead+s.delta.Bytes()
+	h.byState[s.delta.Base.Digest] = s.from
+	h.byState[s.delta.Target.Digest] = s.to
 	h.steps = append(h.steps, s)
+	if old := len(h.steps) - 1 - heldSnapshots; old >= h.gone {
+		h.steps[old].snapshot.Store(nil)
+	}
 	h.bytes += s.bytes
 	h.last = s.to
 	s.from.next.Store(s)
@@ -74,7 +87,7 @@ func (h *history) drop() {
 		h.gone = 0
 	}
 	h.bytes -= s.bytes
-	if d := s.change.Delta.Base.Digest; h.byState[d] == s.from {
+	if d := s.delta.Base.Digest; h.byState[d] == s.from {
 		delete(h.byState, d)
 	}
 	s.from.next.Store(h.lost)

@@ -101,7 +101,9 @@ func (r *Replica) Publish(next *snapshot.Snapshot, d snapshot.Delta) error {
 	}
 	to := newPlace()
 	r.current.Store(&state{snapshot: next, place: to})
-	r.history.push(&step{change: Change{Delta: d, Snapshot: next, shared: &shared{}}, to: to})
+	s := &step{delta: d, to: to}
+	s.snapshot.Store(next)
+	r.history.push(s)
 	return nil
 }
 

@@ -10,7 +10,8 @@ import (
 // Change is one step of the history.
 type Change struct {
 	Delta snapshot.Delta
-	// Snapshot is the state after the delta.
+	// Snapshot is the state after the delta; nil if some dozens of changes came since.
+	// The newest change always has it.
 	Snapshot *snapshot.Snapshot
 
 	shared *shared
@@ -66,7 +67,7 @@ func (r *Replica) SubscribeFrom(c snapshot.Cursor) (*Subscription, bool) {
 	if p == nil {
 		return nil, false
 	}
-	if next := p.next.Load(); next == nil || next == r.history.lost || c.Revision >= next.change.Delta.Target.Revision {
+	if next := p.next.Load(); next == nil || next == r.history.lost || c.Revision >= next.delta.Target.Revision {
 		return nil, false
 	}
 	return &Subscription{replica: r, place: p}, true
@@ -90,7 +91,7 @@ func (s *Subscription) Next(ctx context.Context) (c Change, lost bool, err error
 	}
 	if next := s.place.next.Load(); next != s.replica.history.lost {
 		s.place = next.to
-		return next.change, false, nil
+		return Change{Delta: next.delta, Snapshot: next.snapshot.Load(), shared: &next.shared}, false, nil
 	}
 	now := s.replica.current.Load()
 	s.place = now.place

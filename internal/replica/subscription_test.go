@@ -347,3 +347,37 @@ func TestConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// The history keeps changes, and of the snapshots between them only the newest: each
+// keeps alive what was derived from it.
+func TestHistoryLetsGoOfSnapshots(t *testing.T) {
+	p := newPublisher(t, 0)
+	p.publish(10)
+	from := p.publish(10).Cursor()
+	_, sub := p.replica.Subscribe()
+	old := weak.Make(p.publish(10))
+	for range 200 {
+		p.publish(10)
+	}
+	clear(p.states[:len(p.states)-1])
+	for range 10 {
+		runtime.GC()
+	}
+	if old.Value() != nil {
+		t.Error("a snapshot of 200 changes ago is kept")
+	}
+	if _, ok := p.replica.SubscribeFrom(from); !ok {
+		t.Error("the changes since then are not kept")
+	}
+	revision := from.Revision
+	for range 201 {
+		c, lost := next(t, sub)
+		if lost || c.Delta.Base.Revision < revision {
+			t.Fatalf("lost %v, from %s after revision %d", lost, c.Delta.Base, revision)
+		}
+		revision = c.Delta.Target.Revision
+		if newest := revision == p.replica.Snapshot().Cursor().Revision; newest && c.Snapshot != p.replica.Snapshot() {
+			t.Error("the newest change has no snapshot")
+		}
+	}
+}
