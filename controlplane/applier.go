@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -32,6 +33,8 @@ type applier struct {
 	replicas *replica.Set
 	logger   zerolog.Logger
 	epoch    snapshot.Epoch
+	// reachable: the store answered when it was last asked.
+	reachable atomic.Bool
 }
 
 func newApplier(s store.Store, replicas *replica.Set, logger zerolog.Logger) *applier {

@@ -127,6 +127,11 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 			}
 		}
 	}
+	// A preview writes nothing, and so takes any number.
+	preview, err := f.apply(&controlv1.ApplyRequest{Flags: append(manyFlags(3*maxDiffering, 20<<10), flagWrites(boolFlag("n", "many-080"))...), ValidateOnly: true})
+	if err != nil || len(preview.GetResults()) != 3*maxDiffering+1 {
+		t.Errorf("preview: %d results, %v", len(preview.GetResults()), err)
+	}
 	// As many as differ, not as many as are named.
 	if _, err := f.apply(&controlv1.ApplyRequest{Flags: manyFlags(maxDiffering, 0)}); err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/controlplane/store"
@@ -31,7 +32,8 @@ type Options struct {
 	// Environments are made where the store does not have them yet.
 	Environments []string
 	Logger       zerolog.Logger
-	Now          func() time.Time // default time.Now; for audit entries only
+	Registerer   prometheus.Registerer // nil: no metrics
+	Now          func() time.Time      // default time.Now; for audit entries only
 }
 
 // Authority answers the control services. Its methods may be called from any
@@ -43,6 +45,7 @@ type Authority struct {
 	now      func() time.Time
 	leases   leases
 	applier  *applier
+	writes   *prometheus.CounterVec
 }
 
 // Open makes the environments and the epoch, and loads every environment into the
@@ -71,6 +74,12 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 		now:      o.Now,
 		leases:   leases{store: o.Store},
 		applier:  newApplier(o.Store, o.Replicas, o.Logger),
+		writes:   newWriteCounter(),
+	}
+	if o.Registerer != nil {
+		if err := a.registerMetrics(o.Registerer); err != nil {
+			return nil, err
+		}
 	}
 	if err := a.applier.load(ctx); err != nil {
 		return nil, err

@@ -21,6 +21,9 @@ const (
 	maxChanges     = 200
 	maxChangeText  = 4 << 10  // of one value; a longer one is named by size and hash
 	maxChangesText = 64 << 10 // of all values
+	// In a Conflict, which travels as an error, whose room is small.
+	maxConflictText   = 1 << 10
+	maxConflictReason = 256
 )
 
 // fieldChanges returns what differs between two versions of a flag or segment (nil: not
@@ -42,7 +45,7 @@ func fieldChanges(before, after proto.Message) []*controlv1.FieldChange {
 		after = keyed(before)
 	}
 	d.message("", before.ProtoReflect(), after.ProtoReflect())
-	return d.bounded()
+	return bounded(d.changes, maxChangesText)
 }
 
 // keyed returns an empty message of m's type and key: what to compare m with that is
@@ -211,17 +214,17 @@ func (d *differ) structs(path string, before, after protoreflect.Message) bool {
 
 // bounded returns the changes within the bounds; what is left out is counted in a last
 // entry.
-func (d *differ) bounded() []*controlv1.FieldChange {
+func bounded(changes []*controlv1.FieldChange, maxText int) []*controlv1.FieldChange {
 	size := 0
-	for i, c := range d.changes {
-		size += len(c.Path) + len(c.Before) + len(c.After)
-		if i < maxChanges && size <= maxChangesText {
+	for i, c := range changes {
+		size += len(c.GetPath()) + len(c.GetBefore()) + len(c.GetAfter())
+		if i < maxChanges && size <= maxText {
 			continue
 		}
-		rest := &controlv1.FieldChange{Path: fmt.Sprintf("(%d more)", len(d.changes)-i)}
-		return append(d.changes[:i:i], rest)
+		rest := &controlv1.FieldChange{Path: fmt.Sprintf("(%d more)", len(changes)-i)}
+		return append(changes[:i:i], rest)
 	}
-	return d.changes
+	return changes
 }
 
 // listName returns the field by which elements of the list are told apart, or nil.

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"pgregory.net/rapid"
 
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
@@ -262,4 +263,28 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// A conflict fits in the trailers that any client takes, whatever was written.
+func TestConflictIsBounded(t *testing.T) {
+	f, _ := newFixture(t)
+	base := f.create(boolFlag("a")).GetFlag().GetRevision()
+	changed := boolFlag("a")
+	for i := range 1000 {
+		changed.Tags = append(changed.Tags, fmt.Sprint("tag-", i))
+	}
+	changed.Description = strings.Repeat("é", 10_000)
+	if _, err := f.UpdateFlag(f.ctx, alice, &controlv1.UpdateFlagRequest{
+		Environment: production, Flag: changed, BaseRevision: base, Reason: strings.Repeat("é", 1000),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := f.update(boolFlag("a"), base)
+	c := as[*ConflictError](t, err).Conflict
+	if size := proto.Size(c); size > 4<<10 {
+		t.Errorf("the conflict takes %d bytes", size)
+	}
+	if n := len(c.GetChanges()); n < 10 || c.GetLatest().GetReason() == "" {
+		t.Errorf("%d changes; latest %v", n, c.GetLatest())
+	}
 }

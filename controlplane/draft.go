@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidegate/tidegate/controlplane/store"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
 // state is what one attempt at a write is decided on.
@@ -124,6 +125,9 @@ func (a *Authority) decide(ctx context.Context, d *draft) error {
 	if d.desired, err = d.content(d.current, d.source); err != nil {
 		return err
 	}
+	if flag, ok := d.desired.(*flagv1.Flag); ok {
+		d.desired = pinBucketing(flag)
+	}
 	// What is as it shall be already is so whatever the change was based on.
 	if d.desired != nil && d.current.message != nil && proto.Equal(d.desired, d.current.message) {
 		return nil
@@ -196,13 +200,15 @@ func (a *Authority) conflict(ctx context.Context, r resource, base int64) error 
 	if latest, err := decodeEntry(newest); err == nil {
 		c.Latest = latest
 		c.Latest.Resource = nil
+		c.Latest.Reason = truncate(c.Latest.GetReason(), maxConflictReason)
+		c.Latest.Changes = bounded(c.Latest.GetChanges(), maxConflictText)
 	}
 	sequence, err := sequenceOf(newest.Key)
 	if err != nil {
 		return &ConflictError{Conflict: c}
 	}
 	if entry, err := a.entryAt(ctx, r, base, sequence); err == nil && entry != nil {
-		c.Changes = fieldChanges(entryResource(entry), current.message)
+		c.Changes = bounded(fieldChanges(entryResource(entry), current.message), maxConflictText)
 	}
 	return &ConflictError{Conflict: c}
 }
@@ -295,7 +301,7 @@ func (a *Authority) replay(ctx context.Context, p *plan, requestID, digest strin
 			"request id %q in environment %q: it was used for another change, at revision %d; give each change an id of its own",
 			requestID, p.environment, s.record.ModRevision)}
 	}
-	w := &written{revision: s.record.ModRevision}
+	w := &written{revision: s.record.ModRevision, repeated: true}
 	for _, stored := range rec.Results {
 		r := &result{resource: resource{environment: p.environment, kind: kindOf(stored.Kind), key: stored.Key}}
 		w.results = append(w.results, r)

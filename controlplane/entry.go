@@ -3,6 +3,7 @@ package controlplane
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -18,6 +19,39 @@ func marshal(m proto.Message) ([]byte, error) {
 		return nil, fmt.Errorf("controlplane: encode %s: %w", m.ProtoReflect().Descriptor().Name(), err)
 	}
 	return data, nil
+}
+
+// pinBucketing returns a flag with a bucketing version in each split: what is stored must
+// keep its meaning when there is a newer version.
+func pinBucketing(f *flagv1.Flag) *flagv1.Flag {
+	if !slices.ContainsFunc(splits(f), isUnpinned) {
+		return f
+	}
+	f = proto.CloneOf(f) // it is the caller's
+	for _, s := range splits(f) {
+		if isUnpinned(s) {
+			s.BucketingVersion = flagv1.BucketingVersion_BUCKETING_VERSION_2
+		}
+	}
+	return f
+}
+
+func isUnpinned(s *flagv1.Split) bool {
+	return s.GetBucketingVersion() == flagv1.BucketingVersion_BUCKETING_VERSION_UNSPECIFIED
+}
+
+func splits(f *flagv1.Flag) []*flagv1.Split {
+	var all []*flagv1.Split
+	add := func(o *flagv1.Outcome) {
+		if s := o.GetSplit(); s != nil {
+			all = append(all, s)
+		}
+	}
+	add(f.GetDefaultOutcome())
+	for _, r := range f.GetRules() {
+		add(r.GetOutcome())
+	}
+	return all
 }
 
 // newMessage returns an empty flag or segment.

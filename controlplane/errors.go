@@ -16,6 +16,9 @@ var (
 	// it. The outcome of a write is unknown; repeating it with the same request id
 	// settles it.
 	ErrUnavailable = errors.New("controlplane: the store does not answer")
+	// ErrFull says that the store takes no more writes, not even the kill switch. Nothing
+	// was written, and trying again does not help.
+	ErrFull = errors.New("controlplane: the store is full and takes no writes: nothing was written; give etcd space, then clear its alarm (a server with an embedded etcd does both, where it can, when it starts)")
 	// ErrTokenExpired says that a page token's revision was compacted.
 	ErrTokenExpired = errors.New("controlplane: page token expired: start again from the first page")
 	// ErrCorrupt says that what the store holds cannot be decoded.
@@ -84,14 +87,18 @@ func actionWord(a controlv1.Action) string {
 
 // brief is a value's JSON as part of a sentence.
 func brief(json string) string {
-	const longest = 60
-	switch {
-	case json == "":
+	if json == "" {
 		return "nothing"
-	case len(json) > longest:
-		return strings.ToValidUTF8(json[:longest], "") + "..."
 	}
-	return json
+	return truncate(json, 60)
+}
+
+// truncate cuts a text to at most so many bytes, and shows that it did.
+func truncate(text string, longest int) string {
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + "..."
 }
 
 func invalid(field, problem string) error {
@@ -101,8 +108,11 @@ func invalid(field, problem string) error {
 // unavailable says that the store failed; a page or version may also have been
 // compacted, which the caller has to look for first.
 func unavailable(err error) error {
-	if errors.Is(err, ErrUnavailable) {
+	switch {
+	case errors.Is(err, ErrUnavailable):
 		return err
+	case errors.Is(err, store.ErrNoSpace):
+		return ErrFull
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }

@@ -144,7 +144,7 @@ func (a *Authority) list(ctx context.Context, k *kind, r listRequest) (*listed, 
 	var check checker
 	check.environment("environment", r.GetEnvironment())
 	if !keyPrefixPattern.MatchString(r.GetKeyPrefix()) {
-		check.add("key_prefix", "must be the beginning of a key, which %s; got %q", keyRule, r.GetKeyPrefix())
+		check.add("key_prefix", "must be the beginning of a key, which %s; got %q", keyRule, truncate(r.GetKeyPrefix(), maxEcho))
 	}
 	if err := check.err(); err != nil {
 		return nil, err

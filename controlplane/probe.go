@@ -37,6 +37,7 @@ func (a *applier) ask(ctx context.Context) probe {
 	defer cancel()
 	p := probe{asked: time.Now(), applied: a.revision()}
 	results, revision, err := a.store.Read(ctx, store.Key(epochKey))
+	a.reachable.Store(err == nil)
 	switch {
 	case err != nil:
 		p.err = fmt.Errorf("ask the store for its epoch and revision: %w", err)

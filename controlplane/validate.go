@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/tidegate/tidegate/eval"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
@@ -15,6 +14,7 @@ import (
 
 const (
 	maxReason = 1000 // characters
+	maxEcho   = 200  // bytes of a name that is wrong, in the error
 
 	environmentRule = "must be 1 to 63 characters: lower-case letters, digits and '-', starting with a letter"
 	keyRule         = "must be 1 to 128 characters: letters, digits, '.', '_' and '-', starting with a letter or a digit"
@@ -40,7 +40,7 @@ func (c *checker) environment(field, value string) {
 	case value == "":
 		c.add(field, "is required")
 	case !environmentPattern.MatchString(value):
-		c.add(field, "%s; got %q", environmentRule, value)
+		c.add(field, "%s; got %q", environmentRule, truncate(value, maxEcho))
 	}
 }
 
@@ -49,7 +49,7 @@ func (c *checker) key(field, value string) {
 	case value == "":
 		c.add(field, "is required")
 	case !keyPattern.MatchString(value):
-		c.add(field, "%s; got %q", keyRule, value)
+		c.add(field, "%s; got %q", keyRule, truncate(value, maxEcho))
 	}
 }
 
@@ -63,7 +63,7 @@ func (c *checker) write(r writeRequest) {
 		c.add("reason", "must be at most %d characters, not %d", maxReason, n)
 	}
 	if requestID != "" && !requestIDPattern.MatchString(requestID) {
-		c.add("request_id", "%s; got %q", requestIDRule, requestID)
+		c.add("request_id", "%s; got %q", requestIDRule, truncate(requestID, maxEcho))
 	}
 }
 
@@ -81,17 +81,12 @@ func (c *checker) revision(field string, revision int64) {
 	}
 }
 
-// definition checks a request's flag or segment by itself, and that it has nothing in it
-// that this server would pass on without understanding it. It returns nil if there is
+// definition checks a request's flag or segment by itself. It returns nil if there is
 // something wrong.
 func (c *checker) definition(field string, d definition) *compiled {
 	if !d.ProtoReflect().IsValid() {
 		c.add(field, "is required")
 		return nil
-	}
-	unknown := unknownFields(d.ProtoReflect(), field)
-	for _, path := range unknown {
-		c.add(path, "has fields that this server does not know: upgrade the server, or leave them out")
 	}
 	known, err := compile(field, d)
 	var problems *InvalidError
@@ -102,32 +97,8 @@ func (c *checker) definition(field string, d definition) *compiled {
 	case !keyPattern.MatchString(d.GetKey()):
 		c.key(field+".key", d.GetKey())
 		return nil
-	case len(unknown) > 0:
-		return nil
 	}
 	return &known
-}
-
-// unknownFields returns the paths of the fields whose messages hold unknown ones.
-func unknownFields(m protoreflect.Message, path string) []string {
-	var paths []string
-	if unknown := m.GetUnknown(); len(unknown) > 0 {
-		paths = append(paths, path)
-	}
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		at := path + "." + string(fd.Name())
-		switch {
-		case fd.Message() == nil || fd.Message().ParentFile().Package() == "google.protobuf":
-		case fd.IsList():
-			for i := range v.List().Len() {
-				paths = append(paths, unknownFields(v.List().Get(i).Message(), fmt.Sprintf("%s[%d]", at, i))...)
-			}
-		default:
-			paths = append(paths, unknownFields(v.Message(), at)...)
-		}
-		return true
-	})
-	return paths
 }
 
 // compile checks a flag or segment by itself. prefix is its path in the request.
@@ -138,7 +109,7 @@ func compile(prefix string, m proto.Message) (compiled, error) {
 	)
 	switch m := m.(type) {
 	case *flagv1.Flag:
-		c.flag, err = eval.Compile(m, 0)
+		c.flag, err = eval.Compile(pinBucketing(m), 0) // as it is stored
 	case *flagv1.Segment:
 		c.segment, err = eval.CompileSegment(m, 0)
 	}

@@ -93,6 +93,7 @@ type result struct {
 type written struct {
 	results  []*result
 	revision int64
+	repeated bool // this is the first result of a request that came again
 }
 
 // errRace: another write came in between; deciding again settles it.
@@ -100,6 +101,18 @@ var errRace = errors.New("controlplane: another write came in between")
 
 // write carries out a plan.
 func (a *Authority) write(ctx context.Context, p *plan) (*written, error) {
+	w, err := a.settle(ctx, p)
+	if !p.validateOnly {
+		a.writes.WithLabelValues(outcome(w, err)).Inc()
+	}
+	if errors.Is(err, ErrFull) {
+		a.logger.Error().Err(err).Str("environment", p.environment).Msg("cannot write")
+	}
+	return w, err
+}
+
+// settle attempts a plan until it is clear what becomes of it.
+func (a *Authority) settle(ctx context.Context, p *plan) (*written, error) {
 	digest, err := fingerprint(p.request)
 	if err != nil {
 		return nil, err
@@ -155,7 +168,7 @@ func (a *Authority) attempt(ctx context.Context, p *plan, requestID, digest stri
 			differing = append(differing, d)
 		}
 	}
-	if len(differing) > maxDiffering {
+	if len(differing) > maxDiffering && !p.validateOnly {
 		return nil, invalid("flags", fmt.Sprintf(
 			"%d flags and segments differ from what is there; one transaction takes %d: send fewer at a time, those that others need first",
 			len(differing), maxDiffering))

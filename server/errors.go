@@ -40,6 +40,8 @@ func mapError(err error) error {
 		return rpc.Status(codes.Aborted, err.Error(), protoadapt.MessageV1Of(conflict.Conflict))
 	case errors.Is(err, controlplane.ErrTokenExpired):
 		return rpc.Status(codes.OutOfRange, err.Error())
+	case errors.Is(err, controlplane.ErrFull):
+		return rpc.Status(codes.ResourceExhausted, err.Error())
 	case errors.Is(err, controlplane.ErrCorrupt):
 		return rpc.Status(codes.DataLoss, err.Error())
 	case errors.Is(err, controlplane.ErrUnavailable):

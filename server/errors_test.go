@@ -37,6 +37,7 @@ func TestMapError(t *testing.T) {
 		{&controlplane.ExistsError{What: `flag "a"`}, codes.AlreadyExists, []string{`flag "a"`}, nil},
 		{&controlplane.ConflictError{Conflict: conflict}, codes.Aborted, []string{"a", "3", "7"}, conflict},
 		{controlplane.ErrTokenExpired, codes.OutOfRange, []string{"token", "start again"}, nil},
+		{controlplane.ErrFull, codes.ResourceExhausted, []string{"full", "nothing was written", "alarm"}, nil},
 		{controlplane.ErrCorrupt, codes.DataLoss, []string{"decoded"}, nil},
 		{controlplane.ErrUnavailable, codes.Unavailable, []string{"store"}, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)}},
 	} {

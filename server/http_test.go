@@ -82,7 +82,7 @@ func TestHTTP(t *testing.T) {
 		}
 	})
 	t.Run("too large", func(t *testing.T) {
-		code, body := s.post("/tidegate.control.v1.FlagService/GetFlag", `{"environment":"`+strings.Repeat("x", 5<<20)+`"}`)
+		code, body := s.post("/tidegate.control.v1.FlagService/GetFlag", `{"environment":"`+strings.Repeat("x", maxMessage)+`"}`)
 		if code != http.StatusTooManyRequests || decode(t, body)["code"] != "resource_exhausted" {
 			t.Errorf("got %d %s", code, body[:min(200, len(body))])
 		}

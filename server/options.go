@@ -23,6 +23,11 @@ const (
 	defaultDrain = 5 * time.Second
 	// startTimeout bounds the wait for the store: a cluster may be electing its leader.
 	startTimeout = 30 * time.Second
+	// slowStart is when that wait is worth a word: an embedded store's first start waits for
+	// its disk some 25 times.
+	slowStart = 2 * time.Second
+	// maxMessage has room for what a team keeps in files: Apply previews any number.
+	maxMessage = 16 << 20
 )
 
 // DefaultEnvironments are made in a store that has none of their names.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -63,11 +64,15 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout,
 		fmt.Errorf("the store was not there within %v", startTimeout))
 	defer cancel()
+	slow := time.AfterFunc(slowStart, func() {
+		s.logger.Warn().Msg("still waiting for the store: its disk is slow, or its cluster has no leader")
+	})
+	defer slow.Stop()
 	if err := s.openStore(ctx); err != nil {
 		return nil, withCause(ctx, err)
 	}
 	s.authority, err = controlplane.Open(ctx, controlplane.Options{
-		Store: s.store, Replicas: s.replicas, Environments: o.Environments, Logger: o.Logger,
+		Store: s.store, Replicas: s.replicas, Environments: o.Environments, Logger: o.Logger, Registerer: o.Registry,
 	})
 	if err != nil {
 		return nil, withCause(ctx, fmt.Errorf("load the environments: %w", err))
@@ -113,7 +118,9 @@ func (s *Server) register() {
 		Replicas: s.replicas, InstanceID: s.options.InstanceID, Hops: func() uint32 { return 0 },
 		Logger: s.logger, Registerer: s.options.Registry,
 	})
-	s.rpc = rpc.NewServer(rpc.Options{Logger: s.logger, Registerer: s.options.Registry, MapError: mapError})
+	s.rpc = rpc.NewServer(rpc.Options{
+		Logger: s.logger, Registerer: s.options.Registry, MaxMessageBytes: maxMessage, Validate: knownFields, MapError: mapError,
+	})
 	controlv1.RegisterFlagServiceServer(s.rpc, flagService{authority: s.authority})
 	controlv1.RegisterSegmentServiceServer(s.rpc, segmentService{authority: s.authority})
 	controlv1.RegisterEnvironmentServiceServer(s.rpc, environmentService{authority: s.authority})

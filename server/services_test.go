@@ -242,7 +242,13 @@ func TestRefusals(t *testing.T) {
 		}(), codes.FailedPrecondition, "", "cycl"},
 		{"5 MiB", create(func(f *flagv1.Flag, _ *controlv1.CreateFlagRequest) {
 			f.Description = strings.Repeat("x", 5<<20)
+		}), codes.InvalidArgument, "flag", "at most 262144"},
+		{"too large a message", create(func(f *flagv1.Flag, _ *controlv1.CreateFlagRequest) {
+			f.Description = strings.Repeat("x", maxMessage)
 		}), codes.ResourceExhausted, "", "larger than max"},
+		{"too long a name", create(func(_ *flagv1.Flag, r *controlv1.CreateFlagRequest) {
+			r.Environment = strings.Repeat("x", 5<<20)
+		}), codes.InvalidArgument, "environment", "must be 1 to 63 characters"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			st := status.Convert(c.err)

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	"github.com/tidegate/tidegate/internal/manifest"
@@ -19,6 +22,7 @@ func newApplyCommand(streams *streams) *cobra.Command {
 	var (
 		paths  []string
 		dryRun bool
+		enable bool
 	)
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
@@ -26,7 +30,9 @@ func newApplyCommand(streams *streams) *cobra.Command {
 		Long: "Bring flags and segments to what files say: create what is not there, change what\n" +
 			"differs, and leave alone what the files do not name.\n\n" +
 			"Files are validated first; what would change is shown; then it is written, in one\n" +
-			"transaction for up to 30 flags and segments that differ. Applying again changes nothing.",
+			"transaction for up to 30 flags and segments that differ. Applying again changes nothing.\n\n" +
+			"Where the files turn on a flag that someone turned off by hand, nothing is written\n" +
+			"unless --enable is given: a job that runs by itself does not undo a kill switch.",
 		Example: "  tidegate apply -f examples/flags.yaml --environment staging --reason \"first flags\"\n" +
 			"  tidegate apply -f flags/ --environment production --dry-run\n" +
 			"  tidegate export --environment staging | tidegate apply -f - --environment dev --reason \"as in staging\"",
@@ -43,18 +49,19 @@ func newApplyCommand(streams *streams) *cobra.Command {
 				return err
 			}
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
-				return c.explainWith(c.apply(ctx, d, dryRun), inFile(d))
+				return c.explainWith(c.apply(ctx, d, dryRun, enable), inFile(d))
 			})
 		},
 	}
 	f := cmd.Flags()
 	o.registerWrite(f)
 	f.StringArrayVarP(&paths, "filename", "f", nil, "file, folder (all *.yaml and *.yml in it), or - ; may be repeated")
+	f.BoolVar(&enable, "enable", false, "also turn on flags that someone turned off by hand")
 	f.BoolVar(&dryRun, "dry-run", false, "only show what would change")
 	return cmd
 }
 
-func (c *client) apply(ctx context.Context, d *manifest.Document, dryRun bool) error {
+func (c *client) apply(ctx context.Context, d *manifest.Document, dryRun, enable bool) error {
 	if len(d.Flags)+len(d.Segments) == 0 {
 		return errors.New("the files hold no flags and no segments")
 	}
@@ -67,13 +74,16 @@ func (c *client) apply(ctx context.Context, d *manifest.Document, dryRun bool) e
 			return err
 		}
 	}
-	c.warnOfEnabling(ctx, p)
+	refused := c.checkRevivals(ctx, p, enable)
+	if refused != nil && !dryRun {
+		return refused
+	}
 	if !dryRun {
 		if err := c.commit(ctx, p, d); err != nil {
 			return err
 		}
 	}
-	return c.show(p.response(), func(out io.Writer) {
+	if err := c.show(p.response(), func(out io.Writer) {
 		switch revision := p.response().GetRevision(); {
 		case len(p.transactions) == 0:
 			fmt.Fprintf(out, "%s is as the files say; nothing was written\n", c.environment)
@@ -82,7 +92,10 @@ func (c *client) apply(ctx context.Context, d *manifest.Document, dryRun bool) e
 		default:
 			fmt.Fprintf(out, "applied to %s at revision %d\n", c.environment, revision)
 		}
-	})
+	}); err != nil {
+		return err
+	}
+	return refused // what a dry run shows is what would happen
 }
 
 // commit writes one transaction after the other, on condition that everything is still
@@ -96,7 +109,7 @@ func (c *client) commit(ctx context.Context, p *applyPlan, d *manifest.Document)
 			if len(p.transactions) == 1 {
 				return err
 			}
-			return errors.New(c.explainWith(err, inFile(d)).Error() + "\n" + p.progress(i))
+			return errors.New(c.explainWith(err, inFile(d)).Error() + "\n" + p.progress(i, status.Code(err)))
 		}
 		t.results = response.GetResults()
 		t.revision = response.GetRevision()
@@ -105,7 +118,11 @@ func (c *client) commit(ctx context.Context, p *applyPlan, d *manifest.Document)
 }
 
 // progress says what was written before transaction number i failed, and what was not.
-func (p *applyPlan) progress(i int) string {
+func (p *applyPlan) progress(i int, code codes.Code) string {
+	advice := "run the command again when the cause is removed: what is written already stays as it is"
+	if code == codes.FailedPrecondition {
+		advice = fmt.Sprintf("the files fit together as a whole, but not after each transaction of at most %d flags and segments: apply them in parts", maxTransaction)
+	}
 	var written, missing []string
 	for j, t := range p.transactions {
 		for _, r := range t.results {
@@ -124,7 +141,7 @@ func (p *applyPlan) progress(i int) string {
 		text += strings.Join(written, ", ")
 	}
 	return text + "\nnot written: " + strings.Join(missing, ", ") +
-		"\nrun the command again when the cause is removed: what is written already stays as it is"
+		"\n" + advice
 }
 
 // response is the whole plan as one answer: its revision is that of the last
@@ -168,36 +185,55 @@ func (c *client) writePlan(p *applyPlan) error {
 	return err
 }
 
-// warnOfEnabling tells of flags that someone turned off by hand and that the files turn
-// on again.
-func (c *client) warnOfEnabling(ctx context.Context, p *applyPlan) {
+// checkRevivals looks for flags that someone turned off by hand and that the files turn
+// on again. Without --enable that is refused.
+func (c *client) checkRevivals(ctx context.Context, p *applyPlan, enable bool) error {
+	var revived []string
 	for _, r := range p.response().GetResults() {
 		if r.GetKind() != controlv1.ResourceKind_RESOURCE_KIND_FLAG || !enables(r) {
 			continue
 		}
-		history, err := read(ctx, c, c.flags.ListFlagHistory, &controlv1.ListFlagHistoryRequest{
-			Environment: c.environment, FlagKey: r.GetKey(), PageSize: largestPage,
-		})
-		if err != nil { // only the warning is lost
-			continue
+		e, err := c.lastSwitch(ctx, r.GetKey())
+		if err != nil {
+			return err
 		}
-		if e := lastSwitch(history.GetEntries()); e.GetAction() == controlv1.Action_ACTION_DISABLED {
-			fmt.Fprintf(c.err, "%s the files enable %s, which %s disabled at %s: %s\n", c.paint.yellow("warning:"), singleLine(r.GetKey()),
-				actorText(e.GetActor()), timeText(e.GetTime()), singleLine(e.GetReason()))
+		if a := e.GetAction(); a == controlv1.Action_ACTION_DISABLED || a == controlv1.Action_ACTION_RESTORED {
+			revived = append(revived, fmt.Sprintf("%s, which %s turned off at %s: %s", singleLine(r.GetKey()),
+				actorText(e.GetActor()), timeText(e.GetTime()), singleLine(e.GetReason())))
 		}
 	}
+	switch {
+	case len(revived) == 0:
+		return nil
+	case enable:
+		for _, line := range revived {
+			fmt.Fprintf(c.err, "%s --enable turns on %s\n", c.paint.yellow("warning:"), line)
+		}
+		return nil
+	}
+	return errors.New("the files turn on again what was turned off by hand; nothing was written\n  " + strings.Join(revived, "\n  ") +
+		"\npass --enable to turn it on, or write 'enabled: false' in the file to apply the rest")
 }
 
 // lastSwitch is the newest entry that changed whether the flag is enabled.
-func lastSwitch(entries []*controlv1.AuditEntry) *controlv1.AuditEntry {
-	for _, e := range entries {
-		for _, change := range e.GetChanges() {
-			if change.GetPath() == "enabled" {
-				return e
+func (c *client) lastSwitch(ctx context.Context, key string) (*controlv1.AuditEntry, error) {
+	token := ""
+	for {
+		page, err := read(ctx, c, c.flags.ListFlagHistory, &controlv1.ListFlagHistoryRequest{
+			Environment: c.environment, FlagKey: key, PageToken: token,
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range page.GetEntries() {
+			if slices.ContainsFunc(e.GetChanges(), func(c *controlv1.FieldChange) bool { return c.GetPath() == "enabled" }) {
+				return e, nil
 			}
 		}
+		if token = page.GetNextPageToken(); token == "" {
+			return nil, nil
+		}
 	}
-	return nil
 }
 
 func enables(r *controlv1.ApplyResult) bool {

@@ -90,12 +90,6 @@ func TestApplyFailsHalfWay(t *testing.T) {
 	t.Parallel()
 	writes := 0
 	f := &fakeServer{
-		listFlags: func(*controlv1.ListFlagsRequest) (*controlv1.ListFlagsResponse, error) {
-			return &controlv1.ListFlagsResponse{}, nil
-		},
-		listSegments: func(*controlv1.ListSegmentsRequest) (*controlv1.ListSegmentsResponse, error) {
-			return &controlv1.ListSegmentsResponse{}, nil
-		},
 		apply: func(r *controlv1.ApplyRequest) (*controlv1.ApplyResponse, error) {
 			response := &controlv1.ApplyResponse{}
 			for _, s := range r.GetSegments() {
@@ -156,6 +150,17 @@ func TestReplaceFile(t *testing.T) {
 	left, err := os.ReadDir(filepath.Dir(name))
 	if err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// What the whole allows and one transaction does not, trying again does not help.
+func TestProgressAdvice(t *testing.T) {
+	t.Parallel()
+	p := &applyPlan{transactions: []*transaction{{results: []*controlv1.ApplyResult{{Key: "a"}}}, {results: []*controlv1.ApplyResult{{Key: "b"}}}}}
+	for code, want := range map[codes.Code]string{codes.FailedPrecondition: "apply them in parts", codes.Unavailable: "run the command again"} {
+		if got := p.progress(1, code); !strings.Contains(got, want) || !strings.Contains(got, "flag a\nnot written: flag b\n") {
+			t.Errorf("%v: %s", code, got)
+		}
 	}
 }
 

@@ -141,7 +141,7 @@ func (c *client) setFlag(ctx context.Context, key string, edit *flagEdit, dryRun
 
 func (c *client) setFlagDryRun(ctx context.Context, w *controlv1.FlagWrite) error {
 	response, err := read(ctx, c, c.flags.Apply, &controlv1.ApplyRequest{
-		Environment: c.environment, Flags: []*controlv1.FlagWrite{w}, ValidateOnly: true, Reason: dryRunReason(c.reason),
+		Environment: c.environment, Flags: []*controlv1.FlagWrite{w}, ValidateOnly: true,
 	})
 	if err != nil {
 		return err
@@ -155,12 +155,4 @@ func (c *client) setFlagDryRun(ctx context.Context, w *controlv1.FlagWrite) erro
 		fmt.Fprintf(out, "%s would change in %s (revision %d); nothing was written\n", w.GetFlag().GetKey(), c.environment, w.GetBaseRevision())
 		writeChanges(out, c.paint, "  ", changes)
 	})
-}
-
-// dryRunReason fills in where nothing is written and so no reason was asked for.
-func dryRunReason(reason string) string {
-	if reason == "" {
-		return "dry run"
-	}
-	return reason
 }

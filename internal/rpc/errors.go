@@ -3,6 +3,8 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -19,38 +21,46 @@ var (
 	errDraining = status.Error(codes.Unavailable, "the server is shutting down; connect again")
 )
 
-// Status makes an error of a code, a message and details. Details that cannot be
-// encoded are left out.
+// An error travels in trailers, of which gRPC's other implementations take 8 KiB unless
+// told otherwise: one that is larger reaches the caller as an error of the transport.
+const (
+	maxMessage    = 1 << 10
+	maxViolations = 3 << 10
+)
+
+// Status makes an error of a code, a message, cut to 1 KiB, and details. Details that
+// cannot be encoded are left out.
 func Status(c codes.Code, message string, details ...protoadapt.MessageV1) error {
-	s := status.New(c, message)
+	s := status.New(c, cut(message))
 	if with, err := s.WithDetails(details...); err == nil {
 		s = with
 	}
 	return s.Err()
 }
 
-// BadRequest is the detail that names the fields at fault.
-func BadRequest(fields eval.Errors) *errdetails.BadRequest {
-	b := &errdetails.BadRequest{}
-	for _, f := range fields {
-		b.FieldViolations = append(b.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: f.Field, Description: f.Problem})
+func cut(text string) string {
+	if len(text) <= maxMessage {
+		return text
 	}
-	return b
+	return strings.ToValidUTF8(text[:maxMessage], "") + "..."
 }
 
-// invalid turns a validator's error into INVALID_ARGUMENT.
-func invalid(err error) error {
-	if err == nil {
-		return nil
+// BadRequest is the detail that names the fields at fault: as many as there is room for,
+// and how many more there are.
+func BadRequest(fields eval.Errors) *errdetails.BadRequest {
+	b := &errdetails.BadRequest{}
+	size := 0
+	for i, f := range fields {
+		v := &errdetails.BadRequest_FieldViolation{Field: cut(f.Field), Description: cut(f.Problem)}
+		if size += len(v.Field) + len(v.Description); size > maxViolations {
+			b.FieldViolations = append(b.FieldViolations, &errdetails.BadRequest_FieldViolation{
+				Description: fmt.Sprintf("and %d more", len(fields)-i),
+			})
+			break
+		}
+		b.FieldViolations = append(b.FieldViolations, v)
 	}
-	var fields eval.Errors
-	if errors.As(err, &fields) {
-		return Status(codes.InvalidArgument, fields.Error(), BadRequest(fields))
-	}
-	if _, ok := status.FromError(err); ok {
-		return err
-	}
-	return status.Error(codes.InvalidArgument, err.Error())
+	return b
 }
 
 func (s *Server) mapUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {

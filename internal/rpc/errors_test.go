@@ -1,11 +1,9 @@
 package rpc
 
 import (
-	"errors"
-	"fmt"
+	"strings"
 	"testing"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -13,34 +11,25 @@ import (
 	"github.com/tidegate/tidegate/eval"
 )
 
-// What a validator returns becomes INVALID_ARGUMENT, with the fields where it names them.
-func TestInvalid(t *testing.T) {
+// However much is wrong, the error fits in the trailers that any client takes.
+func TestErrorsAreBounded(t *testing.T) {
 	t.Parallel()
-	fields := eval.Errors{{Field: "flag_key", Problem: "required"}, {Field: "max_age", Problem: "negative"}}
-	detail := &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
-		{Field: "flag_key", Description: "required"}, {Field: "max_age", Description: "negative"},
-	}}
-	for _, c := range []struct {
-		err     error
-		code    codes.Code
-		message string
-		details []proto.Message
-	}{
-		{fields, codes.InvalidArgument, fields.Error(), []proto.Message{detail}},
-		{fmt.Errorf("request 7: %w", fields), codes.InvalidArgument, fields.Error(), []proto.Message{detail}},
-		{errors.New("no"), codes.InvalidArgument, "no", nil},
-		{status.Error(codes.OutOfRange, "too far"), codes.OutOfRange, "too far", nil},
-		{nil, codes.OK, "", nil},
-	} {
-		st := status.Convert(invalid(c.err))
-		if st.Code() != c.code || st.Message() != c.message || len(st.Details()) != len(c.details) {
-			t.Errorf("%v: got %v %v, want %v %q", c.err, st, st.Details(), c.code, c.message)
-			continue
+	for _, problem := range []string{"no", strings.Repeat("é", 40), strings.Repeat("x", 10<<10)} {
+		var fields eval.Errors
+		for range 5000 {
+			fields = append(fields, eval.FieldError{Field: "flags[a].rules[0].id", Problem: problem})
 		}
-		for i, d := range st.Details() {
-			if !proto.Equal(d.(proto.Message), c.details[i]) {
-				t.Errorf("%v: detail %v, want %v", c.err, d, c.details[i])
-			}
+		st := status.Convert(Status(codes.InvalidArgument, fields.Error(), BadRequest(fields)))
+		if size := proto.Size(st.Proto()); size > 5<<10 || size < 2<<10 {
+			t.Errorf("%.10s: %d bytes", problem, size)
 		}
+		violations := BadRequest(fields).GetFieldViolations()
+		if last := violations[len(violations)-1].GetDescription(); !strings.HasPrefix(last, "and ") || len(violations) < 3 {
+			t.Errorf("%.10s: %d violations, the last says %q", problem, len(violations), last)
+		}
+	}
+	few := BadRequest(eval.Errors{{Field: "a", Problem: "b"}, {Field: "c", Problem: "d"}})
+	if len(few.GetFieldViolations()) != 2 || few.GetFieldViolations()[1].GetDescription() != "d" {
+		t.Errorf("got %v", few)
 	}
 }

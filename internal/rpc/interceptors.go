@@ -114,22 +114,19 @@ func (s *Server) validateUnary(ctx context.Context, req any, _ *grpc.UnaryServer
 }
 
 func (s *Server) validateStream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	if len(s.options.Validators) > 0 {
-		ss = &validatedStream{ServerStream: ss, validate: s.validate}
-	}
-	return handler(srv, ss)
+	return handler(srv, &validatedStream{ServerStream: ss, validate: s.validate})
 }
 
 func (s *Server) validate(req any) error {
 	m, ok := req.(proto.Message)
-	if !ok || len(s.options.Validators) == 0 {
+	if !ok || s.options.Validate == nil {
 		return nil
 	}
-	check, ok := s.options.Validators[string(m.ProtoReflect().Descriptor().FullName())]
-	if !ok {
+	fields := s.options.Validate(m)
+	if len(fields) == 0 {
 		return nil
 	}
-	return invalid(check(m))
+	return Status(codes.InvalidArgument, "invalid request: "+fields.Error(), BadRequest(fields))
 }
 
 // validatedStream checks every message that it receives.

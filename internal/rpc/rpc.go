@@ -28,6 +28,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/tidegate/tidegate/eval"
 )
 
 const (
@@ -49,9 +51,9 @@ type Options struct {
 	Timeout time.Duration
 	// MaxMessageBytes received; default 4 MiB.
 	MaxMessageBytes int
-	// Validators check requests before handlers see them, by full message name; an error
-	// becomes INVALID_ARGUMENT with google.rpc.BadRequest details if it is an eval.Errors.
-	Validators map[string]func(proto.Message) error
+	// Validate returns what is wrong with a request, before a handler sees it; may be nil.
+	// The caller gets INVALID_ARGUMENT with google.rpc.BadRequest details.
+	Validate func(proto.Message) eval.Errors
 	// MapError turns domain errors into gRPC statuses; may be nil. What it returns
 	// without a status becomes INTERNAL: the log has the text, the caller does not.
 	MapError func(error) error

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/tidegate/tidegate/eval"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 )
 
@@ -55,13 +57,11 @@ func mapDomain(err error) error {
 
 func TestErrors(t *testing.T) {
 	t.Parallel()
-	s := start(t, Options{MapError: mapDomain, Timeout: 50 * time.Millisecond, MaxMessageBytes: 1 << 10, Validators: map[string]func(proto.Message) error{
-		"tidegate.evaluation.v1.EvaluateRequest": func(m proto.Message) error {
-			if m.(*evaluationv1.EvaluateRequest).GetFlagKey() == "" {
-				return errors.New("flag_key: required")
-			}
-			return nil
-		},
+	s := start(t, Options{MapError: mapDomain, Timeout: 50 * time.Millisecond, MaxMessageBytes: 1 << 10, Validate: func(m proto.Message) eval.Errors {
+		if r, ok := m.(*evaluationv1.EvaluateRequest); ok && r.GetFlagKey() == "" {
+			return eval.Errors{{Field: "flag_key", Problem: "is required"}}
+		}
+		return nil
 	}}, failing(), ServeOptions{})
 
 	for _, c := range []struct {
@@ -75,7 +75,7 @@ func TestErrors(t *testing.T) {
 		{"domain", codes.NotFound, "get: domain: nothing there", 404},
 		{"slow", codes.DeadlineExceeded, "no answer within the call's deadline", 504},
 		{"status", codes.FailedPrecondition, "not yet", 400},
-		{"", codes.InvalidArgument, "flag_key: required", 400},
+		{"", codes.InvalidArgument, "invalid request: flag_key: is required", 400},
 		{strings.Repeat("x", 2<<10), codes.ResourceExhausted, "larger than", 429},
 		{"fine", codes.OK, "", 200},
 	} {
@@ -261,13 +261,11 @@ func TestStreamValidation(t *testing.T) {
 			}
 		}
 	}}
-	s := start(t, Options{Validators: map[string]func(proto.Message) error{
-		"tidegate.evaluation.v1.EvaluateStreamRequest": func(m proto.Message) error {
-			if m.(*evaluationv1.EvaluateStreamRequest).GetId() == 0 {
-				return errors.New("id: required")
-			}
-			return nil
-		},
+	s := start(t, Options{Validate: func(m proto.Message) eval.Errors {
+		if r, ok := m.(*evaluationv1.EvaluateStreamRequest); ok && r.GetId() == 0 {
+			return eval.Errors{{Field: "id", Problem: "is required"}}
+		}
+		return nil
 	}}, impl, ServeOptions{})
 	stream, err := s.client.EvaluateStream(t.Context())
 	if err != nil {
@@ -281,7 +279,9 @@ func TestStreamValidation(t *testing.T) {
 	if r, err := stream.Recv(); err != nil || r.GetId() != 1 {
 		t.Fatalf("valid: got %v, %v", r, err)
 	}
-	if _, err := stream.Recv(); status.Code(err) != codes.InvalidArgument {
-		t.Errorf("invalid: got %v, want INVALID_ARGUMENT", err)
+	_, err = stream.Recv()
+	want := &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "id", Description: "is required"}}}
+	if st := status.Convert(err); st.Code() != codes.InvalidArgument || len(st.Details()) != 1 || !proto.Equal(st.Details()[0].(proto.Message), want) {
+		t.Errorf("invalid: got %v, want INVALID_ARGUMENT with the field", err)
 	}
 }

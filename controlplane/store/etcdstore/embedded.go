@@ -1,13 +1,18 @@
 package etcdstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"github.com/rs/zerolog"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/zap"
@@ -37,7 +42,7 @@ func openEmbedded(ctx context.Context, o Options) (*Store, error) {
 	cfg.Dir = o.DataDir
 	cfg.ListenClientUrls, cfg.ListenPeerUrls = nil, nil
 	cfg.TickMs, cfg.ElectionMs = tickMs, electionMs
-	cfg.QuotaBackendBytes = quotaBytes
+	cfg.QuotaBackendBytes = cmp.Or(o.quotaBytes, quotaBytes)
 	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = embed.CompactorModePeriodic, "1h"
 	cfg.WatchProgressNotifyInterval = progressInterval
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(&logCore{logger: o.Logger}))
@@ -57,7 +62,41 @@ func openEmbedded(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("etcdstore: the embedded etcd in %s did not become ready: %w", o.DataDir, err), m.close())
 	}
-	return newStore(v3client.New(etcd.Server), v3client.New(etcd.Server), m), nil
+	store := newStore(v3client.New(etcd.Server), v3client.New(etcd.Server), m)
+	if err := store.clearAlarm(ctx, o.Logger); err != nil {
+		return nil, errors.Join(fmt.Errorf("etcdstore: clear the alarm of the embedded etcd in %s: %w", o.DataDir, err), store.Close())
+	}
+	return store, nil
+}
+
+// clearAlarm makes a member that ran out of space writable again: nobody else can reach
+// it. It compacts history, which the audit trail is not, and gives back the space. If
+// that is not enough, the next write raises the alarm again.
+func (s *Store) clearAlarm(ctx context.Context, logger zerolog.Logger) error {
+	alarms, err := s.client.AlarmList(ctx)
+	if err != nil {
+		return err
+	}
+	for _, alarm := range alarms.Alarms {
+		if alarm.Alarm != etcdserverpb.AlarmType_NOSPACE {
+			continue
+		}
+		logger.Warn().Msg("the store ran out of space: compacting it")
+		now, err := s.client.Get(ctx, "/", clientv3.WithCountOnly())
+		if err != nil {
+			return err
+		}
+		if _, err := s.client.Compact(ctx, now.Header.Revision, clientv3.WithCompactPhysical()); err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
+			return err
+		}
+		if err := s.embedded.etcd.Server.Backend().Defrag(); err != nil {
+			return err
+		}
+		if _, err := s.client.AlarmDisarm(ctx, (*clientv3.AlarmMember)(alarm)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *member) close() error {

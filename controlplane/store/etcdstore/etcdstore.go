@@ -30,6 +30,8 @@ type Options struct {
 	// DialTimeout is how long an endpoint may take to answer in Open; default 5 s.
 	DialTimeout time.Duration
 	Logger      zerolog.Logger
+
+	quotaBytes int64 // of the embedded member; tests fill a small one
 }
 
 // Store is a store.Store on etcd.

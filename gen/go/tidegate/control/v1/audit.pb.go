@@ -444,9 +444,11 @@ type Conflict struct {
 	BaseRevision int64 `protobuf:"varint,4,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
 	// What is there now; 0 if the resource does not exist.
 	CurrentRevision int64 `protobuf:"varint,5,opt,name=current_revision,json=currentRevision,proto3" json:"current_revision,omitempty"`
-	// What changed between the two, where the base is still known.
+	// What changed between the two, where the base is still known; abbreviated to fit an
+	// error's trailers.
 	Changes []*FieldChange `protobuf:"bytes,6,rep,name=changes,proto3" json:"changes,omitempty"`
-	// The change that came first: the newest entry, without the resource itself.
+	// The change that came first: the newest entry, without the resource itself, and
+	// abbreviated too.
 	Latest        *AuditEntry `protobuf:"bytes,7,opt,name=latest,proto3" json:"latest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

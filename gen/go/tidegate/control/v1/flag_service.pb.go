@@ -21,11 +21,14 @@
 //
 // Errors, besides those named at the methods:
 //   INVALID_ARGUMENT     a field is wrong: google.rpc.BadRequest names each field, what
-//                        was wrong and what would be right; nothing was written
+//                        was wrong and what would be right; nothing was written. A
+//                        field that the server does not know is wrong too: a caller that
+//                        is newer must not have half of what it asked for
 //   NOT_FOUND            unknown environment, flag, segment or revision
 //   FAILED_PRECONDITION  the change contradicts other flags: an unknown or cyclic
 //                        prerequisite, an unknown segment, a deleted flag that others
 //                        need
+//   RESOURCE_EXHAUSTED   the store is full; nothing was written
 //   UNAVAILABLE          the store does not answer; the outcome of a write is unknown:
 //                        retry it with the same request_id
 

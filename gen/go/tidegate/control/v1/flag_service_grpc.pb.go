@@ -21,11 +21,14 @@
 //
 // Errors, besides those named at the methods:
 //   INVALID_ARGUMENT     a field is wrong: google.rpc.BadRequest names each field, what
-//                        was wrong and what would be right; nothing was written
+//                        was wrong and what would be right; nothing was written. A
+//                        field that the server does not know is wrong too: a caller that
+//                        is newer must not have half of what it asked for
 //   NOT_FOUND            unknown environment, flag, segment or revision
 //   FAILED_PRECONDITION  the change contradicts other flags: an unknown or cyclic
 //                        prerequisite, an unknown segment, a deleted flag that others
 //                        need
+//   RESOURCE_EXHAUSTED   the store is full; nothing was written
 //   UNAVAILABLE          the store does not answer; the outcome of a write is unknown:
 //                        retry it with the same request_id
 
@@ -84,7 +87,7 @@ type FlagServiceClient interface {
 	// transaction: all or nothing. Fails with INVALID_ARGUMENT where more than 30
 	// resources differ, or more than a transaction takes (about 1.4 MiB, audit entries
 	// included): send fewer at a time, those that others need first. With validate_only,
-	// shows the diffs, of any number, and changes nothing.
+	// shows the diffs, of any number, and changes nothing; it needs no reason.
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
 }
 
@@ -224,7 +227,7 @@ type FlagServiceServer interface {
 	// transaction: all or nothing. Fails with INVALID_ARGUMENT where more than 30
 	// resources differ, or more than a transaction takes (about 1.4 MiB, audit entries
 	// included): send fewer at a time, those that others need first. With validate_only,
-	// shows the diffs, of any number, and changes nothing.
+	// shows the diffs, of any number, and changes nothing; it needs no reason.
 	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
 	mustEmbedUnimplementedFlagServiceServer()
 }

@@ -1,0 +1,78 @@
+package controlplane
+
+import (
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+)
+
+// split is an outcome as authors write it: without a bucketing version.
+func split() *flagv1.Outcome {
+	return &flagv1.Outcome{Kind: &flagv1.Outcome_Split{Split: &flagv1.Split{
+		Variants: []*flagv1.WeightedVariant{{Variant: "on", Weight: 1}, {Variant: "off", Weight: 99}},
+	}}}
+}
+
+func unpinned(key string) *flagv1.Flag {
+	f := boolFlag(key)
+	f.DefaultOutcome = split()
+	f.Rules = []*flagv1.Rule{{Id: "some", Outcome: split()}}
+	return f
+}
+
+func checkPinned(t *testing.T, how string, f *flagv1.Flag) {
+	t.Helper()
+	for _, o := range []*flagv1.Outcome{f.GetDefaultOutcome(), f.GetRules()[0].GetOutcome()} {
+		if o.GetSplit().GetBucketingVersion() != flagv1.BucketingVersion_BUCKETING_VERSION_2 {
+			t.Errorf("%s: the split has version %v", how, o.GetSplit().GetBucketingVersion())
+		}
+	}
+}
+
+// Every write stores a bucketing version; written again without one, nothing differs.
+func TestBucketingVersionIsPinned(t *testing.T) {
+	f, s := newFixture(t)
+	sent := unpinned("a")
+	created := f.create(sent)
+	checkPinned(t, "create", created.GetFlag().GetFlag())
+	checkPinned(t, "create, audited", created.GetEntry().GetFlag())
+	checkPinned(t, "create, stored", f.get("a").GetFlag())
+	if !proto.Equal(sent, unpinned("a")) {
+		t.Error("the request was changed")
+	}
+	again, err := f.update(unpinned("a"), created.GetFlag().GetRevision())
+	if err != nil || again.GetEntry() != nil || !proto.Equal(again.GetFlag(), created.GetFlag()) {
+		t.Errorf("written again: %v, %v", again, err)
+	}
+	applied, err := f.apply(&controlv1.ApplyRequest{Flags: flagWrites(unpinned("a"), unpinned("b"))})
+	if err != nil || describeResults(applied) != "flag a unspecified 0; flag b created 7" {
+		t.Errorf("applied: %v, %v", applied, err)
+	}
+	checkPinned(t, "apply", f.get("b").GetFlag())
+
+	changed := unpinned("a")
+	changed.Owner = "ann"
+	updated, err := f.update(changed, created.GetFlag().GetRevision())
+	if err != nil || len(updated.GetEntry().GetChanges()) != 1 {
+		t.Errorf("updated: %v, %v", updated, err)
+	}
+	checkPinned(t, "update", f.get("a").GetFlag())
+
+	// What an earlier program stored without one gets it when it is copied.
+	data, err := marshal(unpinned("old"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	putRaw(t, s, resource{environment: production, kind: flagKind, key: "old"}.stateKey(), data)
+	f.caughtUp()
+	promoted, err := f.PromoteFlag(f.ctx, alice, &controlv1.PromoteFlagRequest{
+		FlagKey: "old", FromEnvironment: production, ToEnvironment: staging, Reason: "on",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkPinned(t, "promote", promoted.GetFlag().GetFlag())
+}
