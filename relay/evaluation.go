@@ -59,7 +59,7 @@ func (s *evaluationService) environment(name string) (*environment, error) {
 	for i, e := range s.environments {
 		names[i] = e.name
 	}
-	return nil, status.Errorf(codes.NotFound, "environment %q is not followed here; followed: %s", name, strings.Join(names, ", "))
+	return nil, status.Errorf(codes.NotFound, "environment %.64q is not followed here; followed: %s", name, strings.Join(names, ", "))
 }
 
 // snapshot returns what there is to answer from.
@@ -112,8 +112,8 @@ func (s *evaluationService) Evaluate(_ context.Context, r *evaluationv1.Evaluate
 
 // evaluate answers one flag, for Evaluate and EvaluateStream.
 func (s *evaluationService) evaluate(r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) {
-	if r.GetFlagKey() == "" {
-		return nil, invalid("flag_key", "want the key of a flag")
+	if problem := problemOfKey(r.GetFlagKey()); problem != "" {
+		return nil, invalid("flag_key", "%s", problem)
 	}
 	if _, known := flagv1.ValueType_name[int32(r.GetExpectedType())]; !known {
 		return nil, invalid("expected_type", "unknown value %d", r.GetExpectedType())

@@ -139,6 +139,7 @@ func TestBadRequests(t *testing.T) {
 		message string
 	}{
 		{"no flag key", &evaluationv1.EvaluateRequest{}, codes.InvalidArgument, "flag_key"},
+		{"a key that no flag has", &evaluationv1.EvaluateRequest{FlagKey: strings.Repeat("a", 1<<20)}, codes.InvalidArgument, "flag_key: has 1048576 bytes"},
 		{"unknown type", &evaluationv1.EvaluateRequest{FlagKey: "a", ExpectedType: 99}, codes.InvalidArgument, "expected_type"},
 		{"unknown policy", &evaluationv1.EvaluateRequest{FlagKey: "a", StalePolicy: 99}, codes.InvalidArgument, "stale_policy"},
 		{"negative revision", &evaluationv1.EvaluateRequest{FlagKey: "a", MinRevision: -1}, codes.InvalidArgument, "min_revision"},
@@ -162,7 +163,24 @@ func TestBadRequests(t *testing.T) {
 	_, err := s.EvaluateAll(t.Context(), &evaluationv1.EvaluateAllRequest{FlagKeys: []string{"a"}, KeyPrefix: "b"})
 	requireStatus(t, err, codes.InvalidArgument, "key_prefix")
 	_, err = s.EvaluateAll(t.Context(), &evaluationv1.EvaluateAllRequest{FlagKeys: []string{"a", ""}})
-	requireStatus(t, err, codes.InvalidArgument, "flag_keys: element 1")
+	requireStatus(t, err, codes.InvalidArgument, "flag_keys: element 1 is empty")
+	_, err = s.EvaluateAll(t.Context(), &evaluationv1.EvaluateAllRequest{FlagKeys: make([]string, maxFlagKeys+1)})
+	requireStatus(t, err, codes.InvalidArgument, "flag_keys: 10001 keys")
+	_, err = s.EvaluateAll(t.Context(), &evaluationv1.EvaluateAllRequest{Environment: strings.Repeat("e", 1<<20)})
+	if requireStatus(t, err, codes.NotFound, "is not followed here"); len(err.Error()) > 1<<10 {
+		t.Errorf("an error of %d bytes: a trailer does not take it", len(err.Error()))
+	}
+}
+
+// TestSmallRequestLargeAnswer: no request makes the relay repeat a flag's value.
+func TestSmallRequestLargeAnswer(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t, production)
+	p.put(production, valueFlag(t, "a", flagv1.ValueType_VALUE_TYPE_STRING, strings.Repeat("v", 100<<10)))
+	got, err := service(p).EvaluateAll(t.Context(), &evaluationv1.EvaluateAllRequest{FlagKeys: slices.Repeat([]string{"a"}, maxFlagKeys)})
+	if err != nil || len(got.GetEvaluations()) != 1 {
+		t.Errorf("%d answers, %v; want the one flag once", len(got.GetEvaluations()), err)
+	}
 }
 
 func requireStatus(t *testing.T, err error, code codes.Code, message string) {
@@ -224,7 +242,7 @@ func TestEvaluateAll(t *testing.T) {
 		{"prefix", &evaluationv1.EvaluateAllRequest{KeyPrefix: "b."}, []string{"b.1", "b.2"}},
 		{"prefix of the last", &evaluationv1.EvaluateAllRequest{KeyPrefix: "c"}, []string{"c"}},
 		{"prefix of none", &evaluationv1.EvaluateAllRequest{KeyPrefix: "bb"}, nil},
-		{"named, in the order asked", &evaluationv1.EvaluateAllRequest{FlagKeys: []string{"c", "nobody", "a", "c"}}, []string{"c", "nobody", "a", "c"}},
+		{"named, each once in the order asked", &evaluationv1.EvaluateAllRequest{FlagKeys: []string{"c", "nobody", "a", "c"}}, []string{"c", "nobody", "a"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

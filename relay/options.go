@@ -71,6 +71,11 @@ func (o *Options) EnsureDefaults() *Options {
 func (o *Options) Validate() error {
 	var errs []error
 	errs = append(errs, validateList("upstream", "HOST:PORT of a tidegate server or relay", o.Upstreams)...)
+	for _, u := range o.Upstreams {
+		if u != "" && !isTarget(u) {
+			errs = append(errs, fmt.Errorf("upstream %q: want HOST:PORT, such as control-1:7013", u))
+		}
+	}
 	errs = append(errs, validateList("environment", "a name such as production", o.Environments)...)
 	for _, l := range []struct{ name, addr string }{
 		{"gRPC address", o.GRPCAddr}, {"HTTP address", o.HTTPAddr}, {"management address", o.ManagementAddr},
@@ -105,6 +110,16 @@ func validateList(what, want string, values []string) []error {
 		seen[v] = true
 	}
 	return errs
+}
+
+// isTarget tells whether gRPC can dial it: HOST:PORT, or a resolver's URL such as
+// dns:///control:7013. Without a port gRPC would take 443.
+func isTarget(upstream string) bool {
+	if scheme, _, ok := strings.Cut(upstream, "://"); ok {
+		return scheme != "http" && scheme != "https"
+	}
+	_, port, err := net.SplitHostPort(upstream)
+	return err == nil && port != ""
 }
 
 func setDefault[T comparable](p *T, value T) {

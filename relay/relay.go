@@ -27,9 +27,8 @@ import (
 	"github.com/tidegate/tidegate/internal/version"
 )
 
-// historyBytes bounds the changes kept of each environment, so that followers that were
-// away for about a thousand changes resume. Behind each change stands a snapshot of its
-// time: what is kept takes up to twenty times as much memory.
+// historyBytes bounds the changes kept of each environment: followers that were away for
+// up to about two thousand small ones resume.
 const historyBytes = 4 << 20
 
 // Relay is one relay process.

@@ -247,38 +247,46 @@ func TestTooStale(t *testing.T) {
 	}
 }
 
-// TestDrain: long calls end with UNAVAILABLE, at once.
+// TestDrain: long calls end with UNAVAILABLE, at once, over gRPC and over HTTP.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	p := newPublisher(t, production)
-	p.put(production, boolFlag("a"))
-	upstream, _ := p.serve()
-	o := options(upstream, production)
-	o.Drain = time.Hour // nothing may wait for it
-	r, stop := startReady(t, o, p.revision)
-	c := client(t, r)
-	watch, err := c.Watch(t.Context(), &evaluationv1.WatchRequest{})
-	if err != nil {
-		t.Fatal(err)
+	for _, c := range []struct {
+		name    string
+		address func(*Relay) string
+	}{{"gRPC", (*Relay).GRPCAddr}, {"HTTP", (*Relay).HTTPAddr}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPublisher(t, production)
+			p.put(production, boolFlag("a"))
+			upstream, _ := p.serve()
+			o := options(upstream, production)
+			o.Drain = time.Hour // nothing may wait for it
+			r, stop := startReady(t, o, p.revision)
+			c := evaluationv1.NewEvaluationServiceClient(dial(t, c.address(r)))
+			watch, err := c.Watch(t.Context(), &evaluationv1.WatchRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := watch.Recv(); err != nil {
+				t.Fatal(err)
+			}
+			stream, err := c.EvaluateStream(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := stream.Send(&evaluationv1.EvaluateStreamRequest{Request: &evaluationv1.EvaluateRequest{FlagKey: "a"}}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := stream.Recv(); err != nil {
+				t.Fatal(err)
+			}
+			stop()
+			_, err = watch.Recv()
+			requireStatus(t, err, codes.Unavailable, "shutting down")
+			_, err = stream.Recv()
+			requireStatus(t, err, codes.Unavailable, "shutting down")
+		})
 	}
-	if _, err := watch.Recv(); err != nil {
-		t.Fatal(err)
-	}
-	stream, err := c.EvaluateStream(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.Send(&evaluationv1.EvaluateStreamRequest{Request: &evaluationv1.EvaluateRequest{FlagKey: "a"}}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.Recv(); err != nil {
-		t.Fatal(err)
-	}
-	stop()
-	_, err = watch.Recv()
-	requireStatus(t, err, codes.Unavailable, "shutting down")
-	_, err = stream.Recv()
-	requireStatus(t, err, codes.Unavailable, "shutting down")
 }
 
 // TestStateProblems: whatever is wrong with the disk, an upstream is enough.
@@ -363,7 +371,7 @@ func TestOpenAndClose(t *testing.T) {
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	valid := func() *Options {
-		return (&Options{Upstreams: []string{"a:1"}, Environments: []string{"e"}}).EnsureDefaults()
+		return (&Options{Upstreams: []string{"a:1", "[::1]:1", "dns:///a:1", "unix:///a"}, Environments: []string{"e"}}).EnsureDefaults()
 	}
 	if err := valid().Validate(); err != nil {
 		t.Errorf("defaults: %v", err)
@@ -374,6 +382,8 @@ func TestOptions(t *testing.T) {
 	}{
 		{func(o *Options) { o.Upstreams = nil }, "no upstream"},
 		{func(o *Options) { o.Upstreams = []string{""} }, `upstream ""`},
+		{func(o *Options) { o.Upstreams = []string{"localhost"} }, `upstream "localhost": want HOST:PORT`},
+		{func(o *Options) { o.Upstreams = []string{"http://a:1"} }, `upstream "http://a:1": want HOST:PORT`},
 		{func(o *Options) { o.Environments = nil }, "no environment"},
 		{func(o *Options) { o.Environments = []string{"a", " b"} }, `environment " b": want a name`},
 		{func(o *Options) { o.Environments = []string{"a", "a"} }, `environment "a" is named twice`},

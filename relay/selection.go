@@ -1,15 +1,23 @@
 package relay
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/tidegate/tidegate/eval"
 )
 
+const (
+	// maxKeyBytes is more than the key of any flag has.
+	maxKeyBytes = 256
+	// maxFlagKeys bounds what answering a small request takes.
+	maxFlagKeys = 10_000
+)
+
 // selection is the flags that a request is about.
 type selection struct {
-	// keys, if not nil, are all.
+	// keys, if not nil, are all: each once, in the order asked.
 	keys   []string
 	prefix string
 }
@@ -21,18 +29,37 @@ type selectingRequest interface {
 }
 
 func selectionOf(r selectingRequest) (selection, error) {
-	s := selection{keys: r.GetFlagKeys(), prefix: r.GetKeyPrefix()}
-	if len(s.keys) == 0 {
-		s.keys = nil
-		return s, nil
+	named, prefix := r.GetFlagKeys(), r.GetKeyPrefix()
+	switch {
+	case len(named) == 0:
+		return selection{prefix: prefix}, nil
+	case prefix != "":
+		return selection{}, invalid("key_prefix", "not together with flag_keys: leave one of the two empty")
+	case len(named) > maxFlagKeys:
+		return selection{}, invalid("flag_keys", "%d keys: want at most %d; ask for all, or by key_prefix", len(named), maxFlagKeys)
 	}
-	if s.prefix != "" {
-		return s, invalid("key_prefix", "not together with flag_keys: leave one of the two empty")
+	keys, seen := make([]string, 0, len(named)), make(map[string]bool, len(named))
+	for i, key := range named {
+		if problem := problemOfKey(key); problem != "" {
+			return selection{}, invalid("flag_keys", "element %d %s", i, problem)
+		}
+		if !seen[key] {
+			seen[key] = true
+			keys = append(keys, key)
+		}
 	}
-	if i := slices.Index(s.keys, ""); i >= 0 {
-		return s, invalid("flag_keys", "element %d is empty: want the key of a flag", i)
+	return selection{keys: keys}, nil
+}
+
+// problemOfKey says why no flag can have the key; empty if one can.
+func problemOfKey(key string) string {
+	switch {
+	case key == "":
+		return "is empty: want the key of a flag"
+	case len(key) > maxKeyBytes:
+		return fmt.Sprintf("has %d bytes: want the key of a flag, of at most %d", len(key), maxKeyBytes)
 	}
-	return s, nil
+	return ""
 }
 
 // of cuts the chosen flags, by prefix, from all flags in the order of their keys.

@@ -11,8 +11,9 @@ import (
 )
 
 // pipelineDepth is how many requests of one stream are read ahead of the answers; what
-// is beyond stays with the caller, by the transport's flow control.
-const pipelineDepth = 64
+// is beyond stays with the caller, by the transport's flow control. Each may be as large
+// as a message, and more of them gain next to nothing.
+const pipelineDepth = 8
 
 type (
 	evaluateStream = grpc.BidiStreamingServer[evaluationv1.EvaluateStreamRequest, evaluationv1.EvaluateStreamResponse]

@@ -75,12 +75,9 @@ func newWatch(env *environment, chosen selection, subject *evaluationv1.Evaluati
 	if chosen.keys == nil {
 		return w
 	}
-	w.chosen.keys, w.only = nil, make(map[string]bool, len(chosen.keys))
+	w.only = make(map[string]bool, len(chosen.keys))
 	for _, key := range chosen.keys {
-		if !w.only[key] {
-			w.only[key] = true
-			w.chosen.keys = append(w.chosen.keys, key)
-		}
+		w.only[key] = true
 	}
 	return w
 }

@@ -268,7 +268,7 @@ func TestEvaluateStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const n = 20 * pipelineDepth
+	const n = 200 * pipelineDepth
 	var sender sync.WaitGroup
 	sender.Go(func() {
 		for id := range uint64(n) {

@@ -27,8 +27,9 @@ func main() {
 	settle := flag.Duration("settle", 15*time.Second, "how long the relay has served when it is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, *sizes, *settle); err != nil {
+	err := run(ctx, os.Stdout, *sizes, *settle)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "footprint:", err)
 		os.Exit(1)
 	}

@@ -34,8 +34,9 @@ func main() {
 	rounds := flag.Int("rounds", 3, "rounds for each size")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, *sizes, *changes, *rounds); err != nil {
+	err := run(ctx, os.Stdout, *sizes, *changes, *rounds)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "propagation:", err)
 		os.Exit(1)
 	}

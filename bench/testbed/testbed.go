@@ -4,6 +4,7 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -149,16 +150,18 @@ func (b *Bed) Fill(ctx context.Context, n int) error {
 
 // AwaitRelay waits until the relay answers for n flags.
 func (b *Bed) AwaitRelay(ctx context.Context, n int) error {
-	deadline := time.Now().Add(patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	for {
 		all, err := b.Relay.EvaluateAll(ctx, &evaluationv1.EvaluateAllRequest{Environment: Environment})
 		if err == nil && len(all.GetEvaluations()) >= n {
 			return nil
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("the relay does not get %d flags (last error: %w)", n, err)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the relay has %d of %d flags: %w", len(all.GetEvaluations()), n, errors.Join(ctx.Err(), err))
+		case <-time.After(50 * time.Millisecond):
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 

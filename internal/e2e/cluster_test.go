@@ -3,21 +3,28 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 
 	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 )
 
-// TestCluster runs three control servers on a three-node etcd, with a relay behind each;
-// writes go through every server while one etcd node and one server are killed. All that
-// live end on the same digest, and so do the killed ones when they are back.
+// TestCluster runs three control servers on a three-node etcd, each with a writer, and
+// relays that prefer one of the servers each. The leader of etcd and a server are killed
+// under the writers: writes through the other servers go on, and all relays, also the one
+// that preferred the killed server, end on the digest of the servers that live; so do the
+// killed ones when they are back. No acknowledged write is lost.
 func TestCluster(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -28,49 +35,93 @@ func TestCluster(t *testing.T) {
 	defer etcd.Kill()
 
 	var servers []*server
-	var relays []*edge
-	for range 3 {
+	var addresses []string
+	var writers []*writer
+	for i := range 3 {
 		s := newServer(t, "--data-dir", t.TempDir(), "--etcd-endpoints", strings.Join(etcd.Endpoints(), ","))
 		s.start()
-		servers = append(servers, s)
-		r := newEdge(t, s.grpc, t.TempDir())
+		servers, addresses = append(servers, s), append(addresses, s.grpc)
+		writers = append(writers, newWriter(ctx, t, fmt.Sprintf("counter-%d", i), s.grpc))
+	}
+	var relays []*edge
+	for i := range servers {
+		upstreams := append(slices.Clone(addresses[i:]), addresses[:i]...)
+		r := newEdge(t, strings.Join(upstreams, ","), t.TempDir())
 		r.start()
 		relays = append(relays, r)
 	}
 
-	write := func(round int, through ...*server) {
-		for i, s := range through {
-			key := fmt.Sprintf("flag-%d-%d", round, i)
-			client := controlv1.NewFlagServiceClient(dial(t, s.grpc))
-			request := &controlv1.CreateFlagRequest{
-				Environment: "production", Flag: (&writer{key: key}).definition(1), Reason: "test", RequestId: uuid.NewString(),
-			}
-			eventually(t, "create "+key, func() error {
-				attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
-				defer cancel()
-				_, err := client.CreateFlag(attempt, request)
-				return err
-			})
+	writeWhile(ctx, t, "all live", writers, writers, func() {})
+	eventually(t, "all agree", func() error { return sameState(ctx, t, servers, relays) })
+
+	var killed *etcdtest.Node
+	writeWhile(ctx, t, "one etcd node and one server are down", writers, writers[1:], func() {
+		killed = leader(ctx, t, etcd)
+		killed.Kill()
+		servers[0].kill()
+	})
+	eventually(t, "all that live agree", func() error { return sameState(ctx, t, servers[1:], relays) })
+
+	writeWhile(ctx, t, "all are back", writers, writers, func() {
+		if err := killed.Start(); err != nil {
+			t.Fatal(err)
 		}
+		servers[0].start()
+	})
+	eventually(t, "all agree again", func() error { return sameState(ctx, t, servers, relays) })
+	for _, w := range writers {
+		w.verify(ctx)
+		t.Logf("%s: %d writes acknowledged", w.key, w.acknowledged.Load())
 	}
-	converge := func(what string, servers []*server, relays []*edge) {
-		eventually(t, what, func() error { return sameState(ctx, t, servers, relays) })
+}
+
+// writeWhile runs the writers while something happens, and then until each of those that
+// must progress has written some more.
+func writeWhile(ctx context.Context, t *testing.T, when string, writers, progress []*writer, happens func()) {
+	t.Helper()
+	ctx, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	for _, w := range writers {
+		running.Go(func() { w.run(ctx) })
 	}
+	happens()
+	for _, w := range progress {
+		before := w.acknowledged.Load()
+		eventually(t, w.key+" is written while "+when, func() error {
+			if n := w.acknowledged.Load(); n < before+10 {
+				return fmt.Errorf("%d acknowledged, %d before", n, before)
+			}
+			return nil
+		})
+	}
+}
 
-	write(0, servers...)
-	converge("all agree", servers, relays)
-
-	etcd.Nodes[0].Kill()
-	servers[0].kill()
-	write(1, servers[1:]...)
-	converge("the living agree, one etcd node and one server down", servers[1:], relays[1:])
-
-	if err := etcd.Nodes[0].Start(); err != nil {
+// leader finds the leader of etcd.
+func leader(ctx context.Context, t *testing.T, etcd *etcdtest.Cluster) (found *etcdtest.Node) {
+	t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: etcd.Endpoints(), Logger: zap.NewNop()})
+	if err != nil {
 		t.Fatal(err)
 	}
-	servers[0].start()
-	write(2, servers...)
-	converge("all agree again", servers, relays)
+	defer client.Close()
+	eventually(t, "etcd has a leader", func() error {
+		for _, node := range etcd.Nodes {
+			attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
+			s, err := client.Status(attempt, node.Endpoint)
+			cancel()
+			if err != nil {
+				return err
+			}
+			if s.Leader == s.Header.MemberId {
+				found = node
+				return nil
+			}
+		}
+		return errors.New("no node says that it leads")
+	})
+	return found
 }
 
 // sameState compares the digests of all servers and relays.

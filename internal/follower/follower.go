@@ -151,7 +151,8 @@ func New(o Options) (*Follower, error) {
 // State returns the present state; one atomic load.
 func (f *Follower) State() State { return *f.state.Load() }
 
-// Run follows until ctx ends, and returns ctx's error. It is called once.
+// Run follows until ctx ends, and returns ctx's error, once no call of the Journal is
+// under way any more. It is called once.
 func (f *Follower) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -167,16 +168,19 @@ func (f *Follower) Run(ctx context.Context) error {
 			f.enter(State{Upstream: upstream, Hops: f.State().Hops, Err: err})
 			return err
 		}
-		begun := time.Now()
 		err := f.follow(ctx, upstream)
+		lived := time.Duration(0)
+		if s := f.State(); s.Connected {
+			lived = time.Since(s.Since)
+		}
 		if ctx.Err() != nil {
 			f.enter(State{Upstream: upstream, Hops: f.State().Hops, Err: ctx.Err()})
 			return ctx.Err()
 		}
 		f.enter(State{Upstream: upstream, Hops: f.State().Hops, Err: err})
 		f.metrics.disconnects.WithLabelValues(reason(err)).Inc()
-		f.o.Logger.Warn().Err(err).Str("upstream", upstream).Dur("after", time.Since(begun)).Msg("upstream lost")
-		rotation.failed(upstream, err, time.Since(begun), time.Now())
+		f.o.Logger.Warn().Err(err).Str("upstream", upstream).Dur("after", lived).Msg("upstream lost")
+		rotation.failed(upstream, err, lived, time.Now())
 	}
 }
 

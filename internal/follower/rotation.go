@@ -15,6 +15,8 @@ type rotation struct {
 	away map[string]time.Time
 	// failures in a row.
 	failures int
+	// followed: the last of them was the end of a stream that had been welcomed.
+	followed bool
 }
 
 func newRotation(o Options) *rotation {
@@ -25,14 +27,15 @@ func newRotation(o Options) *rotation {
 // begin anew.
 func (r *rotation) stable() time.Duration { return max(20*r.min, r.max/3) }
 
-// next returns the upstream to try and how long to wait before. Within a round there is
-// no wait: another upstream may be well. After each round there is a random one, longer
-// with each. Upstreams that asked to be left alone are passed over, or waited for if
-// all did.
+// next returns the upstream to try and how long to wait before. Within a round of
+// upstreams that cannot be followed there is no wait: another may be well. After each
+// round there is a random one, longer with each, and after a stream that was followed a
+// short one: whoever else followed it comes, too. Upstreams that asked to be left alone
+// are passed over, or waited for if all did, and for a random while more.
 func (r *rotation) next(now time.Time) (string, time.Duration) {
 	wait := time.Duration(0)
-	if n := len(r.upstreams); r.failures > 0 && r.failures%n == 0 {
-		wait = rand.N(r.ceiling(r.failures/n)) + 1 //nolint:gosec // spreads load, guards nothing
+	if n := len(r.upstreams); r.followed || r.failures > 0 && r.failures%n == 0 {
+		wait = spread(r.ceiling(r.failures / n))
 	}
 	best, longest := r.at, time.Duration(-1)
 	for i := range r.upstreams {
@@ -47,7 +50,15 @@ func (r *rotation) next(now time.Time) (string, time.Duration) {
 		}
 	}
 	r.at = best
+	if longest > wait {
+		longest += spread(r.min)
+	}
 	return r.upstreams[best], longest
+}
+
+// spread is a random wait below a bound.
+func spread(bound time.Duration) time.Duration {
+	return rand.N(bound) + 1 //nolint:gosec // spreads load, guards nothing
 }
 
 // ceiling of the wait after so many rounds.
@@ -59,8 +70,9 @@ func (r *rotation) ceiling(rounds int) time.Duration {
 	return min(d, r.max)
 }
 
-// failed notes the end of a stream that lived so long.
+// failed notes the end of a stream that lived so long since its Welcome; 0: it had none.
 func (r *rotation) failed(upstream string, err error, lived time.Duration, now time.Time) {
+	r.followed = lived > 0
 	if lived >= r.stable() {
 		r.failures = 0
 	}

@@ -88,8 +88,17 @@ func TestRotationLeavesAlone(t *testing.T) {
 	}
 	// b, too: then the first to be due, when it is due.
 	r.failed("b", away(time.Hour), 0, now)
-	if u, wait := r.next(now); u != "a" || wait != 10*time.Second {
-		t.Errorf("%s after %s", u, wait)
+	var least, most time.Duration = time.Hour, 0
+	for range 1000 {
+		u, wait := r.next(now)
+		if u != "a" {
+			t.Fatalf("%s is next", u)
+		}
+		least, most = min(least, wait), max(most, wait)
+	}
+	// Not all at the same moment: it is a whole fleet that was told to stay away.
+	if least <= 10*time.Second || most > 10500*time.Millisecond || most-least < 400*time.Millisecond {
+		t.Errorf("after %s to %s", least, most)
 	}
 	if u, wait := r.next(now.Add(9900 * time.Millisecond)); u != "a" || wait > 30*time.Second {
 		t.Errorf("%s after %s", u, wait)
@@ -97,12 +106,36 @@ func TestRotationLeavesAlone(t *testing.T) {
 	// It cannot be told to stay away for good.
 	r = rotationOf("a")
 	r.failed("a", away(24*365*time.Hour), 0, now)
-	if _, wait := r.next(now); wait > 30*time.Second {
+	if _, wait := r.next(now); wait > 30500*time.Millisecond {
 		t.Errorf("waits %s", wait)
 	}
 	r.failed("a", away(-time.Hour), 0, now)
 	if _, wait := r.next(now); wait <= 0 {
 		t.Errorf("waits %s", wait)
+	}
+}
+
+// TestRotationSpreads: when an upstream ends that was followed, its followers do not all
+// fall upon the next one in the same moment; but no more than that: the one after is
+// tried at once.
+func TestRotationSpreads(t *testing.T) {
+	now := time.Now()
+	var least, most time.Duration = time.Hour, 0
+	for range 1000 {
+		r := rotationOf("a", "b", "c")
+		r.failed("a", errAny, time.Millisecond, now)
+		u, wait := r.next(now)
+		if u != "b" {
+			t.Fatalf("%s is next", u)
+		}
+		least, most = min(least, wait), max(most, wait)
+		r.failed("b", errAny, 0, now)
+		if u, wait := r.next(now); u != "c" || wait != 0 {
+			t.Fatalf("%s after %s", u, wait)
+		}
+	}
+	if least <= 0 || most > 500*time.Millisecond || most-least < 400*time.Millisecond {
+		t.Errorf("after %s to %s", least, most)
 	}
 }
 

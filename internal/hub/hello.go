@@ -54,7 +54,14 @@ func (s *stream) admit(hello *syncv1.Hello) error {
 		}
 		s.scopes = append(s.scopes, newScope(r, have))
 	}
-	s.hello = hello
+	// Of the hello no more is kept: a stream lives long, and what it said may be large.
+	s.follower = Follower{
+		InstanceID: hello.GetInstanceId(), Region: hello.GetRegion(), Version: hello.GetVersion(),
+		Peer: s.peer, Path: hello.GetPath(), Since: s.since,
+	}
+	for _, sc := range s.scopes {
+		s.follower.Environments = append(s.follower.Environments, sc.replica.Environment())
+	}
 	return nil
 }
 
@@ -81,6 +88,8 @@ func checkHello(hello *syncv1.Hello) error {
 		return fmt.Errorf("path has %d followers in a row; at most %d are allowed", len(path), maxPath)
 	case len(path) == 0 || path[len(path)-1] != hello.GetInstanceId():
 		return fmt.Errorf("path does not end with instance_id %q", hello.GetInstanceId())
+	case slices.ContainsFunc(path, func(id string) bool { return id == "" || len(id) > maxName }):
+		return fmt.Errorf("path has an instance id that is empty, or longer than %d bytes", maxName)
 	case len(scopes) == 0:
 		return errors.New("scopes is empty: name at least one environment")
 	case len(scopes) > maxScopes:

@@ -4,7 +4,8 @@
 //
 // Each stream has three goroutines: one receives (Hello, then Acks, of which the newest
 // stands), one sends, and the handler's own watches over both, so that a follower that
-// does not read, or a shutdown, ends the stream whatever the other two wait for.
+// does not read, or a shutdown, ends the stream whatever the other two wait for. The
+// handler outlives the sending goroutine, unless that one is blocked for too long.
 //
 // Promises to a follower: each environment's states come in their order, each one
 // published here; no state is skipped, unless the follower was slower than the history
@@ -39,6 +40,10 @@ type Options struct {
 	Heartbeat time.Duration
 	// SendTimeout ends the stream of a follower that does not read; default 15 s.
 	SendTimeout time.Duration
+	// EmptyWait is how long a follower is kept waiting while there is nothing here of what
+	// it follows, before it is sent to another upstream; default 15 s. A follower with
+	// no other upstream is back within its shortest wait.
+	EmptyWait time.Duration
 	// BehindWait is how long a follower whose state is newer than the one here is kept
 	// waiting for it, before it is sent to another upstream; default 2 s.
 	BehindWait time.Duration
@@ -52,6 +57,7 @@ func (o *Options) ensureDefaults() {
 	}
 	o.Heartbeat = cmp.Or(o.Heartbeat, 5*time.Second)
 	o.SendTimeout = cmp.Or(o.SendTimeout, 15*time.Second)
+	o.EmptyWait = cmp.Or(o.EmptyWait, 15*time.Second)
 	o.BehindWait = cmp.Or(o.BehindWait, 2*time.Second)
 }
 
@@ -80,7 +86,8 @@ func New(o Options) *Hub {
 // does not wait for that: what ends is awaited where the gRPC server is stopped.
 func (h *Hub) Drain() { h.drain.Do(func() { close(h.draining) }) }
 
-// Follower is what a hub knows of one connected follower.
+// Follower is what a hub knows of one connected follower. Its slices are shared and must
+// not be modified.
 type Follower struct {
 	InstanceID, Region, Version, Peer string
 	// Path is the chain of followers below it, and itself, last.
@@ -104,7 +111,7 @@ func (h *Hub) Followers() []Follower {
 	h.mu.Unlock()
 	followers := make([]Follower, 0, len(streams))
 	for _, s := range streams {
-		followers = append(followers, s.follower())
+		followers = append(followers, s.describe())
 	}
 	slices.SortFunc(followers, func(a, b Follower) int {
 		return cmp.Or(cmp.Compare(a.InstanceID, b.InstanceID), a.Since.Compare(b.Since))

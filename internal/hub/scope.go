@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"iter"
 	"slices"
 	"time"
@@ -46,7 +47,7 @@ type scope struct {
 }
 
 // state takes one step and returns the next state, and what to wait for before it.
-type state func(*stream, *scope) (state, <-chan struct{}, error)
+type state func(context.Context, *stream, *scope) (state, <-chan struct{}, error)
 
 // atOnce waits for nothing.
 func atOnce() <-chan struct{} {
@@ -59,21 +60,21 @@ func newScope(r *replica.Replica, have *snapshot.Cursor) *scope {
 	return &scope{replica: r, have: have, state: compare, wake: r.Ready()}
 }
 
-func (sc *scope) step(s *stream) (err error) {
-	sc.state, sc.wake, err = sc.state(s, sc)
+func (sc *scope) step(ctx context.Context, s *stream) (err error) {
+	sc.state, sc.wake, err = sc.state(ctx, s, sc)
 	return err
 }
 
 // compare finds out how to go on from what the follower has. It is entered when there is
 // a snapshot.
-func compare(s *stream, sc *scope) (state, <-chan struct{}, error) {
+func compare(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{}, error) {
 	here := sc.replica.Snapshot().Cursor()
 	if sc.have == nil || sc.have.Epoch != here.Epoch {
 		return full, atOnce(), nil
 	}
 	if sc.have.Revision > here.Revision {
 		sc.deadline = time.Now().Add(s.hub.o.BehindWait)
-		return awaitRevision(s, sc)
+		return awaitRevision(ctx, s, sc)
 	}
 	follow, ok := sc.replica.SubscribeFrom(*sc.have)
 	if !ok {
@@ -92,7 +93,7 @@ func compare(s *stream, sc *scope) (state, <-chan struct{}, error) {
 		return live, atOnce(), nil
 	}
 	unchanged := slices.Values([]*syncv1.Update{snap.Unchanged(*sc.have)})
-	if err := s.update(syncv1.Begin_MODE_NONE, responses(unchanged)); err != nil {
+	if err := s.update(ctx, syncv1.Begin_MODE_NONE, responses(unchanged)); err != nil {
 		return nil, nil, err
 	}
 	return sc.shown(s, snap.Cursor(), snap)
@@ -100,7 +101,7 @@ func compare(s *stream, sc *scope) (state, <-chan struct{}, error) {
 
 // awaitRevision waits until the replica has caught up with the follower. A revision that
 // only advances wakes nobody, so it looks again and again, a few times.
-func awaitRevision(s *stream, sc *scope) (state, <-chan struct{}, error) {
+func awaitRevision(_ context.Context, s *stream, sc *scope) (state, <-chan struct{}, error) {
 	here := sc.replica.Snapshot().Cursor()
 	if here.Epoch != sc.have.Epoch || here.Revision >= sc.have.Revision {
 		return compare, atOnce(), nil
@@ -115,10 +116,10 @@ func awaitRevision(s *stream, sc *scope) (state, <-chan struct{}, error) {
 }
 
 // full sends everything.
-func full(s *stream, sc *scope) (state, <-chan struct{}, error) {
+func full(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{}, error) {
 	snap, follow := sc.replica.Subscribe()
 	sc.follow = follow
-	if err := s.update(syncv1.Begin_MODE_FULL, responses(snap.Updates())); err != nil {
+	if err := s.update(ctx, syncv1.Begin_MODE_FULL, responses(snap.Updates())); err != nil {
 		return nil, nil, err
 	}
 	return sc.shown(s, snap.Cursor(), snap)
@@ -134,17 +135,17 @@ func (sc *scope) shown(s *stream, c snapshot.Cursor, snap *snapshot.Snapshot) (s
 }
 
 // live sends one change. A follower that lost some gets them in one.
-func live(s *stream, sc *scope) (state, <-chan struct{}, error) {
-	change, lost, err := sc.follow.Next(s.grpc.Context())
+func live(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{}, error) {
+	change, lost, err := sc.follow.Next(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	if lost {
 		s.hub.metrics.lost.Inc()
-		return conflate(s, sc, change.Snapshot)
+		return conflate(ctx, s, sc, change.Snapshot)
 	}
 	messages := change.Once(encode).([]*syncv1.StreamResponse)
-	if err := s.update(syncv1.Begin_MODE_DELTA, slices.Values(messages)); err != nil {
+	if err := s.update(ctx, syncv1.Begin_MODE_DELTA, slices.Values(messages)); err != nil {
 		return nil, nil, err
 	}
 	if !sc.synced {
@@ -156,7 +157,7 @@ func live(s *stream, sc *scope) (state, <-chan struct{}, error) {
 
 // conflate sends what leads from what the follower has to the newest state: the
 // difference, or everything if that is less or the difference is not known.
-func conflate(s *stream, sc *scope, to *snapshot.Snapshot) (state, <-chan struct{}, error) {
+func conflate(ctx context.Context, s *stream, sc *scope, to *snapshot.Snapshot) (state, <-chan struct{}, error) {
 	if sc.sent == nil {
 		return full, atOnce(), nil
 	}
@@ -165,7 +166,7 @@ func conflate(s *stream, sc *scope, to *snapshot.Snapshot) (state, <-chan struct
 		return full, atOnce(), nil
 	}
 	if !d.Base.SameState(d.Target) {
-		if err := s.update(syncv1.Begin_MODE_DELTA, responses(d.Updates())); err != nil {
+		if err := s.update(ctx, syncv1.Begin_MODE_DELTA, responses(d.Updates())); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -225,9 +226,9 @@ func responses(updates iter.Seq[*syncv1.Update]) iter.Seq[*syncv1.StreamResponse
 }
 
 // update sends the messages of one Update.
-func (s *stream) update(mode syncv1.Begin_Mode, messages iter.Seq[*syncv1.StreamResponse]) error {
+func (s *stream) update(ctx context.Context, mode syncv1.Begin_Mode, messages iter.Seq[*syncv1.StreamResponse]) error {
 	for m := range messages {
-		if err := s.chunk(m); err != nil {
+		if err := s.chunk(ctx, m); err != nil {
 			return err
 		}
 	}
@@ -235,11 +236,13 @@ func (s *stream) update(mode syncv1.Begin_Mode, messages iter.Seq[*syncv1.Stream
 	return nil
 }
 
-// chunk sends one message of an Update; between two of them a drain is noticed.
-func (s *stream) chunk(m *syncv1.StreamResponse) error {
+// chunk sends one message of an Update; between two of them an end is noticed.
+func (s *stream) chunk(ctx context.Context, m *syncv1.StreamResponse) error {
 	select {
 	case <-s.hub.draining:
 		return errDraining()
+	case <-ctx.Done():
+		return contextError(ctx)
 	default:
 	}
 	if err := s.transmit(m); err != nil {

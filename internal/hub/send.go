@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
@@ -25,17 +27,20 @@ func (s *stream) send(ctx context.Context) error {
 	for {
 		switch i, _, _ := reflect.Select(cases); i {
 		case wakeContext:
-			return ctx.Err()
+			return contextError(ctx)
 		case wakeDrain:
 			return s.part(errDraining())
 		case wakeBeat:
+			if err := s.checkEmpty(); err != nil {
+				return err
+			}
 			if err := s.heartbeat(s.scopes...); err != nil {
 				return err
 			}
 			beat.Reset(s.hub.o.Heartbeat)
 		default:
 			sc := s.scopes[i-wakeScopes]
-			if err := sc.step(s); err != nil {
+			if err := sc.step(ctx, s); err != nil {
 				return s.part(err)
 			}
 			cases[i].Chan = reflect.ValueOf(sc.wake)
@@ -62,6 +67,20 @@ func (s *stream) sleepCases(ctx context.Context, beat <-chan time.Time) []reflec
 		cases[wakeScopes+i] = receive(sc.wake)
 	}
 	return cases
+}
+
+// checkEmpty ends a stream that has waited long enough for a first state: another
+// upstream may have one. It is looked at with each heartbeat.
+func (s *stream) checkEmpty() error {
+	if time.Since(s.since) < s.hub.o.EmptyWait {
+		return nil
+	}
+	for _, sc := range s.scopes {
+		if sc.replica.Snapshot() != nil {
+			return nil
+		}
+	}
+	return status.Errorf(codes.Unavailable, "nothing to serve yet: there is no state of any of %q here", s.follower.Environments)
 }
 
 func (s *stream) welcome() *syncv1.StreamResponse {
@@ -91,3 +110,5 @@ func (s *stream) heartbeat(scopes ...*scope) error {
 	}
 	return s.transmit(&syncv1.StreamResponse{Message: &syncv1.StreamResponse_Heartbeat{Heartbeat: beat}})
 }
+
+func contextError(ctx context.Context) error { return status.FromContextError(ctx.Err()).Err() }

@@ -35,10 +35,11 @@ type stream struct {
 	hub    *Hub
 	grpc   grpcStream
 	log    zerolog.Logger
-	hello  *syncv1.Hello
 	scopes []*scope // of the sending goroutine
 	peer   string
-	since  time.Time
+	// follower is who it is; what it acknowledged is apart, as that changes.
+	follower Follower
+	since    time.Time
 	// sending is when the message being sent was begun, in nanoseconds after since;
 	// 0 while none is.
 	sending atomic.Int64
@@ -74,25 +75,24 @@ func (h *Hub) Stream(g grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.Str
 	case <-h.draining:
 		return s.part(errDraining())
 	case <-g.Context().Done():
-		return status.FromContextError(g.Context().Err()).Err()
+		return contextError(g.Context())
 	}
 	return s.serve(received)
 }
 
 // serve sends until something ends the stream.
 func (s *stream) serve(received <-chan error) error {
-	s.log = s.hub.o.Logger.With().Str("follower", s.hello.GetInstanceId()).Str("peer", s.peer).Logger()
+	s.log = s.hub.o.Logger.With().Str("follower", s.follower.InstanceID).Str("peer", s.peer).Logger()
 	s.hub.register(s)
 	defer s.hub.unregister(s)
-	s.log.Info().Str("region", s.hello.GetRegion()).Str("version", s.hello.GetVersion()).
-		Strs("environments", s.environments()).Msg("follower connected")
+	s.log.Info().Str("region", s.follower.Region).Str("version", s.follower.Version).
+		Strs("environments", s.follower.Environments).Msg("follower connected")
 
-	// Sending ends with the context, which ends with the handler.
 	ctx, cancel := context.WithCancel(s.grpc.Context())
 	defer cancel()
 	sent := make(chan error, 1)
 	go func() { sent <- s.send(ctx) }()
-	err := s.watch(ctx, sent, received)
+	err := s.watch(cancel, sent, received)
 
 	event := s.log.Info()
 	if err != nil && !errors.Is(err, context.Canceled) && status.Code(err) != codes.Canceled {
@@ -103,28 +103,35 @@ func (s *stream) serve(received <-chan error) error {
 }
 
 // watch waits for the end of the stream, and brings it about if the follower does not
-// read: nothing else ends a blocked send.
-func (s *stream) watch(ctx context.Context, sent, received <-chan error) error {
+// read: nothing but the return of the handler ends a blocked send. In all other cases
+// the sending goroutine ends first, for the stream must not be used after the handler.
+func (s *stream) watch(cancel context.CancelFunc, sent, received <-chan error) error {
 	ticker := time.NewTicker(max(s.hub.o.SendTimeout/4, time.Millisecond))
 	defer ticker.Stop()
 	draining, limit := s.hub.draining, s.hub.o.SendTimeout
+	var end error
+	ended := false // by the follower
 	for {
 		select {
 		case err := <-sent:
+			if ended {
+				return end
+			}
 			return err
-		case err := <-received:
-			return err
-		case <-ctx.Done():
-			return status.FromContextError(ctx.Err()).Err()
+		case end = <-received:
+			ended = true
+			cancel()
 		case <-draining:
 			draining, limit = nil, min(limit, drainTimeout)
 			ticker.Reset(max(limit/4, time.Millisecond))
 		case <-ticker.C:
 			begun := s.sending.Load()
-			if begun == 0 || time.Since(s.since)-time.Duration(begun) <= limit {
+			switch {
+			case begun == 0 || time.Since(s.since)-time.Duration(begun) <= limit:
 				continue
-			}
-			if draining == nil {
+			case ended:
+				return end
+			case draining == nil:
 				return status.Error(codes.Unavailable, "shutting down")
 			}
 			s.hub.metrics.goodbyes.WithLabelValues(syncv1.Goodbye_CODE_TOO_SLOW.String()).Inc()
@@ -212,20 +219,11 @@ func (s *stream) part(err error) error {
 	return s.transmit(&syncv1.StreamResponse{Message: &syncv1.StreamResponse_Goodbye{Goodbye: p.message}})
 }
 
-func (s *stream) environments() []string {
-	names := make([]string, len(s.hello.GetScopes()))
-	for i, sc := range s.hello.GetScopes() {
-		names[i] = sc.GetEnvironment()
-	}
-	return names
-}
-
-func (s *stream) follower() Follower {
+// describe is the follower with what it acknowledged by now.
+func (s *stream) describe() Follower {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Follower{
-		InstanceID: s.hello.GetInstanceId(), Region: s.hello.GetRegion(), Version: s.hello.GetVersion(),
-		Peer: s.peer, Path: s.hello.GetPath(), Environments: s.environments(), Since: s.since,
-		Acked: maps.Clone(s.acked), Rejections: maps.Clone(s.rejections),
-	}
+	f := s.follower
+	f.Acked, f.Rejections = maps.Clone(s.acked), maps.Clone(s.rejections)
+	return f
 }

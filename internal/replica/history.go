@@ -26,9 +26,9 @@ type step struct {
 	// snapshot keeps alive a part of the environment as it was, and what was derived
 	// from it.
 	snapshot atomic.Pointer[snapshot.Snapshot]
-	from   *place
-	to     *place
-	bytes  int
+	from     *place
+	to       *place
+	bytes    int
 }
 
 func newPlace() *place { return &place{left: make(chan struct{})} }

@@ -315,7 +315,9 @@ func TestConcurrent(t *testing.T) {
 		wg.Go(func() {
 			have, sub := p.replica.Subscribe()
 			if i == 0 {
-				sub, _ = p.replica.SubscribeFrom(have.Cursor())
+				if from, ok := p.replica.SubscribeFrom(have.Cursor()); ok { // else the history went on meanwhile
+					sub = from
+				}
 			}
 			for have.Cursor().Revision < last {
 				c, lost, err := sub.Next(ctx)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -192,6 +193,65 @@ func TestCompaction(t *testing.T) {
 	if got := load(t, openMem(t, m.afterKill())); got == nil || got.Cursor() != state.Cursor() {
 		t.Errorf("loaded %v, want %s", got, state.Cursor())
 	}
+}
+
+// TestConfirmWithoutLog: a state whose log cannot be continued, on a disk that takes no
+// new one, is served; what cannot be noted is an error.
+func TestConfirmWithoutLog(t *testing.T) {
+	t.Parallel()
+	steps := history(t, testEpoch, 3)
+	m := written(t, steps)
+	m = m.with("production.log", func([]byte) []byte { return []byte("garbage") })
+	m.setSpace(0)
+	d := openWith(t, m, zerolog.Nop(), time.Millisecond)
+	s := load(t, d)
+	if err := d.Confirm(s, time.Now()); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("confirm: %v, want no space", err)
+	}
+	m.setSpace(-1)
+	eventually(t, func() bool { return d.Stats().Behind == 0 })
+	if err := d.Confirm(s, time.Now()); err != nil {
+		t.Errorf("confirm, with space: %v", err)
+	}
+}
+
+// TestUseWhileClosing: what comes while the Dir is closed is refused.
+func TestUseWhileClosing(t *testing.T) {
+	t.Parallel()
+	steps := history(t, testEpoch, 3)
+	d := openMem(t, newMemFiles())
+	appendAll(t, d, steps[:2])
+	e, err := d.environment(production)
+	if err := errors.Join(err, d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"append": e.append(steps[2].state, steps[2].delta), "sync": e.sync(), "confirm": e.confirm(steps[1].state, time.Now()),
+	} {
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: %v, want ErrClosed", what, err)
+		}
+	}
+}
+
+// TestCompactionOfConfirmations: a log grows in an environment that never changes, too.
+func TestCompactionOfConfirmations(t *testing.T) {
+	t.Parallel()
+	d, err := Open(t.TempDir(), zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	state, _ := snapshot.New(production, testEpoch).Next(1, nil, nil)
+	if err := d.Append(state, state.Full()); err != nil {
+		t.Fatal(err)
+	}
+	for second := range int64(2 * compactFrom / (frameHeaderSize + markSize)) {
+		if err := d.Confirm(state, time.Unix(second, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, func() bool { return d.Stats().Bytes <= 2*compactFrom-compactFrom/2 })
 }
 
 // TestNoSpaceToCompact: a disk that has room for deltas, but not for a snapshot, takes

@@ -31,7 +31,7 @@ type environment struct {
 	mu     sync.Mutex
 	loaded bool
 	// shown is the newest state that was appended, disk the one that the files hold; they
-	// differ while failed is set.
+	// differ while failed is set, and while a snapshot file of a new epoch is made.
 	shown, disk *snapshot.Snapshot
 	// failed is why the last write failed; nil once everything is written.
 	failed error
@@ -97,9 +97,6 @@ func (e *environment) appendLocked(delta snapshot.Delta) error {
 		return e.failLocked(err)
 	}
 	e.writtenLocked()
-	if e.logSize > max(compactFrom, e.snapshotSize) {
-		e.dir.wakeUp()
-	}
 	return nil
 }
 
@@ -115,6 +112,9 @@ func (e *environment) writeLocked(frames []byte) error {
 	}
 	e.logSize += int64(len(frames))
 	e.unsynced = true
+	if e.logSize > max(compactFrom, e.snapshotSize) {
+		e.dir.wakeUp()
+	}
 	return nil
 }
 
@@ -147,7 +147,7 @@ func (e *environment) confirm(s *snapshot.Snapshot, at time.Time) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.confirmed = at
-	if e.disk == nil || e.disk != e.shown || !continues(e.disk, s.Cursor()) {
+	if e.failed != nil || e.disk == nil || e.disk != e.shown || !continues(e.disk, s.Cursor()) {
 		return e.failed
 	}
 	frame := appendFrame(nil, mark{cursor: s.Cursor(), confirmed: at}.encode(recordMark))
@@ -356,14 +356,13 @@ func (e *environment) close() error {
 	defer e.syncing.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.log == nil {
-		return e.failed
+	err, f := e.failed, e.log
+	e.failed, e.mustRewrite, e.log = ErrClosed, true, nil
+	if f == nil {
+		return err
 	}
-	err := e.failed
 	if e.unsynced {
-		err = errors.Join(err, e.log.Sync())
+		err = errors.Join(err, f.Sync())
 	}
-	f := e.log
-	e.log = nil
 	return errors.Join(err, f.Close())
 }

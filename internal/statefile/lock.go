@@ -17,7 +17,11 @@ func lock(dir string) (*os.File, error) {
 	name := filepath.Join(dir, "lock")
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, err
+		// What is in a directory that has become read-only can still be served.
+		var readErr error
+		if f, readErr = os.Open(name); readErr != nil {
+			return nil, err
+		}
 	}
 	if err := lockFile(f); err != nil {
 		holder := ""
@@ -28,7 +32,7 @@ func lock(dir string) (*os.File, error) {
 		}
 		return nil, errors.Join(fmt.Errorf("%w%s: %s", err, holder, name), f.Close())
 	}
-	// The pid is for people, and not worth failing for on a full disk: the lock is held.
+	// The pid is for people, and not worth failing for: the lock is held.
 	if f.Truncate(0) == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}

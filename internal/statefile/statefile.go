@@ -12,9 +12,9 @@
 // they hold. From then on Append and Sync fail until a write succeeds again, which the
 // Dir tries by itself as well; nothing is missing then.
 //
-// Append and Confirm wait for the operating system, never for the disk, but where a first
-// state or one of a new epoch makes a new snapshot file. Sync waits for the disk. A log that outgrows its
-// snapshot is folded into a new one in the background.
+// Append and Confirm wait for the operating system, never for the disk, but where a
+// first state or one of a new epoch makes a new snapshot file. Sync waits for the disk.
+// A log that outgrows its snapshot is folded into a new one in the background.
 package statefile
 
 import (
@@ -60,7 +60,8 @@ type Dir struct {
 	setAside, writeErrors, rewrites atomic.Uint64
 }
 
-// Open makes the directory if it is not there, and locks it (ErrLocked).
+// Open makes the directory if it is not there, and locks it (ErrLocked). From one that
+// has become read-only everything is loaded; writing fails.
 func Open(dir string, logger zerolog.Logger) (*Dir, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("statefile: %w", err)
