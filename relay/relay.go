@@ -100,7 +100,7 @@ func (r *Relay) connect(o *Options) error {
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
 	evaluationv1.RegisterEvaluationServiceServer(r.server, r.evaluation)
-	syncv1.RegisterSyncServiceServer(r.server, r.hub)
+	syncv1.RegisterSyncServiceServer(r.server.GRPCOnly(), r.hub)
 	return r.register()
 }
 

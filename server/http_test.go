@@ -54,6 +54,9 @@ func TestHTTP(t *testing.T) {
 		if code, _ := s.get("/nothing-here"); code != http.StatusNotFound {
 			t.Errorf("unknown path: got %d, want 404", code)
 		}
+		if code, _ := s.post("/tidegate.sync.v1.SyncService/Stream", `{}`); code != http.StatusNotFound {
+			t.Errorf("the sync service over HTTP: got %d, want 404", code)
+		}
 	})
 	t.Run("JSON", func(t *testing.T) {
 		code, body := s.post("/tidegate.control.v1.FlagService/SetEnabled",

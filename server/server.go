@@ -124,7 +124,7 @@ func (s *Server) register() {
 	controlv1.RegisterFlagServiceServer(s.rpc, flagService{authority: s.authority})
 	controlv1.RegisterSegmentServiceServer(s.rpc, segmentService{authority: s.authority})
 	controlv1.RegisterEnvironmentServiceServer(s.rpc, environmentService{authority: s.authority})
-	syncv1.RegisterSyncServiceServer(s.rpc, s.hub)
+	syncv1.RegisterSyncServiceServer(s.rpc.GRPCOnly(), s.hub)
 	s.options.Registry.MustRegister(replicaCollector{s.replicas})
 }
 

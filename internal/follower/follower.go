@@ -161,7 +161,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	defer func() { <-synced }()
 	defer cancel()
 
-	rotation := newRotation(f.o)
+	rotation, failing := newRotation(f.o), false
 	for {
 		upstream, wait := rotation.next(time.Now())
 		if err := sleep(ctx, wait); err != nil {
@@ -179,7 +179,13 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 		f.enter(State{Upstream: upstream, Hops: f.State().Hops, Err: err})
 		f.metrics.disconnects.WithLabelValues(reason(err)).Inc()
-		f.o.Logger.Warn().Err(err).Str("upstream", upstream).Dur("after", lived).Msg("upstream lost")
+		// The first failure after a success is news, the attempts that follow are not.
+		level := zerolog.WarnLevel
+		if lived == 0 && failing {
+			level = zerolog.DebugLevel
+		}
+		failing = true
+		f.o.Logger.WithLevel(level).Err(err).Str("upstream", upstream).Stringer("after", lived.Round(time.Millisecond)).Msg("upstream lost")
 		rotation.failed(upstream, err, lived, time.Now())
 	}
 }

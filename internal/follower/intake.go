@@ -97,6 +97,9 @@ func (in *intake) handleWelcome(w *syncv1.Welcome) error {
 		return fmt.Errorf("%w: it is %d hops away from the store; at most %d are allowed", errLoop, w.GetHops(), maxHops-1)
 	}
 	in.welcome = w
+	if unknown := w.GetUnknownEnvironments(); len(unknown) > 0 {
+		in.log.Warn().Strs("environments", unknown).Msg("the upstream does not know some environments: nothing comes for them until it does")
+	}
 	return nil
 }
 

@@ -40,10 +40,6 @@ func (s *stream) admit(hello *syncv1.Hello) error {
 			return status.Errorf(codes.InvalidArgument, "hello: scopes[%d]: environment %q occurs twice", i, name)
 		}
 		seen[name] = true
-		r := s.hub.o.Replicas.Replica(name)
-		if r == nil {
-			return status.Errorf(codes.NotFound, "environment %q is not known here", name)
-		}
 		var have *snapshot.Cursor
 		if sc.GetCursor() != nil {
 			c, err := snapshot.CursorFromProto(sc.GetCursor())
@@ -52,17 +48,50 @@ func (s *stream) admit(hello *syncv1.Hello) error {
 			}
 			have = &c
 		}
-		s.scopes = append(s.scopes, newScope(r, have))
+		s.wanted = append(s.wanted, wanted{name, have})
+	}
+	s.adopt()
+	if len(s.scopes) == 0 {
+		return status.Errorf(codes.NotFound, "none of the environments %q is known here; known: %q",
+			s.unknown(), s.hub.o.Replicas.Environments())
 	}
 	// Of the hello no more is kept: a stream lives long, and what it said may be large.
 	s.follower = Follower{
 		InstanceID: hello.GetInstanceId(), Region: hello.GetRegion(), Version: hello.GetVersion(),
 		Peer: s.peer, Path: hello.GetPath(), Since: s.since,
 	}
-	for _, sc := range s.scopes {
-		s.follower.Environments = append(s.follower.Environments, sc.replica.Environment())
+	for _, sc := range hello.GetScopes() {
+		s.follower.Environments = append(s.follower.Environments, sc.GetEnvironment())
 	}
 	return nil
+}
+
+// wanted is an environment that the follower asked for, and that is not known here yet.
+type wanted struct {
+	environment string
+	have        *snapshot.Cursor
+}
+
+// adopt makes scopes of the wanted environments that are known by now, and returns how
+// many.
+func (s *stream) adopt() int {
+	before := len(s.scopes)
+	s.wanted = slices.DeleteFunc(s.wanted, func(w wanted) bool {
+		r := s.hub.o.Replicas.Replica(w.environment)
+		if r != nil {
+			s.scopes = append(s.scopes, newScope(r, w.have))
+		}
+		return r != nil
+	})
+	return len(s.scopes) - before
+}
+
+func (s *stream) unknown() []string {
+	names := make([]string, 0, len(s.wanted))
+	for _, w := range s.wanted {
+		names = append(names, w.environment)
+	}
+	return names
 }
 
 func checkHello(hello *syncv1.Hello) error {

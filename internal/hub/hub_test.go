@@ -48,7 +48,7 @@ func TestHello(t *testing.T) {
 		"too many scopes":      {func(h *syncv1.Hello) { h.Scopes = hello("f", many...).Scopes }, codes.InvalidArgument, 0},
 		"the same scope twice": {func(h *syncv1.Hello) { h.Scopes = hello("f", "staging", "staging").Scopes }, codes.InvalidArgument, 0},
 		"bad cursor":           {func(h *syncv1.Hello) { h.Scopes[0].Cursor = &syncv1.Cursor{} }, codes.InvalidArgument, 0},
-		"unknown environment":  {func(h *syncv1.Hello) { h.Scopes = hello("f", "production", "nowhere").Scopes }, codes.NotFound, 0},
+		"unknown environments": {func(h *syncv1.Hello) { h.Scopes = hello("f", "nowhere", "elsewhere").Scopes }, codes.NotFound, 0},
 		"unnamed environment":  {func(h *syncv1.Hello) { h.Scopes[0].Environment = "" }, codes.NotFound, 0},
 		"loop":                 {func(h *syncv1.Hello) { h.Path = []string{"hub", "f"} }, codes.OK, syncv1.Goodbye_CODE_LOOP},
 	} {
@@ -405,4 +405,20 @@ func TestFollowers(t *testing.T) {
 	one.cancel()
 	two.cancel()
 	eventually(t, "no follower", func() bool { return len(b.hub.Followers()) == 0 })
+}
+
+// An environment that is not known does not keep the others from being served, and is
+// served itself as soon as it is known.
+func TestUnknownEnvironment(t *testing.T) {
+	b := newBed(t, hub.Options{Heartbeat: time.Millisecond}, 0, "production")
+	want := b.publish("production", 1, "a")
+	c := b.open()
+	c.hello(hello("f", "later", "production"))
+	if unknown := c.recv().GetWelcome().GetUnknownEnvironments(); !slices.Equal(unknown, []string{"later"}) {
+		t.Errorf("unknown are %q", unknown)
+	}
+	c.expect(full, want)
+	b.set.Add("later")
+	c.expect(full, b.publish("later", 1, "a"))
+	c.expect(delta, b.publish("production", 1, "b"))
 }

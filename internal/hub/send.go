@@ -34,6 +34,9 @@ func (s *stream) send(ctx context.Context) error {
 			if err := s.checkEmpty(); err != nil {
 				return err
 			}
+			if s.adopt() > 0 {
+				cases = s.sleepCases(ctx, beat.C)
+			}
 			if err := s.heartbeat(s.scopes...); err != nil {
 				return err
 			}
@@ -96,6 +99,8 @@ func (s *stream) welcome() *syncv1.StreamResponse {
 		MaxScopes:         maxScopes,
 		InstanceId:        s.hub.o.InstanceID,
 		Hops:              s.hub.o.Hops(),
+
+		UnknownEnvironments: s.unknown(),
 	}}}
 }
 

@@ -36,6 +36,7 @@ type stream struct {
 	grpc   grpcStream
 	log    zerolog.Logger
 	scopes []*scope // of the sending goroutine
+	wanted []wanted // of the sending goroutine
 	peer   string
 	// follower is who it is; what it acknowledged is apart, as that changes.
 	follower Follower

@@ -39,26 +39,38 @@ func chainStream(all ...grpc.StreamServerInterceptor) grpc.StreamServerIntercept
 // callLog writes one line for a call that ended: debug if it succeeded, info if the
 // caller is at fault, warn if the server is. It costs next to nothing for what is not
 // written, which is why it is not the reporter that comes with the middleware.
-type callLog struct{ server *Server }
+type callLog struct {
+	server *Server
+	logger zerolog.Logger
+}
 
-func (l callLog) ServerReporter(ctx context.Context, m interceptors.CallMeta) (interceptors.Reporter, context.Context) {
-	return callReport{server: l.server, ctx: ctx, meta: m}, ctx
+// callLines is how many failed calls a second are logged: one caller that errs in a loop
+// must not drown what others have to say. The metrics count all.
+const callLines = 20
+
+func newCallLog(s *Server) *callLog {
+	burst := func() zerolog.Sampler { return &zerolog.BurstSampler{Burst: callLines, Period: time.Second} }
+	return &callLog{s, s.options.Logger.Sample(zerolog.LevelSampler{InfoSampler: burst(), WarnSampler: burst()})}
+}
+
+func (l *callLog) ServerReporter(ctx context.Context, m interceptors.CallMeta) (interceptors.Reporter, context.Context) {
+	return callReport{log: l, ctx: ctx, meta: m}, ctx
 }
 
 type callReport struct {
 	interceptors.NoopReporter
-	server *Server
-	ctx    context.Context // the middleware's reporter lives as long as the call
-	meta   interceptors.CallMeta
+	log  *callLog
+	ctx  context.Context // the middleware's reporter lives as long as the call
+	meta interceptors.CallMeta
 }
 
 func (r callReport) PostCall(err error, took time.Duration) {
 	code := status.Code(err)
 	level := levelOf(code)
-	if r.server.draining.Load() && code == codes.Unavailable {
+	if r.log.server.draining.Load() && code == codes.Unavailable {
 		level = zerolog.DebugLevel // as it should be
 	}
-	e := r.server.options.Logger.WithLevel(level)
+	e := r.log.logger.WithLevel(level)
 	if !e.Enabled() {
 		return
 	}

@@ -85,10 +85,10 @@ func NewServer(o Options) *Server {
 	s := &Server{Health: health.NewServer(), options: o}
 	s.streams, s.endStreams = context.WithCancelCause(context.Background())
 
-	metrics := callMetrics(o.Registerer)
+	metrics, log := callMetrics(o.Registerer), newCallLog(s)
 	unary := chainUnary(
 		metrics.UnaryServerInterceptor(),
-		interceptors.UnaryServerInterceptor(callLog{s}),
+		interceptors.UnaryServerInterceptor(log),
 		s.mapUnary,
 		recoverUnary(o.Logger),
 		s.limitUnary,
@@ -96,7 +96,7 @@ func NewServer(o Options) *Server {
 	)
 	stream := chainStream(
 		metrics.StreamServerInterceptor(),
-		interceptors.StreamServerInterceptor(callLog{s}),
+		interceptors.StreamServerInterceptor(log),
 		s.mapStream,
 		recoverStream(o.Logger),
 		s.validateStream,
@@ -119,9 +119,19 @@ func NewServer(o Options) *Server {
 
 // RegisterService adds a service; its health is SERVING.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
-	s.GRPC.RegisterService(desc, impl)
+	grpcOnly{s}.RegisterService(desc, impl)
 	s.bridge.RegisterService(desc, impl)
-	s.Health.SetServingStatus(desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+}
+
+// GRPCOnly registers services that are not served over HTTP: those that do not wait for a
+// blocked send before their handler returns, which net/http does not forgive.
+func (s *Server) GRPCOnly() grpc.ServiceRegistrar { return grpcOnly{s} }
+
+type grpcOnly struct{ s *Server }
+
+func (r grpcOnly) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	r.s.GRPC.RegisterService(desc, impl)
+	r.s.Health.SetServingStatus(desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 }
 
 // HTTPHandler serves the registered services at /PACKAGE.SERVICE/METHOD (Connect,

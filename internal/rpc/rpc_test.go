@@ -127,6 +127,21 @@ func TestCallLog(t *testing.T) {
 	}
 }
 
+// Whoever errs in a loop does not drown the log.
+func TestCallLogIsBounded(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{MapError: mapDomain}, failing(), ServeOptions{})
+	const calls = 2000
+	begun := time.Now()
+	for range calls {
+		_, _ = s.client.Evaluate(t.Context(), &evaluationv1.EvaluateRequest{FlagKey: "domain"})
+	}
+	most := callLines * (2 + int(time.Since(begun)/time.Second))
+	if n := len(s.log.lines(t, "call")); n == 0 || n > most {
+		t.Errorf("%d lines for %d failed calls, want 1 to %d", n, calls, most)
+	}
+}
+
 func TestCallMetrics(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{}, failing(), ServeOptions{})

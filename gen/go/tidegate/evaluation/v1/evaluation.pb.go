@@ -479,7 +479,8 @@ type EvaluateAllRequest struct {
 	// As EvaluateRequest.environment.
 	Environment string             `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	Context     *EvaluationContext `protobuf:"bytes,2,opt,name=context,proto3" json:"context,omitempty"`
-	// Only these flags. An unknown one is answered with FLAG_NOT_FOUND. Empty: all.
+	// Only these flags, each once; at most 10,000. An unknown one is answered with
+	// FLAG_NOT_FOUND. Empty: all.
 	FlagKeys []string `protobuf:"bytes,3,rep,name=flag_keys,json=flagKeys,proto3" json:"flag_keys,omitempty"`
 	// Only flags whose keys start with this. Not together with flag_keys.
 	KeyPrefix string `protobuf:"bytes,4,opt,name=key_prefix,json=keyPrefix,proto3" json:"key_prefix,omitempty"`
@@ -571,6 +572,8 @@ func (x *EvaluateAllRequest) GetStalePolicy() StalePolicy {
 	return StalePolicy_STALE_POLICY_UNSPECIFIED
 }
 
+// EvaluateAllResponse may, with thousands of flags, exceed the 4 MiB that gRPC clients
+// accept by default: raise their limit, or ask by prefix.
 type EvaluateAllResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// environment_revision and age are set once, below, and not in each.
@@ -837,7 +840,7 @@ type WatchRequest struct {
 	// As EvaluateRequest.environment.
 	Environment string             `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	Context     *EvaluationContext `protobuf:"bytes,2,opt,name=context,proto3" json:"context,omitempty"`
-	// Only these flags, whether they exist yet or not. Empty: all.
+	// Only these flags, whether they exist yet or not; at most 10,000. Empty: all.
 	FlagKeys []string `protobuf:"bytes,3,rep,name=flag_keys,json=flagKeys,proto3" json:"flag_keys,omitempty"`
 	// Only flags whose keys start with this. Not together with flag_keys.
 	KeyPrefix     string `protobuf:"bytes,4,opt,name=key_prefix,json=keyPrefix,proto3" json:"key_prefix,omitempty"`

@@ -768,9 +768,12 @@ type Welcome struct {
 	// The server side's own instance id.
 	InstanceId string `protobuf:"bytes,4,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	// Hops between the store and this server side: 0 for a control server.
-	Hops          uint32 `protobuf:"varint,5,opt,name=hops,proto3" json:"hops,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Hops uint32 `protobuf:"varint,5,opt,name=hops,proto3" json:"hops,omitempty"`
+	// Environments of Hello that are not known here. They are served on this stream as soon
+	// as they are.
+	UnknownEnvironments []string `protobuf:"bytes,6,rep,name=unknown_environments,json=unknownEnvironments,proto3" json:"unknown_environments,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -836,6 +839,13 @@ func (x *Welcome) GetHops() uint32 {
 		return x.Hops
 	}
 	return 0
+}
+
+func (x *Welcome) GetUnknownEnvironments() []string {
+	if x != nil {
+		return x.UnknownEnvironments
+	}
+	return nil
 }
 
 // Update is one chunk of a change of one environment from one state to another. A
@@ -1165,8 +1175,8 @@ type Ack struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	Cursor      *Cursor                `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// Items of this state that the follower could not use. It keeps the last version that
-	// it could use, or has none; the item is not sent again at this revision.
+	// Items of this state that the follower could not use, 256 at most. It keeps the last
+	// version that it could use, or has none; the item is not sent again at this revision.
 	Rejections    []*Rejection `protobuf:"bytes,3,rep,name=rejections,proto3" json:"rejections,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1354,7 +1364,7 @@ type EnvironmentStatus struct {
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	Cursor      *Cursor                `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// How long ago the state was last confirmed by the store itself, summed over the
-	// hops.
+	// hops. Required: a status without it would claim that it was just now.
 	Age           *durationpb.Duration `protobuf:"bytes,3,opt,name=age,proto3" json:"age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1508,7 +1518,7 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\x06digest\x18\x03 \x01(\fR\x06digest\"9\n" +
 	"\x05Epoch\x12\x18\n" +
 	"\acounter\x18\x01 \x01(\x04R\acounter\x12\x16\n" +
-	"\x06random\x18\x02 \x01(\x06R\x06random\"\xcc\x01\n" +
+	"\x06random\x18\x02 \x01(\x06R\x06random\"\xff\x01\n" +
 	"\aWelcome\x12H\n" +
 	"\x12heartbeat_interval\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12#\n" +
 	"\rhead_revision\x18\x02 \x01(\x03R\fheadRevision\x12\x1d\n" +
@@ -1516,7 +1526,8 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"max_scopes\x18\x03 \x01(\rR\tmaxScopes\x12\x1f\n" +
 	"\vinstance_id\x18\x04 \x01(\tR\n" +
 	"instanceId\x12\x12\n" +
-	"\x04hops\x18\x05 \x01(\rR\x04hops\"\xea\x01\n" +
+	"\x04hops\x18\x05 \x01(\rR\x04hops\x121\n" +
+	"\x14unknown_environments\x18\x06 \x03(\tR\x13unknownEnvironments\"\xea\x01\n" +
 	"\x06Update\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12-\n" +
 	"\x05begin\x18\x02 \x01(\v2\x17.tidegate.sync.v1.BeginR\x05begin\x12)\n" +

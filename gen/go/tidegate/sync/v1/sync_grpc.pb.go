@@ -68,8 +68,11 @@ type SyncServiceClient interface {
 	// 0.5 s, doubled with each failure up to 30 s.
 	//
 	// Errors: INVALID_ARGUMENT for a stream that does not begin with a valid Hello,
-	// NOT_FOUND for an unknown environment, FAILED_PRECONDITION for an unknown protocol
-	// version, UNAVAILABLE while the server side has nothing to serve.
+	// NOT_FOUND if none of the environments is known, FAILED_PRECONDITION for an unknown
+	// protocol version, UNAVAILABLE while the server side has nothing to serve,
+	// RESOURCE_EXHAUSTED for a follower that does not read.
+	//
+	// Served over gRPC alone.
 	Stream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamRequest, StreamResponse], error)
 }
 
@@ -103,8 +106,11 @@ type SyncServiceServer interface {
 	// 0.5 s, doubled with each failure up to 30 s.
 	//
 	// Errors: INVALID_ARGUMENT for a stream that does not begin with a valid Hello,
-	// NOT_FOUND for an unknown environment, FAILED_PRECONDITION for an unknown protocol
-	// version, UNAVAILABLE while the server side has nothing to serve.
+	// NOT_FOUND if none of the environments is known, FAILED_PRECONDITION for an unknown
+	// protocol version, UNAVAILABLE while the server side has nothing to serve,
+	// RESOURCE_EXHAUSTED for a follower that does not read.
+	//
+	// Served over gRPC alone.
 	Stream(grpc.BidiStreamingServer[StreamRequest, StreamResponse]) error
 	mustEmbedUnimplementedSyncServiceServer()
 }
