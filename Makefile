@@ -81,8 +81,8 @@ soak: ## Kill servers and relays at random under load (ROUNDS, default 20)
 	go test -race -count=1 -timeout 60m -run TestKill -v ./internal/e2e -args -rounds $(or $(ROUNDS),20)
 
 .PHONY: tools
-tools: $(TOOLS)/grpcurl-$(GRPCURL) $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) $(BUF) ## Install grpcurl, the linters and the generators into .tmp/bin
-	@echo "in $(TOOLS)"
+tools: $(TOOLS)/grpcurl-$(GRPCURL) $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) $(BUF) $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO) $(TOOLS)/protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC) ## Install grpcurl, the linters and the generators into .tmp
+	@echo "in $(TOOLS) and $(dir $(BUF))"
 
 .PHONY: clean
 clean: ## Remove what was built and installed here (not $(DATA_DIR))

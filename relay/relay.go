@@ -150,6 +150,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	r.logger.Info().Str("instance", r.instanceID).Str("version", r.version).
 		Str("grpc", r.GRPCAddr()).Str("http", r.HTTPAddr()).Str("management", r.ManagementAddr()).
 		Msg("relay serves")
+	rpc.WarnOpen(r.logger, r.grpc, r.http, r.management)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := r.runBackground(background)
 	err := r.server.Serve(ctx, rpc.ServeOptions{

@@ -134,6 +134,7 @@ func (s *Server) register() {
 func (s *Server) Run(ctx context.Context) error {
 	s.logger.Info().Str("grpc", s.GRPCAddr()).Str("http", s.HTTPAddr()).Str("instance", s.options.InstanceID).
 		Strs("environments", s.replicas.Environments()).Str("version", version.Version).Msg("server is ready")
+	rpc.WarnOpen(s.logger, s.grpcListener, s.httpListener)
 
 	// The watch outlives the listeners, so that calls that end see their effect.
 	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx))

@@ -50,7 +50,7 @@ func TestWriteRetries(t *testing.T) {
 	if strings.Join(actors, " ") != "ann ann ann" {
 		t.Errorf("actors %q", actors)
 	}
-	want := "SERVER does not answer: the store does not answer; trying again with the same request id (2 of 4)\n" +
+	want := "SERVER cannot answer: the store does not answer; trying again with the same request id (2 of 4)\n" +
 		"SERVER did not answer within 30s; trying again with the same request id (3 of 4)\n"
 	if stderr != want {
 		t.Errorf("got %s\nwant %s", stderr, want)
@@ -66,7 +66,7 @@ func TestWriteOutcomeUnknown(t *testing.T) {
 	}}
 	address := f.start(t)
 	_, _, err := withClient(t, address, setEnabled)
-	want := "SERVER does not answer: the store does not answer\n" +
+	want := "SERVER cannot answer: the store does not answer\n" +
 		"whether it was written is unknown: look at the history, or run the same command again"
 	if text(err, address) != want || calls != maxAttempts {
 		t.Errorf("after %d calls:\ngot  %v\nwant %s", calls, err, want)

@@ -172,7 +172,7 @@ func TestWatch(t *testing.T) {
 	if got := <-code; got != exitOK || out.String() != want {
 		t.Errorf("exit code %d:\n%swant\n%s", got, out.String(), want)
 	}
-	if got := strings.ReplaceAll(stderr.String(), address, "RELAY"); got != "RELAY does not answer: the relay drains; watching again\n" {
+	if got := strings.ReplaceAll(stderr.String(), address, "RELAY"); got != "RELAY cannot answer: the relay drains; watching again\n" {
 		t.Errorf("said %q", got)
 	}
 }

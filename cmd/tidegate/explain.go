@@ -56,7 +56,7 @@ func (c *client) explainStatus(st *status.Status, violation func(field, problem 
 		if refused(st) {
 			return c.explainRefused()
 		}
-		return fmt.Sprintf("%s does not answer: %s", c.address, visible(st.Message()))
+		return fmt.Sprintf("%s cannot answer: %s", c.address, visible(st.Message()))
 	case codes.DeadlineExceeded:
 		return fmt.Sprintf("%s did not answer within %s", c.address, c.timeout)
 	case codes.Canceled:

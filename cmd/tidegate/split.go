@@ -12,16 +12,16 @@ import (
 // maxTotal is the largest sum of weights in a split.
 const maxTotal = 1<<31 - 1
 
-// parseSplit reads 'on=5%,off=95%', or 'on=1,off=99' in weights.
+// parseSplit reads 'on=5%,off=95%'. The % is required: 'on=5' looks like 5% and, as a
+// weight, would be everyone.
 func parseSplit(text string) ([]*flagv1.WeightedVariant, error) {
 	var (
 		shares   []*flagv1.WeightedVariant
-		numbers  []*big.Rat
-		percents int
+		percents []*big.Rat
 		seen     = map[string]bool{}
 	)
 	for part := range strings.SplitSeq(text, ",") {
-		variant, amount, ok := strings.Cut(strings.TrimSpace(part), "=")
+		variant, share, ok := strings.Cut(strings.TrimSpace(part), "=")
 		if !ok || variant == "" {
 			return nil, fmt.Errorf("%q: expected VARIANT=SHARE, as in on=5%%,off=95%%", part)
 		}
@@ -29,30 +29,21 @@ func parseSplit(text string) ([]*flagv1.WeightedVariant, error) {
 			return nil, fmt.Errorf("variant %s is named twice", variant)
 		}
 		seen[variant] = true
-		amount, isPercent := strings.CutSuffix(amount, "%")
-		if isPercent {
-			percents++
-		}
-		number, ok := parseShare(amount)
+		percent, ok := parsePercent(share)
 		if !ok {
-			return nil, fmt.Errorf("%s=%s: expected a share such as 5%% or 0.5%%, or a weight", variant, amount)
+			return nil, fmt.Errorf("%s=%s: expected a share in %%, such as 5%% or 0.5%%", variant, share)
 		}
 		shares = append(shares, &flagv1.WeightedVariant{Variant: variant})
-		numbers = append(numbers, number)
+		percents = append(percents, percent)
 	}
-	switch percents {
-	case 0:
-		return shares, setWeights(shares, numbers)
-	case len(shares):
-		return shares, setPercents(shares, numbers)
-	}
-	return nil, fmt.Errorf("%s: give all shares in %%, or all as weights", text)
+	return shares, setPercents(shares, percents)
 }
 
-// parseShare reads a number without a sign or an exponent.
-func parseShare(amount string) (*big.Rat, bool) {
+// parsePercent reads a number without a sign or an exponent, and its %.
+func parsePercent(share string) (*big.Rat, bool) {
 	const longest = 20 // far more digits than any weight has
-	if len(amount) > longest || strings.Trim(amount, "0123456789.") != "" {
+	amount, ok := strings.CutSuffix(share, "%")
+	if !ok || len(amount) > longest || strings.Trim(amount, "0123456789.") != "" {
 		return nil, false
 	}
 	return new(big.Rat).SetString(amount)
@@ -88,19 +79,4 @@ func scaled(shares []*flagv1.WeightedVariant, percents []*big.Rat, factor *big.R
 		shares[i].Weight = uint32(weight.Num().Uint64())
 	}
 	return true
-}
-
-func setWeights(shares []*flagv1.WeightedVariant, weights []*big.Rat) error {
-	var total uint64
-	for i, w := range weights {
-		if !w.IsInt() || !w.Num().IsUint64() || w.Num().Uint64() > maxTotal {
-			return fmt.Errorf("%s=%s: a weight is a whole number up to %d; for shares, write %%", shares[i].GetVariant(), w.FloatString(3), maxTotal)
-		}
-		shares[i].Weight = uint32(w.Num().Uint64())
-		total += w.Num().Uint64()
-	}
-	if total == 0 || total > maxTotal {
-		return fmt.Errorf("the weights add up to %d: they must add up to 1 to %d", total, maxTotal)
-	}
-	return nil
 }

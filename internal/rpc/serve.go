@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
 )
 
@@ -39,6 +40,16 @@ type ServeOptions struct {
 	Drain func()
 	// DrainTimeout bounds the time from then until everything is cut. Default 5 s.
 	DrainTimeout time.Duration
+}
+
+// WarnOpen says which of the listeners can be reached from other machines, as no caller
+// is asked who it is.
+func WarnOpen(l zerolog.Logger, listeners ...net.Listener) {
+	for _, listener := range listeners {
+		if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
+			l.Warn().Stringer("address", a).Msg("no identities are configured: anyone who reaches this address may use it")
+		}
+	}
 }
 
 // Serve serves until ctx ends or a listener fails, and owns the listeners. Then health

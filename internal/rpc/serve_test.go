@@ -1,12 +1,14 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -137,5 +139,24 @@ func TestListenerFails(t *testing.T) {
 	err := server.Serve(t.Context(), ServeOptions{GRPC: []net.Listener{l}, HTTP: []HTTPListener{{Listener: h, Handler: server.HTTPHandler()}}})
 	if err == nil || !strings.Contains(err.Error(), "serve gRPC on "+l.Addr().String()) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// boundTo is a listener of which only the address matters.
+type boundTo struct {
+	net.Listener
+	addr net.Addr
+}
+
+func (b boundTo) Addr() net.Addr { return b.addr }
+
+func TestWarnOpen(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	WarnOpen(zerolog.New(&said),
+		boundTo{addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}}, boundTo{addr: &net.TCPAddr{IP: net.IPv6loopback, Port: 2}},
+		boundTo{addr: &net.TCPAddr{IP: net.IPv4zero, Port: 3}}, boundTo{addr: &net.TCPAddr{IP: net.IPv6unspecified, Port: 4}})
+	if got := said.String(); strings.Count(got, "no identities") != 2 || !strings.Contains(got, `"0.0.0.0:3"`) || !strings.Contains(got, `"[::]:4"`) {
+		t.Errorf("logged %s", got)
 	}
 }

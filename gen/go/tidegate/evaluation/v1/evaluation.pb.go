@@ -155,7 +155,9 @@ type EvaluateRequest struct {
 	ExpectedType v1.ValueType `protobuf:"varint,4,opt,name=expected_type,json=expectedType,proto3,enum=tidegate.flag.v1.ValueType" json:"expected_type,omitempty"`
 	// The revision of the snapshot that answers must be at least this. 0: any.
 	MinRevision int64 `protobuf:"varint,5,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
-	// The snapshot must have been confirmed current at most this long ago. Unset: any.
+	// The snapshot must have been confirmed current at most this long ago. Unset: any. A
+	// healthy relay is confirmed every 5 s by its upstream, whatever changes come between:
+	// a demand of less than some 6 s fails now and then.
 	MaxAge        *durationpb.Duration `protobuf:"bytes,6,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
 	StalePolicy   StalePolicy          `protobuf:"varint,7,opt,name=stale_policy,json=stalePolicy,proto3,enum=tidegate.evaluation.v1.StalePolicy" json:"stale_policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
