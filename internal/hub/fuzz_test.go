@@ -9,6 +9,7 @@ import (
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/replica"
+	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
 // FuzzHello: whatever a follower says first, it is either refused with a reason, or its
@@ -21,6 +22,9 @@ func FuzzHello(f *testing.F) {
 		{Protocol: 1, InstanceId: "f", BootId: "b", Path: []string{"e", "f"}, Scopes: []*syncv1.Scope{
 			{Environment: "production", Cursor: &syncv1.Cursor{Epoch: &syncv1.Epoch{Counter: 1}, Revision: 3, Digest: make([]byte, 16)}},
 			{Environment: "staging"},
+		}},
+		{Protocol: 1, InstanceId: "f", BootId: "b", Path: []string{"f"}, Scopes: []*syncv1.Scope{
+			{Environment: "production"}, {Environment: "unknown"},
 		}},
 	} {
 		data, err := proto.Marshal(hello)
@@ -45,16 +49,26 @@ func FuzzHello(f *testing.F) {
 			}
 			return
 		}
-		seen := make(map[string]bool)
-		for i, sc := range s.scopes {
-			name := sc.replica.Environment()
-			if seen[name] || name != hello.GetScopes()[i].GetEnvironment() || (sc.have == nil) != (hello.GetScopes()[i].GetCursor() == nil) {
-				t.Fatalf("scope %d is of %q", i, name)
-			}
-			seen[name] = true
+		// What was asked for is served, once each, or waits to be known.
+		asked := make(map[string]*syncv1.Cursor)
+		for _, sc := range hello.GetScopes() {
+			asked[sc.GetEnvironment()] = sc.GetCursor()
 		}
-		if len(seen) == 0 || len(seen) != len(hello.GetScopes()) {
-			t.Fatalf("%d scopes of %d", len(seen), len(hello.GetScopes()))
+		take := func(name string, have *snapshot.Cursor) {
+			cursor, ok := asked[name]
+			if !ok || (have == nil) != (cursor == nil) {
+				t.Fatalf("%q was not asked for like that", name)
+			}
+			delete(asked, name)
+		}
+		for _, sc := range s.scopes {
+			take(sc.replica.Environment(), sc.have)
+		}
+		for _, w := range s.wanted {
+			take(w.environment, w.have)
+		}
+		if len(s.scopes) == 0 || len(asked) != 0 {
+			t.Fatalf("%d scopes; forgotten: %v", len(s.scopes), asked)
 		}
 	})
 }
