@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -36,35 +35,19 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer, sizes string, settle time.Duration) error {
-	dir, err := os.MkdirTemp("", "tidegate-footprint-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if err := testbed.Build(ctx, dir); err != nil {
-		return err
-	}
-	info, err := os.Stat(filepath.Join(dir, "tidegate-relay"))
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "stripped binary of the relay: %.1f MiB\n\n", mib(info.Size()))
-	fmt.Fprintln(out, "| flags | state from | resident MiB | of it anonymous MiB |")
-	fmt.Fprintln(out, "|---|---|---|---|")
-	for size := range strings.SplitSeq(sizes, ",") {
-		n, err := strconv.Atoi(size)
-		if err != nil {
-			return fmt.Errorf("-flags: %w", err)
-		}
-		if err := measure(ctx, out, dir, n, settle); err != nil {
-			return fmt.Errorf("%d flags: %w", n, err)
-		}
-	}
-	return nil
+	fmt.Fprintln(out, "| flags | state from | resident MiB | of it anonymous MiB | stripped binary MiB |")
+	fmt.Fprintln(out, "|---|---|---|---|---|")
+	return testbed.ForSizes(ctx, sizes, func(bin, data string, flags int) error {
+		return measure(ctx, out, bin, data, flags, settle)
+	})
 }
 
-func measure(ctx context.Context, out io.Writer, dir string, flags int, settle time.Duration) error {
-	bed, err := testbed.Start(ctx, dir, filepath.Join(dir, strconv.Itoa(flags)))
+func measure(ctx context.Context, out io.Writer, bin, data string, flags int, settle time.Duration) error {
+	binary, err := os.Stat(filepath.Join(bin, "tidegate-relay"))
+	if err != nil {
+		return err
+	}
+	bed, err := testbed.Start(ctx, bin, data)
 	if err != nil {
 		return err
 	}
@@ -77,7 +60,7 @@ func measure(ctx context.Context, out io.Writer, dir string, flags int, settle t
 		// what it needs to serve.
 		bed.StopRelay()
 		if from == "upstream" {
-			if err := os.RemoveAll(filepath.Join(dir, strconv.Itoa(flags), "relay")); err != nil {
+			if err := os.RemoveAll(filepath.Join(data, "relay")); err != nil {
 				return err
 			}
 		}
@@ -96,7 +79,7 @@ func measure(ctx context.Context, out io.Writer, dir string, flags int, settle t
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "| %d | %s | %.1f | %.1f |\n", flags, from, mib(resident), mib(anonymous))
+		fmt.Fprintf(out, "| %d | %s | %.1f | %.1f | %.1f |\n", flags, from, mib(resident), mib(anonymous), mib(binary.Size()))
 	}
 	return nil
 }

@@ -16,10 +16,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tidegate/tidegate/bench/testbed"
@@ -43,31 +41,16 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer, sizes string, changes, rounds int) error {
-	dir, err := os.MkdirTemp("", "tidegate-propagation-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if err := testbed.Build(ctx, dir); err != nil {
-		return err
-	}
 	fmt.Fprintln(out, "| flags | round | relay p50 ms | relay p99 ms | relay max ms | SDK p50 ms | SDK p99 ms | SDK max ms | write p50 ms | write p99 ms |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|")
-	for size := range strings.SplitSeq(sizes, ",") {
-		n, err := strconv.Atoi(size)
-		if err != nil {
-			return fmt.Errorf("-flags: %w", err)
-		}
-		if err := measure(ctx, out, dir, n, changes, rounds); err != nil {
-			return fmt.Errorf("%d flags: %w", n, err)
-		}
-	}
-	return nil
+	return testbed.ForSizes(ctx, sizes, func(bin, data string, flags int) error {
+		return measure(ctx, out, bin, data, flags, changes, rounds)
+	})
 }
 
 // measure runs all rounds of one size on fresh processes.
-func measure(ctx context.Context, out io.Writer, dir string, flags, changes, rounds int) error {
-	bed, err := testbed.Start(ctx, dir, filepath.Join(dir, strconv.Itoa(flags)))
+func measure(ctx context.Context, out io.Writer, bin, data string, flags, changes, rounds int) error {
+	bed, err := testbed.Start(ctx, bin, data)
 	if err != nil {
 		return err
 	}

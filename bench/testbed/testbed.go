@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,15 +29,39 @@ const Environment = "production"
 // patience bounds the wait for processes to be ready.
 const patience = time.Minute
 
-// Build builds the binaries as releases are built, into dir. The working directory must
+// build builds the binaries as releases are built, into dir. The working directory must
 // be the repository's root.
-func Build(ctx context.Context, dir string) error {
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w",
+func build(ctx context.Context, dir string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w",
 		"-o", dir+string(filepath.Separator), "./cmd/tidegate", "./cmd/tidegate-relay")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("building the binaries (run this from the repository's root): %w", err)
+	}
+	return nil
+}
+
+// ForSizes builds the binaries into a directory of its own and calls measure for each of
+// the sizes, numbers separated by commas, with a directory for its data; it removes them
+// all in the end.
+func ForSizes(ctx context.Context, sizes string, measure func(bin, data string, flags int) error) error {
+	bin, err := os.MkdirTemp("", "tidegate-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(bin)
+	if err := build(ctx, bin); err != nil {
+		return err
+	}
+	for size := range strings.SplitSeq(sizes, ",") {
+		n, err := strconv.Atoi(size)
+		if err != nil {
+			return fmt.Errorf("-flags: %w", err)
+		}
+		if err := measure(bin, filepath.Join(bin, size), n); err != nil {
+			return fmt.Errorf("%d flags: %w", n, err)
+		}
 	}
 	return nil
 }

@@ -1,8 +1,11 @@
 package follower_test
 
 import (
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
@@ -42,4 +45,39 @@ func TestFollows(t *testing.T) {
 	if got := f.State(); got.Hops != 1 || got.Upstream != address("up") || got.Err != nil {
 		t.Errorf("state %+v", got)
 	}
+}
+
+// levels counts log lines by level.
+type levels struct {
+	mu    sync.Mutex
+	lines map[zerolog.Level]int
+}
+
+func (l *levels) Run(_ *zerolog.Event, level zerolog.Level, _ string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines[level]++
+}
+
+func (l *levels) count(level zerolog.Level) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines[level]
+}
+
+// An upstream that is away is news once, not at every attempt; so is its next loss.
+func TestLogsALossOnce(t *testing.T) {
+	n, up := newNetwork(), newSource(t, "server", 0, "production")
+	o := n.options(replica.NewSet(replica.Options{}), "relay", "up")
+	l := &levels{lines: make(map[zerolog.Level]int)}
+	o.Logger = zerolog.New(nil).Hook(l)
+	f, _ := run(t, o)
+	eventually(t, "five attempts", func() bool { return l.count(zerolog.DebugLevel) >= 4 })
+	if warned := l.count(zerolog.WarnLevel); warned != 1 {
+		t.Errorf("%d warnings for one upstream that is away", warned)
+	}
+	stop := n.serve(t, "up", up.hub)
+	eventually(t, "connected", func() bool { return f.State().Connected })
+	stop()
+	eventually(t, "the loss is told", func() bool { return l.count(zerolog.WarnLevel) == 2 })
 }

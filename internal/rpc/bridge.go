@@ -190,14 +190,13 @@ func toHeader(h *connect.Header, md metadata.MD) {
 // fromConnect turns what connect's streams fail with into what handlers expect of
 // grpc-go's: a bare io.EOF, or a status.
 func fromConnect(err error) error {
-	if err == nil || errors.Is(err, io.EOF) {
-		if err != nil {
-			return io.EOF
-		}
-		return nil
-	}
 	var ce *connect.Error
-	if errors.As(err, &ce) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return io.EOF
+	case errors.As(err, &ce):
 		return status.Error(codes.Code(ce.Code()), ce.Message())
 	}
 	return status.FromContextError(err).Err()
