@@ -6,10 +6,16 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// Context is what is known of the subject: OpenFeature's evaluation context.
+// Context is what is known of the subject: OpenFeature's evaluation context; and of the
+// place of the evaluation, which whoever evaluates knows and callers cannot set.
 type Context struct {
 	TargetingKey string
 	Attributes   Attributes // nil: none
+
+	// Region is where the evaluation happens; empty: not known.
+	Region string
+	// Now is the time in seconds since 1970 UTC; 0: not known.
+	Now int64
 }
 
 // Attributes looks up an attribute by its name; absent: the zero [Value]. What it

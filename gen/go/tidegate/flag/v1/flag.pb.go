@@ -211,12 +211,17 @@ func (Operator) EnumDescriptor() ([]byte, []int) {
 type BucketingVersion int32
 
 const (
-	// Stored as VERSION_2 when a flag is written.
+	// The flag's; there, VERSION_2.
 	BucketingVersion_BUCKETING_VERSION_UNSPECIFIED BucketingVersion = 0
 	// flagd's 'fractional' as shipped since flagd core 0.15: MurmurHash3 x86 32, seed
 	// 0, over the UTF-8 bytes of salt + bucketing value;
 	// bucket = (hash * total weight) >> 32, in integers.
 	BucketingVersion_BUCKETING_VERSION_2 BucketingVersion = 2
+	// flagd's 'fractional' as decided for flagd 1.0: as VERSION_2, but the bytes hashed are
+	// CBOR (RFC 8949, core deterministic encoding). Of a split: of the array [flag's key,
+	// targeting key] where it has neither salt nor bucket_by, else of the text salt +
+	// bucketing value. Changing a flag's version assigns every subject anew.
+	BucketingVersion_BUCKETING_VERSION_3 BucketingVersion = 3
 )
 
 // Enum value maps for BucketingVersion.
@@ -224,10 +229,12 @@ var (
 	BucketingVersion_name = map[int32]string{
 		0: "BUCKETING_VERSION_UNSPECIFIED",
 		2: "BUCKETING_VERSION_2",
+		3: "BUCKETING_VERSION_3",
 	}
 	BucketingVersion_value = map[string]int32{
 		"BUCKETING_VERSION_UNSPECIFIED": 0,
 		"BUCKETING_VERSION_2":           2,
+		"BUCKETING_VERSION_3":           3,
 	}
 )
 
@@ -294,9 +301,12 @@ type Flag struct {
 	Owner string   `protobuf:"bytes,10,opt,name=owner,proto3" json:"owner,omitempty"`
 	Tags  []string `protobuf:"bytes,11,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Values are strings, numbers or booleans. Passed to callers as flag metadata.
-	Metadata      *structpb.Struct `protobuf:"bytes,12,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Metadata *structpb.Struct `protobuf:"bytes,12,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	// The version that 'fractional' in this flag's expressions uses, and its splits where
+	// they do not say. Stored as VERSION_2 when a flag is written without.
+	BucketingVersion BucketingVersion `protobuf:"varint,13,opt,name=bucketing_version,json=bucketingVersion,proto3,enum=tidegate.flag.v1.BucketingVersion" json:"bucketing_version,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Flag) Reset() {
@@ -413,10 +423,17 @@ func (x *Flag) GetMetadata() *structpb.Struct {
 	return nil
 }
 
+func (x *Flag) GetBucketingVersion() BucketingVersion {
+	if x != nil {
+		return x.BucketingVersion
+	}
+	return BucketingVersion_BUCKETING_VERSION_UNSPECIFIED
+}
+
 // Variant is a named value.
 type Variant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 to 128 characters, as Flag.key.
+	// 1 to 128 bytes, without control characters.
 	Name          string          `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Value         *structpb.Value `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -524,15 +541,39 @@ func (x *Prerequisite) GetVariants() []string {
 	return nil
 }
 
-// Rule serves its outcome to contexts that match all of its clauses.
+// Rule serves its outcome to contexts that match all of its clauses, or its expression.
+//
+// Expressions are JsonLogic with flagd's operators, and mean what they mean in flagd:
+//
+//	var, missing, missing_some, if, ==, ===, !=, !==, >, >=, <, <=, %, /, *, +, -, max,
+//	min, !, !!, or, and, in, cat, substr, merge, map, filter, all, none, some, reduce,
+//	fractional, starts_with, ends_with, sem_ver
+//
+// 'var' reads the context: 'targetingKey' is the targeting key, dots lead into objects.
+// An unknown operator, or a wrong number of operands where flagd takes a fixed one, is
+// refused when the flag is written.
+//
+// Attributes that callers cannot set, in expressions and in clauses:
+//
+//	$flagd.flagKey       the key of the flag
+//	$flagd.timestamp     seconds since 1970 UTC, a whole number
+//	$tidegate.region     where the relay runs; absent if it was not told
+//	$tidegate.timeOfDay  hours since midnight UTC, with their fraction: 0 to below 24
+//	$tidegate.weekday    day of the week in UTC, 1 (Monday) to 7 (Sunday)
+//
+// Other attributes that begin with '$flagd' or '$tidegate' are absent, whatever the
+// caller sends.
 type Rule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unique in its flag; 1 to 128 characters, as Flag.key. Returned with each answer.
 	Id          string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
-	// ANDed. None: matches every context.
-	Clauses       []*Clause `protobuf:"bytes,3,rep,name=clauses,proto3" json:"clauses,omitempty"`
-	Outcome       *Outcome  `protobuf:"bytes,4,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// ANDed. None, and no expression: matches every context.
+	Clauses []*Clause `protobuf:"bytes,3,rep,name=clauses,proto3" json:"clauses,omitempty"`
+	Outcome *Outcome  `protobuf:"bytes,4,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// Instead of clauses: a JsonLogic expression; it matches where its result is truthy.
+	// One that fails is an answer with the error PARSE_ERROR. See above.
+	Expression    *structpb.Value `protobuf:"bytes,5,opt,name=expression,proto3" json:"expression,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -595,11 +636,19 @@ func (x *Rule) GetOutcome() *Outcome {
 	return nil
 }
 
+func (x *Rule) GetExpression() *structpb.Value {
+	if x != nil {
+		return x.Expression
+	}
+	return nil
+}
+
 // Clause tests one attribute of the context against values, any of which may match.
 type Clause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The attribute's name; 'targetingKey' is the targeting key; dots lead into
-	// objects ('device.os'). Unused (and empty) for OPERATOR_IN_SEGMENT.
+	// objects ('device.os'); '$tidegate.region' and its like are listed at Rule. Unused
+	// (and empty) for OPERATOR_IN_SEGMENT.
 	Attribute string   `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
 	Operator  Operator `protobuf:"varint,2,opt,name=operator,proto3,enum=tidegate.flag.v1.Operator" json:"operator,omitempty"`
 	// What the operator compares with; their types depend on the operator.
@@ -676,6 +725,7 @@ type Outcome struct {
 	//
 	//	*Outcome_Variant
 	//	*Outcome_Split
+	//	*Outcome_Expression
 	Kind          isOutcome_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -736,6 +786,15 @@ func (x *Outcome) GetSplit() *Split {
 	return nil
 }
 
+func (x *Outcome) GetExpression() *structpb.Value {
+	if x != nil {
+		if x, ok := x.Kind.(*Outcome_Expression); ok {
+			return x.Expression
+		}
+	}
+	return nil
+}
+
 type isOutcome_Kind interface {
 	isOutcome_Kind()
 }
@@ -749,9 +808,20 @@ type Outcome_Split struct {
 	Split *Split `protobuf:"bytes,2,opt,name=split,proto3,oneof"`
 }
 
+type Outcome_Expression struct {
+	// Of a rule only: a JsonLogic expression whose result names a variant, as flagd's
+	// 'targeting' does. null: this rule does not match, and the next one is tried. A
+	// boolean or number names the variant called so in JSON. A result that names none of
+	// the flag's variants is an answer with the error GENERAL, one that fails is one
+	// with PARSE_ERROR.
+	Expression *structpb.Value `protobuf:"bytes,3,opt,name=expression,proto3,oneof"`
+}
+
 func (*Outcome_Variant) isOutcome_Kind() {}
 
 func (*Outcome_Split) isOutcome_Kind() {}
+
+func (*Outcome_Expression) isOutcome_Kind() {}
 
 // Split assigns contexts to variants by weight, the same context always to the same
 // variant.
@@ -1041,7 +1111,7 @@ var File_tidegate_flag_v1_flag_proto protoreflect.FileDescriptor
 
 const file_tidegate_flag_v1_flag_proto_rawDesc = "" +
 	"\n" +
-	"\x1btidegate/flag/v1/flag.proto\x12\x10tidegate.flag.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xf4\x03\n" +
+	"\x1btidegate/flag/v1/flag.proto\x12\x10tidegate.flag.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xc5\x04\n" +
 	"\x04Flag\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12/\n" +
@@ -1056,26 +1126,33 @@ const file_tidegate_flag_v1_flag_proto_rawDesc = "" +
 	"\x05owner\x18\n" +
 	" \x01(\tR\x05owner\x12\x12\n" +
 	"\x04tags\x18\v \x03(\tR\x04tags\x123\n" +
-	"\bmetadata\x18\f \x01(\v2\x17.google.protobuf.StructR\bmetadata\"K\n" +
+	"\bmetadata\x18\f \x01(\v2\x17.google.protobuf.StructR\bmetadata\x12O\n" +
+	"\x11bucketing_version\x18\r \x01(\x0e2\".tidegate.flag.v1.BucketingVersionR\x10bucketingVersion\"K\n" +
 	"\aVariant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
 	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value\"E\n" +
 	"\fPrerequisite\x12\x19\n" +
 	"\bflag_key\x18\x01 \x01(\tR\aflagKey\x12\x1a\n" +
-	"\bvariants\x18\x02 \x03(\tR\bvariants\"\xa1\x01\n" +
+	"\bvariants\x18\x02 \x03(\tR\bvariants\"\xd9\x01\n" +
 	"\x04Rule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x122\n" +
 	"\aclauses\x18\x03 \x03(\v2\x18.tidegate.flag.v1.ClauseR\aclauses\x123\n" +
-	"\aoutcome\x18\x04 \x01(\v2\x19.tidegate.flag.v1.OutcomeR\aoutcome\"\xa6\x01\n" +
+	"\aoutcome\x18\x04 \x01(\v2\x19.tidegate.flag.v1.OutcomeR\aoutcome\x126\n" +
+	"\n" +
+	"expression\x18\x05 \x01(\v2\x16.google.protobuf.ValueR\n" +
+	"expression\"\xa6\x01\n" +
 	"\x06Clause\x12\x1c\n" +
 	"\tattribute\x18\x01 \x01(\tR\tattribute\x126\n" +
 	"\boperator\x18\x02 \x01(\x0e2\x1a.tidegate.flag.v1.OperatorR\boperator\x12.\n" +
 	"\x06values\x18\x03 \x03(\v2\x16.google.protobuf.ValueR\x06values\x12\x16\n" +
-	"\x06negate\x18\x04 \x01(\bR\x06negate\"^\n" +
+	"\x06negate\x18\x04 \x01(\bR\x06negate\"\x98\x01\n" +
 	"\aOutcome\x12\x1a\n" +
 	"\avariant\x18\x01 \x01(\tH\x00R\avariant\x12/\n" +
-	"\x05split\x18\x02 \x01(\v2\x17.tidegate.flag.v1.SplitH\x00R\x05splitB\x06\n" +
+	"\x05split\x18\x02 \x01(\v2\x17.tidegate.flag.v1.SplitH\x00R\x05split\x128\n" +
+	"\n" +
+	"expression\x18\x03 \x01(\v2\x16.google.protobuf.ValueH\x00R\n" +
+	"expressionB\x06\n" +
 	"\x04kind\"\xd6\x01\n" +
 	"\x05Split\x12=\n" +
 	"\bvariants\x18\x01 \x03(\v2!.tidegate.flag.v1.WeightedVariantR\bvariants\x12\x1b\n" +
@@ -1125,10 +1202,11 @@ const file_tidegate_flag_v1_flag_proto_rawDesc = "" +
 	"\x1aOPERATOR_SEMVER_SAME_MAJOR\x10\x11\x12\x1e\n" +
 	"\x1aOPERATOR_SEMVER_SAME_MINOR\x10\x12\x12\x17\n" +
 	"\x13OPERATOR_IN_SEGMENT\x10\x13\x12\x13\n" +
-	"\x0fOPERATOR_EXISTS\x10\x14*N\n" +
+	"\x0fOPERATOR_EXISTS\x10\x14*g\n" +
 	"\x10BucketingVersion\x12!\n" +
 	"\x1dBUCKETING_VERSION_UNSPECIFIED\x10\x00\x12\x17\n" +
-	"\x13BUCKETING_VERSION_2\x10\x02B\xc0\x01\n" +
+	"\x13BUCKETING_VERSION_2\x10\x02\x12\x17\n" +
+	"\x13BUCKETING_VERSION_3\x10\x03B\xc0\x01\n" +
 	"\x14com.tidegate.flag.v1B\tFlagProtoP\x01Z;github.com/tidegate/tidegate/gen/go/tidegate/flag/v1;flagv1\xa2\x02\x03TFX\xaa\x02\x10Tidegate.Flag.V1\xca\x02\x10Tidegate\\Flag\\V1\xe2\x02\x1cTidegate\\Flag\\V1\\GPBMetadata\xea\x02\x12Tidegate::Flag::V1b\x06proto3"
 
 var (
@@ -1169,21 +1247,24 @@ var file_tidegate_flag_v1_flag_proto_depIdxs = []int32{
 	6,  // 3: tidegate.flag.v1.Flag.rules:type_name -> tidegate.flag.v1.Rule
 	8,  // 4: tidegate.flag.v1.Flag.default_outcome:type_name -> tidegate.flag.v1.Outcome
 	13, // 5: tidegate.flag.v1.Flag.metadata:type_name -> google.protobuf.Struct
-	14, // 6: tidegate.flag.v1.Variant.value:type_name -> google.protobuf.Value
-	7,  // 7: tidegate.flag.v1.Rule.clauses:type_name -> tidegate.flag.v1.Clause
-	8,  // 8: tidegate.flag.v1.Rule.outcome:type_name -> tidegate.flag.v1.Outcome
-	1,  // 9: tidegate.flag.v1.Clause.operator:type_name -> tidegate.flag.v1.Operator
-	14, // 10: tidegate.flag.v1.Clause.values:type_name -> google.protobuf.Value
-	9,  // 11: tidegate.flag.v1.Outcome.split:type_name -> tidegate.flag.v1.Split
-	10, // 12: tidegate.flag.v1.Split.variants:type_name -> tidegate.flag.v1.WeightedVariant
-	2,  // 13: tidegate.flag.v1.Split.bucketing_version:type_name -> tidegate.flag.v1.BucketingVersion
-	12, // 14: tidegate.flag.v1.Segment.rules:type_name -> tidegate.flag.v1.SegmentRule
-	7,  // 15: tidegate.flag.v1.SegmentRule.clauses:type_name -> tidegate.flag.v1.Clause
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	2,  // 6: tidegate.flag.v1.Flag.bucketing_version:type_name -> tidegate.flag.v1.BucketingVersion
+	14, // 7: tidegate.flag.v1.Variant.value:type_name -> google.protobuf.Value
+	7,  // 8: tidegate.flag.v1.Rule.clauses:type_name -> tidegate.flag.v1.Clause
+	8,  // 9: tidegate.flag.v1.Rule.outcome:type_name -> tidegate.flag.v1.Outcome
+	14, // 10: tidegate.flag.v1.Rule.expression:type_name -> google.protobuf.Value
+	1,  // 11: tidegate.flag.v1.Clause.operator:type_name -> tidegate.flag.v1.Operator
+	14, // 12: tidegate.flag.v1.Clause.values:type_name -> google.protobuf.Value
+	9,  // 13: tidegate.flag.v1.Outcome.split:type_name -> tidegate.flag.v1.Split
+	14, // 14: tidegate.flag.v1.Outcome.expression:type_name -> google.protobuf.Value
+	10, // 15: tidegate.flag.v1.Split.variants:type_name -> tidegate.flag.v1.WeightedVariant
+	2,  // 16: tidegate.flag.v1.Split.bucketing_version:type_name -> tidegate.flag.v1.BucketingVersion
+	12, // 17: tidegate.flag.v1.Segment.rules:type_name -> tidegate.flag.v1.SegmentRule
+	7,  // 18: tidegate.flag.v1.SegmentRule.clauses:type_name -> tidegate.flag.v1.Clause
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_flag_v1_flag_proto_init() }
@@ -1194,6 +1275,7 @@ func file_tidegate_flag_v1_flag_proto_init() {
 	file_tidegate_flag_v1_flag_proto_msgTypes[5].OneofWrappers = []any{
 		(*Outcome_Variant)(nil),
 		(*Outcome_Split)(nil),
+		(*Outcome_Expression)(nil),
 	}
 	file_tidegate_flag_v1_flag_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
