@@ -41,13 +41,14 @@ func (e *Environment) decideByExpressions(f *Flag, r *rule, ctx *Context, l *loo
 	}
 	d := decision{rule: r, ground: groundNoVariant}
 	if result.kind == kindString {
-		d.subject = result.text()
+		name := result.text() // moved to the heap, for the message: only here
+		d.subject = &name
 	}
 	return d
 }
 
 func failed(r *rule, o operator) decision {
-	return decision{rule: r, subject: failures[o], ground: groundFailed}
+	return decision{rule: r, subject: &failures[o], ground: groundFailed}
 }
 
 // run evaluates the expression over the context.
