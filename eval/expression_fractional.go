@@ -197,9 +197,9 @@ const maxJoined = 4
 // bucketByJoined hashes what a 'cat' would make. Text that it would cut space off is
 // joined after all.
 func (x *expression) bucketByJoined(s *fractional, cat *term, ctx *Context, l *lookups, f *frame) bucketing {
-	var parts [maxJoined]Value
-	count := len(cat.operands)
-	for i := range count {
+	var all [maxJoined]Value
+	parts := all[:len(cat.operands)]
+	for i := range parts {
 		parts[i] = x.eval(&cat.operands[i], ctx, l, f)
 		if k := parts[i].kind; k != kindString && k != kindNumber && k != kindAbsent {
 			l.fail(opCat)
@@ -207,46 +207,57 @@ func (x *expression) bucketByJoined(s *fractional, cat *term, ctx *Context, l *l
 		}
 	}
 	b := bucketing{ok: dataHasMembers(f)}
-	var buffer [numberSize]byte
-	if !parts[0].startsPrinting() || !parts[count-1].endsPrinting() {
-		var joined []byte
-		for i := range count {
-			joined, _ = parts[i].appendText(joined)
-		}
-		text := strings.TrimSpace(string(joined))
+	switch {
+	case !parts[0].startsPrinting() || !parts[len(parts)-1].endsPrinting():
+		text := trimmed(parts)
 		if b.hash = (murmur3{}).sum(text); s.cbor {
 			b.hash = murmur3{}.sumText(text)
 		}
-		return b
-	}
-	var hash murmur3
-	rest := parts[:count]
-	switch {
 	case s.cbor:
-		length := 0
-		for i := range count {
-			if parts[i].kind == kindNumber {
-				text, _ := parts[i].appendText(buffer[:0])
-				length += len(text)
-			} else if parts[i].kind == kindString {
-				length += len(parts[i].text())
-			}
-		}
-		hash = hash.writeTextHead(length)
+		b.hash = hashParts(murmur3{}.writeTextHead(textLength(parts)), parts)
 	case s.prefix != nil:
-		hash, rest = *s.prefix, rest[1:]
+		b.hash = hashParts(*s.prefix, parts[1:])
+	default:
+		b.hash = hashParts(murmur3{}, parts)
 	}
-	for i := range rest {
-		switch rest[i].kind {
+	return b
+}
+
+func hashParts(hash murmur3, parts []Value) uint32 {
+	var buffer [numberSize]byte
+	for i := range parts {
+		switch parts[i].kind {
 		case kindString:
-			hash = hash.write(rest[i].text())
+			hash = hash.write(parts[i].text())
 		case kindNumber:
-			text, _ := rest[i].appendText(buffer[:0])
+			text, _ := parts[i].appendText(buffer[:0])
 			hash = hash.write(string(text))
 		}
 	}
-	b.hash = hash.sum("")
-	return b
+	return hash.sum("")
+}
+
+// textLength is the length of the parts' texts together.
+func textLength(parts []Value) (length int) {
+	var buffer [numberSize]byte
+	for i := range parts {
+		switch parts[i].kind {
+		case kindString:
+			length += len(parts[i].text())
+		case kindNumber:
+			text, _ := parts[i].appendText(buffer[:0])
+			length += len(text)
+		}
+	}
+	return length
+}
+
+func trimmed(parts []Value) string {
+	var joined []byte
+	for i := range parts {
+		joined, _ = parts[i].appendText(joined)
+	}
+	return strings.TrimSpace(string(joined))
 }
 
 // startsPrinting and endsPrinting tell whether a part of a 'cat' surely keeps it from
