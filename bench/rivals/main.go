@@ -27,4 +27,10 @@ func main() {
 	}
 }
 
-func run(w io.Writer, m measurement, more int) error { return compareEngines(w, m, more) }
+func run(w io.Writer, m measurement, more int) error {
+	if err := compareEngines(w, m, more); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	return compareExpressions(w, m)
+}

@@ -59,12 +59,18 @@ func TestTablesNameEveryCase(t *testing.T) {
 			t.Errorf("the tables lack %q:\n%s", d.name, out.String())
 		}
 	}
-	widths := map[int]bool{}
-	for line := range strings.Lines(out.String()) {
-		widths[strings.Count(line, "|")] = true
+	for _, e := range expressions() {
+		if !strings.Contains(out.String(), "| "+e.name+" |") {
+			t.Errorf("the tables lack %q:\n%s", e.name, out.String())
+		}
 	}
-	if len(widths) != 1 {
-		t.Errorf("rows are of different widths:\n%s", out.String())
+	for _, table := range strings.Split(out.String(), "\n\n") {
+		columns, _, _ := strings.Cut(table, "\n")
+		for line := range strings.Lines(table) {
+			if strings.Count(line, "|") != strings.Count(columns, "|") {
+				t.Errorf("a row is wider or narrower than its header:\n%s\n%s", columns, line)
+			}
+		}
 	}
 }
 
@@ -108,5 +114,15 @@ func BenchmarkEngines(b *testing.B) {
 			})
 		}
 		closeAll(contenders)
+	}
+}
+
+func TestExpressionsAgree(t *testing.T) {
+	for _, e := range expressions() {
+		if contenders, err := contend(evaluators, e, e.name, e.on); err != nil {
+			t.Error(err)
+		} else {
+			closeAll(contenders)
+		}
 	}
 }

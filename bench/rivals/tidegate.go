@@ -35,6 +35,29 @@ func newEvaluate(d definition) (contender, error) {
 	}}, nil
 }
 
+// newExpression builds a flag whose only rule serves what the expression names.
+func newExpression(e expression) (contender, error) {
+	expression := &structpb.Value{}
+	if err := expression.UnmarshalJSON([]byte(e.json)); err != nil {
+		return contender{}, err
+	}
+	definition := flagProto(flagSpec{key: expressionFlag, serves: off})
+	definition.Rules = []*flagv1.Rule{{
+		Id: "targeting", Outcome: &flagv1.Outcome{Kind: &flagv1.Outcome_Expression{Expression: expression}},
+	}}
+	flag, err := eval.Compile(definition, 1)
+	if err != nil {
+		return contender{}, err
+	}
+	var empty *eval.Environment
+	env := empty.With(eval.Changes{Flags: []*eval.Flag{flag}})
+	ctx := &eval.Context{TargetingKey: targetingKey, Attributes: eval.Map(expressionAttributes()), Now: now}
+	return contender{decide: func() bool {
+		r := env.EvaluateFlag(flag, ctx)
+		return r.Variant != nil && r.Variant.Value.Bool
+	}}, nil
+}
+
 // newEnvironment compiles the case and the flags beside it.
 func newEnvironment(d definition) (*eval.Environment, error) {
 	var c eval.Changes
@@ -63,6 +86,9 @@ func tidegateContext(key string) *eval.Context {
 		"device": attributes["device"], "language": attributes["language"],
 	}}
 }
+
+// now is the time in expressions.
+const now = 1_795_000_000
 
 func flagProto(f flagSpec) *flagv1.Flag {
 	p := &flagv1.Flag{
