@@ -44,8 +44,8 @@ func closeAll(contenders []contender) {
 	}
 }
 
-// compare measures the case for every entrant.
-func compare[C any](m measurement, entrants []entrant[C], c C, name string, on bool) ([]figure, error) {
+// race measures the case for every entrant.
+func race[C any](m measurement, entrants []entrant[C], c C, name string, on bool) ([]figure, error) {
 	contenders, err := contend(entrants, c, name, on)
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func compareEngines(w io.Writer, m measurement, more int) error {
 	header(w, "case", engines, "EvaluateFlag / LaunchDarkly", "Evaluate / LaunchDarkly", "EvaluateFlag / by hand")
 	var bare, lookup, hand geometricMean
 	for _, d := range definitions(more) {
-		f, err := compare(m, engines, d, d.name, d.on)
+		f, err := race(m, engines, d, d.name, d.on)
 		if err != nil {
 			return err
 		}

@@ -54,7 +54,7 @@ func compareExpressions(w io.Writer, m measurement) error {
 	header(w, "expression", evaluators, "decoded / EvaluateFlag", "as flagd calls it / EvaluateFlag")
 	var decoded, flagd geometricMean
 	for _, e := range expressions() {
-		f, err := compare(m, evaluators, e, e.name, e.on)
+		f, err := race(m, evaluators, e, e.name, e.on)
 		if err != nil {
 			return err
 		}

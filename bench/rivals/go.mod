@@ -3,7 +3,7 @@ module github.com/tidegate/tidegate/bench/rivals
 go 1.26.0
 
 require (
-	github.com/diegoholiveira/jsonlogic/v3 v3.5.1
+	github.com/diegoholiveira/jsonlogic/v3 v3.10.1
 	github.com/growthbook/growthbook-golang v0.7.0
 	github.com/launchdarkly/go-sdk-common/v3 v3.1.0
 	github.com/launchdarkly/go-server-sdk-evaluation/v3 v3.0.1
@@ -15,7 +15,6 @@ require (
 )
 
 require (
-	github.com/barkimedes/go-deepcopy v0.0.0-20220514131651-17c30cfc62df // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/josharian/intern v1.0.0 // indirect
 	github.com/launchdarkly/go-jsonstream/v3 v3.1.0 // indirect
