@@ -138,7 +138,7 @@ func newJSONLogic(e expression) (contender, error) {
 	}
 	data := flagdContext()
 	return contender{decide: func() bool {
-		result, err := jsonlogic.ApplyInterface(rule, data) //nolint:staticcheck // the only way to hand it what is decoded
+		result, err := jsonlogic.ApplyInterface(rule, data)
 		return err == nil && result == "on"
 	}}, nil
 }
@@ -164,6 +164,6 @@ func newFlagd(e expression) (contender, error) {
 func flagdContext() map[string]any {
 	data := expressionAttributes()
 	data["targetingKey"] = targetingKey
-	data["$flagd"] = map[string]any{"flagKey": expressionFlag, "timestamp": now}
+	data["$flagd"] = map[string]any{"flagKey": expressionFlag, "timestamp": float64(now)}
 	return data
 }
