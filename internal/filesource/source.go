@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/internal/manifest"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -117,7 +118,10 @@ func Open(ctx context.Context, o Options) (*Source, error) {
 		}
 	}
 	if err := s.State().Err; err != nil && s.shown() == nil {
-		return nil, fmt.Errorf("the files cannot be served:\n%w", err)
+		if many := (manifest.Errors)(nil); errors.As(err, &many) {
+			return nil, fmt.Errorf("the files cannot be served:\n%w", err)
+		}
+		return nil, fmt.Errorf("the files cannot be served: %w", err)
 	}
 	return s, nil
 }
