@@ -190,13 +190,15 @@ const maxLogged = 100
 
 // logProblems logs each problem by itself.
 func (s *Source) logProblems(err error) {
-	log := s.o.Logger.Error().Strs("paths", s.o.Paths)
 	var problems manifest.Errors
-	if !errors.As(err, &problems) {
-		log.Err(err).Msg("the files are refused; what they said before is served")
-		return
+	many := errors.As(err, &problems)
+	event := s.o.Logger.Error().Strs("paths", s.o.Paths)
+	if many {
+		event.Int("problems", len(problems))
+	} else {
+		event.Err(err)
 	}
-	log.Int("problems", len(problems)).Msg("the files are refused; what they said before is served")
+	event.Msg("the files are refused; what they said before is served")
 	for _, p := range problems[:min(len(problems), maxLogged)] {
 		s.o.Logger.Error().Str("at", p.Position.String()).Str("field", p.Field).Msg(p.Problem)
 	}

@@ -20,7 +20,7 @@ type look struct {
 
 func lookAt(paths []string) look {
 	var l look
-	var errs []error
+	errs := make([]error, 0, len(paths))
 	for _, path := range paths {
 		found, err := manifest.Find(path)
 		l.files = append(l.files, found...)

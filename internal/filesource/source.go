@@ -118,10 +118,11 @@ func Open(ctx context.Context, o Options) (*Source, error) {
 		}
 	}
 	if err := s.State().Err; err != nil && s.shown() == nil {
-		if many := (manifest.Errors)(nil); errors.As(err, &many) {
-			return nil, fmt.Errorf("the files cannot be served:\n%w", err)
+		before := " "
+		if many := (manifest.Errors{}); errors.As(err, &many) {
+			before = "\n" // a line each
 		}
-		return nil, fmt.Errorf("the files cannot be served: %w", err)
+		return nil, fmt.Errorf("the files cannot be served:%s%w", before, err)
 	}
 	return s, nil
 }

@@ -178,6 +178,23 @@ func TestBurst(t *testing.T) {
 	})
 }
 
+// What is written while it is read is not taken for what was seen.
+func TestWrittenWhileRead(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.yaml")
+	write(t, path, flags("a=red"))
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, Options{Paths: []string{path}})
+		b.stop()
+		write(t, path, flags("a=blue"))
+		b.source.read(time.Now()) // since the last look it was written
+		b.require(1, "a=red")
+		if !b.source.seen.same(lookAt([]string{path})) {
+			t.Error("it is not waited for the new content to be at rest")
+		}
+	})
+}
+
 // Files that find no rest are not read, and it is said, once.
 func TestRestless(t *testing.T) {
 	t.Parallel()

@@ -42,8 +42,10 @@ func TestFind(t *testing.T) {
 		err        string
 	}{
 		{name: "a file, whatever its name", path: ".hidden.txt", tree: []string{".hidden.txt", "b.yaml"}, want: []string{".hidden.txt"}},
-		{name: "a folder", tree: []string{"b.yml", "a/deep/x.json", "c.yaml", "README.md", "c.yaml~", "d.yaml.orig"},
-			want: []string{"a/deep/x.json", "b.yml", "c.yaml"}},
+		{
+			name: "a folder", tree: []string{"b.yml", "a/deep/x.json", "c.yaml", "README.md", "c.yaml~", "d.yaml.orig"},
+			want: []string{"a/deep/x.json", "b.yml", "c.yaml"},
+		},
 		{name: "hidden ones", tree: []string{"a.yaml", ".b.yaml", ".git/c.yaml", ".#a.yaml -> nobody@nowhere"}, want: []string{"a.yaml"}},
 		{name: "a folder that is called as a file is", tree: []string{"a.yaml/b.yaml"}, want: []string{"a.yaml/b.yaml"}},
 		{name: "a mounted ConfigMap", tree: []string{
@@ -53,8 +55,10 @@ func TestFind(t *testing.T) {
 		{name: "a folder that is a link", path: "current", tree: []string{"v1/a.yaml", "current -> v1"}, want: []string{"current/a.yaml"}},
 		{name: "links that lead back", tree: []string{"a/b/c.yaml", "a/b/up -> ..", "a/self -> ."}, want: []string{"a/b/c.yaml"}},
 		{name: "nothing there", path: "missing", err: "no such file"},
-		{name: "nothing in it", path: "empty", tree: []string{"empty/.hidden.yaml", "empty/README.md"},
-			err: "empty holds no file *.yaml, *.yml or *.json"},
+		{
+			name: "nothing in it", path: "empty", tree: []string{"empty/.hidden.yaml", "empty/README.md"},
+			err: "empty holds no file *.yaml, *.yml or *.json",
+		},
 		{name: "a link to nothing", tree: []string{"a.yaml", "b.yaml -> gone.yaml"}, err: "b.yaml: no such file"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
