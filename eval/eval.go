@@ -75,6 +75,8 @@ const (
 	groundDisabled
 	groundNoTargetingKey
 	groundNoAttribute
+	groundFailed    // an expression did
+	groundNoVariant // the result of an expression names none
 )
 
 // explanations say in OpenFeature's terms what each ground means.
@@ -89,6 +91,8 @@ var explanations = [...]struct {
 	groundDisabled:       {reason: ReasonDisabled},
 	groundNoTargetingKey: {ReasonError, TargetingKeyMissing},
 	groundNoAttribute:    {ReasonError, InvalidContext},
+	groundFailed:         {ReasonError, ParseError},
+	groundNoVariant:      {ReasonError, General},
 }
 
 // decide follows the order that flag.proto gives. c is nil for the flag that was asked
@@ -103,22 +107,28 @@ func (e *Environment) decide(f *Flag, ctx *Context, c *chain) decision {
 		}
 	}
 	if len(f.rules) > 0 {
-		if r := e.matchRules(f.rules, ctx); r != nil {
-			return r.outcome.decide(r, groundMatch, ctx)
+		if d := e.decideByRules(f, ctx); d.rule != nil {
+			return d
 		}
 	}
 	return f.fallthru.decide(nil, f.fallthruGround, ctx)
 }
 
-// matchRules returns the first rule whose clauses all match, or nil.
-func (e *Environment) matchRules(rules []rule, ctx *Context) *rule {
+// decideByRules follows the first rule that matches; without one, there is no rule in
+// the decision.
+func (e *Environment) decideByRules(f *Flag, ctx *Context) decision {
 	var l lookups
-	for i := range rules {
-		if e.matchAll(rules[i].clauses, ctx, &l) {
-			return &rules[i]
+	for i := range f.rules {
+		r := &f.rules[i]
+		if r.expressions != nil {
+			if d := e.decideByExpressions(f, r, ctx, &l); d.rule != nil {
+				return d
+			}
+		} else if e.matchAll(r.clauses, ctx, &l) {
+			return r.outcome.decide(r, groundMatch, ctx)
 		}
 	}
-	return nil
+	return decision{}
 }
 
 // outcome is a variant, a split, or (both nil) nothing.
@@ -147,6 +157,8 @@ type rule struct {
 	clauses []clause
 	outcome outcome
 	id      string
+
+	expressions *expressions // nil: none
 }
 
 // Flag is a compiled flag.
