@@ -303,12 +303,12 @@ func (c *expressionCompiler) compileFractional(operands []term) *fractional {
 
 // constantPortions returns the shares if all are constants, else nil.
 func constantPortions(operands []term) *portions {
-	p := &portions{}
+	var p portions
 	for i := range operands {
 		if operands[i].operator != opConstant {
 			return nil
 		}
-		p.add(operands[i].constant)
+		p = p.with(operands[i].constant)
 	}
-	return p
+	return &p
 }
