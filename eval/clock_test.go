@@ -118,10 +118,18 @@ func TestReadsTimeIsSafe(t *testing.T) {
 func drawLogic(t *rapid.T, depth int) any {
 	if depth == 0 || rapid.IntRange(0, 3).Draw(t, "leaf") == 0 {
 		return rapid.SampledFrom([]any{
-			"", "a", "b.0", "list", ".weekday", "tidegate", 0, 1, nil, true, []any{"list", "a"},
-			map[string]any{"var": "a"}, map[string]any{"var": "list"}, map[string]any{"var": "b.0"}, map[string]any{"var": 0},
-			map[string]any{"var": []any{"none", "$"}}, map[string]any{"missing": []any{"a", "none"}}, map[string]any{"var": ""},
-			"$tidegate", "$flagd.timestamp", map[string]any{"var": "$tidegate.weekday"}, map[string]any{"var": "$flagd"},
+			"", "a", "b.0", "list", ".weekday", "tidegate", 0, 1, nil, true,
+			[]any{"list", "a"},
+			map[string]any{"var": "a"},
+			map[string]any{"var": "list"},
+			map[string]any{"var": "b.0"},
+			map[string]any{"var": 0},
+			map[string]any{"var": []any{"none", "$"}},
+			map[string]any{"missing": []any{"a", "none"}},
+			map[string]any{"var": ""},
+			"$tidegate", "$flagd.timestamp",
+			map[string]any{"var": "$tidegate.weekday"},
+			map[string]any{"var": "$flagd"},
 		}).Draw(t, "constant")
 	}
 	operator := rapid.SampledFrom([]struct {
