@@ -45,7 +45,7 @@ func Compile(f *flagv1.Flag, revision int64) (*Flag, error) {
 
 	flag := &Flag{
 		enabled: f.GetEnabled(), revision: revision, key: newReference(f.GetKey()),
-		valueType: f.GetType(), metadata: f.GetMetadata(),
+		valueType: f.GetType(), metadata: f.GetMetadata(), readsTime: flagReadsTime(f),
 	}
 	c.bucketing = c.compileBucketing(root.field("bucketing_version"), f.GetBucketingVersion(), flagv1.BucketingVersion_BUCKETING_VERSION_2)
 	flag.variants = c.compileVariants(f)
@@ -83,7 +83,7 @@ func CompileSegment(s *flagv1.Segment, revision int64) (*Segment, error) {
 		keyAttribute: c.optionalAttribute(root.field("key_attribute"), s.GetKeyAttribute()),
 		included:     c.compileKeys("included", s.GetIncluded()),
 		excluded:     c.compileKeys("excluded", s.GetExcluded()),
-		revision:     revision, key: newReference(s.GetKey()),
+		revision:     revision, key: newReference(s.GetKey()), readsTime: segmentReadsTime(s),
 	}
 	segment.rules = c.compileSegmentRules(s)
 	if err := c.err(); err != nil {
@@ -251,19 +251,14 @@ func (c *compiler) compileOutcome(at *path, o *flagv1.Outcome) outcome {
 	return outcome{}
 }
 
-func (c *compiler) compileKeys(field string, keys []string) map[string]struct{} {
-	if len(keys) == 0 {
-		return nil
-	}
-	set := make(map[string]struct{}, len(keys))
+func (c *compiler) compileKeys(field string, keys []string) keySet {
 	for i, key := range keys {
 		if key == "" {
 			c.add(root.item(field, i), "is empty; an empty key belongs to nobody")
 		}
 		c.checkText(root.item(field, i), key)
-		set[key] = struct{}{}
 	}
-	return set
+	return newKeySet(keys)
 }
 
 func (c *compiler) compileSegmentRules(s *flagv1.Segment) [][]clause {

@@ -41,8 +41,8 @@ func (e *Environment) decideByExpressions(f *Flag, r *rule, ctx *Context, l *loo
 	}
 	d := decision{rule: r, ground: groundNoVariant}
 	if result.kind == kindString {
-		name := result.text() // moved to the heap, for the message: only here
-		d.subject = &name
+		name := result.text()
+		d.subject = &name // allocates: a decision must stay small for all that need none
 	}
 	return d
 }
