@@ -1,0 +1,280 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/cespare/xxhash/v2"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/tidegate/tidegate/eval"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/snapshot"
+)
+
+// This file writes OFREP's answers, by appending: they are most of what a bulk
+// evaluation costs.
+
+// appendAnswer writes the answer for one flag. Without a value the caller's default
+// stands.
+func (e *environment) appendAnswer(b []byte, key string, r eval.Result) []byte {
+	b = append(b, `{"key":`...)
+	b = appendString(b, key)
+	if r.Reason == eval.ReasonError {
+		b = append(b, `,"errorCode":`...)
+		b = appendString(b, string(ofrepCode(r.ErrorCode)))
+		b = append(b, `,"errorDetails":`...)
+		b = appendString(b, ofrepDetails(key, r))
+		if r.Flag == nil {
+			return append(b, '}')
+		}
+	} else {
+		b = append(b, `,"reason":`...)
+		b = appendString(b, string(r.Reason))
+		if v := r.Variant; v != nil {
+			b = append(b, `,"value":`...)
+			b = appendVariantValue(b, &v.Value)
+			b = append(b, `,"variant":`...)
+			b = appendString(b, v.Name)
+		}
+	}
+	b = append(b, `,"metadata":`...)
+	return append(e.appendMetadata(b, r.Flag), '}')
+}
+
+// ofrepCode maps an error code to one that OFREP has.
+func ofrepCode(c eval.ErrorCode) eval.ErrorCode {
+	switch c {
+	case eval.FlagNotFound, eval.ParseError, eval.TargetingKeyMissing, eval.InvalidContext:
+		return c
+	}
+	return eval.General
+}
+
+func ofrepDetails(key string, r eval.Result) string {
+	if r.ErrorCode == eval.FlagNotFound {
+		return "flag `" + key + "` does not exist"
+	}
+	return r.ErrorMessage()
+}
+
+// appendMetadata writes the set's metadata, overlaid by the flag's, in the order of the
+// names. Only scalars are flag metadata.
+func (e *environment) appendMetadata(b []byte, f *eval.Flag) []byte {
+	own := f.Metadata().GetFields()
+	if len(own) == 0 {
+		return append(b, e.metadataJSON...)
+	}
+	var few [8]string
+	names := few[:0]
+	for name := range own {
+		names = append(names, name)
+	}
+	if _, there := own[flagSetID]; !there {
+		names = append(names, flagSetID)
+	}
+	slices.Sort(names)
+	next := byte('{')
+	for _, name := range names {
+		v, there := own[name]
+		if !there {
+			v = e.metadata.GetFields()[name]
+		}
+		if !isScalar(v) {
+			continue
+		}
+		b = append(b, next)
+		b = appendString(b, name)
+		b = append(b, ':')
+		b = appendValue(b, v)
+		next = ','
+	}
+	if next == '{' {
+		b = append(b, '{')
+	}
+	return append(b, '}')
+}
+
+func isScalar(v *structpb.Value) bool {
+	switch v.GetKind().(type) {
+	case *structpb.Value_BoolValue, *structpb.Value_NumberValue, *structpb.Value_StringValue:
+		return true
+	}
+	return false
+}
+
+func appendVariantValue(b []byte, v *eval.VariantValue) []byte {
+	switch v.Type {
+	case flagv1.ValueType_VALUE_TYPE_BOOLEAN:
+		return strconv.AppendBool(b, v.Bool)
+	case flagv1.ValueType_VALUE_TYPE_STRING:
+		return appendString(b, v.String)
+	case flagv1.ValueType_VALUE_TYPE_INTEGER:
+		return strconv.AppendInt(b, v.Int, 10)
+	case flagv1.ValueType_VALUE_TYPE_DOUBLE:
+		return appendNumber(b, v.Double)
+	case flagv1.ValueType_VALUE_TYPE_OBJECT:
+		return appendObject(b, v.Proto)
+	}
+	return append(b, "null"...)
+}
+
+func appendValue(b []byte, v *structpb.Value) []byte {
+	switch k := v.GetKind().(type) {
+	case *structpb.Value_BoolValue:
+		return strconv.AppendBool(b, k.BoolValue)
+	case *structpb.Value_NumberValue:
+		return appendNumber(b, k.NumberValue)
+	case *structpb.Value_StringValue:
+		return appendString(b, k.StringValue)
+	case *structpb.Value_StructValue:
+		return appendObject(b, k.StructValue)
+	case *structpb.Value_ListValue:
+		b = append(b, '[')
+		for i, element := range k.ListValue.GetValues() {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendValue(b, element)
+		}
+		return append(b, ']')
+	}
+	return append(b, "null"...)
+}
+
+func appendObject(b []byte, o *structpb.Struct) []byte {
+	names := make([]string, 0, len(o.GetFields()))
+	for name := range o.GetFields() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	b = append(b, '{')
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, name)
+		b = append(b, ':')
+		b = appendValue(b, o.GetFields()[name])
+	}
+	return append(b, '}')
+}
+
+// appendNumber writes a number as JavaScript does, which is what JSON readers expect:
+// exponents only where there would be many zeros.
+func appendNumber(b []byte, f float64) []byte {
+	if size := math.Abs(f); size != 0 && (size < 1e-6 || size >= 1e21) {
+		return strconv.AppendFloat(b, f, 'e', -1, 64)
+	}
+	return strconv.AppendFloat(b, f, 'f', -1, 64)
+}
+
+// appendString writes a string as JSON; what is not UTF-8 becomes U+FFFD.
+func appendString(b []byte, s string) []byte {
+	b = append(b, '"')
+	from := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && size == 1 {
+				b = append(b, s[from:i]...)
+				b = append(b, "\uFFFD"...)
+				from = i + 1
+			}
+			i += size
+			continue
+		}
+		b = append(b, s[from:i]...)
+		if c == '"' || c == '\\' {
+			b = append(b, '\\', c)
+		} else {
+			const hex = "0123456789abcdef"
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		i++
+		from = i
+	}
+	b = append(b, s[from:]...)
+	return append(b, '"')
+}
+
+// tagOf makes the entity tag of all answers to a request: it stands for everything that
+// they depend on. Empty: what they depend on cannot be told, as a version of a flag is in
+// force that the state does not name.
+func (e *environment) tagOf(snap *snapshot.Snapshot, request []byte) string {
+	if len(snap.Rejections()) > 0 {
+		return ""
+	}
+	var h xxhash.Digest
+	h.Reset()
+	var state [16]byte
+	_, _ = h.WriteString(e.name) // it never fails
+	_, _ = h.Write(append(state[:0], snap.Cursor().Digest.Bytes()...))
+	_, _ = h.Write(request)
+	b := append(make([]byte, 0, 18), '"')
+	b = strconv.AppendUint(b, h.Sum64(), 16)
+	return string(append(b, '"'))
+}
+
+// matchesTag tells whether one of the tags that a caller has is this one.
+func matchesTag(given []string, tag string) bool {
+	for _, line := range given {
+		for one := range strings.SplitSeq(line, ",") {
+			one = strings.TrimPrefix(strings.TrimSpace(one), "W/")
+			if one == tag || one == "*" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// fail answers what is not an answer for a flag. An empty code is none. It returns false.
+func (c *ofrepCall) fail(code int, errorCode eval.ErrorCode, details string) bool {
+	c.out = append(c.out[:0], '{')
+	if errorCode != "" {
+		if c.key != "" {
+			c.out = append(appendString(append(c.out, `"key":`...), c.key), ',')
+		}
+		c.out = append(appendString(append(c.out, `"errorCode":`...), string(errorCode)), ',')
+	}
+	c.out = append(appendString(append(c.out, `"errorDetails":`...), details), '}')
+	c.write(code)
+	return false
+}
+
+func (c *ofrepCall) tooMany(wait time.Duration) {
+	seconds := int(math.Ceil(wait.Seconds()))
+	c.w.Header().Set("Retry-After", strconv.Itoa(max(seconds, 1)))
+	c.fail(http.StatusTooManyRequests, "", "too many requests from this address")
+}
+
+// jsonType is shared by all answers; it is not modified.
+var jsonType = []string{"application/json"}
+
+// write sends the answer.
+func (c *ofrepCall) write(code int) {
+	h := c.w.Header()
+	h["Content-Type"] = jsonType
+	if len(c.out) > 2048 { // less is counted by net/http
+		h["Content-Length"] = []string{strconv.Itoa(len(c.out))}
+	}
+	if code != http.StatusOK {
+		c.w.WriteHeader(code)
+	}
+	_, _ = c.w.Write(c.out) // a caller that is gone needs no answer
+}
+
+func isEOF(err error) bool { return errors.Is(err, io.EOF) }
