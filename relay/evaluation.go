@@ -13,6 +13,7 @@ import (
 	"github.com/tidegate/tidegate/eval"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/jsondoc"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -56,7 +57,7 @@ func newEvaluationService(replicas *replica.Set, names []string) *evaluationServ
 func newEnvironment(name string, r *replica.Replica) *environment {
 	metadata := setMetadata(name)
 	return &environment{
-		name: name, replica: r, metadata: metadata, metadataJSON: appendObject(nil, metadata), eventsURI: eventsURI(name),
+		name: name, replica: r, metadata: metadata, metadataJSON: jsondoc.AppendObject(nil, metadata), eventsURI: eventsURI(name),
 	}
 }
 

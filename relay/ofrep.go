@@ -126,7 +126,7 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 	c.out = append(c.out, `],"metadata":`...)
 	c.out = append(c.out, env.metadataJSON...)
 	c.out = append(c.out, `,"eventStreams":[{"type":"sse","endpoint":{"requestUri":`...)
-	c.out = appendString(c.out, env.eventsURI)
+	c.out = jsondoc.AppendString(c.out, env.eventsURI)
 	c.out = append(c.out, `}}]}`...)
 	c.write(http.StatusOK)
 }

@@ -9,13 +9,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tidegate/tidegate/eval"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/jsondoc"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -26,23 +26,23 @@ import (
 // stands.
 func (e *environment) appendAnswer(b []byte, key string, r eval.Result) []byte {
 	b = append(b, `{"key":`...)
-	b = appendString(b, key)
+	b = jsondoc.AppendString(b, key)
 	if r.Reason == eval.ReasonError {
 		b = append(b, `,"errorCode":`...)
-		b = appendString(b, string(ofrepCode(r.ErrorCode)))
+		b = jsondoc.AppendString(b, string(ofrepCode(r.ErrorCode)))
 		b = append(b, `,"errorDetails":`...)
-		b = appendString(b, ofrepDetails(key, r))
+		b = jsondoc.AppendString(b, ofrepDetails(key, r))
 		if r.Flag == nil {
 			return append(b, '}')
 		}
 	} else {
 		b = append(b, `,"reason":`...)
-		b = appendString(b, string(r.Reason))
+		b = jsondoc.AppendString(b, string(r.Reason))
 		if v := r.Variant; v != nil {
 			b = append(b, `,"value":`...)
 			b = appendVariantValue(b, &v.Value)
 			b = append(b, `,"variant":`...)
-			b = appendString(b, v.Name)
+			b = jsondoc.AppendString(b, v.Name)
 		}
 	}
 	b = append(b, `,"metadata":`...)
@@ -91,9 +91,9 @@ func (e *environment) appendMetadata(b []byte, f *eval.Flag) []byte {
 			continue
 		}
 		b = append(b, next)
-		b = appendString(b, name)
+		b = jsondoc.AppendString(b, name)
 		b = append(b, ':')
-		b = appendValue(b, v)
+		b = jsondoc.AppendValue(b, v)
 		next = ','
 	}
 	if next == '{' {
@@ -115,99 +115,15 @@ func appendVariantValue(b []byte, v *eval.VariantValue) []byte {
 	case flagv1.ValueType_VALUE_TYPE_BOOLEAN:
 		return strconv.AppendBool(b, v.Bool)
 	case flagv1.ValueType_VALUE_TYPE_STRING:
-		return appendString(b, v.String)
+		return jsondoc.AppendString(b, v.String)
 	case flagv1.ValueType_VALUE_TYPE_INTEGER:
 		return strconv.AppendInt(b, v.Int, 10)
 	case flagv1.ValueType_VALUE_TYPE_DOUBLE:
-		return appendNumber(b, v.Double)
+		return jsondoc.AppendNumber(b, v.Double)
 	case flagv1.ValueType_VALUE_TYPE_OBJECT:
-		return appendObject(b, v.Proto)
+		return jsondoc.AppendObject(b, v.Proto)
 	}
 	return append(b, "null"...)
-}
-
-func appendValue(b []byte, v *structpb.Value) []byte {
-	switch k := v.GetKind().(type) {
-	case *structpb.Value_BoolValue:
-		return strconv.AppendBool(b, k.BoolValue)
-	case *structpb.Value_NumberValue:
-		return appendNumber(b, k.NumberValue)
-	case *structpb.Value_StringValue:
-		return appendString(b, k.StringValue)
-	case *structpb.Value_StructValue:
-		return appendObject(b, k.StructValue)
-	case *structpb.Value_ListValue:
-		b = append(b, '[')
-		for i, element := range k.ListValue.GetValues() {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendValue(b, element)
-		}
-		return append(b, ']')
-	}
-	return append(b, "null"...)
-}
-
-func appendObject(b []byte, o *structpb.Struct) []byte {
-	names := make([]string, 0, len(o.GetFields()))
-	for name := range o.GetFields() {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	b = append(b, '{')
-	for i, name := range names {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendString(b, name)
-		b = append(b, ':')
-		b = appendValue(b, o.GetFields()[name])
-	}
-	return append(b, '}')
-}
-
-// appendNumber writes a number as JavaScript does, which is what JSON readers expect:
-// exponents only where there would be many zeros.
-func appendNumber(b []byte, f float64) []byte {
-	if size := math.Abs(f); size != 0 && (size < 1e-6 || size >= 1e21) {
-		return strconv.AppendFloat(b, f, 'e', -1, 64)
-	}
-	return strconv.AppendFloat(b, f, 'f', -1, 64)
-}
-
-// appendString writes a string as JSON; what is not UTF-8 becomes U+FFFD.
-func appendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				b = append(b, s[from:i]...)
-				b = append(b, "\uFFFD"...)
-				from = i + 1
-			}
-			i += size
-			continue
-		}
-		b = append(b, s[from:i]...)
-		if c == '"' || c == '\\' {
-			b = append(b, '\\', c)
-		} else {
-			const hex = "0123456789abcdef"
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-		i++
-		from = i
-	}
-	b = append(b, s[from:]...)
-	return append(b, '"')
 }
 
 // tagOf makes the entity tag of all answers to a request: it stands for everything that
@@ -246,11 +162,11 @@ func (c *ofrepCall) fail(code int, errorCode eval.ErrorCode, details string) boo
 	c.out = append(c.out[:0], '{')
 	if errorCode != "" {
 		if c.key != "" {
-			c.out = append(appendString(append(c.out, `"key":`...), c.key), ',')
+			c.out = append(jsondoc.AppendString(append(c.out, `"key":`...), c.key), ',')
 		}
-		c.out = append(appendString(append(c.out, `"errorCode":`...), string(errorCode)), ',')
+		c.out = append(jsondoc.AppendString(append(c.out, `"errorCode":`...), string(errorCode)), ',')
 	}
-	c.out = append(appendString(append(c.out, `"errorDetails":`...), details), '}')
+	c.out = append(jsondoc.AppendString(append(c.out, `"errorDetails":`...), details), '}')
 	c.write(code)
 	return false
 }

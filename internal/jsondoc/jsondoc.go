@@ -6,6 +6,8 @@
 // and so are numbers that no double holds and values nested too deeply. Of members with
 // the same name the last one counts. An escaped surrogate without its other half reads as
 // U+FFFD, as encoding/json has it.
+//
+// The other way there is little to it: values are appended to bytes.
 package jsondoc
 
 import (
