@@ -45,7 +45,7 @@ func Compile(f *flagv1.Flag, revision int64) (*Flag, error) {
 
 	flag := &Flag{
 		enabled: f.GetEnabled(), revision: revision, key: newReference(f.GetKey()),
-		valueType: f.GetType(), metadata: f.GetMetadata(),
+		valueType: f.GetType(), metadata: f.GetMetadata(), readsTime: flagReadsTime(f),
 	}
 	flag.variants = c.compileVariants(f)
 	if name := f.GetOffVariant(); name != "" {
@@ -82,7 +82,7 @@ func CompileSegment(s *flagv1.Segment, revision int64) (*Segment, error) {
 		keyAttribute: c.optionalAttribute(root.field("key_attribute"), s.GetKeyAttribute()),
 		included:     c.compileKeys("included", s.GetIncluded()),
 		excluded:     c.compileKeys("excluded", s.GetExcluded()),
-		revision:     revision, key: newReference(s.GetKey()),
+		revision:     revision, key: newReference(s.GetKey()), readsTime: segmentReadsTime(s),
 	}
 	segment.rules = c.compileSegmentRules(s)
 	if err := c.err(); err != nil {

@@ -164,6 +164,7 @@ type Flag struct {
 	metadata  *structpb.Struct
 	variants  []Variant
 	segments  []reference // that clauses refer to, each once
+	readsTime bool        // itself, not through others
 }
 
 // Key returns the flag's key.

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tidegate/tidegate/eval"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
 // decoder turns nodes into messages and collects what is wrong.
@@ -299,6 +300,25 @@ func (d *decoder) weight(into *uint32) func(*yaml.Node, *place) {
 			return
 		}
 		*into = uint32(v)
+	}
+}
+
+func (d *decoder) bucketingVersion(into *flagv1.BucketingVersion) func(*yaml.Node, *place) {
+	return func(n *yaml.Node, at *place) {
+		const want = "2 or 3"
+		if !d.expect(n, at, yaml.ScalarNode, want) {
+			return
+		}
+		switch {
+		case n.Style != 0: // in quotes
+		case n.Value == "2":
+			*into = flagv1.BucketingVersion_BUCKETING_VERSION_2
+			return
+		case n.Value == "3":
+			*into = flagv1.BucketingVersion_BUCKETING_VERSION_3
+			return
+		}
+		d.fail(at, "must be %s, is %s", want, describe(n))
 	}
 }
 
