@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -39,6 +40,7 @@ type environment struct {
 	metadata     *structpb.Struct
 	metadataJSON []byte
 	eventsURI    string // of OFREP
+	flagd        flagdExport
 	answers      counters
 	streams      streamCounts
 }
@@ -58,6 +60,7 @@ func newEnvironment(name string, r *replica.Replica) *environment {
 	metadata := setMetadata(name)
 	return &environment{
 		name: name, replica: r, metadata: metadata, metadataJSON: jsondoc.AppendObject(nil, metadata), eventsURI: eventsURI(name),
+		flagd: flagdExport{metadata: metadata, logger: zerolog.Nop()},
 	}
 }
 

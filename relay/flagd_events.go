@@ -30,16 +30,17 @@ type flagdEvent struct {
 }
 
 // flagdEvents tells what happens to the flags of the call's environment until the caller
-// goes or the relay drains. A caller that reads slowly gets fewer and larger events.
+// goes or the relay drains: that it is ready, once there is something to evaluate, and
+// then each change. A caller that reads slowly gets fewer and larger events.
 func (s *evaluationService) flagdEvents(ctx context.Context, send func(flagdEvent) error) error {
 	env, err := s.called(ctx, "")
 	if err != nil {
 		return err
 	}
-	if _, err := env.snapshot(); err != nil {
+	defer env.streams.open(streamEvents)()
+	if err := s.await(ctx, env); err != nil {
 		return err
 	}
-	defer env.streams.open(streamEvents)()
 	f := newFlagFeed(env)
 	if err := send(flagdEvent{kind: eventReady}); err != nil {
 		return err

@@ -22,6 +22,10 @@ var (
 		"Items of the snapshot that cannot be used; their last usable version is in force.", []string{"environment"}, nil)
 	readyDesc = prometheus.NewDesc("tidegate_relay_ready",
 		"1 if every environment has a snapshot that is fresh enough.", nil, nil)
+	streamsDesc = prometheus.NewDesc("tidegate_relay_open_streams",
+		"Open streams of flagd's and OFREP's protocols.", []string{"environment", "stream"}, nil)
+	omittedDesc = prometheus.NewDesc("tidegate_relay_flagd_omitted_flags",
+		"Flags that have no form in flagd: its in-process providers do not get them. 0 until one asks.", []string{"environment"}, nil)
 	stateBytesDesc = prometheus.NewDesc("tidegate_relay_state_bytes",
 		"Size of the state files in use.", nil, nil)
 	stateBehindDesc = prometheus.NewDesc("tidegate_relay_state_behind_environments",
@@ -57,6 +61,7 @@ func (r *Relay) register() error {
 func (c collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		evaluationsDesc, revisionDesc, ageDesc, itemsDesc, bytesDesc, rejectedDesc, readyDesc,
+		streamsDesc, omittedDesc,
 		stateBytesDesc, stateBehindDesc, stateErrorsDesc, stateAsideDesc, stateRewritesDesc, stateUnusableDesc,
 	} {
 		out <- d
@@ -75,6 +80,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		for i, n := range e.answers.total() {
 			counter(evaluationsDesc, float64(n), e.name, string(countedReasons[i]))
 		}
+		for kind, name := range streamNames {
+			gauge(streamsDesc, float64(e.streams[kind].Load()), e.name, name)
+		}
+		gauge(omittedDesc, float64(e.flagd.omissions()), e.name)
 		s := e.replica.Snapshot()
 		if s == nil {
 			continue

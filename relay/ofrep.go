@@ -81,7 +81,11 @@ func (h *ofrepHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // single answers one flag.
 func (h *ofrepHandler) single(c *ofrepCall) {
 	env, ok := h.begin(c)
-	if !ok || !c.context(h.evaluation) {
+	if !ok {
+		return
+	}
+	h.evaluation.here(&c.subject)
+	if !c.context() {
 		return
 	}
 	snap := env.replica.Snapshot()
@@ -98,8 +102,9 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 		return
 	}
 	snap := env.replica.Snapshot()
-	tag := env.tagOf(snap, c.body) // of the body before it is read: that modifies it
-	if !c.context(h.evaluation) {
+	h.evaluation.here(&c.subject)
+	tag := env.tagOf(snap, &c.subject, c.body) // of the body before it is read: that modifies it
+	if !c.context() {
 		return
 	}
 	if tag != "" {
@@ -243,9 +248,8 @@ func (c *ofrepCall) tooLarge() bool {
 	return c.fail(http.StatusRequestEntityTooLarge, "", "the body is too large: want at most 1000000 bytes")
 }
 
-// context makes the engine's context of the body.
-func (c *ofrepCall) context(s *evaluationService) bool {
-	s.here(&c.subject)
+// context reads the body into the engine's context.
+func (c *ofrepCall) context() bool {
 	if len(c.body) == 0 {
 		return true
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"math"
@@ -129,15 +130,26 @@ func appendVariantValue(b []byte, v *eval.VariantValue) []byte {
 // tagOf makes the entity tag of all answers to a request: it stands for everything that
 // they depend on. Empty: what they depend on cannot be told, as a version of a flag is in
 // force that the state does not name.
-func (e *environment) tagOf(snap *snapshot.Snapshot, request []byte) string {
+func (e *environment) tagOf(snap *snapshot.Snapshot, here *eval.Context, request []byte) string {
 	if len(snap.Rejections()) > 0 {
 		return ""
 	}
+	now := int64(0)
+	if snap.Eval().AnyReadsTime() {
+		now = here.Now
+	}
+	state := snap.Cursor().Digest
+	var fixed [24]byte
+	binary.LittleEndian.PutUint64(fixed[:], state.Lo)
+	binary.LittleEndian.PutUint64(fixed[8:], state.Hi)
+	binary.LittleEndian.PutUint64(fixed[16:], uint64(now))
 	var h xxhash.Digest
 	h.Reset()
-	var state [16]byte
-	_, _ = h.WriteString(e.name) // it never fails
-	_, _ = h.Write(append(state[:0], snap.Cursor().Digest.Bytes()...))
+	_, _ = h.Write(fixed[:]) // it never fails
+	for _, text := range []string{e.name, here.Region} {
+		_, _ = h.WriteString(text)
+		_, _ = h.WriteString("\x00")
+	}
 	_, _ = h.Write(request)
 	b := append(make([]byte, 0, 18), '"')
 	b = strconv.AppendUint(b, h.Sum64(), 16)

@@ -21,6 +21,7 @@ import (
 
 	flagdv1 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v1"
 	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
+	flagdsyncv1 "github.com/tidegate/tidegate/gen/go/flagd/sync/v1"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/follower"
@@ -74,6 +75,9 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 	}
 	r.evaluation = newEvaluationService(r.replicas, o.Environments)
 	r.evaluation.region = o.Region
+	for _, e := range r.evaluation.environments {
+		e.flagd.logger = o.Logger.With().Str("environment", e.name).Logger()
+	}
 	err := r.openState(o.StateDir)
 	if err == nil {
 		err = r.connect(&o)
@@ -111,6 +115,7 @@ func (r *Relay) connect(o *Options) error {
 	evaluationv1.RegisterEvaluationServiceServer(r.server, r.evaluation)
 	flagdv1.RegisterServiceServer(r.server, &flagdServiceV1{evaluation: r.evaluation})
 	flagdv2.RegisterServiceServer(r.server, &flagdServiceV2{evaluation: r.evaluation})
+	flagdsyncv1.RegisterFlagSyncServiceServer(r.server, &flagdSyncService{evaluation: r.evaluation})
 	syncv1.RegisterSyncServiceServer(r.server.GRPCOnly(), r.hub)
 	return r.register()
 }
