@@ -9,9 +9,9 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/tidegate/tidegate/eval"
+	"github.com/tidegate/tidegate/internal/rpc"
 )
 
 // Requests of flagd's protocols and of OFREP have no field for the environment: a header
@@ -76,7 +76,7 @@ func (s *evaluationService) called(ctx context.Context, selector string) (*envir
 	e, err := s.choose(metadata.ValueFromIncomingContext(ctx, environmentHeader),
 		metadata.ValueFromIncomingContext(ctx, selectorHeader), selector)
 	if errors.Is(err, errSelector) {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+		return nil, rpc.Status(codes.InvalidArgument, err.Error(), rpc.BadRequest(eval.Errors{{Field: "environment", Problem: err.Error()}}))
 	}
 	return e, err
 }
