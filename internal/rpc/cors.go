@@ -17,11 +17,15 @@ func ValidateOrigin(origin string) error {
 		return nil
 	}
 	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin {
-		return fmt.Errorf("origin %q: want scheme://host or scheme://host:port as browsers send it, in lower case and without a path, such as https://shop.example; or * for any", origin)
+	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin ||
+		strings.Contains(u.Host, anyOrigin) || defaultPorts[u.Scheme] != "" && u.Port() == defaultPorts[u.Scheme] {
+		return fmt.Errorf("origin %q: want scheme://host or scheme://host:port as browsers send it (lower case, no path, no default port), such as https://shop.example; or * for any", origin)
 	}
 	return nil
 }
+
+// defaultPorts are what browsers leave out.
+var defaultPorts = map[string]string{"http": "80", "https": "443"}
 
 // crossOrigin guards a handler: browsers' requests that could change something come from
 // the handler's own origin or from an allowed one. Pages of allowed origins may read the
