@@ -5,11 +5,11 @@ import (
 	"math"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tidegate/tidegate/eval"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/rpc"
 )
 
 // This file holds what the versions of flagd's evaluation protocol have in common: the
@@ -20,10 +20,10 @@ const targetingKeyAttribute = "targetingKey"
 
 // The statuses of flagd, with its texts.
 var (
-	errFlagNotFound = status.Error(codes.NotFound, "Flag not found")
-	errTypeMismatch = status.Error(codes.InvalidArgument, "Type mismatch error")
-	errParse        = status.Error(codes.DataLoss, "Error parsing input or configuration")
-	errGeneral      = status.Error(codes.Unknown, "General error")
+	errFlagNotFound = rpc.Answer(codes.NotFound, "Flag not found")
+	errTypeMismatch = rpc.Answer(codes.InvalidArgument, "Type mismatch error")
+	errParse        = rpc.Answer(codes.DataLoss, "Error parsing input or configuration")
+	errGeneral      = rpc.Answer(codes.Unknown, "General error")
 )
 
 // resolution is flagd's answer for one flag. Without a variant the caller's default
@@ -84,7 +84,7 @@ func failureOf(r eval.Result) error {
 	case eval.ParseError:
 		return errParse
 	case eval.TargetingKeyMissing, eval.InvalidContext:
-		return status.Error(codes.FailedPrecondition, r.ErrorMessage())
+		return rpc.Answer(codes.FailedPrecondition, r.ErrorMessage())
 	}
 	return errGeneral
 }

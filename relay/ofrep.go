@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -34,6 +35,8 @@ type ofrepHandler struct {
 	evaluation *evaluationService
 	limit      *addressLimit // nil: none
 	calls      sync.Pool     // of *ofrepCall
+	// answered counts answers by their status.
+	answered [600]atomic.Uint64
 }
 
 func newOFREPHandler(s *evaluationService, requestsPerSecond int) *ofrepHandler {
@@ -41,7 +44,7 @@ func newOFREPHandler(s *evaluationService, requestsPerSecond int) *ofrepHandler 
 	if requestsPerSecond > 0 {
 		h.limit = newAddressLimit(requestsPerSecond)
 	}
-	h.calls.New = func() any { return &ofrepCall{} }
+	h.calls.New = func() any { return &ofrepCall{handler: h} }
 	return h
 }
 
@@ -58,7 +61,7 @@ func (h *ofrepHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == ofrepSSEPath {
 		if c.method(http.MethodGet) {
-			h.events(w, r)
+			h.events(c)
 		}
 		return
 	}
@@ -110,7 +113,7 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 	if tag != "" {
 		c.w.Header()["Etag"] = []string{tag}
 		if matchesTag(c.r.Header["If-None-Match"], tag) {
-			c.w.WriteHeader(http.StatusNotModified)
+			c.head(http.StatusNotModified)
 			return
 		}
 	}
@@ -166,6 +169,7 @@ func statusOf(code eval.ErrorCode) int {
 
 // ofrepCall is one request, and what it takes to answer it.
 type ofrepCall struct {
+	handler   *ofrepHandler
 	w         http.ResponseWriter
 	r         *http.Request
 	key       string // of the flag asked for; empty: of all
@@ -176,8 +180,8 @@ type ofrepCall struct {
 
 // What calls keep for the next ones is bounded.
 const (
-	keptBytes = 64 << 10
-	keptNodes = 4 << 10
+	keptBytes = 1 << 20
+	keptNodes = 16 << 10
 )
 
 func (h *ofrepHandler) release(c *ofrepCall) {

@@ -199,10 +199,16 @@ func (c *ofrepCall) write(code int) {
 	if len(c.out) > 2048 { // less is counted by net/http
 		h["Content-Length"] = []string{strconv.Itoa(len(c.out))}
 	}
-	if code != http.StatusOK {
+	c.head(code)
+	_, _ = c.w.Write(c.out) // a caller that is gone needs no answer
+}
+
+// head sends the status, and counts the answer.
+func (c *ofrepCall) head(code int) {
+	c.handler.answered[code].Add(1)
+	if code != http.StatusOK { // which is sent with the body
 		c.w.WriteHeader(code)
 	}
-	_, _ = c.w.Write(c.out) // a caller that is gone needs no answer
 }
 
 func isEOF(err error) bool { return errors.Is(err, io.EOF) }

@@ -24,11 +24,13 @@ func eventsURI(environment string) string {
 
 // events tells a caller to fetch all flags again whenever one may have changed: at once,
 // unless the caller says that it has the current state, and after each change.
-func (h *ofrepHandler) events(w http.ResponseWriter, r *http.Request) {
-	env, ok := h.eventsEnvironment(w, r)
+func (h *ofrepHandler) events(c *ofrepCall) {
+	env, ok := h.eventsEnvironment(c)
 	if !ok {
 		return
 	}
+	w, r := c.w, c.r
+	c.head(http.StatusOK)
 	defer env.streams.open(streamSSE)()
 	now, changes := env.replica.Subscribe()
 	header := w.Header()
@@ -66,17 +68,17 @@ func (h *ofrepHandler) events(w http.ResponseWriter, r *http.Request) {
 
 // eventsEnvironment finds the environment, which has a snapshot; without ok, the call is
 // answered.
-func (h *ofrepHandler) eventsEnvironment(w http.ResponseWriter, r *http.Request) (env *environment, ok bool) {
-	environments := r.Header["Tidegate-Environment"]
+func (h *ofrepHandler) eventsEnvironment(c *ofrepCall) (env *environment, ok bool) {
+	environments := c.r.Header["Tidegate-Environment"]
 	if len(environments) == 0 {
-		environments = r.URL.Query()["environment"]
+		environments = c.r.URL.Query()["environment"]
 	}
-	env, err := h.evaluation.choose(environments, r.Header["Flagd-Selector"], "")
+	env, err := h.evaluation.choose(environments, c.r.Header["Flagd-Selector"], "")
 	if err == nil {
 		_, err = env.snapshot()
 	}
 	if err != nil {
-		(&ofrepCall{w: w, r: r}).failCall(err)
+		c.failCall(err)
 		return nil, false
 	}
 	return env, true

@@ -53,8 +53,8 @@ type Relay struct {
 	state         *statefile.Dir
 	stateUnusable bool
 
-	corsOrigins    []string
-	ofrepRateLimit int
+	ofrep       *ofrepHandler
+	corsOrigins []string
 
 	grpc, http, management, flagdSync net.Listener
 }
@@ -70,14 +70,15 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 		instanceID: o.InstanceID, version: version.Version,
 		maxStale: o.MaxStale, drain: o.Drain,
 		logger: o.Logger, registry: o.Registry,
-		corsOrigins: o.CORSOrigins, ofrepRateLimit: o.OFREPRateLimit,
-		replicas: replica.NewSet(replica.Options{HistoryBytes: historyBytes}),
+		corsOrigins: o.CORSOrigins,
+		replicas:    replica.NewSet(replica.Options{HistoryBytes: historyBytes}),
 	}
 	r.evaluation = newEvaluationService(r.replicas, o.Environments)
 	r.evaluation.region = o.Region
 	for _, e := range r.evaluation.environments {
 		e.flagd.logger = o.Logger.With().Str("environment", e.name).Logger()
 	}
+	r.ofrep = newOFREPHandler(r.evaluation, o.OFREPRateLimit)
 	err := r.openState(o.StateDir)
 	if err == nil {
 		err = r.connect(&o)
@@ -195,10 +196,10 @@ func (r *Relay) Run(ctx context.Context) error {
 
 // httpHandler serves the services with JSON, and OFREP.
 func (r *Relay) httpHandler() http.Handler {
-	services, ofrep := r.server.HTTPHandler(), newOFREPHandler(r.evaluation, r.ofrepRateLimit)
+	services := r.server.HTTPHandler()
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if strings.HasPrefix(q.URL.Path, ofrepPath) {
-			ofrep.ServeHTTP(w, q)
+			r.ofrep.ServeHTTP(w, q)
 			return
 		}
 		services.ServeHTTP(w, q)
