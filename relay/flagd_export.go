@@ -96,7 +96,7 @@ func (x *flagdExport) decode(s *snapshot.Snapshot) (flags []*flagv1.Flag, segmen
 // decodeOnce decodes an item that is not there already. One that cannot be decoded was
 // rejected before.
 func decodeOnce[T any](there map[string]decoded[T], item snapshot.Item, decode func(snapshot.Item) (T, error)) (decoded[T], bool) {
-	from := unsafe.SliceData(item.Data)
+	from := unsafe.SliceData(item.Data) //nolint:gosec // it is compared, not used
 	if d, ok := there[item.Key]; ok && d.from == from {
 		return d, true
 	}

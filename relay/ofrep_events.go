@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -24,7 +25,7 @@ func eventsURI(environment string) string {
 
 // events tells a caller to fetch all flags again whenever one may have changed: at once,
 // unless the caller says that it has the current state, and after each change.
-func (h *ofrepHandler) events(c *ofrepCall) {
+func (h *ofrepHandler) events(ctx context.Context, c *ofrepCall) {
 	env, ok := h.eventsEnvironment(c)
 	if !ok {
 		return
@@ -48,7 +49,7 @@ func (h *ofrepHandler) events(c *ofrepCall) {
 		idle.Reset(keepAliveEvery)
 		select {
 		case <-changes.Changed():
-			_, _, newest, err := collect(r.Context(), changes)
+			_, _, newest, err := collect(ctx, changes)
 			if err != nil {
 				return
 			}
@@ -58,7 +59,7 @@ func (h *ofrepHandler) events(c *ofrepCall) {
 			now = newest
 		case <-idle.C:
 			s.buffer = append(s.buffer, ": keep-alive\n\n"...)
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
 		case <-h.evaluation.draining:
 			return

@@ -89,7 +89,9 @@ func (o *Options) Validate() error {
 	}
 	errs = append(errs, validateList("environment", "a name such as production", o.Environments)...)
 	for _, l := range []struct{ name, addr string }{
-		{"gRPC address", o.GRPCAddr}, {"HTTP address", o.HTTPAddr}, {"management address", o.ManagementAddr},
+		{"gRPC address", o.GRPCAddr},
+		{"HTTP address", o.HTTPAddr},
+		{"management address", o.ManagementAddr},
 		{"flagd sync address", o.FlagdSyncAddr},
 	} {
 		if _, _, err := net.SplitHostPort(l.addr); err != nil {

@@ -139,7 +139,9 @@ func (r *Relay) listen(ctx context.Context, o *Options) error {
 		what, addr string
 		to         *net.Listener
 	}{
-		{"gRPC", o.GRPCAddr, &r.grpc}, {"HTTP", o.HTTPAddr, &r.http}, {"management", o.ManagementAddr, &r.management},
+		{"gRPC", o.GRPCAddr, &r.grpc},
+		{"HTTP", o.HTTPAddr, &r.http},
+		{"management", o.ManagementAddr, &r.management},
 		{"flagd sync", o.FlagdSyncAddr, &r.flagdSync},
 	} {
 		var err error
