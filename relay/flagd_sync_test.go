@@ -191,7 +191,7 @@ func TestFlagdExport(t *testing.T) {
 	env := service(p).environments[0]
 	lines := &syncBuffer{}
 	env.flagd.logger = zerolog.New(lines)
-	now := func() string { return env.flagd.definition(env.replica.Snapshot()) }
+	now := env.flagd.definition
 	first := now()
 	if keys, _ := definitionOf(t, first); !slices.Equal(keys, []string{"a"}) || env.flagd.omissions() != 1 {
 		t.Errorf("flags %v, %d omitted", keys, env.flagd.omissions())
@@ -226,6 +226,11 @@ func TestFlagdExport(t *testing.T) {
 	}
 	if text := lines.taken(); !strings.Contains(text, "all flags again") {
 		t.Errorf("log: %s", text)
+	}
+	last := now()
+	env.flagd.release()
+	if env.flagd.flags != nil || now() != last || lines.taken() != "" {
+		t.Error("after a release it is another definition, or nothing was released")
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 const (
 	// sseRetry is how long browsers wait before they connect again.
 	sseRetry = 2 * time.Second
-	// sseWriteTimeout is how long a caller may not read.
-	sseWriteTimeout = 30 * time.Second
+	// ofrepWriteTimeout is how long a caller may not read.
+	ofrepWriteTimeout = 30 * time.Second
 )
 
 // eventsURI is where the events of an environment are. An EventSource sends no headers:
@@ -107,7 +107,7 @@ func (s *eventStream) refetch(now *snapshot.Snapshot) {
 // flush sends what was added, and tells whether the caller is still there.
 func (s *eventStream) flush() bool {
 	// A writer that cannot set a deadline is one of a test or of a middleware.
-	_ = s.control.SetWriteDeadline(time.Now().Add(sseWriteTimeout))
+	_ = s.control.SetWriteDeadline(time.Now().Add(ofrepWriteTimeout))
 	if len(s.buffer) > 0 {
 		if _, err := s.w.Write(s.buffer); err != nil {
 			return false
