@@ -25,6 +25,9 @@ func (d *decoder) value(n *yaml.Node, at *place) *structpb.Value {
 		if !d.expect(n, at, yaml.MappingNode, "") {
 			return nil
 		}
+		if v, ok := d.reference(n, at); ok {
+			return v
+		}
 		s := &structpb.Struct{Fields: make(map[string]*structpb.Value, len(n.Content)/2)}
 		for _, e := range d.entries(n, at) {
 			here := at.field(e.name, "."+e.name, d.position(e.value))
@@ -75,7 +78,7 @@ func (d *decoder) number(n *yaml.Node, at *place) *structpb.Value {
 	case err != nil:
 		d.fail(at, `is too large for a number: write "%s" in quotes for a text`, n.Value)
 		return nil
-	case wholeNumber.MatchString(n.Value) && math.Abs(v) > maxInteger:
+	case wholeNumber.MatchString(n.Value) && math.Abs(v) > maxInteger && !d.flagd:
 		d.fail(at, `whole numbers beyond 9007199254740991 lose digits in JSON: write "%s" in quotes for a text`, n.Value)
 		return nil
 	}

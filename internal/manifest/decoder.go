@@ -17,17 +17,27 @@ type decoder struct {
 	file     string
 	document *Document
 	errs     Errors
+
+	json  bool // the file is JSON
+	flagd bool // the document is a flagd definition
+	// evaluators are those of a flagd definition, references what becomes of {"$ref": X}.
+	evaluators map[string]evaluator
+	references references
 }
 
 func decode(file string, data []byte) *decoder {
 	d := &decoder{file: file, document: &Document{places: map[string]*place{}}}
-	documents, errs := readDocuments(file, data)
+	documents, errs := d.readDocuments(data)
 	if errs != nil {
 		d.errs = errs
 		return d
 	}
 	for _, n := range documents {
-		d.root(n)
+		if d.flagd = isFlagd(n); d.flagd {
+			d.flagdRoot(n)
+		} else {
+			d.root(n)
+		}
 	}
 	if len(documents) == 0 {
 		d.errs = Errors{{
