@@ -71,7 +71,7 @@ func (w *writer) exists(a attribute) verdict {
 func (w *writer) in(a attribute, values []*structpb.Value) verdict {
 	var strs []string
 	var numbers []float64
-	var truths []bool
+	truths := map[bool]bool{}
 	for _, v := range values {
 		switch k := v.GetKind().(type) {
 		case *structpb.Value_StringValue:
@@ -79,7 +79,7 @@ func (w *writer) in(a attribute, values []*structpb.Value) verdict {
 		case *structpb.Value_NumberValue:
 			numbers = append(numbers, k.NumberValue)
 		case *structpb.Value_BoolValue:
-			truths = append(truths, k.BoolValue)
+			truths[k.BoolValue] = true
 		}
 	}
 	switch a.kind {
@@ -98,16 +98,19 @@ func (w *writer) in(a attribute, values []*structpb.Value) verdict {
 		})
 	}
 	return w.anyOf(a.operand, func(x string) verdict {
-		return w.or(2+len(truths), func(i int) verdict {
-			switch i {
-			case 0:
+		return w.or(4, func(i int) verdict {
+			switch {
+			case i == 0:
 				return w.equalsAny(x, strs, false)
-			case 1:
+			case i == 1:
 				return w.equalsAnyNumber(x, numbers)
+			case i == 2 && truths[true]:
+				w.raw(`{"===":[`, x, `,true]}`)
+			case i == 3 && truths[false]:
+				w.raw(`{"===":[`, x, `,false]}`)
+			default:
+				return never
 			}
-			w.raw(`{"===":[`, x, `,`)
-			w.truth(truths[i-2])
-			w.raw(`]}`)
 			return depends
 		})
 	})

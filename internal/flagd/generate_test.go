@@ -107,7 +107,7 @@ func (w *world) segment(t *rapid.T, key string) *flagv1.Segment {
 	if oneIn(t, 6) {
 		s.KeyAttribute = draw(t, clock...)
 	}
-	keys := rapid.SliceOfNDistinct(rapid.SampledFrom(strs[1:]), 0, 8, rapid.ID)
+	keys := rapid.SliceOfNDistinct(rapid.SampledFrom(append([]string{"05", "5.0", "-0", "+1", "7"}, strs[1:]...)), 0, 8, rapid.ID)
 	s.Included, s.Excluded = keys.Draw(t, "included"), keys.Draw(t, "excluded")
 	for range rapid.IntRange(0, 2).Draw(t, "rules") {
 		s.Rules = append(s.Rules, &flagv1.SegmentRule{Clauses: w.clauses(t, rapid.IntRange(1, 2).Draw(t, "clauses"), false)})

@@ -171,6 +171,7 @@ func (d *decoder) flagdFlag(key string, n *yaml.Node, at *place, set *flagdSet) 
 	}
 	if !present["variants"] {
 		d.fail(at.field("variants", ".variants", at.Position), `is missing: at least one, as in {"on": true, "off": false}`)
+		f.Type = flagv1.ValueType_VALUE_TYPE_BOOLEAN // any will do
 	}
 	return bucketing.Pin(f)
 }

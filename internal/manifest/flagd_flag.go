@@ -30,9 +30,7 @@ func (d *decoder) flagdVariants(e entry, at *place, f *flagv1.Flag) {
 		}
 	}
 	if f.GetType() == flagv1.ValueType_VALUE_TYPE_UNSPECIFIED {
-		// It has no usable variant, which has been said.
-		here.faulty = here.faulty || len(f.GetVariants()) > 0
-		f.Type = flagv1.ValueType_VALUE_TYPE_BOOLEAN
+		f.Type = flagv1.ValueType_VALUE_TYPE_BOOLEAN // there is no variant that is of a type
 	}
 }
 
