@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/tidegate/tidegate/internal/manifest"
@@ -70,8 +71,8 @@ func readManifest(in io.Reader, file string) (data []byte, name string, err erro
 	return data, name, err
 }
 
-// manifestFiles finds the files: those named, and in folders all *.yaml and *.yml at any
-// depth, but hidden ones.
+// manifestFiles finds the files: those named, and in folders all *.yaml, *.yml and *.json
+// at any depth, but hidden ones.
 func manifestFiles(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {
@@ -92,7 +93,7 @@ func manifestFiles(paths []string) ([]string, error) {
 			return nil, err
 		}
 		if len(found) == 0 {
-			return nil, fmt.Errorf("%s holds no file *.yaml or *.yml", path)
+			return nil, fmt.Errorf("%s holds no file *.yaml, *.yml or *.json", path)
 		}
 		files = append(files, found...)
 	}
@@ -109,7 +110,7 @@ func manifestFilesIn(folder string) ([]string, error) {
 			if entry.IsDir() {
 				return fs.SkipDir
 			}
-		case !entry.IsDir() && (filepath.Ext(path) == ".yaml" || filepath.Ext(path) == ".yml"):
+		case !entry.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)):
 			files = append(files, path)
 		}
 		return nil

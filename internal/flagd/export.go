@@ -35,6 +35,10 @@ func Export(flags []*flagv1.Flag, segments []*flagv1.Segment, metadata *structpb
 // it keeps the JSON of each flag for as long as the flag, and what it depends on, is the
 // same message. Messages that it was given must not be modified. Not for concurrent use.
 type Exporter struct {
+	// Keys are those of the flags to write, nil for all: the others are there for what
+	// depends on them.
+	Keys []string
+
 	flags      map[string]exported
 	evaluators map[string]kept
 }
@@ -103,7 +107,7 @@ func (d *dependencies) same(env *environment) bool {
 // the identity of the messages.
 func (e *Exporter) Export(flags []*flagv1.Flag, segments []*flagv1.Segment, metadata *structpb.Struct) (data []byte, omitted []Omission) {
 	env := e.environment(flags, segments)
-	keys := sortedNames(env.flags)
+	keys := e.keys(env)
 	now := make(map[string]exported, len(keys))
 	used := map[string]struct{}{}
 	size := 0
@@ -127,6 +131,15 @@ func (e *Exporter) Export(flags []*flagv1.Flag, segments []*flagv1.Segment, meta
 		size += 2*len(segment) + len(env.evaluators[segment].condition)
 	}
 	return env.file(keys, now, sortedNames(used), metadata, make([]byte, 0, size+1024)), omitted
+}
+
+// keys are those of the flags to write, in order.
+func (e *Exporter) keys(env *environment) []string {
+	keys := sortedNames(env.flags)
+	if e.Keys != nil {
+		keys = slices.DeleteFunc(keys, func(key string) bool { return !slices.Contains(e.Keys, key) })
+	}
+	return keys
 }
 
 // environment indexes the definitions, with the evaluators that are still right.
