@@ -233,7 +233,7 @@ func drawValue(t *rapid.T, depth int) any {
 	case kind < 8:
 		return draw[any](t, true, false, nil)
 	case kind < 10 && depth > 0:
-		var l []any
+		l := []any{}
 		for range rapid.IntRange(0, 3).Draw(t, "length") {
 			l = append(l, drawValue(t, depth-1))
 		}
