@@ -3,9 +3,11 @@ module github.com/tidegate/tidegate/bench/rivals
 go 1.26.0
 
 require (
+	github.com/diegoholiveira/jsonlogic/v3 v3.10.1
 	github.com/launchdarkly/go-sdk-common/v3 v3.1.0
 	github.com/launchdarkly/go-server-sdk-evaluation/v3 v3.0.1
 	github.com/tidegate/tidegate v0.0.0
+	golang.org/x/mod v0.42.0
 	google.golang.org/protobuf v1.36.12
 )
 
