@@ -38,11 +38,11 @@ func newExportCommand(streams *streams) *cobra.Command {
 		Example: "  tidegate export --environment production -f flags.yaml\n  tidegate export new-checkout\n" +
 			"  tidegate export --environment production --format flagd -f flags.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.output != outputTable && o.output != outputYAML {
-				return usagef("--output %s: files are YAML; for JSON, see 'tidegate flag list -o json'", o.output)
-			}
-			if format != formatTidegate && format != formatFlagd {
+			switch {
+			case format != formatTidegate && format != formatFlagd:
 				return usagef("--format %s: expected %s or %s", format, formatTidegate, formatFlagd)
+			case o.output != outputTable && (o.output != outputYAML || format == formatFlagd):
+				return usagef("--output %s: files are YAML, or JSON with --format flagd; for others, see 'tidegate flag list -o json'", o.output)
 			}
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				if format == formatFlagd {

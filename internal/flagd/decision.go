@@ -50,7 +50,7 @@ func (w *writer) decide(f *flagv1.Flag, complete bool) decision {
 	passes := o == nil || o.GetSplit() == nil && !complete
 	for i, r := range f.GetRules() {
 		last := i == len(f.GetRules())-1
-		if e := r.GetOutcome().GetExpression(); e != nil && !(last && passes) {
+		if e := r.GetOutcome().GetExpression(); e != nil && (!last || !passes) {
 			w.ruleBefore(r, e)
 			continue
 		}

@@ -25,7 +25,8 @@
 //
 // Implementations differ from flagd where a context is not what the flag expects:
 //
-//   - Python takes true for 1 and false for 0.
+//   - Python takes true for 1 and false for 0, and a list of one number for that number
+//     where a split hashes it.
 //   - Node fails, where flagd goes on, if a clause over numbers meets an object or a list
 //     with text in it, or a clause over text meets a list, an object, true or a number.
 //   - Which version of 'fractional' a provider has is up to its release: see flagd.

@@ -80,15 +80,18 @@ func TestExporterFollowsChanges(t *testing.T) {
 	check("a segment less")
 	d.Flags = d.Flags[1:]
 	check("a flag less")
-	d.Flags = append(d.Flags, &flagv1.Flag{Key: "new", Enabled: true, Type: flagv1.ValueType_VALUE_TYPE_BOOLEAN,
-		Variants: []*flagv1.Variant{{Name: "on", Value: structpb.NewBoolValue(true)}}})
+	d.Flags = append(d.Flags, &flagv1.Flag{
+		Key: "new", Enabled: true, Type: flagv1.ValueType_VALUE_TYPE_BOOLEAN,
+		Variants: []*flagv1.Variant{{Name: "on", Value: structpb.NewBoolValue(true)}},
+	})
 	check("a flag more")
 }
 
 // What depends on too much is left out rather than written without end.
 func TestExportBounds(t *testing.T) {
 	flagWith := func(key string, prerequisites ...string) *flagv1.Flag {
-		f := &flagv1.Flag{Key: key, Enabled: true, Type: flagv1.ValueType_VALUE_TYPE_BOOLEAN,
+		f := &flagv1.Flag{
+			Key: key, Enabled: true, Type: flagv1.ValueType_VALUE_TYPE_BOOLEAN,
 			Variants: []*flagv1.Variant{{Name: "on", Value: structpb.NewBoolValue(true)}},
 			DefaultOutcome: &flagv1.Outcome{Kind: &flagv1.Outcome_Split{Split: &flagv1.Split{
 				Variants: []*flagv1.WeightedVariant{{Variant: "on", Weight: 1}},
@@ -102,11 +105,10 @@ func TestExportBounds(t *testing.T) {
 	name := func(i int) string { return "f" + string(rune('a'+i)) }
 	var diamonds, constant, chain []*flagv1.Flag
 	for i := range 18 { // each level needs both of the one below
-		var left, right, single []string
+		var both, single []string
 		if i > 0 {
-			left, right, single = []string{"l-" + name(i-1)}, []string{"r-" + name(i-1)}, []string{name(i - 1)}
+			both, single = []string{"l-" + name(i-1), "r-" + name(i-1)}, []string{name(i - 1)}
 		}
-		both := append(left, right...)
 		diamonds = append(diamonds, flagWith("l-"+name(i), both...), flagWith("r-"+name(i), both...))
 		chain = append(chain, flagWith(name(i), single...))
 	}

@@ -26,7 +26,7 @@ func (d *decoder) flagdVariants(e entry, at *place, f *flagv1.Flag) {
 	f.Variants = d.variants(e.value, here)
 	for i, v := range f.GetVariants() {
 		if t := typeOf(v.GetValue()); v.GetValue() != nil {
-			d.variantType(f, t, v, here.items[i])
+			d.variantType(f, t, here.items[i])
 		}
 	}
 	if f.GetType() == flagv1.ValueType_VALUE_TYPE_UNSPECIFIED {
@@ -35,7 +35,7 @@ func (d *decoder) flagdVariants(e entry, at *place, f *flagv1.Flag) {
 }
 
 // variantType takes the variant's type for the flag's, or checks that it is.
-func (d *decoder) variantType(f *flagv1.Flag, t flagv1.ValueType, v *flagv1.Variant, at *place) {
+func (d *decoder) variantType(f *flagv1.Flag, t flagv1.ValueType, at *place) {
 	const integer, double = flagv1.ValueType_VALUE_TYPE_INTEGER, flagv1.ValueType_VALUE_TYPE_DOUBLE
 	switch is := f.GetType(); {
 	case t == flagv1.ValueType_VALUE_TYPE_UNSPECIFIED:

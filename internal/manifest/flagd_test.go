@@ -92,10 +92,12 @@ func TestJSONOrYAML(t *testing.T) {
 		{"f", "\ufeff{\"flags\": {\"a\": {\"state\": \"DISABLED\",\r\n\t\"variants\": {\"on\": true}}}}", ""},
 		{"f.JSON", `{"apiVersion": tidegate/v1}`, "f.JSON:1:16: is not JSON: put texts in double quotes; without are numbers, true, false and null"},
 		{"f.yaml", `{"apiVersion": "tidegate/v1"`, "f.yaml:1:29: an object lacks a ',' before this, or its '}'"},
-		{"f.json", `{"apiVersion": "tidegate/v1", "flags": {"a": {"state": "ENABLED"}}}`,
+		{
+			"f.json", `{"apiVersion": "tidegate/v1", "flags": {"a": {"state": "ENABLED"}}}`,
 			"f.json:1:41: flags[a].type: is missing: one of boolean, string, integer, double, object\n" +
 				"f.json:1:41: flags[a].variants: is missing: at least one, as in {on: true, off: false}\n" +
-				"f.json:1:47: flags[a].state: unknown field: did you mean 'enabled'?"},
+				"f.json:1:47: flags[a].state: unknown field: did you mean 'enabled'?",
+		},
 	} {
 		_, err := Parse(test.name, []byte(test.content))
 		if got := errorText(err); got != test.want {
