@@ -127,10 +127,10 @@ func (e Errors) Sort() {
 	})
 }
 
-// Parse reads one file's content; name is for messages, and says that it is JSON if it
-// ends so. Everything wrong is reported at
-// once, as [Errors]. Definitions are validated (compiled) too; what concerns other flags
-// and segments, which may not be in the file, is not.
+// Parse reads one file's content; name is for messages, and with '.json' at its end says
+// that it is JSON. Everything wrong is reported at once, as [Errors]. Definitions are
+// validated (compiled) too; what concerns other flags and segments, which may not be in
+// the file, is not.
 func Parse(name string, data []byte) (*Document, error) {
 	d := decode(name, data)
 	d.validate()
