@@ -1,6 +1,6 @@
-// Package relay is the edge process: it follows environments from an upstream, keeps
-// them in memory and on disk, and answers evaluations from memory for as long as it
-// lives, whatever happens upstream.
+// Package relay is the edge process: it follows environments from an upstream, or serves
+// one from files, keeps them in memory and on disk, and answers evaluations from memory
+// for as long as it lives, whatever happens upstream or to the files.
 //
 // It serves the evaluation services and, to further relays and in-process SDKs, the
 // sync service that it follows itself. An evaluation reads one atomic pointer and then
@@ -19,7 +19,6 @@ import (
 
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
-	"github.com/tidegate/tidegate/internal/follower"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/rpc"
@@ -41,7 +40,7 @@ type Relay struct {
 	replicas   *replica.Set
 	evaluation *evaluationService
 	hub        *hub.Hub
-	follower   *follower.Follower
+	origin     origin
 	server     *rpc.Server
 
 	// state is nil without a state directory, and if it cannot be used.
@@ -51,7 +50,8 @@ type Relay struct {
 	grpc, http, management net.Listener
 }
 
-// Open validates the options, binds the listeners and loads the state from disk.
+// Open validates the options, loads the state from disk, reads the files if it serves
+// any, and binds the listeners.
 // A relay that is not Run must be Closed. ctx bounds Open alone.
 func Open(ctx context.Context, o Options) (*Relay, error) {
 	o.EnsureDefaults()
@@ -67,7 +67,7 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 	r.evaluation = newEvaluationService(r.replicas, o.Environments)
 	err := r.openState(o.StateDir)
 	if err == nil {
-		err = r.connect(&o)
+		err = r.connect(ctx, &o)
 	}
 	if err == nil {
 		err = r.listen(ctx, &o)
@@ -78,24 +78,15 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 	return r, nil
 }
 
-// connect makes what follows the upstream and what serves from it.
-func (r *Relay) connect(o *Options) error {
-	fo := follower.Options{
-		Upstreams: o.Upstreams, Environments: o.Environments, Replicas: r.replicas,
-		InstanceID: r.instanceID, Region: o.Region, Version: r.version,
-		Below: r.longestPath, DialOptions: o.DialOptions,
-		Logger: r.logger, Registerer: r.registry,
-	}
-	if r.state != nil {
-		fo.Journal = r.state
-	}
+// connect opens the origin, and makes what serves from it.
+func (r *Relay) connect(ctx context.Context, o *Options) error {
 	var err error
-	if r.follower, err = follower.New(fo); err != nil {
+	if r.origin, err = r.openOrigin(ctx, o); err != nil {
 		return err
 	}
 	r.hub = hub.New(hub.Options{
 		Replicas: r.replicas, InstanceID: r.instanceID,
-		Hops:   func() uint32 { return r.follower.State().Hops },
+		Hops:   func() uint32 { return r.origin.hops() },
 		Logger: r.logger, Registerer: r.registry,
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
@@ -166,14 +157,14 @@ func (r *Relay) Run(ctx context.Context) error {
 		},
 		DrainTimeout: r.drain,
 	})
-	// Upstream is followed to the last: calls that are still running see the newest.
+	// The origin is heard to the last: calls that are still running see the newest.
 	stop()
 	for range done {
 	}
 	return errors.Join(err, r.Close())
 }
 
-// runBackground follows the upstream and keeps the state; the channel is closed when
+// runBackground runs the origin and keeps the state; the channel is closed when
 // all of it has ended.
 func (r *Relay) runBackground(ctx context.Context) <-chan struct{} {
 	done := make(chan struct{})
@@ -184,8 +175,8 @@ func (r *Relay) runBackground(ctx context.Context) <-chan struct{} {
 	}()
 	go func() {
 		defer close(done)
-		if err := r.follower.Run(ctx); err != nil && ctx.Err() == nil {
-			r.logger.Error().Err(err).Msg("the upstream is not followed any more")
+		if err := r.origin.Run(ctx); err != nil && ctx.Err() == nil {
+			r.logger.Error().Err(err).Msg("nothing new is served any more")
 		}
 		<-keeper
 		r.confirmState()
