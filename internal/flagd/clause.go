@@ -38,7 +38,7 @@ func (w *writer) plainClause(c *flagv1.Clause) verdict {
 		return w.in(a, c.GetValues())
 	case flagv1.Operator_OPERATOR_LESS_THAN, flagv1.Operator_OPERATOR_LESS_THAN_OR_EQUAL,
 		flagv1.Operator_OPERATOR_GREATER_THAN, flagv1.Operator_OPERATOR_GREATER_THAN_OR_EQUAL:
-		return w.compare(a, comparisons[o], c.GetValues()[0].GetNumberValue())
+		return w.compare(a, comparisons[o], w.single(c).GetNumberValue())
 	case flagv1.Operator_OPERATOR_BEFORE, flagv1.Operator_OPERATOR_AFTER:
 		return w.date(c, a)
 	case flagv1.Operator_OPERATOR_MATCHES:
@@ -50,6 +50,15 @@ func (w *writer) plainClause(c *flagv1.Clause) verdict {
 		w.omit("a clause has an operator that is not known here: %d", o)
 	}
 	return never
+}
+
+// single is the value of an operator that takes one.
+func (w *writer) single(c *flagv1.Clause) *structpb.Value {
+	if len(c.GetValues()) != 1 {
+		w.omit("a clause has %d values where one is needed", len(c.GetValues()))
+		return nil
+	}
+	return c.GetValues()[0]
 }
 
 func (w *writer) exists(a attribute) verdict {

@@ -23,8 +23,8 @@ type Omission struct {
 // that the flags serve; the package says what else may differ. metadata is that of the
 // set: strings, numbers and booleans.
 //
-// The flags and segments are those of one environment, and valid (see eval.Compile). The
-// same ones give the same bytes. omitted names the flags that are left out, in the order
+// The flags and segments are those of one environment, and valid (see eval.Compile); of
+// others, the JSON is well-formed, and no more. The same ones give the same bytes. omitted names the flags that are left out, in the order
 // of their keys.
 func Export(flags []*flagv1.Flag, segments []*flagv1.Segment, metadata *structpb.Struct) (data []byte, omitted []Omission) {
 	var e Exporter
@@ -252,6 +252,7 @@ func (w *writer) targeting(f *flagv1.Flag) (defaultVariant string) {
 		slices.ContainsFunc(f.GetRules(), func(r *flagv1.Rule) bool { return r.GetOutcome().GetSplit() != nil })
 	d := w.decide(f, complete)
 	switch {
+	case w.reason != "":
 	case d.open:
 		if w.buf[0] != '{' { // a constant, where only an object can stand
 			w.buf = append(append([]byte(`{"if":[true,`), w.buf...), `]}`...)
@@ -276,7 +277,7 @@ const versionName = "bucketingVersion"
 // metadata returns the flag's, with the bucketing version.
 func (w *writer) metadata(f *flagv1.Flag) *structpb.Struct {
 	own, taken := f.GetMetadata().GetFields()[versionName]
-	if taken && own.GetNumberValue() >= 2 {
+	if n := own.GetNumberValue(); taken && (n == 2 || n == 3) {
 		w.omit("its metadata holds %q, which stands for the version that fractional uses", versionName)
 	}
 	if w.version != flagv1.BucketingVersion_BUCKETING_VERSION_3 {

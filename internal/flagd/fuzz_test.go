@@ -1,13 +1,17 @@
 package flagd_test
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/tidegate/tidegate/eval"
 	"github.com/tidegate/tidegate/examples"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/flagd"
 	"github.com/tidegate/tidegate/internal/manifest"
 )
@@ -62,4 +66,41 @@ func FuzzFlagdJSON(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whatever messages arrive, exporting them gives JSON.
+func FuzzExport(f *testing.F) {
+	for _, name := range []string{"clauses", "decisions"} {
+		d := parse(f, "testdata/"+name+".yaml")
+		for i, flag := range d.Flags {
+			f.Add(encode(f, flag), encode(f, d.Flags[0]), encode(f, segmentOf(d, i)))
+		}
+	}
+	f.Fuzz(func(t *testing.T, first, second, third []byte) {
+		var a, b flagv1.Flag
+		var s flagv1.Segment
+		if proto.Unmarshal(first, &a) != nil || proto.Unmarshal(second, &b) != nil || proto.Unmarshal(third, &s) != nil {
+			return
+		}
+		data, _ := flagd.Export([]*flagv1.Flag{&a, &b, nil}, []*flagv1.Segment{&s, nil}, nil)
+		if !json.Valid(data) {
+			t.Errorf("%s", data)
+		}
+	})
+}
+
+func segmentOf(d *manifest.Document, i int) *flagv1.Segment {
+	if len(d.Segments) == 0 {
+		return nil
+	}
+	return d.Segments[i%len(d.Segments)]
+}
+
+func encode(f *testing.F, m proto.Message) []byte {
+	f.Helper()
+	data, err := proto.Marshal(m)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return data
 }
