@@ -19,6 +19,9 @@ func (e *Environment) ReadsTime(f *Flag) bool {
 	return f.readsTime || e != nil && e.timed > 0 && (len(f.prerequisites) > 0 || len(f.segments) > 0)
 }
 
+// AnyReadsTime tells whether the answer of some flag may depend on [Context.Now].
+func (e *Environment) AnyReadsTime() bool { return e != nil && e.timed > 0 }
+
 // timed counts a flag that reads the time itself.
 func (f *Flag) timed() int {
 	if f != nil && f.readsTime {

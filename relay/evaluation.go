@@ -5,13 +5,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tidegate/tidegate/eval"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/jsondoc"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -23,6 +26,8 @@ type evaluationService struct {
 	// environments do not change after the start; the first is the default.
 	environments []*environment
 	byName       map[string]*environment
+	// region is where this relay runs; empty: not known.
+	region string
 	// draining is closed when long calls are to end.
 	draining chan struct{}
 }
@@ -31,18 +36,32 @@ type evaluationService struct {
 type environment struct {
 	name    string
 	replica *replica.Replica
-	answers counters
+	// metadata is its own as a flag set, metadataJSON the same; shared.
+	metadata     *structpb.Struct
+	metadataJSON []byte
+	eventsURI    string // of OFREP
+	flagd        flagdExport
+	answers      counters
+	streams      streamCounts
 }
 
 func newEvaluationService(replicas *replica.Set, names []string) *evaluationService {
 	s := &evaluationService{byName: make(map[string]*environment, len(names)+1), draining: make(chan struct{})}
 	for _, name := range names {
-		e := &environment{name: name, replica: replicas.Add(name)}
+		e := newEnvironment(name, replicas.Add(name))
 		s.environments = append(s.environments, e)
 		s.byName[name] = e
 	}
 	s.byName[""] = s.environments[0]
 	return s
+}
+
+func newEnvironment(name string, r *replica.Replica) *environment {
+	metadata := setMetadata(name)
+	return &environment{
+		name: name, replica: r, metadata: metadata, metadataJSON: jsondoc.AppendObject(nil, metadata), eventsURI: eventsURI(name),
+		flagd: flagdExport{replica: r, metadata: metadata, logger: zerolog.Nop()},
+	}
 }
 
 // drain ends the long calls. It is called once.

@@ -33,9 +33,9 @@ func TestFile(t *testing.T) {
 		return time.Now()
 	}
 	save("red")
-	a := freeAddrs(t, 3)
+	a := freeAddrs(t, 4)
 	management := "http://" + a[2]
-	args := []string{"--file", path, "--grpc-addr", a[0], "--http-addr", a[1], "--management-addr", a[2]}
+	args := []string{"--file", path, "--grpc-addr", a[0], "--http-addr", a[1], "--management-addr", a[2], "--flagd-sync-addr", a[3]}
 	relay := newProcess(t, management+"/readyz", "tidegate-relay", append(args, "--state-dir", t.TempDir())...)
 	relay.start()
 	evaluation := evaluationv1.NewEvaluationServiceClient(dial(t, a[0]))

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"runtime/debug"
 	"time"
 
@@ -69,6 +70,9 @@ func (r callReport) PostCall(err error, took time.Duration) {
 	level := levelOf(code)
 	if r.log.server.draining.Load() && code == codes.Unavailable {
 		level = zerolog.DebugLevel // as it should be
+	}
+	if err != nil && errors.As(err, new(answer)) {
+		level = zerolog.DebugLevel
 	}
 	e := r.log.logger.WithLevel(level)
 	if !e.Enabled() {
