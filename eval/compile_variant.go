@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
@@ -38,10 +39,23 @@ func (c *compiler) compileVariants(f *flagv1.Flag) []Variant {
 		c.variants[v.Name] = v
 		if knownType(f.GetType()) {
 			v.Value = c.compileValue(at.field("value"), f.GetType(), def.GetValue())
+			v.encoded = c.encode(at.field("value"), v.Value.Proto)
 			v.convert()
 		}
 	}
 	return variants
+}
+
+// encode makes the wire form of an object that was checked, once for all answers.
+func (c *compiler) encode(at *path, s *structpb.Struct) string {
+	if s == nil {
+		return ""
+	}
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(s)
+	if err != nil {
+		c.add(at, "cannot be encoded: %v", err)
+	}
+	return string(data)
 }
 
 // variant looks a variant up that another field names.

@@ -23,6 +23,8 @@ type evaluationService struct {
 	// environments do not change after the start; the first is the default.
 	environments []*environment
 	byName       map[string]*environment
+	// region is where this relay runs; empty: not told.
+	region string
 	// draining is closed when long calls are to end.
 	draining chan struct{}
 }
@@ -80,7 +82,7 @@ type source struct {
 }
 
 // source finds the snapshot from which a request is to be answered.
-func (s *evaluationService) source(environment string, r freshRequest) (src source, err error) {
+func (s *evaluationService) source(environment string, r freshRequest, now time.Time) (src source, err error) {
 	if src.env, err = s.environment(environment); err != nil {
 		return src, err
 	}
@@ -91,18 +93,24 @@ func (s *evaluationService) source(environment string, r freshRequest) (src sour
 	if src.snapshot, err = src.env.snapshot(); err != nil {
 		return src, err
 	}
-	src.age = src.env.replica.Age()
+	src.age = src.env.replica.AgeAt(now)
 	src.stale, err = d.check(src.env.name, src.snapshot.Cursor().Revision, src.age)
 	return src, err
 }
 
-// answer evaluates one flag. It is not counted.
+// answer makes the response for one flag.
 func (src *source) answer(key string, r eval.Result) *evaluationv1.EvaluateResponse {
 	a := answerOf(key, r)
-	if src.stale {
-		markStale(a)
-	}
+	a.Reason = string(src.reason(&r))
 	return a
+}
+
+// reason tells in an answer that it does not meet the demand. An error stays one.
+func (src *source) reason(r *eval.Result) eval.Reason {
+	if src.stale && r.Reason != eval.ReasonError {
+		return eval.ReasonStale
+	}
+	return r.Reason
 }
 
 // Evaluate implements the service.
@@ -112,22 +120,45 @@ func (s *evaluationService) Evaluate(_ context.Context, r *evaluationv1.Evaluate
 
 // evaluate answers one flag, for Evaluate and EvaluateStream.
 func (s *evaluationService) evaluate(r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) {
-	if problem := problemOfKey(r.GetFlagKey()); problem != "" {
-		return nil, invalid("flag_key", "%s", problem)
-	}
-	if _, known := flagv1.ValueType_name[int32(r.GetExpectedType())]; !known {
-		return nil, invalid("expected_type", "unknown value %d", r.GetExpectedType())
-	}
-	src, err := s.source(r.GetEnvironment(), r)
+	now := time.Now()
+	subject := s.subject(contextOf(r.GetContext()), now)
+	src, result, err := s.result(r, &subject, now)
 	if err != nil {
 		return nil, err
 	}
-	subject := contextOf(r.GetContext())
-	a := src.answer(r.GetFlagKey(), src.snapshot.Eval().Evaluate(r.GetFlagKey(), &subject).As(r.GetExpectedType()))
+	a := src.answer(r.GetFlagKey(), result)
 	a.EnvironmentRevision = src.snapshot.Cursor().Revision
 	a.Age = durationpb.New(src.age)
 	src.env.answers.add(a.GetReason())
 	return a, nil
+}
+
+// evaluateRequest is a request for one flag.
+type evaluateRequest interface {
+	freshRequest
+	GetEnvironment() string
+	GetFlagKey() string
+	GetExpectedType() flagv1.ValueType
+}
+
+// result checks a request and evaluates the flag. It is not counted.
+func (s *evaluationService) result(r evaluateRequest, subject *eval.Context, now time.Time) (src source, result eval.Result, err error) {
+	if problem := problemOfKey(r.GetFlagKey()); problem != "" {
+		return src, result, invalid("flag_key", "%s", problem)
+	}
+	if _, known := flagv1.ValueType_name[int32(r.GetExpectedType())]; !known {
+		return src, result, invalid("expected_type", "unknown value %d", r.GetExpectedType())
+	}
+	if src, err = s.source(r.GetEnvironment(), r, now); err != nil {
+		return src, result, err
+	}
+	return src, src.snapshot.Eval().Evaluate(r.GetFlagKey(), subject).As(r.GetExpectedType()), nil
+}
+
+// subject adds to what the caller says what only the relay may.
+func (s *evaluationService) subject(c eval.Context, now time.Time) eval.Context {
+	c.Region, c.Now = s.region, now.Unix()
+	return c
 }
 
 // EvaluateAll implements the service.
@@ -136,11 +167,12 @@ func (s *evaluationService) EvaluateAll(ctx context.Context, r *evaluationv1.Eva
 	if err != nil {
 		return nil, err
 	}
-	src, err := s.source(r.GetEnvironment(), r)
+	now := time.Now()
+	src, err := s.source(r.GetEnvironment(), r, now)
 	if err != nil {
 		return nil, err
 	}
-	subject := contextOf(r.GetContext())
+	subject := s.subject(contextOf(r.GetContext()), now)
 	answers, err := src.answerAll(ctx, chosen, &subject)
 	if err != nil {
 		return nil, err
@@ -152,31 +184,39 @@ func (s *evaluationService) EvaluateAll(ctx context.Context, r *evaluationv1.Eva
 	}, nil
 }
 
-// answerAll answers the chosen flags, in the order asked or that of their keys.
+// answerAll answers the chosen flags.
 func (src *source) answerAll(ctx context.Context, chosen selection, subject *eval.Context) ([]*evaluationv1.EvaluateResponse, error) {
+	answers := make([]*evaluationv1.EvaluateResponse, 0, chosen.count(src.snapshot.Eval()))
+	err := src.each(ctx, chosen, subject, func(key string, r *eval.Result, _ eval.Reason) {
+		answers = append(answers, src.answer(key, *r))
+	})
+	return answers, err
+}
+
+// each evaluates the chosen flags, in the order asked or that of their keys, and counts
+// the answers once all are there.
+func (src *source) each(ctx context.Context, chosen selection, subject *eval.Context, answer func(string, *eval.Result, eval.Reason)) error {
 	env := src.snapshot.Eval()
 	var counted tally
-	var answers []*evaluationv1.EvaluateResponse
-	add := func(key string, r eval.Result) {
-		a := src.answer(key, r)
-		counted.add(a.GetReason())
-		answers = append(answers, a)
+	add := func(key string, r *eval.Result) {
+		reason := src.reason(r)
+		counted.add(string(reason))
+		answer(key, r, reason)
 	}
 	if chosen.keys != nil {
-		answers = make([]*evaluationv1.EvaluateResponse, 0, len(chosen.keys))
 		for _, key := range chosen.keys {
-			add(key, env.Evaluate(key, subject))
+			r := env.Evaluate(key, subject)
+			add(key, &r)
 		}
 	} else {
-		flags := chosen.of(env.Flags())
-		answers = make([]*evaluationv1.EvaluateResponse, 0, len(flags))
-		for i, f := range flags {
+		for i, f := range chosen.of(env.Flags()) {
 			if i%1024 == 0 && ctx.Err() != nil {
-				return nil, ctx.Err()
+				return ctx.Err()
 			}
-			add(f.Key(), env.EvaluateFlag(f, subject))
+			r := env.EvaluateFlag(f, subject)
+			add(f.Key(), &r)
 		}
 	}
 	src.env.answers.addAll(&counted)
-	return answers, nil
+	return nil
 }

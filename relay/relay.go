@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
-	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/follower"
 	"github.com/tidegate/tidegate/internal/hub"
@@ -65,6 +64,7 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 		replicas: replica.NewSet(replica.Options{HistoryBytes: historyBytes}),
 	}
 	r.evaluation = newEvaluationService(r.replicas, o.Environments)
+	r.evaluation.region = o.Region
 	err := r.openState(o.StateDir)
 	if err == nil {
 		err = r.connect(&o)
@@ -99,7 +99,7 @@ func (r *Relay) connect(o *Options) error {
 		Logger: r.logger, Registerer: r.registry,
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
-	evaluationv1.RegisterEvaluationServiceServer(r.server, r.evaluation)
+	r.evaluation.register(r.server)
 	syncv1.RegisterSyncServiceServer(r.server.GRPCOnly(), r.hub)
 	return r.register()
 }

@@ -174,7 +174,7 @@ func TestCallMetrics(t *testing.T) {
 func TestSharedRegistry(t *testing.T) {
 	t.Parallel()
 	r := prometheus.NewRegistry()
-	a, b := callMetrics(r), callMetrics(r)
+	a, b := newMetrics(r), newMetrics(r)
 	if a != b {
 		t.Error("the second server's calls are not counted")
 	}

@@ -1,0 +1,391 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/tidegate/tidegate/eval"
+	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/rpc"
+)
+
+// everyAnswer has a flag for every shape that an answer takes.
+func everyAnswer(tb testing.TB) *publisher {
+	tb.Helper()
+	p := everyOperator(tb)
+	disabled, silent := boolFlag("disabled"), boolFlag("silent")
+	disabled.Enabled = false
+	silent.Enabled, silent.OffVariant = false, ""
+	waiting := boolFlag("waiting")
+	waiting.Prerequisites = []*flagv1.Prerequisite{{FlagKey: "nobody", Variants: []string{"on"}}}
+	described := boolFlag("described", "Canada")
+	described.Metadata = &structpb.Struct{Fields: map[string]*structpb.Value{
+		"team": structpb.NewStringValue("checkout"), "tier": structpb.NewNumberValue(1), "new": structpb.NewBoolValue(true),
+	}}
+	empty := boolFlag("described by nothing")
+	empty.Key, empty.Metadata = "empty-metadata", &structpb.Struct{}
+	large := valueFlag(tb, "large", flagv1.ValueType_VALUE_TYPE_STRING, strings.Repeat("v", 3*pieceBytes))
+	p.put(production, disabled, silent, waiting, described, empty, large,
+		valueFlag(tb, "empty-string", flagv1.ValueType_VALUE_TYPE_STRING, ""),
+		valueFlag(tb, "string", flagv1.ValueType_VALUE_TYPE_STRING, strings.Repeat("é", 100)),
+		valueFlag(tb, "whole-double", flagv1.ValueType_VALUE_TYPE_DOUBLE, -7),
+		valueFlag(tb, "integer", flagv1.ValueType_VALUE_TYPE_INTEGER, -(1<<53-1)),
+		valueFlag(tb, "zero", flagv1.ValueType_VALUE_TYPE_INTEGER, 0),
+		valueFlag(tb, "nested", flagv1.ValueType_VALUE_TYPE_OBJECT, map[string]any{"a": []any{1, "x", nil, map[string]any{"b": true}}}),
+		valueFlag(tb, "empty-object", flagv1.ValueType_VALUE_TYPE_OBJECT, map[string]any{}),
+	)
+	for _, r := range p.replicas.Replica(production).Snapshot().Rejections() {
+		tb.Fatalf("%s: %v", r.Item.Key, r.Err)
+	}
+	return p
+}
+
+// wire is how the transport hands a message over: in pieces, wherever they end.
+func wire(data []byte, at int) mem.BufferSlice {
+	at = min(at, len(data))
+	return mem.BufferSlice{mem.SliceBuffer(data[:at]), mem.SliceBuffer(data[at:])}
+}
+
+// sent decodes a reply.
+func sent(tb testing.TB, r *rpc.Reply, m proto.Message) {
+	tb.Helper()
+	if err := proto.Unmarshal(rpc.Encoded(r), m); err != nil {
+		tb.Fatalf("the reply cannot be read: %v", err)
+	}
+}
+
+// requireSame compares what the generated and the direct way came to, but for the age,
+// which goes on.
+func requireSame(tb testing.TB, generated, direct proto.Message, err, directErr error) {
+	tb.Helper()
+	if err != nil || directErr != nil {
+		if !proto.Equal(status.Convert(err).Proto(), status.Convert(directErr).Proto()) {
+			tb.Errorf("generated: %v; direct: %v", err, directErr)
+		}
+		return
+	}
+	for _, m := range []proto.Message{generated, direct} {
+		switch m := m.(type) {
+		case *evaluationv1.EvaluateResponse:
+			m.Age.Seconds, m.Age.Nanos = 0, 0
+		case *evaluationv1.EvaluateAllResponse:
+			m.Age.Seconds, m.Age.Nanos = 0, 0
+		case *evaluationv1.EvaluateStreamResponse:
+			if r := m.GetResponse(); r != nil {
+				r.Age.Seconds, r.Age.Nanos = 0, 0
+			}
+		}
+	}
+	if !proto.Equal(generated, direct) {
+		tb.Errorf("generated: %v\ndirect: %v", generated, direct)
+	}
+}
+
+// TestDirect: every flag is answered alike, to every kind of request, both ways.
+func TestDirect(t *testing.T) {
+	t.Parallel()
+	s := service(everyAnswer(t))
+	keys := []string{"nobody", ""}
+	for _, f := range s.environments[0].replica.Snapshot().Eval().Flags() {
+		keys = append(keys, f.Key())
+	}
+	for _, key := range keys {
+		for want := range flagv1.ValueType_name {
+			for _, r := range []*evaluationv1.EvaluateRequest{
+				{FlagKey: key}, {FlagKey: key, Context: canada(t)}, {FlagKey: key, MinRevision: 99},
+				{FlagKey: key, MinRevision: 99, StalePolicy: evaluationv1.StalePolicy_STALE_POLICY_ANSWER},
+				{FlagKey: key, MaxAge: durationpb.New(time.Hour)}, {FlagKey: key, Environment: "dev"},
+				{FlagKey: key, MaxAge: &durationpb.Duration{Seconds: -1, Nanos: 1}}, {FlagKey: key, StalePolicy: 9},
+			} {
+				r.ExpectedType = flagv1.ValueType(want)
+				compareEvaluate(t, s, marshal(t, r))
+			}
+		}
+	}
+	for _, r := range []*evaluationv1.EvaluateAllRequest{
+		{}, {Context: canada(t)}, {FlagKeys: keys[2:]}, {FlagKeys: []string{"large", "nobody", "large"}}, {FlagKeys: keys}, {KeyPrefix: "e"},
+		{KeyPrefix: "e", FlagKeys: keys}, {MinRevision: 99}, {MinRevision: 99, StalePolicy: evaluationv1.StalePolicy_STALE_POLICY_ANSWER},
+		{MaxAge: durationpb.New(-1)}, {Environment: "dev"},
+	} {
+		compareEvaluateAll(t, s, marshal(t, r))
+	}
+}
+
+func marshal(tb testing.TB, m proto.Message) []byte {
+	tb.Helper()
+	data, err := proto.Marshal(m)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return data
+}
+
+// compareEvaluate sends bytes both ways, alone and in a stream.
+func compareEvaluate(tb testing.TB, s *evaluationService, data []byte) {
+	tb.Helper()
+	var r evaluationv1.EvaluateRequest
+	refused := proto.Unmarshal(data, &r)
+	c := newEvaluateCall()
+	defer c.Free()
+	if err := c.DecodeWire(wire(data, len(data)/2)); (err != nil) != (refused != nil) {
+		tb.Fatalf("generated: %v; direct: %v", refused, err)
+	}
+	stream := streamCall{new(call)}
+	inStream := protowire.AppendBytes(append(protowire.AppendVarint([]byte{1 << 3}, 7), 2<<3|2), data)
+	if err := stream.DecodeWire(wire(inStream, 3)); (err != nil) != (refused != nil) {
+		tb.Fatalf("in a stream: generated: %v; direct: %v", refused, err)
+	}
+	if refused != nil {
+		return
+	}
+	want, err := s.Evaluate(context.Background(), &r)
+	reply, directErr := s.evaluateDirect(context.Background(), c, time.Now())
+	var got evaluationv1.EvaluateResponse
+	if directErr == nil {
+		sent(tb, reply, &got)
+	}
+	requireSame(tb, want, &got, err, directErr)
+	var streamed evaluationv1.EvaluateStreamResponse
+	sent(tb, s.replyInStream(stream, time.Now()), &streamed)
+	requireSame(tb, s.answerInStream(&evaluationv1.EvaluateStreamRequest{Id: 7, Request: &r}), &streamed, nil, nil)
+}
+
+func compareEvaluateAll(tb testing.TB, s *evaluationService, data []byte) {
+	tb.Helper()
+	var r evaluationv1.EvaluateAllRequest
+	refused := proto.Unmarshal(data, &r)
+	c := newEvaluateAllCall()
+	defer c.Free()
+	if err := c.DecodeWire(wire(data, len(data)/2)); (err != nil) != (refused != nil) {
+		tb.Fatalf("generated: %v; direct: %v", refused, err)
+	}
+	if refused != nil {
+		return
+	}
+	want, err := s.EvaluateAll(context.Background(), &r)
+	reply, directErr := s.evaluateAllDirect(context.Background(), c, time.Now())
+	var got evaluationv1.EvaluateAllResponse
+	if directErr == nil {
+		sent(tb, reply, &got)
+	}
+	requireSame(tb, want, &got, err, directErr)
+}
+
+// oddities are well-formed and malformed requests of forms that nobody sends.
+func oddities(context protowire.Number) [][]byte {
+	field := func(n protowire.Number, parts ...any) []byte {
+		var b []byte
+		for _, p := range parts {
+			switch p := p.(type) {
+			case string:
+				b = append(b, p...)
+			case []byte:
+				b = append(b, p...)
+			case int:
+				b = append(b, byte(p))
+			}
+		}
+		return protowire.AppendBytes(protowire.AppendTag(nil, n, protowire.BytesType), b)
+	}
+	key := field(2, "plain")
+	if context == 2 {
+		key = nil
+	}
+	text := func(s string) []byte { return field(2, field(3, s)) }
+	attribute := func(name string, value []byte) []byte {
+		return field(context, field(2, field(1, slices.Concat(field(1, name), value))))
+	}
+	canada := attribute("country", text("Canada"))
+	deep := []byte{1 << 3, 0}
+	for range 2 * maxDepth {
+		deep = field(6, field(1, deep))
+	}
+	many := []byte{}
+	for i := range 2 * maxFields {
+		many = append(many, field(1, field(1, fmt.Sprintf("a%d", i)), text("x"))...)
+	}
+	many = append(many, field(1, field(1, "country"), text("Canada"))...)
+	all := [][]byte{
+		canada,
+		slices.Concat(canada, canada), // merged
+		slices.Concat(canada, attribute("country", text("Peru"))), // the last counts
+		field(context, field(2, slices.Concat(field(1, slices.Concat(field(1, "country"), text("Peru"))), field(1, slices.Concat(field(1, "country"), text("Canada")))))),
+		field(context, field(2, field(1, slices.Concat(text("Canada"), field(1, "country"))))), // value first
+		field(context, field(2, field(1, field(1, "country")))),                                // no value
+		field(context, field(2, field(1, text("Canada")))),                                     // no name
+		attribute("country", field(2, slices.Concat(field(3, "Peru"), field(3, "Canada")))),    // two kinds
+		attribute("country", slices.Concat(text("Peru"), text("Canada"))),
+		attribute("country", field(2)), attribute("country", field(2, 1<<3, 0)), attribute("country", field(2, 4<<3, 2)),
+		attribute("country", field(2, field(6, field(1, field(3, "Canada"))))), // a list
+		attribute("country", field(2, field(5, field(1, slices.Concat(field(1, "a"), text("x")))))),
+		attribute("country", field(2, deep)), field(context, field(2, many)),
+		attribute("country\xff", text("Canada")), attribute("country", text("Canada\xff")), field(context, field(1, 0xff)), field(1, 0xff),
+		attribute("country", field(2, 2<<3|1, 0, 0)), attribute("country", field(2, 9<<3, 0)), attribute("country", field(2, 3<<3, 0)),
+		field(9, 1, 2, 3), {99 << 1}, {0x98, 0x06, 0x01}, {0x9b, 0x06, 0x9c, 0x06}, {0x9b, 0x06}, {0}, {7},
+		{5<<3 | 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, {5<<3 | 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2},
+		{0x82, 0x00, 0x01, 'e'}, {1<<3 | 2, 0x81, 0x00, 'e'}, {6<<3 | 2, 2, 1 << 3, 1, 6<<3 | 2, 0}, {6<<3 | 2, 2, 3 << 3, 1}, {7<<3 | 0, 0xff, 0xff, 0xff, 0xff, 0x1f},
+	}
+	for i := range all {
+		all[i] = slices.Concat(key, all[i])
+	}
+	for i := range canada { // truncated anywhere
+		all = append(all, slices.Concat(key, canada[:i]))
+	}
+	return all
+}
+
+func TestDirectOddities(t *testing.T) {
+	t.Parallel()
+	s := service(everyAnswer(t))
+	for _, data := range oddities(3) {
+		compareEvaluate(t, s, data)
+	}
+	for _, data := range oddities(2) {
+		compareEvaluateAll(t, s, data)
+	}
+}
+
+// FuzzEvaluateRequest: whatever bytes come, the direct way reads and answers them as the
+// generated code does.
+func FuzzEvaluateRequest(f *testing.F) {
+	s := service(everyAnswer(f))
+	for _, data := range oddities(3) {
+		f.Add(data)
+	}
+	for _, flag := range s.environments[0].replica.Snapshot().Eval().Flags() {
+		f.Add(marshal(f, &evaluationv1.EvaluateRequest{
+			FlagKey: flag.Key(), Context: canada(f), ExpectedType: flag.Type(), MaxAge: durationpb.New(time.Hour),
+		}))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { compareEvaluate(t, s, data) })
+}
+
+// FuzzEvaluateAllRequest is FuzzEvaluateRequest for the other request.
+func FuzzEvaluateAllRequest(f *testing.F) {
+	s := service(everyAnswer(f))
+	for _, data := range oddities(2) {
+		f.Add(data)
+	}
+	f.Add(marshal(f, &evaluationv1.EvaluateAllRequest{FlagKeys: []string{"plain", "large", "nobody"}, Context: canada(f)}))
+	f.Fuzz(func(t *testing.T, data []byte) { compareEvaluateAll(t, s, data) })
+}
+
+// TestUsualFormIsReadInPlace: what everyone sends takes the fast way, nested values
+// included.
+func TestUsualFormIsReadInPlace(t *testing.T) {
+	t.Parallel()
+	attributes, err := structpb.NewStruct(map[string]any{
+		"s": "x", "n": 1.5, "b": true, "null": nil, "l": []any{"x", 1, []any{}}, "o": map[string]any{"a": map[string]any{"b": "c"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &evaluationv1.EvaluateRequest{
+		Environment: production, FlagKey: "a", Context: &evaluationv1.EvaluationContext{TargetingKey: "user-1", Attributes: attributes},
+		ExpectedType: flagv1.ValueType_VALUE_TYPE_STRING, MinRevision: 5, MaxAge: durationpb.New(1500 * time.Millisecond),
+		StalePolicy: evaluationv1.StalePolicy_STALE_POLICY_ANSWER,
+	}
+	c := newCall()
+	defer c.Free()
+	c.data = marshal(t, r)
+	if !c.readEvaluate(reader{rest: c.data}) {
+		t.Fatal("not read in place")
+	}
+	if c.environment != production || c.flagKey != "a" || c.targetingKey != "user-1" || c.expected != r.GetExpectedType() ||
+		c.minRevision != 5 || c.maxAge.AsDuration() != 1500*time.Millisecond || c.policy != r.GetStalePolicy() {
+		t.Errorf("read %+v", c)
+	}
+	want := eval.StructAttributes(attributes)
+	for _, name := range []string{"s", "n", "b", "null", "nobody"} {
+		if got := c.attributes.Attribute(name); got != want.Attribute(name) && name != "s" || got.Exists() != want.Attribute(name).Exists() {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+	all := marshal(t, &evaluationv1.EvaluateAllRequest{FlagKeys: []string{"a", "b"}, Context: r.GetContext(), MaxAge: r.GetMaxAge()})
+	a := newCall()
+	defer a.Free()
+	a.data = all
+	if !a.readEvaluateAll(reader{rest: a.data}) || len(a.keys) != 2 || len(a.fields) != 6 {
+		t.Errorf("read %+v", a)
+	}
+}
+
+// TestCallsAreReused: what one request leaves behind, the next does not see.
+func TestCallsAreReused(t *testing.T) {
+	t.Parallel()
+	s := service(everyAnswer(t))
+	c := streamCall{new(call)}
+	for _, m := range []*evaluationv1.EvaluateStreamRequest{
+		{Id: 1, Request: &evaluationv1.EvaluateRequest{Environment: production, FlagKey: "plain", Context: canada(t), ExpectedType: 1, MinRevision: 1, MaxAge: durationpb.New(time.Hour), StalePolicy: 2}},
+		{}, {Id: 3, Request: &evaluationv1.EvaluateRequest{FlagKey: "plain"}}, {Id: 4},
+	} {
+		if err := c.DecodeWire(wire(marshal(t, m), 1)); err != nil {
+			t.Fatal(err)
+		}
+		var got evaluationv1.EvaluateStreamResponse
+		sent(t, s.replyInStream(c, time.Now()), &got)
+		requireSame(t, s.answerInStream(m), &got, nil, nil)
+	}
+}
+
+// TestDirectCalls: over a connection the direct methods answer, fail, are counted, and
+// take what is not in the usual form.
+func TestDirectCalls(t *testing.T) {
+	t.Parallel()
+	p := everyAnswer(t)
+	upstream, _ := p.serve()
+	r, _ := startReady(t, options(upstream, production), p.revision)
+	c := client(t, r)
+	a, err := c.Evaluate(t.Context(), &evaluationv1.EvaluateRequest{FlagKey: "plain", Context: canada(t)})
+	if err != nil || a.GetReason() != "TARGETING_MATCH" || a.GetEnvironmentRevision() != p.revision || a.GetAge() == nil {
+		t.Errorf("got %v, %v", a, err)
+	}
+	_, err = c.Evaluate(metadata.AppendToOutgoingContext(t.Context(), rpc.ActorKey, "ada"), &evaluationv1.EvaluateRequest{})
+	requireStatus(t, err, codes.InvalidArgument, "flag_key")
+	all, err := c.EvaluateAll(t.Context(), &evaluationv1.EvaluateAllRequest{})
+	if flags := r.evaluation.environments[0].replica.Snapshot().Eval().FlagCount(); err != nil || len(all.GetEvaluations()) != flags {
+		t.Errorf("%d answers, %v; want %d", len(all.GetEvaluations()), err, flags)
+	}
+	_, text := get(t, "http://"+r.ManagementAddr()+"/metrics")
+	for _, want := range []string{
+		`grpc_server_handled_total{grpc_code="OK",grpc_method="Evaluate",grpc_service="tidegate.evaluation.v1.EvaluationService",grpc_type="unary"} 1`,
+		`grpc_server_handled_total{grpc_code="InvalidArgument",grpc_method="Evaluate",grpc_service="tidegate.evaluation.v1.EvaluationService",grpc_type="unary"} 1`,
+		`grpc_server_handling_seconds_count{grpc_method="EvaluateAll",grpc_service="tidegate.evaluation.v1.EvaluationService",grpc_type="unary"} 1`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}
+
+// TestDirectDoesNotAllocate: reading and answering costs the reply, which the transport
+// keeps, and nothing else.
+func TestDirectDoesNotAllocate(t *testing.T) {
+	s := service(everyAnswer(t))
+	data := mem.BufferSlice{mem.SliceBuffer(marshal(t, &evaluationv1.EvaluateRequest{FlagKey: "plain", Context: canada(t)}))}
+	c, now := evaluateCall{new(call)}, time.Now()
+	if n := testing.AllocsPerRun(100, func() {
+		if c.DecodeWire(data) != nil {
+			t.Fatal("refused")
+		}
+		if _, err := s.evaluateDirect(t.Context(), c, now); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 1 {
+		t.Errorf("%v allocations, want 1", n)
+	}
+}
