@@ -68,30 +68,16 @@ func sent(tb testing.TB, r *rpc.Reply, m proto.Message) {
 	}
 }
 
-// requireSame compares what the generated and the direct way came to, but for the age,
-// which goes on.
+// requireSame compares what the generated and the direct way came to.
 func requireSame(tb testing.TB, generated, direct proto.Message, err, directErr error) {
 	tb.Helper()
-	if err != nil || directErr != nil {
-		if !proto.Equal(status.Convert(err).Proto(), status.Convert(directErr).Proto()) {
-			tb.Errorf("generated: %v; direct: %v", err, directErr)
+	switch {
+	case err == nil && directErr == nil:
+		if !proto.Equal(generated, direct) {
+			tb.Errorf("generated: %v\ndirect: %v", generated, direct)
 		}
-		return
-	}
-	for _, m := range []proto.Message{generated, direct} {
-		switch m := m.(type) {
-		case *evaluationv1.EvaluateResponse:
-			m.Age.Seconds, m.Age.Nanos = 0, 0
-		case *evaluationv1.EvaluateAllResponse:
-			m.Age.Seconds, m.Age.Nanos = 0, 0
-		case *evaluationv1.EvaluateStreamResponse:
-			if r := m.GetResponse(); r != nil {
-				r.Age.Seconds, r.Age.Nanos = 0, 0
-			}
-		}
-	}
-	if !proto.Equal(generated, direct) {
-		tb.Errorf("generated: %v\ndirect: %v", generated, direct)
+	case !proto.Equal(status.Convert(err).Proto(), status.Convert(directErr).Proto()):
+		tb.Errorf("generated: %v; direct: %v", err, directErr)
 	}
 }
 
@@ -152,16 +138,17 @@ func compareEvaluate(tb testing.TB, s *evaluationService, data []byte) {
 	if refused != nil {
 		return
 	}
-	want, err := s.Evaluate(context.Background(), &r)
-	reply, directErr := s.evaluateDirect(context.Background(), c, time.Now())
+	now := time.Now()
+	want, err := s.evaluate(&r, now)
+	reply, directErr := s.evaluateDirect(context.Background(), c, now)
 	var got evaluationv1.EvaluateResponse
 	if directErr == nil {
 		sent(tb, reply, &got)
 	}
 	requireSame(tb, want, &got, err, directErr)
 	var streamed evaluationv1.EvaluateStreamResponse
-	sent(tb, s.replyInStream(stream, time.Now()), &streamed)
-	requireSame(tb, s.answerInStream(&evaluationv1.EvaluateStreamRequest{Id: 7, Request: &r}), &streamed, nil, nil)
+	sent(tb, s.replyInStream(stream, now), &streamed)
+	requireSame(tb, s.answerInStream(&evaluationv1.EvaluateStreamRequest{Id: 7, Request: &r}, now), &streamed, nil, nil)
 }
 
 func compareEvaluateAll(tb testing.TB, s *evaluationService, data []byte) {
@@ -176,8 +163,9 @@ func compareEvaluateAll(tb testing.TB, s *evaluationService, data []byte) {
 	if refused != nil {
 		return
 	}
-	want, err := s.EvaluateAll(context.Background(), &r)
-	reply, directErr := s.evaluateAllDirect(context.Background(), c, time.Now())
+	now := time.Now()
+	want, err := s.evaluateAll(context.Background(), &r, now)
+	reply, directErr := s.evaluateAllDirect(context.Background(), c, now)
 	var got evaluationv1.EvaluateAllResponse
 	if directErr == nil {
 		sent(tb, reply, &got)
@@ -337,8 +325,9 @@ func TestCallsAreReused(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got evaluationv1.EvaluateStreamResponse
-		sent(t, s.replyInStream(c, time.Now()), &got)
-		requireSame(t, s.answerInStream(m), &got, nil, nil)
+		now := time.Now()
+		sent(t, s.replyInStream(c, now), &got)
+		requireSame(t, s.answerInStream(m, now), &got, nil, nil)
 	}
 }
 

@@ -115,12 +115,11 @@ func (src *source) reason(r *eval.Result) eval.Reason {
 
 // Evaluate implements the service.
 func (s *evaluationService) Evaluate(_ context.Context, r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) {
-	return s.evaluate(r)
+	return s.evaluate(r, time.Now())
 }
 
 // evaluate answers one flag, for Evaluate and EvaluateStream.
-func (s *evaluationService) evaluate(r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) {
-	now := time.Now()
+func (s *evaluationService) evaluate(r *evaluationv1.EvaluateRequest, now time.Time) (*evaluationv1.EvaluateResponse, error) {
 	subject := s.subject(contextOf(r.GetContext()), now)
 	src, result, err := s.result(r, &subject, now)
 	if err != nil {
@@ -163,11 +162,14 @@ func (s *evaluationService) subject(c eval.Context, now time.Time) eval.Context 
 
 // EvaluateAll implements the service.
 func (s *evaluationService) EvaluateAll(ctx context.Context, r *evaluationv1.EvaluateAllRequest) (*evaluationv1.EvaluateAllResponse, error) {
+	return s.evaluateAll(ctx, r, time.Now())
+}
+
+func (s *evaluationService) evaluateAll(ctx context.Context, r *evaluationv1.EvaluateAllRequest, now time.Time) (*evaluationv1.EvaluateAllResponse, error) {
 	chosen, err := selectionOf(r)
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
 	src, err := s.source(r.GetEnvironment(), r, now)
 	if err != nil {
 		return nil, err

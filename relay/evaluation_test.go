@@ -154,7 +154,7 @@ func TestBadRequests(t *testing.T) {
 			t.Parallel()
 			_, err := s.Evaluate(t.Context(), c.request)
 			requireStatus(t, err, c.code, c.message)
-			inStream := s.answerInStream(&evaluationv1.EvaluateStreamRequest{Id: 7, Request: c.request})
+			inStream := s.answerInStream(&evaluationv1.EvaluateStreamRequest{Id: 7, Request: c.request}, time.Now())
 			if e := inStream.GetError(); inStream.GetId() != 7 || codes.Code(e.GetCode()) != c.code || !strings.Contains(e.GetMessage(), c.message) {
 				t.Errorf("in a stream: %v", inStream)
 			}
@@ -297,7 +297,7 @@ func BenchmarkEvaluate(b *testing.B) {
 	request := &evaluationv1.EvaluateRequest{Environment: production, FlagKey: "a", Context: canada(b)}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.evaluate(request); err != nil {
+		if _, err := s.evaluate(request, time.Now()); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -121,7 +121,7 @@ func (x *exchange) read() (err error) {
 	return err
 }
 
-func (x *exchange) answer() error { return x.stream.Send(x.service.answerInStream(x.request)) }
+func (x *exchange) answer() error { return x.stream.Send(x.service.answerInStream(x.request, time.Now())) }
 
 // directExchange is in place.
 type directExchange struct {
@@ -136,8 +136,8 @@ func (x *directExchange) answer() error {
 	return x.stream.SendMsg(x.service.replyInStream(x.request, time.Now()))
 }
 
-func (s *evaluationService) answerInStream(r *evaluationv1.EvaluateStreamRequest) *evaluationv1.EvaluateStreamResponse {
-	a, err := s.evaluate(r.GetRequest())
+func (s *evaluationService) answerInStream(r *evaluationv1.EvaluateStreamRequest, now time.Time) *evaluationv1.EvaluateStreamResponse {
+	a, err := s.evaluate(r.GetRequest(), now)
 	if err != nil {
 		failure := status.Convert(err)
 		return &evaluationv1.EvaluateStreamResponse{
