@@ -63,7 +63,7 @@ func wire(data []byte, at int) mem.BufferSlice {
 // sent decodes a reply.
 func sent(tb testing.TB, r *rpc.Reply, m proto.Message) {
 	tb.Helper()
-	if err := proto.Unmarshal(rpc.Encoded(r), m); err != nil {
+	if err := proto.Unmarshal(r.Encoded(), m); err != nil {
 		tb.Fatalf("the reply cannot be read: %v", err)
 	}
 }

@@ -200,23 +200,24 @@ func (src *source) answerAll(ctx context.Context, chosen selection, subject *eva
 func (src *source) each(ctx context.Context, chosen selection, subject *eval.Context, answer func(string, *eval.Result, eval.Reason)) error {
 	env := src.snapshot.Eval()
 	var counted tally
-	add := func(key string, r *eval.Result) {
+	r := new(eval.Result) // one for all
+	add := func(key string) {
 		reason := src.reason(r)
 		counted.add(string(reason))
 		answer(key, r, reason)
 	}
 	if chosen.keys != nil {
 		for _, key := range chosen.keys {
-			r := env.Evaluate(key, subject)
-			add(key, &r)
+			*r = env.Evaluate(key, subject)
+			add(key)
 		}
 	} else {
 		for i, f := range chosen.of(env.Flags()) {
 			if i%1024 == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
-			r := env.EvaluateFlag(f, subject)
-			add(f.Key(), &r)
+			*r = env.EvaluateFlag(f, subject)
+			add(f.Key())
 		}
 	}
 	src.env.answers.addAll(&counted)

@@ -289,16 +289,3 @@ func TestCounting(t *testing.T) {
 		t.Errorf("counted %v and %v, want %v and nothing", got, other, want)
 	}
 }
-
-func BenchmarkEvaluate(b *testing.B) {
-	p := newPublisher(b, production)
-	p.put(production, boolFlag("a", "Canada"))
-	s := service(p)
-	request := &evaluationv1.EvaluateRequest{Environment: production, FlagKey: "a", Context: canada(b)}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := s.evaluate(request, time.Now()); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

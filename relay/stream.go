@@ -121,7 +121,9 @@ func (x *exchange) read() (err error) {
 	return err
 }
 
-func (x *exchange) answer() error { return x.stream.Send(x.service.answerInStream(x.request, time.Now())) }
+func (x *exchange) answer() error {
+	return x.stream.Send(x.service.answerInStream(x.request, time.Now()))
+}
 
 // directExchange is in place.
 type directExchange struct {

@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -70,10 +71,12 @@ func run(ctx context.Context, out io.Writer, o options) error {
 	}
 	defer bed.Stop()
 	addr, floor, err := startEcho(ctx, dir)
+	if floor != nil {
+		defer func() { _ = floor.Process.Kill(); _ = floor.Wait() }()
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { _ = floor.Process.Kill(); _ = floor.Wait() }()
 	all := cases(bed, addr, floor.Process.Pid)
 	if err := pinSelf(loadCore); err != nil {
 		return err
@@ -122,7 +125,26 @@ func startEcho(ctx context.Context, dir string) (addr string, cmd *exec.Cmd, err
 	}
 	cmd = exec.CommandContext(ctx, filepath.Join(dir, "echo"), "-addr", addr) //nolint:gosec // built above
 	cmd.Stderr = os.Stderr
-	return addr, cmd, onCore(serverCore, cmd.Start)
+	if err := onCore(serverCore, cmd.Start); err != nil {
+		return "", nil, err
+	}
+	return addr, cmd, awaitListener(ctx, addr)
+}
+
+func awaitListener(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // report prints one line a load, with the ratio of its processor time for one evaluation

@@ -63,5 +63,8 @@ func (r *Reply) data() mem.BufferSlice {
 	return r.single[:]
 }
 
-// Encoded returns a copy of a reply's bytes, for tests.
-func Encoded(r *Reply) []byte { return r.data().Materialize() }
+// Encoded returns a copy of the message, for tests.
+func (r *Reply) Encoded() []byte { return r.data().Materialize() }
+
+// Free gives the buffers of a Reply back that is not sent.
+func (r *Reply) Free() { r.data().Free() }
