@@ -45,9 +45,8 @@ func (s *evaluationService) appendEvaluation(b []byte, c *call, now time.Time) (
 	if err != nil {
 		return b, err
 	}
-	reason := src.reason(&result)
-	src.env.answers.add(string(reason))
-	return appendAnswer(b, c.flagKey, &result, reason, src.moment()), nil
+	src.env.answers.add(string(src.reason(result)))
+	return src.appendAnswer(b, c.flagKey, &result, src.moment()), nil
 }
 
 // evaluateAllDirect is EvaluateAll.
@@ -62,9 +61,9 @@ func (s *evaluationService) evaluateAllDirect(ctx context.Context, c evaluateAll
 	}
 	subject := s.subject(c.subject(), now)
 	var p pieces
-	err = src.each(ctx, chosen, &subject, func(key string, r *eval.Result, reason eval.Reason) {
+	err = src.each(ctx, chosen, &subject, func(key string, r eval.Result) {
 		b, at := begin(p.next(), 1)
-		p.open = end(appendAnswer(b, key, r, reason, moment{}), at)
+		p.open = end(src.appendAnswer(b, key, &r, moment{}), at)
 	})
 	if err != nil {
 		return nil, err

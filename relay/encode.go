@@ -27,14 +27,14 @@ func (src *source) moment() moment {
 }
 
 // appendAnswer appends an EvaluateResponse.
-func appendAnswer(b []byte, key string, r *eval.Result, reason eval.Reason, m moment) []byte {
+func (src *source) appendAnswer(b []byte, key string, r *eval.Result, m moment) []byte {
 	b = appendText(b, 1, key)
 	failed := r.Reason == eval.ReasonError
 	if v := r.Variant; v != nil && !failed {
 		b = appendValue(b, v)
 		b = appendText(b, 7, v.Name)
 	}
-	b = appendText(b, 8, string(reason))
+	b = appendText(b, 8, string(src.reason(*r)))
 	b = appendText(b, 9, r.Rule)
 	if r.Flag != nil {
 		b = appendInteger(b, 10, r.Flag.Revision())

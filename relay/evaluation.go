@@ -101,12 +101,12 @@ func (s *evaluationService) source(environment string, r freshRequest, now time.
 // answer makes the response for one flag.
 func (src *source) answer(key string, r eval.Result) *evaluationv1.EvaluateResponse {
 	a := answerOf(key, r)
-	a.Reason = string(src.reason(&r))
+	a.Reason = string(src.reason(r))
 	return a
 }
 
 // reason tells in an answer that it does not meet the demand. An error stays one.
-func (src *source) reason(r *eval.Result) eval.Reason {
+func (src *source) reason(r eval.Result) eval.Reason {
 	if src.stale && r.Reason != eval.ReasonError {
 		return eval.ReasonStale
 	}
@@ -189,35 +189,31 @@ func (s *evaluationService) evaluateAll(ctx context.Context, r *evaluationv1.Eva
 // answerAll answers the chosen flags.
 func (src *source) answerAll(ctx context.Context, chosen selection, subject *eval.Context) ([]*evaluationv1.EvaluateResponse, error) {
 	answers := make([]*evaluationv1.EvaluateResponse, 0, chosen.count(src.snapshot.Eval()))
-	err := src.each(ctx, chosen, subject, func(key string, r *eval.Result, _ eval.Reason) {
-		answers = append(answers, src.answer(key, *r))
+	err := src.each(ctx, chosen, subject, func(key string, r eval.Result) {
+		answers = append(answers, src.answer(key, r))
 	})
 	return answers, err
 }
 
 // each evaluates the chosen flags, in the order asked or that of their keys, and counts
 // the answers once all are there.
-func (src *source) each(ctx context.Context, chosen selection, subject *eval.Context, answer func(string, *eval.Result, eval.Reason)) error {
+func (src *source) each(ctx context.Context, chosen selection, subject *eval.Context, answer func(string, eval.Result)) error {
 	env := src.snapshot.Eval()
 	var counted tally
-	r := new(eval.Result) // one for all
-	add := func(key string) {
-		reason := src.reason(r)
-		counted.add(string(reason))
-		answer(key, r, reason)
+	add := func(key string, r eval.Result) {
+		counted.add(string(src.reason(r)))
+		answer(key, r)
 	}
 	if chosen.keys != nil {
 		for _, key := range chosen.keys {
-			*r = env.Evaluate(key, subject)
-			add(key)
+			add(key, env.Evaluate(key, subject))
 		}
 	} else {
 		for i, f := range chosen.of(env.Flags()) {
 			if i%1024 == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
-			*r = env.EvaluateFlag(f, subject)
-			add(f.Key())
+			add(f.Key(), env.EvaluateFlag(f, subject))
 		}
 	}
 	src.env.answers.addAll(&counted)
