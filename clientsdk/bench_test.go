@@ -29,6 +29,7 @@ func noAllocCalls(c clientsdk.Client) []namedCall {
 		{"Int/converted", func() { c.Int(ctx, "whole", canada, 0) }},
 		{"Float", func() { c.Float(ctx, "float", canada, 0) }},
 		{"Float/mismatch", func() { c.Float(ctx, "string", canada, 0) }},
+		{"Boolean/hours", func() { c.Boolean(ctx, "hours", canada, false) }},
 		{"BooleanDetails", func() { c.BooleanDetails(ctx, "new-checkout", other, false) }},
 	}
 }
@@ -36,7 +37,7 @@ func noAllocCalls(c clientsdk.Client) []namedCall {
 func TestInProcessNoAlloc(t *testing.T) {
 	u := newUpstream(t)
 	u.put(typedFlags()...)
-	c := inProcess(t, u.addr)
+	c := inProcess(t, u.addr, clientsdk.WithRegion("eu-west"))
 	// Following allocates now and then, and AllocsPerRun counts the whole process.
 	if err := c.Close(); err != nil {
 		t.Fatal(err)

@@ -26,7 +26,8 @@
 //     Its revision never goes back, unless the store itself was restored from a backup.
 //   - The same context gets the same answer from both modes; splits assign as flagd's do.
 //   - Plain calls of an in-process client (IsEnabled, Boolean, String, Int, Float) neither
-//     lock, allocate, nor read a clock. A remote call takes at most its timeout.
+//     lock nor allocate, and read a clock only for flags whose rules do. A remote call
+//     takes at most its timeout.
 //   - What cannot be reached is tried again for ever, at random intervals that grow to 30
 //     seconds (in-process) or 5 (remote). An answer whose age exceeds [WithStaleAfter] has
 //     the reason STALE.

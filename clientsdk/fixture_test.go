@@ -95,6 +95,20 @@ func checkout() *flagv1.Flag {
 	return f
 }
 
+// hours is on in one region, at some hours of working days.
+func hours() *flagv1.Flag {
+	f := boolean("hours", false)
+	f.Rules = []*flagv1.Rule{{
+		Id: "open", Outcome: serve("on"),
+		Clauses: []*flagv1.Clause{
+			clause("$tidegate.region", flagv1.Operator_OPERATOR_IN, "eu-west"),
+			clause("$tidegate.weekday", flagv1.Operator_OPERATOR_LESS_THAN, 6),
+			clause("$tidegate.timeOfDay", flagv1.Operator_OPERATOR_GREATER_THAN, 8.5),
+		},
+	}}
+	return f
+}
+
 // typedFlags is one flag of each type, and those that answer with an error.
 func typedFlags() []*flagv1.Flag {
 	single := func(key string, t flagv1.ValueType, v any) *flagv1.Flag {
@@ -104,6 +118,7 @@ func typedFlags() []*flagv1.Flag {
 	disabled.Enabled = false
 	return []*flagv1.Flag{
 		checkout(),
+		hours(),
 		disabled,
 		single("bool", flagv1.ValueType_VALUE_TYPE_BOOLEAN, true),
 		single("string", flagv1.ValueType_VALUE_TYPE_STRING, "text"),

@@ -63,7 +63,7 @@ func startInProcess(cfg inProcessConfig) (_ *inProcess, err error) {
 	replicas := replica.NewSet(replica.Options{HistoryBytes: -1})
 	r := replicas.Add(cfg.environment)
 	c := &inProcess{
-		local:  local{replica: r, age: r.Age, staleAfter: cfg.staleAfter},
+		local:  local{replica: r, age: r.Age, staleAfter: cfg.staleAfter, region: cfg.region, clock: cfg.clock},
 		cfg:    cfg.config,
 		closed: make(chan struct{}),
 	}

@@ -17,18 +17,43 @@ type local struct {
 	age func() time.Duration
 	// staleAfter is the age from which answers are STALE; 0: never.
 	staleAfter time.Duration
+	// region and clock are what rules may read beside the context.
+	region string
+	clock  func() time.Time
 }
 
-// value is the path that takes nanoseconds: no clock, no lock, no allocation.
+// value is the path that takes nanoseconds: no lock, no allocation, and no clock but
+// where the flag reads the time.
 func (l *local) value(_ context.Context, key string, ec Context, want flagv1.ValueType) *eval.VariantValue {
 	s := l.replica.Snapshot()
 	if s == nil {
 		return nil
 	}
-	if v := s.Eval().Evaluate(key, ec.forEval()).As(want).Variant; v != nil {
+	e := s.Eval()
+	f := e.Flag(key)
+	if f == nil {
+		return nil
+	}
+	var own eval.Context
+	if v := e.EvaluateFlag(f, l.context(e, f, ec, &own)).As(want).Variant; v != nil {
 		return &v.Value
 	}
 	return nil
+}
+
+// context returns what the flag is evaluated with: the caller's, which is shared, or own,
+// which adds what rules may read beside it.
+func (l *local) context(e *eval.Environment, f *eval.Flag, ec Context, own *eval.Context) *eval.Context {
+	shared, timed := ec.forEval(), e.ReadsTime(f)
+	if l.region == "" && !timed {
+		return shared
+	}
+	*own = *shared
+	own.Region = l.region
+	if timed {
+		own.Now = l.clock().Unix()
+	}
+	return own
 }
 
 func (l *local) explain(_ context.Context, key string, ec Context, want flagv1.ValueType) (*eval.VariantValue, Resolution) {
@@ -37,7 +62,13 @@ func (l *local) explain(_ context.Context, key string, ec Context, want flagv1.V
 		return nil, failed(key, ErrorProviderNotReady,
 			fmt.Sprintf("there is no snapshot of environment %q yet: WaitReady waits for it, Status tells what is in the way", l.replica.Environment()))
 	}
-	result := s.Eval().Evaluate(key, ec.forEval()).As(want)
+	e := s.Eval()
+	f := e.Flag(key)
+	var own eval.Context
+	result := e.EvaluateFlag(f, l.context(e, f, ec, &own)).As(want)
+	if f == nil {
+		result = e.Evaluate(key, nil) // says which key
+	}
 	r := Resolution{
 		FlagKey:             key,
 		Reason:              result.Reason,

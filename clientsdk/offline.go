@@ -37,13 +37,13 @@ var _ Client = (*Offline)(nil)
 
 // NewOffline returns a client that has no flags yet.
 func NewOffline(options ...OfflineOption) *Offline {
-	var cfg config
+	cfg := config{clock: time.Now}
 	for _, o := range options {
 		o.offline(&cfg)
 	}
 	r := replica.NewSet(replica.Options{HistoryBytes: -1}).Add(offlineEnvironment)
 	r.Restore(snapshot.New(offlineEnvironment, snapshot.Epoch{}), 0)
-	o := &Offline{local: local{replica: r, age: func() time.Duration { return 0 }}}
+	o := &Offline{local: local{replica: r, age: func() time.Duration { return 0 }, region: cfg.region, clock: cfg.clock}}
 	o.typed = typed{source: &o.local, observe: cfg.observe}
 	return o
 }

@@ -41,6 +41,13 @@ type Option interface {
 	RemoteOption
 }
 
+// LocalOption is an option of the clients that evaluate in the process: NewInProcess and
+// NewOffline.
+type LocalOption interface {
+	InProcessOption
+	OfflineOption
+}
+
 // AnyOption is an option of every client.
 type AnyOption interface {
 	Option
@@ -56,13 +63,15 @@ type config struct {
 	staleAfter  time.Duration
 	observe     Observer
 	logger      zerolog.Logger
+	region      string
+	clock       func() time.Time
 }
 
 type inProcessConfig struct {
 	config
-	startTimeout       time.Duration
-	stateDir           string
-	instanceID, region string
+	startTimeout time.Duration
+	stateDir     string
+	instanceID   string
 }
 
 type remoteConfig struct {
@@ -76,6 +85,10 @@ type option func(*config)
 func (o option) inProcess(c *inProcessConfig) { o(&c.config) }
 func (o option) remote(c *remoteConfig)       { o(&c.config) }
 func (o option) offline(c *config)            { o(c) }
+
+type offlineOption func(*config)
+
+func (o offlineOption) offline(c *config) { o(c) }
 
 type inProcessOption func(*inProcessConfig)
 
@@ -108,9 +121,9 @@ func WithStaleAfter(d time.Duration) Option {
 	return option(func(c *config) { c.staleAfter = d })
 }
 
-// WithObserver sets what is called after each evaluation.
+// WithObserver adds what is called after each evaluation, in the order of the options.
 func WithObserver(o Observer) AnyOption {
-	return option(func(c *config) { c.observe = o })
+	return option(func(c *config) { c.observe = c.observe.then(o) })
 }
 
 // WithLogger sets the logger. By default nothing is logged.
@@ -137,9 +150,17 @@ func WithInstanceID(id string) InProcessOption {
 	return inProcessOption(func(c *inProcessConfig) { c.instanceID = id })
 }
 
-// WithRegion tells upstreams where this process runs, for people and metrics.
-func WithRegion(region string) InProcessOption {
-	return inProcessOption(func(c *inProcessConfig) { c.region = region })
+// WithRegion says where this process runs: rules read it as '$tidegate.region', and
+// upstreams are told for people and metrics. A remote client's is that of its relay.
+func WithRegion(region string) LocalOption {
+	return option(func(c *config) { c.region = region })
+}
+
+// WithClock replaces the time that rules read as '$tidegate.timeOfDay',
+// '$tidegate.weekday' and '$flagd.timestamp', so that a test can choose it. It is called
+// by several goroutines, for flags that read the time.
+func WithClock(now func() time.Time) OfflineOption {
+	return offlineOption(func(c *config) { c.clock = now })
 }
 
 // WithTimeout bounds each evaluation; the caller's context may end it sooner. Default:
@@ -161,6 +182,7 @@ func newConfig(address, environment string) config {
 		credentials: insecure.NewCredentials(),
 		staleAfter:  DefaultStaleAfter,
 		logger:      zerolog.Nop(),
+		clock:       time.Now,
 	}
 }
 

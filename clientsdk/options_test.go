@@ -21,6 +21,7 @@ import (
 
 	"github.com/tidegate/tidegate/clientsdk"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
 func TestInProcessIntroducesItself(t *testing.T) {
@@ -30,6 +31,35 @@ func TestInProcessIntroducesItself(t *testing.T) {
 	f := u.hub.Followers()
 	if len(f) != 1 || f[0].InstanceID != "shop-1" || f[0].Region != "eu-west" {
 		t.Errorf("followers %+v", f)
+	}
+}
+
+func TestRulesSeeTheRegion(t *testing.T) {
+	u := newUpstream(t)
+	f := boolean("a", false)
+	f.Rules = []*flagv1.Rule{{
+		Id: "europe", Clauses: []*flagv1.Clause{clause("$tidegate.region", flagv1.Operator_OPERATOR_IN, "eu-west")}, Outcome: serve("on"),
+	}}
+	u.put(f)
+	for region, want := range map[string]bool{"eu-west": true, "us-east": false, "": false} {
+		c := inProcess(t, u.addr, clientsdk.WithRegion(region))
+		claim := clientsdk.User("u").With("$tidegate.region", "eu-west")
+		if got := c.IsEnabled(context.Background(), "a", claim); got != want {
+			t.Errorf("in %q: %t", region, got)
+		}
+	}
+}
+
+// Observers are added to each other.
+func TestObservers(t *testing.T) {
+	var called []string
+	observer := func(name string) clientsdk.OfflineOption {
+		return clientsdk.WithObserver(func(context.Context, clientsdk.Context, clientsdk.Resolution) { called = append(called, name) })
+	}
+	c := clientsdk.NewOffline(observer("a"), clientsdk.WithObserver(nil), observer("b"))
+	c.IsEnabled(context.Background(), "f", clientsdk.Context{})
+	if got := strings.Join(called, " "); got != "a b" {
+		t.Errorf("called %q", got)
 	}
 }
 

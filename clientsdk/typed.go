@@ -22,6 +22,20 @@ type source interface {
 // Observer is called after each evaluation, in the caller's goroutine: keep it short.
 type Observer func(ctx context.Context, ec Context, r Resolution)
 
+// then returns both, one after the other; either may be nil.
+func (o Observer) then(next Observer) Observer {
+	switch {
+	case o == nil:
+		return next
+	case next == nil:
+		return o
+	}
+	return func(ctx context.Context, ec Context, r Resolution) {
+		o(ctx, ec, r)
+		next(ctx, ec, r)
+	}
+}
+
 // typed makes the typed calls of a Client out of a source.
 type typed struct {
 	source

@@ -45,7 +45,7 @@ func TestApply(t *testing.T) {
 		Segments:     []*controlv1.SegmentWrite{{Segment: &flagv1.Segment{Key: "staff", Included: []string{"u"}}}},
 		ValidateOnly: true,
 	}
-	const want = "segment staff created 1; flag b created 7; flag c created 8; flag d created 6; flag same unspecified 0; flag other updated 1"
+	const want = "segment staff created 1; flag b created 8; flag c created 9; flag d created 7; flag same unspecified 0; flag other updated 1"
 	preview, err := f.apply(proto.CloneOf(r))
 	if err != nil || preview.GetRevision() != 0 || preview.GetResults()[4].GetRevision() != untouched {
 		t.Fatalf("preview: %v, %v", preview, err)

@@ -7,6 +7,7 @@ import (
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/bucketing"
 )
 
 // split is an outcome as authors write it: without a bucketing version.
@@ -25,6 +26,9 @@ func unpinned(key string) *flagv1.Flag {
 
 func checkPinned(t *testing.T, how string, f *flagv1.Flag) {
 	t.Helper()
+	if f.GetBucketingVersion() != flagv1.BucketingVersion_BUCKETING_VERSION_2 {
+		t.Errorf("%s: the flag has version %v", how, f.GetBucketingVersion())
+	}
 	for _, o := range []*flagv1.Outcome{f.GetDefaultOutcome(), f.GetRules()[0].GetOutcome()} {
 		if o.GetSplit().GetBucketingVersion() != flagv1.BucketingVersion_BUCKETING_VERSION_2 {
 			t.Errorf("%s: the split has version %v", how, o.GetSplit().GetBucketingVersion())
@@ -48,7 +52,7 @@ func TestBucketingVersionIsPinned(t *testing.T) {
 		t.Errorf("written again: %v, %v", again, err)
 	}
 	applied, err := f.apply(&controlv1.ApplyRequest{Flags: flagWrites(unpinned("a"), unpinned("b"))})
-	if err != nil || describeResults(applied) != "flag a unspecified 0; flag b created 7" {
+	if err != nil || describeResults(applied) != "flag a unspecified 0; flag b created 8" {
 		t.Errorf("applied: %v, %v", applied, err)
 	}
 	checkPinned(t, "apply", f.get("b").GetFlag())
@@ -61,11 +65,23 @@ func TestBucketingVersionIsPinned(t *testing.T) {
 	}
 	checkPinned(t, "update", f.get("a").GetFlag())
 
-	// What an earlier program stored without one gets it when it is copied.
+	// What an earlier program stored without one gets it when it is changed or copied, and
+	// is not another flag for that.
 	data, err := marshal(unpinned("old"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	putRaw(t, s, resource{environment: production, kind: flagKind, key: "old"}.stateKey(), data)
+	f.caughtUp()
+	same, err := f.apply(&controlv1.ApplyRequest{Flags: flagWrites(bucketing.Pin(unpinned("old")))})
+	if err != nil || describeResults(same) != "flag old unspecified 0" {
+		t.Errorf("pinned alone: %v, %v", same, err)
+	}
+	off, err := f.SetEnabled(f.ctx, alice, &controlv1.SetEnabledRequest{Environment: production, FlagKey: "old", Reason: "off"})
+	if err != nil || len(off.GetEntry().GetChanges()) != 1 {
+		t.Errorf("switched off: %v, %v", off, err)
+	}
+	checkPinned(t, "set enabled", f.get("old").GetFlag())
 	putRaw(t, s, resource{environment: production, kind: flagKind, key: "old"}.stateKey(), data)
 	f.caughtUp()
 	promoted, err := f.PromoteFlag(f.ctx, alice, &controlv1.PromoteFlagRequest{

@@ -32,7 +32,8 @@ const (
 // Paths are as people think of them: elements of lists that have a name are matched by
 // it, 'rules[staff].outcome.variant', not by their place. Such a list as a whole is
 // reported too, as the names in order, where its order is not what removing and
-// appending alone lead to. Lists that are sets ('included') change by the element.
+// appending alone lead to. Lists that are sets ('included') change by the element,
+// expressions by the operand.
 // Values are JSON; bools and numbers always have one.
 func fieldChanges(before, after proto.Message) []*controlv1.FieldChange {
 	d := differ{made: before == nil, deleted: after == nil}
@@ -93,6 +94,8 @@ func (d *differ) message(path string, before, after protoreflect.Message) {
 		case fd.IsList():
 			d.field(at, fd, before, after)
 		case isStruct(fd) && d.structs(at, b.Message(), a.Message()):
+		case isExpression(fd) && before.Has(fd) && after.Has(fd):
+			d.expression(at, valueOf(b), valueOf(a), maxDescent)
 		case fd.Message() != nil && !wellKnown(fd.Message()) && before.Has(fd) && after.Has(fd):
 			d.message(at, b.Message(), a.Message())
 		default:

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/structpb"
 	"pgregory.net/rapid"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
@@ -33,7 +34,9 @@ const baseFlag = `{
       {"attribute": "age", "operator": "OPERATOR_GREATER_THAN", "values": [18]}
     ], "outcome": {"variant": "beta"}},
     {"id": "canada", "clauses": [{"attribute": "country", "operator": "OPERATOR_IN", "values": ["CA"]}], "outcome": {"variant": "new"}},
-    {"id": "everyone", "outcome": {"split": {"variants": [{"variant": "new", "weight": 1}, {"variant": "old", "weight": 99}]}}}
+    {"id": "everyone", "outcome": {"split": {"variants": [{"variant": "new", "weight": 1}, {"variant": "old", "weight": 99}]}}},
+    {"id": "logic", "expression": {"and": [{"in": ["@x.", {"var": "email"}]}, {">": [{"var": "age"}, 18]}]},
+      "outcome": {"expression": {"if": [{"in": [{"var": "plan"}, ["a", "b"]]}, "new", null]}}}
   ],
   "defaultOutcome": {"variant": "old"},
   "owner": "web", "tags": ["ui", "q3"], "metadata": {"ticket": "T-1", "risk": 2}
@@ -90,6 +93,27 @@ var diffCases = []struct {
 	{"salt set to empty", edited(func(f *flagv1.Flag) {
 		f.GetRules()[2].GetOutcome().GetSplit().Salt = proto.String("")
 	})},
+	{"expression by operand", edited(func(f *flagv1.Flag) {
+		f.GetRules()[3].Expression = parseValue(`{"and": [{"in": ["@y.", {"var": "email"}]}, {">=": [{"var": "age"}, 18]}]}`)
+		f.GetRules()[3].GetOutcome().Kind = &flagv1.Outcome_Expression{Expression: parseValue(
+			`{"if": [{"in": [{"var": "plan"}, ["a", "b", "c"]]}, "beta", "old"]}`)}
+	})},
+	{"expression as a whole", edited(func(f *flagv1.Flag) {
+		f.GetRules()[3].Expression = parseValue(`{"or": [{"!": [{"var": "email"}]}]}`)
+	})},
+	{"expression to clauses", edited(func(f *flagv1.Flag) {
+		f.GetRules()[3].Expression, f.GetRules()[3].Clauses = nil, f.GetRules()[1].GetClauses()
+		f.GetRules()[3].Outcome = f.GetRules()[1].GetOutcome()
+	})},
+	{"expression deeper than followed", func(f *flagv1.Flag, _ *flagv1.Segment) (proto.Message, proto.Message) {
+		after := proto.CloneOf(f)
+		f.Rules[3].Expression = negated(`{"var": "a"}`, maxDescent)
+		after.Rules[3].Expression = negated(`{"var": "b"}`, maxDescent)
+		return f, after
+	}},
+	{"bucketing version", edited(func(f *flagv1.Flag) {
+		f.BucketingVersion = flagv1.BucketingVersion_BUCKETING_VERSION_3
+	})},
 	{"outcome removed", edited(func(f *flagv1.Flag) { f.DefaultOutcome = nil })},
 	{"rules reordered", edited(func(f *flagv1.Flag) { f.Rules[0], f.Rules[1] = f.Rules[1], f.Rules[0] })},
 	{"rule inserted first", edited(func(f *flagv1.Flag) {
@@ -128,6 +152,11 @@ var diffCases = []struct {
 	{"long value", edited(func(f *flagv1.Flag) {
 		f.Description = strings.Repeat("x", maxChangeText)
 	})},
+}
+
+// negated is an expression of nested operators.
+func negated(operand string, times int) *structpb.Value {
+	return parseValue(strings.Repeat(`{"!":[`, times) + operand + strings.Repeat("]}", times))
 }
 
 func edited(edit func(*flagv1.Flag)) func(*flagv1.Flag, *flagv1.Segment) (proto.Message, proto.Message) {

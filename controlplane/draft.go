@@ -8,7 +8,6 @@ import (
 
 	"github.com/tidegate/tidegate/controlplane/store"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
-	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
 // state is what one attempt at a write is decided on.
@@ -125,18 +124,18 @@ func (a *Authority) decide(ctx context.Context, d *draft) error {
 	if d.desired, err = d.content(d.current, d.source); err != nil {
 		return err
 	}
-	if flag, ok := d.desired.(*flagv1.Flag); ok {
-		d.desired = pinBucketing(flag)
-	}
+	// What an earlier program stored without versions means the same with them.
+	d.desired = pinned(d.desired)
+	current := pinned(d.current.message)
 	// What is as it shall be already is so whatever the change was based on.
-	if d.desired != nil && d.current.message != nil && proto.Equal(d.desired, d.current.message) {
+	if d.desired != nil && current != nil && proto.Equal(d.desired, current) {
 		return nil
 	}
 	if d.base != nil && *d.base != d.current.revision {
 		return a.conflict(ctx, d.resource, *d.base)
 	}
 	d.differs = true
-	d.changes = fieldChanges(d.current.message, d.desired)
+	d.changes = fieldChanges(current, d.desired)
 	if d.desired == nil {
 		return nil
 	}

@@ -3,13 +3,13 @@ package controlplane
 import (
 	"crypto/sha256"
 	"fmt"
-	"slices"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tidegate/tidegate/controlplane/store"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/bucketing"
 )
 
 // marshal is how everything is encoded that is stored: once, when it is written.
@@ -21,37 +21,12 @@ func marshal(m proto.Message) ([]byte, error) {
 	return data, nil
 }
 
-// pinBucketing returns a flag with a bucketing version in each split: what is stored must
-// keep its meaning when there is a newer version.
-func pinBucketing(f *flagv1.Flag) *flagv1.Flag {
-	if !slices.ContainsFunc(splits(f), isUnpinned) {
-		return f
+// pinned returns a flag with its bucketing versions; anything else as it is.
+func pinned(m proto.Message) proto.Message {
+	if f, ok := m.(*flagv1.Flag); ok {
+		return bucketing.Pin(f)
 	}
-	f = proto.CloneOf(f) // it is the caller's
-	for _, s := range splits(f) {
-		if isUnpinned(s) {
-			s.BucketingVersion = flagv1.BucketingVersion_BUCKETING_VERSION_2
-		}
-	}
-	return f
-}
-
-func isUnpinned(s *flagv1.Split) bool {
-	return s.GetBucketingVersion() == flagv1.BucketingVersion_BUCKETING_VERSION_UNSPECIFIED
-}
-
-func splits(f *flagv1.Flag) []*flagv1.Split {
-	var all []*flagv1.Split
-	add := func(o *flagv1.Outcome) {
-		if s := o.GetSplit(); s != nil {
-			all = append(all, s)
-		}
-	}
-	add(f.GetDefaultOutcome())
-	for _, r := range f.GetRules() {
-		add(r.GetOutcome())
-	}
-	return all
+	return m
 }
 
 // newMessage returns an empty flag or segment.

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 )
 
@@ -69,6 +70,7 @@ func TestAuditEntry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	changed.BucketingVersion = flagv1.BucketingVersion_BUCKETING_VERSION_2 // as it is stored
 	want := &controlv1.AuditEntry{
 		Environment: production, Kind: controlv1.ResourceKind_RESOURCE_KIND_FLAG, Key: "a", Sequence: 2,
 		Action: controlv1.Action_ACTION_UPDATED, Actor: "bob", Peer: "10.0.0.1:1", Reason: "tidy up", RequestId: "r-1",

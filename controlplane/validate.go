@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidegate/tidegate/eval"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/bucketing"
 )
 
 const (
@@ -109,7 +110,7 @@ func compile(prefix string, m proto.Message) (compiled, error) {
 	)
 	switch m := m.(type) {
 	case *flagv1.Flag:
-		c.flag, err = eval.Compile(pinBucketing(m), 0) // as it is stored
+		c.flag, err = eval.Compile(bucketing.Pin(m), 0) // as it is stored
 	case *flagv1.Segment:
 		c.segment, err = eval.CompileSegment(m, 0)
 	}

@@ -5,8 +5,10 @@ import "strconv"
 // split is a compiled split. Integers only: the assignment is the same on every
 // machine and in every language.
 type split struct {
-	salted   murmur3 // the salt, hashed
+	salted   murmur3 // what comes before the value, hashed; not of formText
 	bucketBy *attribute
+	form     form
+	salt     string // of formText
 	total    uint64
 	shares   []share // of more than zero weight; at least one
 }
@@ -33,19 +35,38 @@ func (s *split) choose(ctx *Context) *Variant {
 	return s.shares[last].variant
 }
 
+// form is which bytes are hashed.
+type form uint8
+
+const (
+	formPlain form = iota // salt and value
+	formPair              // CBOR of the list of flag's key and targeting key
+	formText              // CBOR of the text of salt and value
+)
+
 func (s *split) hash(ctx *Context) (uint32, bool) {
 	if s.bucketBy.isTargetingKey() {
-		return s.salted.sum(ctx.TargetingKey), ctx.TargetingKey != ""
+		return s.sum(ctx.TargetingKey), ctx.TargetingKey != ""
 	}
 	v := s.bucketBy.value(ctx)
 	if v.kind == kindString {
 		text := v.text()
-		return s.salted.sum(text), text != ""
+		return s.sum(text), text != ""
 	}
 	n, ok := v.whole()
 	if !ok {
 		return 0, false
 	}
 	var digits [20]byte
-	return s.salted.sum(string(strconv.AppendInt(digits[:0], n, 10))), true
+	return s.sum(string(strconv.AppendInt(digits[:0], n, 10))), true
+}
+
+func (s *split) sum(value string) uint32 {
+	switch s.form {
+	case formPair:
+		return s.salted.sumText(value)
+	case formText:
+		return murmur3{}.writeTextHead(len(s.salt) + len(value)).write(s.salt).sum(value)
+	}
+	return s.salted.sum(value)
 }

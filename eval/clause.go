@@ -50,6 +50,11 @@ type lookups struct {
 	known  uint // bit i: values[i] was looked up
 	// By the bits of segments: those evaluated, and those that the context belongs to.
 	evaluated, belongs uint64
+
+	// Of expressions: the steps taken so far, and the operator that failed first, if one
+	// did; opFail if there were too many steps.
+	steps   uint32
+	failure operator
 }
 
 // maxSlots is how many attributes are kept.

@@ -29,7 +29,7 @@ const (
 // revision is the revision at which the flag was written; it is returned with results.
 // The compiled flag keeps parts of f, which must not be modified afterwards.
 func Compile(f *flagv1.Flag, revision int64) (*Flag, error) {
-	c := &compiler{attributes: map[string]*attribute{}}
+	c := &compiler{attributes: map[string]*attribute{}, flagKey: f.GetKey()}
 	if f == nil {
 		c.add(nil, "the flag is missing")
 		return nil, c.err()
@@ -45,8 +45,9 @@ func Compile(f *flagv1.Flag, revision int64) (*Flag, error) {
 
 	flag := &Flag{
 		enabled: f.GetEnabled(), revision: revision, key: newReference(f.GetKey()),
-		valueType: f.GetType(), metadata: f.GetMetadata(),
+		valueType: f.GetType(), metadata: f.GetMetadata(), readsTime: flagReadsTime(f),
 	}
+	c.bucketing = c.compileBucketing(root.field("bucketing_version"), f.GetBucketingVersion(), flagv1.BucketingVersion_BUCKETING_VERSION_2)
 	flag.variants = c.compileVariants(f)
 	if name := f.GetOffVariant(); name != "" {
 		flag.off = c.variant(root.field("off_variant"), name)
@@ -55,7 +56,7 @@ func Compile(f *flagv1.Flag, revision int64) (*Flag, error) {
 	flag.rules = c.compileRules(f)
 	flag.fallthruGround = groundDefault
 	if o := f.GetDefaultOutcome(); o != nil {
-		flag.fallthru = c.compileOutcome(root.field("default_outcome"), o, f.GetKey())
+		flag.fallthru = c.compileOutcome(root.field("default_outcome"), o)
 		if len(f.GetRules()) == 0 && len(f.GetPrerequisites()) == 0 {
 			flag.fallthruGround = groundStatic
 		}
@@ -85,7 +86,7 @@ func CompileSegment(s *flagv1.Segment, revision int64) (*Segment, error) {
 		keyAttribute: c.optionalAttribute(root.field("key_attribute"), s.GetKeyAttribute()),
 		included:     c.compileKeys("included", s.GetIncluded()),
 		excluded:     c.compileKeys("excluded", s.GetExcluded()),
-		revision:     revision, key: newReference(s.GetKey()),
+		revision:     revision, key: newReference(s.GetKey()), readsTime: segmentReadsTime(s),
 	}
 	segment.rules = c.compileSegmentRules(s)
 	if err := c.err(); err != nil {
@@ -106,6 +107,8 @@ type compiler struct {
 	slots       int                   // given to attributes so far
 	patternCost int                   // of all patterns so far
 	inSegment   bool
+	flagKey     string                  // of the flag
+	bucketing   flagv1.BucketingVersion // of the flag
 }
 
 func (c *compiler) checkSize(m proto.Message, limit int) {
@@ -114,7 +117,7 @@ func (c *compiler) checkSize(m proto.Message, limit int) {
 	}
 }
 
-// checkKey checks keys of flags and segments, names of variants and ids of rules.
+// checkKey checks keys of flags and segments, and ids of rules.
 func (c *compiler) checkKey(at *path, key string) {
 	switch {
 	case key == "":
@@ -183,7 +186,7 @@ func (c *compiler) checkNames(at *path, field string, names []string) {
 	}
 	seen := make(map[string]struct{}, len(names))
 	for i, name := range names {
-		c.checkKey(at.item(field, i), name)
+		c.checkName(at.item(field, i), name)
 		if _, ok := seen[name]; ok {
 			c.add(at.item(field, i), "%s is listed twice; list each variant once", quote(name))
 		}
@@ -207,25 +210,47 @@ func (c *compiler) compileRules(f *flagv1.Flag) []rule {
 		ids[r.GetId()] = struct{}{}
 		c.checkText(at.field("description"), r.GetDescription())
 		rules[i] = rule{id: r.GetId(), clauses: c.compileClauses(at, r.GetClauses())}
-		if r.GetOutcome() == nil {
-			c.add(at.field("outcome"), "is missing; "+outcomeRule)
-			continue
-		}
-		rules[i].outcome = c.compileOutcome(at.field("outcome"), r.GetOutcome(), f.GetKey())
+		c.compileRule(at, r, &rules[i])
 	}
 	return rules
 }
 
-const outcomeRule = "name a variant or a split"
+// compileRule compiles the expressions of a rule, or its plain outcome.
+func (c *compiler) compileRule(at *path, def *flagv1.Rule, r *rule) {
+	var e expressions
+	if def.GetExpression() != nil {
+		if len(def.GetClauses()) > 0 {
+			c.add(at.field("expression"), "is given beside clauses; a rule has one or the other")
+		}
+		e.condition = c.compileExpression(at.field("expression"), def.GetExpression())
+	}
+	at = at.field("outcome")
+	if o, ok := def.GetOutcome().GetKind().(*flagv1.Outcome_Expression); ok {
+		e.outcome = c.compileExpression(at.field("expression"), o.Expression)
+	} else {
+		r.outcome = c.compileOutcome(at, def.GetOutcome())
+	}
+	if e.condition != nil || e.outcome != nil {
+		r.expressions = &e
+	}
+}
 
-func (c *compiler) compileOutcome(at *path, o *flagv1.Outcome, flagKey string) outcome {
+// compileOutcome compiles an outcome that is no expression.
+func (c *compiler) compileOutcome(at *path, o *flagv1.Outcome) outcome {
 	switch k := o.GetKind().(type) {
 	case *flagv1.Outcome_Variant:
 		return outcome{variant: c.variant(at.field("variant"), k.Variant)}
 	case *flagv1.Outcome_Split:
-		return outcome{split: c.compileSplit(at.field("split"), k.Split, flagKey)}
+		return outcome{split: c.compileSplit(at.field("split"), k.Split)}
+	case *flagv1.Outcome_Expression:
+		c.add(at.field("expression"), "is given for the default outcome; only a rule's outcome may be an expression")
+		return outcome{}
 	}
-	c.add(at, "is empty; "+outcomeRule)
+	if o == nil {
+		c.add(at, "is missing; name a variant or a split")
+	} else {
+		c.add(at, "is empty; name a variant or a split")
+	}
 	return outcome{}
 }
 
@@ -270,13 +295,30 @@ func (c *compiler) optionalAttribute(at *path, full string) *attribute {
 
 // attribute compiles the path of an attribute.
 func (c *compiler) attribute(at *path, full string) *attribute {
-	if a := c.attributes[full]; a != nil {
-		if a.slot < 0 && c.slots < maxSlots { // tested more than once
-			a.slot = c.slots
-			c.slots++
-		}
+	if !c.checkAttribute(at, full) {
+		return newAttribute(full, c.flagKey)
+	}
+	a := c.attributes[full]
+	if a == nil {
+		a = newAttribute(full, c.flagKey)
+		c.attributes[full] = a
 		return a
 	}
+	c.giveSlot(a)
+	return a
+}
+
+// giveSlot keeps the value of an attribute that is tested more than once.
+func (c *compiler) giveSlot(a *attribute) {
+	if a.slot < 0 && c.slots < maxSlots {
+		a.slot = c.slots
+		c.slots++
+	}
+}
+
+func (c *compiler) checkAttribute(at *path, full string) bool {
+	before := c.count
+	first, _, _ := strings.Cut(full, ".")
 	switch {
 	case full == "":
 		c.add(at, "is empty; name an attribute, such as 'country', 'device.os' or 'targetingKey'")
@@ -286,12 +328,12 @@ func (c *compiler) attribute(at *path, full string) *attribute {
 		c.add(at, "%s has an empty element; a path looks like 'device.os'", quote(full))
 	case strings.HasPrefix(full, targetingKey+"."):
 		c.add(at, "%s leads into the targeting key, which is a string; use 'targetingKey'", quote(full))
+	case full == environmental[0].name && c.inSegment:
+		c.add(at, "%s is not known to a segment, which does not depend on the flag that refers to it; use it in the flag's clauses", quote(full))
+	case reserved(first) && !isEnvironmental(full):
+		c.add(at, "%s is reserved and stands for nothing; there are %s", quote(full), environmentalNames())
 	case !utf8.ValidString(full):
 		c.checkText(at, full)
-	default:
-		a := newAttribute(full)
-		c.attributes[full] = a
-		return a
 	}
-	return newAttribute(full)
+	return c.count == before
 }

@@ -6,20 +6,33 @@ import (
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
-func (c *compiler) compileSplit(at *path, def *flagv1.Split, flagKey string) *split {
-	switch v := def.GetBucketingVersion(); v {
-	case flagv1.BucketingVersion_BUCKETING_VERSION_UNSPECIFIED, flagv1.BucketingVersion_BUCKETING_VERSION_2:
+// compileBucketing checks a bucketing version; unspecified is the given one.
+func (c *compiler) compileBucketing(at *path, v, unspecified flagv1.BucketingVersion) flagv1.BucketingVersion {
+	switch v {
+	case flagv1.BucketingVersion_BUCKETING_VERSION_UNSPECIFIED:
+		return unspecified
+	case flagv1.BucketingVersion_BUCKETING_VERSION_2, flagv1.BucketingVersion_BUCKETING_VERSION_3:
 	default:
-		c.add(at.field("bucketing_version"), "%d is not a version that is known here; use BUCKETING_VERSION_2", v)
+		c.add(at, "%d is not a version that is known here; use BUCKETING_VERSION_2 or BUCKETING_VERSION_3", v)
 	}
-	salt := flagKey
+	return v
+}
+
+func (c *compiler) compileSplit(at *path, def *flagv1.Split) *split {
+	version := c.compileBucketing(at.field("bucketing_version"), def.GetBucketingVersion(), c.bucketing)
+	salt := c.flagKey
 	if def != nil && def.Salt != nil {
 		salt = def.GetSalt()
 		c.checkText(at.field("salt"), salt)
 	}
-	s := &split{
-		bucketBy: c.optionalAttribute(at.field("bucket_by"), def.GetBucketBy()),
-		salted:   murmur3{}.write(salt),
+	s := &split{bucketBy: c.optionalAttribute(at.field("bucket_by"), def.GetBucketBy())}
+	switch {
+	case version != flagv1.BucketingVersion_BUCKETING_VERSION_3:
+		s.salted = murmur3{}.write(salt)
+	case def.GetBucketBy() == "" && def.Salt == nil:
+		s.form, s.salted = formPair, cborPair(salt)
+	default:
+		s.form, s.salt = formText, salt
 	}
 	switch n := len(def.GetVariants()); {
 	case n == 0:

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -32,7 +34,7 @@ func (c *compiler) compileVariants(f *flagv1.Flag) []Variant {
 		at := root.item("variants", i)
 		v := &variants[i]
 		v.Name = def.GetName()
-		c.checkKey(at.field("name"), v.Name)
+		c.checkName(at.field("name"), v.Name)
 		if c.variants[v.Name] != nil && v.Name != "" {
 			c.add(at.field("name"), "%s is the name of another variant too; names are unique in a flag", quote(v.Name))
 		}
@@ -57,6 +59,22 @@ func (c *compiler) encode(at *path, s *structpb.Struct) string {
 	}
 	return string(data)
 }
+
+// checkName checks the name of a variant, which flagd gives more freedom than a key.
+func (c *compiler) checkName(at *path, name string) {
+	switch {
+	case name == "":
+		c.add(at, "is empty; "+nameRule)
+	case len(name) > maxKeyLength:
+		c.add(at, "%s takes %d bytes; "+nameRule, quote(name), len(name))
+	case !utf8.ValidString(name):
+		c.checkText(at, name)
+	case strings.ContainsFunc(name, unicode.IsControl):
+		c.add(at, "%s has a control character; "+nameRule, quote(name))
+	}
+}
+
+const nameRule = "use 1 to 128 bytes of text"
 
 // variant looks a variant up that another field names.
 func (c *compiler) variant(at *path, name string) *Variant {

@@ -51,16 +51,26 @@ const targetingKey = "targetingKey"
 
 // attribute is the path to an attribute, split when it is compiled.
 type attribute struct {
-	name string   // of the attribute; empty: the targeting key
-	path []string // of members, from the attribute on
-	full string   // as the author wrote it
-	slot int      // in lookups; -1: none
+	name      string   // of the attribute; empty: it is provided, by source
+	path      []string // of members, from the attribute on
+	full      string   // as the author wrote it
+	flagKey   string   // of fromFlagKey
+	slot      int      // in lookups; -1: none
+	source    source
+	intoLists bool // path leads into lists by index too, as it does in expressions
 }
 
-func newAttribute(full string) *attribute {
+// newAttribute splits the path of a clause, a split or a segment.
+func newAttribute(full, flagKey string) *attribute {
 	a := &attribute{full: full, slot: -1}
+	for _, e := range environmental {
+		if full == e.name {
+			a.source, a.flagKey = e.source, flagKey
+			return a
+		}
+	}
 	if full == targetingKey || full == "" {
-		a.full = targetingKey
+		a.full, a.source = targetingKey, fromTargetingKey
 		return a
 	}
 	elements := strings.Split(full, ".")
@@ -68,22 +78,23 @@ func newAttribute(full string) *attribute {
 	return a
 }
 
-func (a *attribute) isTargetingKey() bool { return a.name == "" }
+func (a *attribute) isTargetingKey() bool { return a.source == fromTargetingKey }
 
 // value looks the attribute up. An empty targeting key is absent.
 func (a *attribute) value(ctx *Context) Value {
-	if a.isTargetingKey() {
-		if ctx.TargetingKey == "" {
-			return Value{}
-		}
-		return StringValue(ctx.TargetingKey)
+	if a.name == "" {
+		return provided(a.source, ctx, a.flagKey)
 	}
 	if ctx.Attributes == nil {
 		return Value{}
 	}
 	v := ctx.Attributes.Attribute(a.name)
 	for _, name := range a.path {
-		v = v.member(name)
+		if a.intoLists {
+			v = v.step(name)
+		} else {
+			v = v.member(name)
+		}
 	}
 	return v
 }

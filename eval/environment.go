@@ -11,6 +11,7 @@ type Environment struct {
 	flagDependants    table[dependants]
 	segmentDependants table[dependants]
 	order             flagOrder
+	timed             int // flags and segments that read the time themselves
 }
 
 // Changes turns one Environment into the next. Deletions come before additions. Of
@@ -29,6 +30,7 @@ func (e *Environment) With(c Changes) *Environment {
 	if e != nil {
 		next.flags, next.segments = e.flags, e.segments
 		next.flagDependants, next.segmentDependants = e.flagDependants, e.segmentDependants
+		next.timed = e.timed
 	}
 	o := &owner{}
 	for _, key := range c.DeletedFlags {
@@ -42,11 +44,11 @@ func (e *Environment) With(c Changes) *Environment {
 		}
 	}
 	for _, key := range c.DeletedSegments {
-		next.segments.remove(o, newReference(key))
+		next.replaceSegment(o, newReference(key), nil)
 	}
 	for _, s := range c.Segments {
 		if s != nil {
-			next.segments.set(o, s.key, s)
+			next.replaceSegment(o, s.key, s)
 		}
 	}
 	if e != nil {
@@ -58,6 +60,7 @@ func (e *Environment) With(c Changes) *Environment {
 // replace puts f (nil: nothing) in the place of the flag with the key r.
 func (e *Environment) replace(o *owner, r reference, f *Flag) {
 	old := e.flags.get(r)
+	e.timed += f.timed() - old.timed()
 	if f == nil {
 		e.flags.remove(o, r)
 	} else {
@@ -65,6 +68,15 @@ func (e *Environment) replace(o *owner, r reference, f *Flag) {
 	}
 	rewire(&e.flagDependants, o, r, old.flagReferences(), f.flagReferences())
 	rewire(&e.segmentDependants, o, r, old.segmentReferences(), f.segmentReferences())
+}
+
+func (e *Environment) replaceSegment(o *owner, r reference, s *Segment) {
+	e.timed += s.timed() - e.segments.get(r).timed()
+	if s == nil {
+		e.segments.remove(o, r)
+	} else {
+		e.segments.set(o, r, s)
+	}
 }
 
 // Flag returns the flag, or nil.

@@ -50,9 +50,7 @@ func (e *Environment) evaluate(r *Result, f *Flag, ctx *Context) {
 	if d.rule != nil {
 		r.Rule = d.rule.id
 	}
-	if d.subject != nil {
-		r.subject = *d.subject
-	}
+	r.subject = d.subject
 }
 
 // decision is what an evaluation came to, small enough to be kept in registers. A Result
@@ -60,7 +58,7 @@ func (e *Environment) evaluate(r *Result, f *Flag, ctx *Context) {
 type decision struct {
 	variant *Variant // nil: none
 	rule    *rule    // that decided, if one did
-	subject *string  // see Result.subject; nil: none
+	subject string   // see Result.subject
 	ground  ground
 }
 
@@ -75,6 +73,8 @@ const (
 	groundDisabled
 	groundNoTargetingKey
 	groundNoAttribute
+	groundFailed    // an expression did
+	groundNoVariant // the result of an expression names none
 )
 
 // explanations say in OpenFeature's terms what each ground means.
@@ -89,6 +89,8 @@ var explanations = [...]struct {
 	groundDisabled:       {reason: ReasonDisabled},
 	groundNoTargetingKey: {ReasonError, TargetingKeyMissing},
 	groundNoAttribute:    {ReasonError, InvalidContext},
+	groundFailed:         {ReasonError, ParseError},
+	groundNoVariant:      {ReasonError, General},
 }
 
 // decide follows the order that flag.proto gives. c is nil for the flag that was asked
@@ -99,26 +101,32 @@ func (e *Environment) decide(f *Flag, ctx *Context, c *chain) decision {
 	}
 	if len(f.prerequisites) > 0 {
 		if p := e.unmet(f, ctx, c); p != nil {
-			return decision{variant: f.off, ground: groundDefault, subject: &p.flag.key}
+			return decision{variant: f.off, ground: groundDefault, subject: p.flag.key}
 		}
 	}
 	if len(f.rules) > 0 {
-		if r := e.matchRules(f.rules, ctx); r != nil {
-			return r.outcome.decide(r, groundMatch, ctx)
+		if d := e.decideByRules(f, ctx); d.rule != nil {
+			return d
 		}
 	}
 	return f.fallthru.decide(nil, f.fallthruGround, ctx)
 }
 
-// matchRules returns the first rule whose clauses all match, or nil.
-func (e *Environment) matchRules(rules []rule, ctx *Context) *rule {
+// decideByRules follows the first rule that matches; without one, there is no rule in
+// the decision.
+func (e *Environment) decideByRules(f *Flag, ctx *Context) decision {
 	var l lookups
-	for i := range rules {
-		if e.matchAll(rules[i].clauses, ctx, &l) {
-			return &rules[i]
+	for i := range f.rules {
+		r := &f.rules[i]
+		if r.expressions != nil {
+			if d := e.decideByExpressions(f, r, ctx, &l); d.rule != nil {
+				return d
+			}
+		} else if e.matchAll(r.clauses, ctx, &l) {
+			return r.outcome.decide(r, groundMatch, ctx)
 		}
 	}
-	return nil
+	return decision{}
 }
 
 // outcome is a variant, a split, or (both nil) nothing.
@@ -139,7 +147,7 @@ func (o *outcome) decide(r *rule, g ground, ctx *Context) decision {
 	if o.split.bucketBy.isTargetingKey() {
 		g = groundNoTargetingKey
 	}
-	return decision{rule: r, subject: &o.split.bucketBy.full, ground: g}
+	return decision{rule: r, subject: o.split.bucketBy.full, ground: g}
 }
 
 // rule is a compiled rule.
@@ -147,6 +155,8 @@ type rule struct {
 	clauses []clause
 	outcome outcome
 	id      string
+
+	expressions *expressions // nil: none
 }
 
 // Flag is a compiled flag.
@@ -165,6 +175,7 @@ type Flag struct {
 	encoded   string // metadata
 	variants  []Variant
 	segments  []reference // that clauses refer to, each once
+	readsTime bool        // itself, not through others
 }
 
 // Key returns the flag's key.

@@ -24,8 +24,7 @@ const (
 // ErrorCode is OpenFeature's error code.
 type ErrorCode string
 
-// The error codes. This package gives FlagNotFound, TypeMismatch, TargetingKeyMissing
-// and InvalidContext; the others are for callers.
+// The error codes. This package gives all but ProviderNotReady, which is for callers.
 const (
 	FlagNotFound        ErrorCode = "FLAG_NOT_FOUND"
 	ParseError          ErrorCode = "PARSE_ERROR"
@@ -47,8 +46,8 @@ type Result struct {
 	ErrorCode ErrorCode
 
 	// subject is what the reason or the error is about: the key asked for, the attribute
-	// that a split lacks, the variant that has another type, or the key of the
-	// prerequisite that does not hold.
+	// that a split lacks, the variant that has another type, the key of the prerequisite
+	// that does not hold, why an expression failed, or its result, which names no variant.
 	subject string
 	wanted  flagv1.ValueType // with TypeMismatch
 }
@@ -74,16 +73,34 @@ func (r Result) ErrorMessage() string {
 	case TargetingKeyMissing:
 		return fmt.Sprintf("flag %s%s splits by the targeting key, which the context lacks; set a targeting key", key, r.ruleForMessage())
 	case InvalidContext:
+		if reserved(r.subject) {
+			return fmt.Sprintf("flag %s%s splits by the attribute %s, which is not known here, or is no whole number", key, r.ruleForMessage(), quote(r.subject))
+		}
 		return fmt.Sprintf("flag %s%s splits by the attribute %s; the context must have it as a non-empty string or a whole number of at most 2^53-1 in size",
 			key, r.ruleForMessage(), quote(r.subject))
 	case TypeMismatch:
 		return r.mismatchMessage(key)
 	case ParseError:
-		return fmt.Sprintf("flag %s cannot be used as it is defined", key)
+		if r.subject == "" {
+			return fmt.Sprintf("flag %s cannot be used as it is defined", key)
+		}
+		return fmt.Sprintf("flag %s%s: its expression failed for this context: %s", key, r.ruleForMessage(), r.subject)
+	case General:
+		if r.Rule != "" {
+			return r.noVariantMessage(key)
+		}
 	case ProviderNotReady:
 		return "there is no environment to evaluate in yet; wait until it is ready"
 	}
 	return fmt.Sprintf("flag %s could not be evaluated", key)
+}
+
+func (r Result) noVariantMessage(key string) string {
+	is := "is no text, number or boolean that names"
+	if r.subject != "" {
+		is = fmt.Sprintf("is %s, which is not the name of", quote(r.subject))
+	}
+	return fmt.Sprintf("flag %s%s: the result of its expression %s a variant; it has %s", key, r.ruleForMessage(), is, listOf(r.Flag.variantNames()))
 }
 
 func (f *Flag) keyForMessage() string {

@@ -8,8 +8,9 @@ type Segment struct {
 	included, excluded map[string]struct{}
 	rules              [][]clause
 
-	key      reference
-	revision int64
+	key       reference
+	revision  int64
+	readsTime bool
 }
 
 // Key returns the segment's key.

@@ -17,7 +17,7 @@ type Value struct {
 	kind kind
 	nsec int32 // of kindTime
 	// bits are, of kindBool, 0 or 1; of kindNumber, IEEE 754; of kindTime, Unix seconds;
-	// of kindString, the length.
+	// of kindString, the length; of kindReserved, the source.
 	bits uint64
 	// ref is, of kindString, the *byte where it begins (four words are what the compiler
 	// keeps in registers; a string beside an interface would be five); of kindList, a
@@ -36,6 +36,7 @@ const (
 	kindTime
 	kindList
 	kindObject
+	kindReserved // an object that a source provides; only expressions meet it
 )
 
 // List is a list of an implementation's own.

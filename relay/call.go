@@ -1,179 +1,87 @@
 package relay
 
 import (
-	"sync"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
 
-	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/tidegate/tidegate/eval"
-	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
-	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/rpc"
 )
 
-// call is a request as the direct methods have it: read in place, without the messages
-// that generated code would make of it. Its strings and attributes are its own bytes,
-// which the next request overwrites: nothing of it may be kept.
-type call struct {
-	data []byte
-
-	id                           uint64 // in a stream
-	environment, flagKey, prefix string
-	keys                         []string
-	targetingKey                 string
-	attributes                   eval.Attributes // nil: none
-	expected                     flagv1.ValueType
-	minRevision                  int64
-	maxAge                       *durationpb.Duration // nil: none
-	policy                       evaluationv1.StalePolicy
-
-	// What attributes and maxAge point to, if they were read in place.
-	fields   object
-	duration durationpb.Duration
-}
-
-// What a call keeps for the next one, at most.
+// Requests of flagd's protocols and of OFREP have no field for the environment: a header
+// names it, else flagd's selector does (its header before its field), else it is the
+// relay's default.
 const (
-	keepBytes  = 16 << 10
-	keepFields = 64
-	keepKeys   = 256
+	environmentHeader = "tidegate-environment"
+	selectorHeader    = "flagd-selector"
 )
 
-var calls = sync.Pool{New: func() any { return new(call) }}
+// errSelector says that a call does not name an environment as it could.
+var errSelector = errors.New("invalid selector")
 
-func newCall() *call { return calls.Get().(*call) }
-
-// Free gives the call back.
-func (c *call) Free() {
-	c.reset()
-	c.data = c.data[:0]
-	if cap(c.data) > keepBytes {
-		c.data = nil
-	}
-	calls.Put(c)
+// errManyHeaders is what naming two environments at once comes to.
+func errManyHeaders(name string, n int) error {
+	return fmt.Errorf("%w: the header %s is there %d times: want it once", errSelector, name, n)
 }
 
-// reset makes c the empty request; the bytes stay.
-func (c *call) reset() {
-	clear(c.keys)
-	clear(c.fields)
-	if cap(c.keys) > keepKeys {
-		c.keys = nil
+// environmentOf reads flagd's selector: 'flagSetId=ENV' or 'source=ENV', or ENV alone.
+// An environment is a flag set and a source at once.
+func environmentOf(selector string) (string, error) {
+	key, value, found := strings.Cut(selector, "=")
+	if !found {
+		key, value = "source", selector
 	}
-	if cap(c.fields) > keepFields {
-		c.fields = nil
+	switch {
+	case key != "flagSetId" && key != "source":
+		return "", fmt.Errorf("%w: unknown key %.64q: want flagSetId=ENVIRONMENT", errSelector, key)
+	case value == "":
+		return "", fmt.Errorf("%w: %s is empty, and every flag is in an environment: want %s=ENVIRONMENT", errSelector, key, key)
+	case strings.ContainsAny(value, "=,"):
+		return "", fmt.Errorf("%w: %.64q: want one key and one value, flagSetId=ENVIRONMENT", errSelector, selector)
 	}
-	c.id, c.environment, c.flagKey, c.prefix, c.keys = 0, "", "", "", c.keys[:0]
-	c.targetingKey, c.attributes, c.fields = "", nil, c.fields[:0]
-	c.expected, c.minRevision, c.maxAge, c.policy = 0, 0, nil, 0
+	return value, nil
 }
 
-// take copies what came over the wire, which is the transport's.
-func (c *call) take(data mem.BufferSlice) {
-	c.reset()
-	c.data = c.data[:0]
-	for _, b := range data {
-		c.data = append(c.data, b.ReadOnlyData()...)
+// choose finds the environment of a call by the values of the two headers and by the
+// selector in the request, if it has one. What fails wraps errSelector, or is NOT_FOUND.
+func (s *evaluationService) choose(environments, selectors []string, field string) (*environment, error) {
+	switch {
+	case len(environments) > 1:
+		return nil, errManyHeaders(environmentHeader, len(environments))
+	case len(selectors) > 1:
+		return nil, errManyHeaders(selectorHeader, len(selectors))
+	case len(environments) == 1 && environments[0] != "":
+		return s.environment(environments[0])
+	case len(selectors) == 1 && selectors[0] != "":
+		field = selectors[0]
 	}
+	if field == "" {
+		return s.environment("")
+	}
+	name, err := environmentOf(field)
+	if err != nil {
+		return nil, err
+	}
+	return s.environment(name)
 }
 
-// GetEnvironment and its like are what the generated requests have too.
-func (c *call) GetEnvironment() string { return c.environment }
-
-// GetFlagKey is of an EvaluateRequest.
-func (c *call) GetFlagKey() string { return c.flagKey }
-
-// GetExpectedType is of an EvaluateRequest.
-func (c *call) GetExpectedType() flagv1.ValueType { return c.expected }
-
-// GetFlagKeys is of an EvaluateAllRequest.
-func (c *call) GetFlagKeys() []string { return c.keys }
-
-// GetKeyPrefix is of an EvaluateAllRequest.
-func (c *call) GetKeyPrefix() string { return c.prefix }
-
-// GetMinRevision is of both.
-func (c *call) GetMinRevision() int64 { return c.minRevision }
-
-// GetMaxAge is of both.
-func (c *call) GetMaxAge() *durationpb.Duration { return c.maxAge }
-
-// GetStalePolicy is of both.
-func (c *call) GetStalePolicy() evaluationv1.StalePolicy { return c.policy }
-
-// subject makes the engine's context, for as long as c is in use.
-func (c *call) subject() eval.Context {
-	return eval.Context{TargetingKey: c.targetingKey, Attributes: c.attributes}
+// called is choose for a gRPC call: what fails is a status.
+func (s *evaluationService) called(ctx context.Context, selector string) (*environment, error) {
+	e, err := s.choose(metadata.ValueFromIncomingContext(ctx, environmentHeader),
+		metadata.ValueFromIncomingContext(ctx, selectorHeader), selector)
+	if errors.Is(err, errSelector) {
+		return nil, rpc.Status(codes.InvalidArgument, err.Error(), rpc.BadRequest(eval.Errors{{Field: "environment", Problem: err.Error()}}))
+	}
+	return e, err
 }
 
-// Attribute implements eval.Attributes.
-func (c *call) Attribute(name string) eval.Value { return c.fields.Attribute(name) }
-
-// The requests, as [rpc.Direct] decodes them: what is not in the usual form, and what is
-// wrong, is left to the generated code.
-type (
-	evaluateCall    struct{ *call }
-	evaluateAllCall struct{ *call }
-	streamCall      struct{ *call }
-)
-
-// DecodeWire implements rpc.Decoder.
-func (c evaluateCall) DecodeWire(data mem.BufferSlice) error {
-	c.take(data)
-	if c.readEvaluate(reader{rest: c.data}) {
-		return nil
-	}
-	var r evaluationv1.EvaluateRequest
-	if err := proto.Unmarshal(c.data, &r); err != nil {
-		return err
-	}
-	c.reset()
-	c.load(&r)
-	return nil
-}
-
-// DecodeWire implements rpc.Decoder.
-func (c evaluateAllCall) DecodeWire(data mem.BufferSlice) error {
-	c.take(data)
-	if c.readEvaluateAll(reader{rest: c.data}) {
-		return nil
-	}
-	var r evaluationv1.EvaluateAllRequest
-	if err := proto.Unmarshal(c.data, &r); err != nil {
-		return err
-	}
-	c.reset()
-	c.environment, c.prefix = r.GetEnvironment(), r.GetKeyPrefix()
-	c.keys = append(c.keys, r.GetFlagKeys()...)
-	c.loadContext(r.GetContext())
-	c.minRevision, c.maxAge, c.policy = r.GetMinRevision(), r.GetMaxAge(), r.GetStalePolicy()
-	return nil
-}
-
-// DecodeWire implements rpc.Decoder.
-func (c streamCall) DecodeWire(data mem.BufferSlice) error {
-	c.take(data)
-	if c.readStream(reader{rest: c.data}) {
-		return nil
-	}
-	var r evaluationv1.EvaluateStreamRequest
-	if err := proto.Unmarshal(c.data, &r); err != nil {
-		return err
-	}
-	c.reset()
-	c.load(r.GetRequest())
-	c.id = r.GetId()
-	return nil
-}
-
-// load fills in what the generated code has read.
-func (c *call) load(r *evaluationv1.EvaluateRequest) {
-	c.environment, c.flagKey, c.expected = r.GetEnvironment(), r.GetFlagKey(), r.GetExpectedType()
-	c.loadContext(r.GetContext())
-	c.minRevision, c.maxAge, c.policy = r.GetMinRevision(), r.GetMaxAge(), r.GetStalePolicy()
-}
-
-func (c *call) loadContext(p *evaluationv1.EvaluationContext) {
-	c.targetingKey, c.attributes = p.GetTargetingKey(), eval.StructAttributes(p.GetAttributes())
+// here adds to a context what is known of the place and time of the evaluation.
+func (s *evaluationService) here(ctx *eval.Context, now time.Time) {
+	ctx.Region, ctx.Now = s.region, now.Unix()
 }

@@ -59,3 +59,22 @@ func reasonIndex(reason string) int {
 	}
 	return len(countedReasons) - 1
 }
+
+// The streams that are counted while they are open.
+const (
+	streamEvents = iota // flagd's EventStream
+	streamSync          // flagd's SyncFlags
+	streamSSE           // OFREP's events
+	streamKinds
+)
+
+var streamNames = [streamKinds]string{streamEvents: "flagd-events", streamSync: "flagd-sync", streamSSE: "ofrep-events"}
+
+// streamCounts counts the open streams of one environment.
+type streamCounts [streamKinds]atomic.Int64
+
+// open counts a stream until the returned function is called.
+func (c *streamCounts) open(kind int) (closed func()) {
+	c[kind].Add(1)
+	return func() { c[kind].Add(-1) }
+}

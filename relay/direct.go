@@ -40,7 +40,8 @@ func (s *evaluationService) evaluateDirect(_ context.Context, c evaluateCall, no
 
 // appendEvaluation appends the EvaluateResponse for a call, or fails as Evaluate does.
 func (s *evaluationService) appendEvaluation(b []byte, c *call, now time.Time) ([]byte, error) {
-	subject := s.subject(c.subject(), now)
+	subject := c.subject()
+	s.here(&subject, now)
 	src, result, err := s.result(c, &subject, now)
 	if err != nil {
 		return b, err
@@ -59,7 +60,8 @@ func (s *evaluationService) evaluateAllDirect(ctx context.Context, c evaluateAll
 	if err != nil {
 		return nil, err
 	}
-	subject := s.subject(c.subject(), now)
+	subject := c.subject()
+	s.here(&subject, now)
 	var p pieces
 	err = src.each(ctx, chosen, &subject, func(key string, r eval.Result) {
 		b, at := begin(p.next(), 1)

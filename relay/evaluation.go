@@ -5,13 +5,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tidegate/tidegate/eval"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/jsondoc"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -23,7 +26,7 @@ type evaluationService struct {
 	// environments do not change after the start; the first is the default.
 	environments []*environment
 	byName       map[string]*environment
-	// region is where this relay runs; empty: not told.
+	// region is where this relay runs; empty: not known.
 	region string
 	// draining is closed when long calls are to end.
 	draining chan struct{}
@@ -33,18 +36,32 @@ type evaluationService struct {
 type environment struct {
 	name    string
 	replica *replica.Replica
-	answers counters
+	// metadata is its own as a flag set, metadataJSON the same; shared.
+	metadata     *structpb.Struct
+	metadataJSON []byte
+	eventsURI    string // of OFREP
+	flagd        flagdExport
+	answers      counters
+	streams      streamCounts
 }
 
 func newEvaluationService(replicas *replica.Set, names []string) *evaluationService {
 	s := &evaluationService{byName: make(map[string]*environment, len(names)+1), draining: make(chan struct{})}
 	for _, name := range names {
-		e := &environment{name: name, replica: replicas.Add(name)}
+		e := newEnvironment(name, replicas.Add(name))
 		s.environments = append(s.environments, e)
 		s.byName[name] = e
 	}
 	s.byName[""] = s.environments[0]
 	return s
+}
+
+func newEnvironment(name string, r *replica.Replica) *environment {
+	metadata := setMetadata(name)
+	return &environment{
+		name: name, replica: r, metadata: metadata, metadataJSON: jsondoc.AppendObject(nil, metadata), eventsURI: eventsURI(name),
+		flagd: flagdExport{metadata: metadata, logger: zerolog.Nop()},
+	}
 }
 
 // drain ends the long calls. It is called once.
@@ -120,7 +137,8 @@ func (s *evaluationService) Evaluate(_ context.Context, r *evaluationv1.Evaluate
 
 // evaluate answers one flag, for Evaluate and EvaluateStream.
 func (s *evaluationService) evaluate(r *evaluationv1.EvaluateRequest, now time.Time) (*evaluationv1.EvaluateResponse, error) {
-	subject := s.subject(contextOf(r.GetContext()), now)
+	subject := contextOf(r.GetContext())
+	s.here(&subject, now)
 	src, result, err := s.result(r, &subject, now)
 	if err != nil {
 		return nil, err
@@ -154,12 +172,6 @@ func (s *evaluationService) result(r evaluateRequest, subject *eval.Context, now
 	return src, src.snapshot.Eval().Evaluate(r.GetFlagKey(), subject).As(r.GetExpectedType()), nil
 }
 
-// subject adds to what the caller says what only the relay may.
-func (s *evaluationService) subject(c eval.Context, now time.Time) eval.Context {
-	c.Region, c.Now = s.region, now.Unix()
-	return c
-}
-
 // EvaluateAll implements the service.
 func (s *evaluationService) EvaluateAll(ctx context.Context, r *evaluationv1.EvaluateAllRequest) (*evaluationv1.EvaluateAllResponse, error) {
 	return s.evaluateAll(ctx, r, time.Now())
@@ -174,7 +186,8 @@ func (s *evaluationService) evaluateAll(ctx context.Context, r *evaluationv1.Eva
 	if err != nil {
 		return nil, err
 	}
-	subject := s.subject(contextOf(r.GetContext()), now)
+	subject := contextOf(r.GetContext())
+	s.here(&subject, now)
 	answers, err := src.answerAll(ctx, chosen, &subject)
 	if err != nil {
 		return nil, err

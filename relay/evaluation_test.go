@@ -131,7 +131,7 @@ func TestBadRequests(t *testing.T) {
 	p := newPublisher(t, production, staging)
 	s := service(p)
 	p.replicas.Add("empty")
-	s.byName["empty"] = &environment{name: "empty", replica: p.replicas.Replica("empty")}
+	s.byName["empty"] = newEnvironment("empty", p.replicas.Replica("empty"))
 	for _, c := range []struct {
 		name    string
 		request *evaluationv1.EvaluateRequest

@@ -169,7 +169,7 @@ func (p *publisher) serve() (address string, stop func()) {
 func options(upstream string, environments ...string) Options {
 	return Options{
 		Upstreams: []string{upstream}, Environments: environments,
-		GRPCAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", ManagementAddr: "127.0.0.1:0",
+		GRPCAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", ManagementAddr: "127.0.0.1:0", FlagdSyncAddr: "127.0.0.1:0",
 		Drain: 5 * time.Second, Logger: zerolog.Nop(),
 	}
 }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -22,6 +23,12 @@ var (
 		"Items of the snapshot that cannot be used; their last usable version is in force.", []string{"environment"}, nil)
 	readyDesc = prometheus.NewDesc("tidegate_relay_ready",
 		"1 if every environment has a snapshot that is fresh enough.", nil, nil)
+	streamsDesc = prometheus.NewDesc("tidegate_relay_open_streams",
+		"Open streams of flagd's and OFREP's protocols.", []string{"environment", "stream"}, nil)
+	ofrepDesc = prometheus.NewDesc("tidegate_relay_ofrep_requests_total",
+		"OFREP requests answered, by status.", []string{"code"}, nil)
+	omittedDesc = prometheus.NewDesc("tidegate_relay_flagd_omitted_flags",
+		"Flags that have no form in flagd: its in-process providers do not get them. 0 until one asks.", []string{"environment"}, nil)
 	stateBytesDesc = prometheus.NewDesc("tidegate_relay_state_bytes",
 		"Size of the state files in use.", nil, nil)
 	stateBehindDesc = prometheus.NewDesc("tidegate_relay_state_behind_environments",
@@ -57,6 +64,7 @@ func (r *Relay) register() error {
 func (c collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		evaluationsDesc, revisionDesc, ageDesc, itemsDesc, bytesDesc, rejectedDesc, readyDesc,
+		streamsDesc, omittedDesc, ofrepDesc,
 		stateBytesDesc, stateBehindDesc, stateErrorsDesc, stateAsideDesc, stateRewritesDesc, stateUnusableDesc,
 	} {
 		out <- d
@@ -75,6 +83,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		for i, n := range e.answers.total() {
 			counter(evaluationsDesc, float64(n), e.name, string(countedReasons[i]))
 		}
+		for kind, name := range streamNames {
+			gauge(streamsDesc, float64(e.streams[kind].Load()), e.name, name)
+		}
+		gauge(omittedDesc, float64(e.flagd.omissions()), e.name)
 		s := e.replica.Snapshot()
 		if s == nil {
 			continue
@@ -85,6 +97,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(itemsDesc, float64(s.Eval().SegmentCount()), e.name, "segment")
 		gauge(bytesDesc, float64(s.Bytes()), e.name)
 		gauge(rejectedDesc, float64(len(s.Rejections())), e.name)
+	}
+	for code := range c.relay.ofrep.answered {
+		if n := c.relay.ofrep.answered[code].Load(); n > 0 {
+			counter(ofrepDesc, float64(n), strconv.Itoa(code))
+		}
 	}
 	gauge(readyDesc, oneIf(c.relay.readiness().Ready))
 	gauge(stateUnusableDesc, oneIf(c.relay.stateUnusable))

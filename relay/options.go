@@ -11,6 +11,8 @@ import (
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/tidegate/tidegate/internal/rpc"
 )
 
 // Default listening addresses: flagd's own ports, so that its providers find a relay
@@ -19,6 +21,7 @@ const (
 	DefaultGRPCAddr       = "127.0.0.1:8013"
 	DefaultHTTPAddr       = "127.0.0.1:8016"
 	DefaultManagementAddr = "127.0.0.1:8014"
+	DefaultFlagdSyncAddr  = "127.0.0.1:8015"
 )
 
 // DefaultDrain bounds the wait for calls in flight at shutdown.
@@ -30,12 +33,19 @@ type Options struct {
 	Upstreams []string
 	// Environments to follow; required. The first is the default of evaluation requests.
 	Environments []string
-	// GRPCAddr serves evaluation and sync, HTTPAddr the same with JSON, ManagementAddr
-	// /healthz, /readyz and /metrics. Port 0 picks a free one.
-	GRPCAddr, HTTPAddr, ManagementAddr string
+	// GRPCAddr serves evaluation and sync, HTTPAddr evaluation with JSON and OFREP,
+	// ManagementAddr /healthz, /readyz and /metrics. FlagdSyncAddr, where flagd's in-process
+	// providers look, serves the same as GRPCAddr. Port 0 picks a free one.
+	GRPCAddr, HTTPAddr, ManagementAddr, FlagdSyncAddr string
+	// CORSOrigins are the web origins whose pages may use HTTPAddr, such as
+	// https://shop.example; "*" is any. Default: none.
+	CORSOrigins []string
+	// OFREPRateLimit is how many OFREP requests a second one client address may make.
+	// 0: any number.
+	OFREPRateLimit int
 	// StateDir keeps the snapshots over restarts. Empty: memory only.
 	StateDir string
-	// Region is told to the upstream, for people and metrics.
+	// Region is where this relay runs: rules may use it, and the upstream is told.
 	Region string
 	// InstanceID is stable over restarts, and unique. Default: the one kept in StateDir,
 	// else a random one.
@@ -57,6 +67,7 @@ func (o *Options) EnsureDefaults() *Options {
 	setDefault(&o.GRPCAddr, DefaultGRPCAddr)
 	setDefault(&o.HTTPAddr, DefaultHTTPAddr)
 	setDefault(&o.ManagementAddr, DefaultManagementAddr)
+	setDefault(&o.FlagdSyncAddr, DefaultFlagdSyncAddr)
 	setDefault(&o.Drain, DefaultDrain)
 	if o.DialOptions == nil {
 		o.DialOptions = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
@@ -79,10 +90,19 @@ func (o *Options) Validate() error {
 	errs = append(errs, validateList("environment", "a name such as production", o.Environments)...)
 	for _, l := range []struct{ name, addr string }{
 		{"gRPC address", o.GRPCAddr}, {"HTTP address", o.HTTPAddr}, {"management address", o.ManagementAddr},
+		{"flagd sync address", o.FlagdSyncAddr},
 	} {
 		if _, _, err := net.SplitHostPort(l.addr); err != nil {
 			errs = append(errs, fmt.Errorf("%s %q: want HOST:PORT, such as 127.0.0.1:8013", l.name, l.addr))
 		}
+	}
+	for _, origin := range o.CORSOrigins {
+		if err := rpc.ValidateOrigin(origin); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if o.OFREPRateLimit < 0 {
+		errs = append(errs, fmt.Errorf("OFREP rate limit %d: want requests a second, or 0 for no limit", o.OFREPRateLimit))
 	}
 	if o.MaxStale < 0 {
 		errs = append(errs, fmt.Errorf("max stale %v: want a positive duration, or 0 for no limit", o.MaxStale))

@@ -216,11 +216,11 @@ type field struct {
 	value eval.Value
 }
 
-// object is a google.protobuf.Struct. Of several fields of one name, the last counts.
-type object []field
+// fields are a google.protobuf.Struct. Of several of one name, the last counts.
+type fields []field
 
 // Attribute implements eval.Attributes.
-func (o object) Attribute(name string) eval.Value {
+func (o fields) Attribute(name string) eval.Value {
 	for i := len(o) - 1; i >= 0; i-- {
 		if o[i].name == name {
 			return o[i].value
@@ -230,7 +230,7 @@ func (o object) Attribute(name string) eval.Value {
 }
 
 // object reads a google.protobuf.Struct, and adds what it has to o.
-func (r *reader) object(o object, depth int) object {
+func (r *reader) object(o fields, depth int) fields {
 	for r.more() {
 		if r.tag() != 1<<3|bytesField || len(o) == maxFields || depth == 0 {
 			r.fail()

@@ -12,11 +12,16 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	flagdv1 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v1"
+	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
+	flagdsyncv1 "github.com/tidegate/tidegate/gen/go/flagd/sync/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/follower"
 	"github.com/tidegate/tidegate/internal/hub"
@@ -47,7 +52,10 @@ type Relay struct {
 	state         *statefile.Dir
 	stateUnusable bool
 
-	grpc, http, management net.Listener
+	ofrep       *ofrepHandler
+	corsOrigins []string
+
+	grpc, http, management, flagdSync net.Listener
 }
 
 // Open validates the options, binds the listeners and loads the state from disk.
@@ -61,10 +69,15 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 		instanceID: o.InstanceID, version: version.Version,
 		maxStale: o.MaxStale, drain: o.Drain,
 		logger: o.Logger, registry: o.Registry,
-		replicas: replica.NewSet(replica.Options{HistoryBytes: historyBytes}),
+		corsOrigins: o.CORSOrigins,
+		replicas:    replica.NewSet(replica.Options{HistoryBytes: historyBytes}),
 	}
 	r.evaluation = newEvaluationService(r.replicas, o.Environments)
 	r.evaluation.region = o.Region
+	for _, e := range r.evaluation.environments {
+		e.flagd.logger = o.Logger.With().Str("environment", e.name).Logger()
+	}
+	r.ofrep = newOFREPHandler(r.evaluation, o.OFREPRateLimit)
 	err := r.openState(o.StateDir)
 	if err == nil {
 		err = r.connect(&o)
@@ -100,6 +113,9 @@ func (r *Relay) connect(o *Options) error {
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
 	r.evaluation.register(r.server)
+	flagdv1.RegisterServiceServer(r.server, &flagdServiceV1{evaluation: r.evaluation})
+	flagdv2.RegisterServiceServer(r.server, &flagdServiceV2{evaluation: r.evaluation})
+	flagdsyncv1.RegisterFlagSyncServiceServer(r.server, &flagdSyncService{evaluation: r.evaluation})
 	syncv1.RegisterSyncServiceServer(r.server.GRPCOnly(), r.hub)
 	return r.register()
 }
@@ -123,6 +139,7 @@ func (r *Relay) listen(ctx context.Context, o *Options) error {
 		to         *net.Listener
 	}{
 		{"gRPC", o.GRPCAddr, &r.grpc}, {"HTTP", o.HTTPAddr, &r.http}, {"management", o.ManagementAddr, &r.management},
+		{"flagd sync", o.FlagdSyncAddr, &r.flagdSync},
 	} {
 		var err error
 		if *l.to, err = config.Listen(ctx, "tcp", l.addr); err != nil {
@@ -141,6 +158,9 @@ func (r *Relay) HTTPAddr() string { return r.http.Addr().String() }
 // ManagementAddr is the address that the management listener is bound to.
 func (r *Relay) ManagementAddr() string { return r.management.Addr().String() }
 
+// FlagdSyncAddr is the address that the listener for flagd's sync protocol is bound to.
+func (r *Relay) FlagdSyncAddr() string { return r.flagdSync.Addr().String() }
+
 // Run serves until ctx ends, then drains and closes, and returns nil. It returns an
 // error if a listener fails. It is called once.
 //
@@ -149,14 +169,14 @@ func (r *Relay) ManagementAddr() string { return r.management.Addr().String() }
 func (r *Relay) Run(ctx context.Context) error {
 	r.logger.Info().Str("instance", r.instanceID).Str("version", r.version).
 		Str("grpc", r.GRPCAddr()).Str("http", r.HTTPAddr()).Str("management", r.ManagementAddr()).
-		Msg("relay serves")
-	rpc.WarnOpen(r.logger, r.grpc, r.http, r.management)
+		Str("flagd_sync", r.FlagdSyncAddr()).Msg("relay serves")
+	rpc.WarnOpen(r.logger, r.grpc, r.http, r.management, r.flagdSync)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := r.runBackground(background)
 	err := r.server.Serve(ctx, rpc.ServeOptions{
-		GRPC: []net.Listener{r.grpc},
+		GRPC: []net.Listener{r.grpc, r.flagdSync},
 		HTTP: []rpc.HTTPListener{
-			{Listener: r.http, Handler: r.server.HTTPHandler()},
+			{Listener: r.http, Handler: r.httpHandler(), Origins: r.corsOrigins},
 			{Listener: r.management, Handler: r.managementHandler()},
 		},
 		Drain: func() {
@@ -171,6 +191,18 @@ func (r *Relay) Run(ctx context.Context) error {
 	for range done {
 	}
 	return errors.Join(err, r.Close())
+}
+
+// httpHandler serves the services with JSON, and OFREP.
+func (r *Relay) httpHandler() http.Handler {
+	services := r.server.HTTPHandler()
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if strings.HasPrefix(q.URL.Path, ofrepPath) {
+			r.ofrep.ServeHTTP(w, q)
+			return
+		}
+		services.ServeHTTP(w, q)
+	})
 }
 
 // runBackground follows the upstream and keeps the state; the channel is closed when
@@ -196,7 +228,7 @@ func (r *Relay) runBackground(ctx context.Context) <-chan struct{} {
 // Close releases what Open took, for a relay that is not Run.
 func (r *Relay) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{r.grpc, r.http, r.management} {
+	for _, l := range []net.Listener{r.grpc, r.http, r.management, r.flagdSync} {
 		if l == nil {
 			continue
 		}

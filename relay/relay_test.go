@@ -388,6 +388,9 @@ func TestOptions(t *testing.T) {
 		{func(o *Options) { o.Environments = []string{"a", " b"} }, `environment " b": want a name`},
 		{func(o *Options) { o.Environments = []string{"a", "a"} }, `environment "a" is named twice`},
 		{func(o *Options) { o.HTTPAddr = "8016" }, `HTTP address "8016": want HOST:PORT`},
+		{func(o *Options) { o.FlagdSyncAddr = "8015" }, `flagd sync address "8015": want HOST:PORT`},
+		{func(o *Options) { o.CORSOrigins = []string{"*", "shop.example"} }, `origin "shop.example": want scheme://host`},
+		{func(o *Options) { o.OFREPRateLimit = -1 }, "OFREP rate limit -1"},
 		{func(o *Options) { o.MaxStale = -1 }, "max stale"},
 		{func(o *Options) { o.Drain = -1 }, "drain"},
 	} {

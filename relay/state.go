@@ -9,6 +9,9 @@ import (
 	"github.com/google/uuid"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
+	flagdv1 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v1"
+	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
+	flagdsyncv1 "github.com/tidegate/tidegate/gen/go/flagd/sync/v1"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	"github.com/tidegate/tidegate/internal/statefile"
 )
@@ -123,15 +126,25 @@ func (r *Relay) firstSnapshot() <-chan struct{} {
 	return nil
 }
 
-// updateHealth sets the gRPC health of the relay and its evaluation service. It does
-// nothing once the relay drains.
+// evaluating are the services that serve as long as there is something to serve.
+var evaluating = []string{
+	"", // the relay
+	evaluationv1.EvaluationService_ServiceDesc.ServiceName,
+	flagdv1.Service_ServiceDesc.ServiceName,
+	flagdv2.Service_ServiceDesc.ServiceName,
+	flagdsyncv1.FlagSyncService_ServiceDesc.ServiceName,
+}
+
+// updateHealth sets the gRPC health of the relay and of its services that evaluate. It
+// does nothing once the relay drains.
 func (r *Relay) updateHealth() {
 	health := healthv1.HealthCheckResponse_NOT_SERVING
 	if r.readiness().Ready {
 		health = healthv1.HealthCheckResponse_SERVING
 	}
-	r.server.Health.SetServingStatus("", health)
-	r.server.Health.SetServingStatus(evaluationv1.EvaluationService_ServiceDesc.ServiceName, health)
+	for _, service := range evaluating {
+		r.server.Health.SetServingStatus(service, health)
+	}
 }
 
 // confirmState writes down when the snapshots were last known to be current.

@@ -28,7 +28,9 @@ func (s *evaluationService) Watch(r *evaluationv1.WatchRequest, stream watchStre
 	if _, err := env.snapshot(); err != nil {
 		return err
 	}
-	w := newWatch(env, chosen, s.subject(contextOf(r.GetContext()), time.Now()))
+	subject := contextOf(r.GetContext())
+	s.here(&subject, time.Now())
+	w := newWatch(env, chosen, subject)
 	first, err := w.all(stream.Context())
 	if err != nil {
 		return err
@@ -101,10 +103,11 @@ func (w *watch) all(ctx context.Context) (*evaluationv1.WatchResponse, error) {
 // change; nil if they change none.
 func (w *watch) next(ctx context.Context, now time.Time) (*evaluationv1.WatchResponse, error) {
 	before := w.shown
-	touched, lost, err := w.collect(ctx)
+	touched, lost, newest, err := collect(ctx, w.changes)
 	if err != nil {
 		return nil, err
 	}
+	w.shown = newest
 	var keys []string
 	if lost || touched.len() > w.shown.Eval().FlagCount()/2 {
 		keys = w.union(before.Eval(), w.shown.Eval())
@@ -149,25 +152,25 @@ func (w *watch) show(key string, before *snapshot.Snapshot, now int64) (r eval.R
 	return r, same
 }
 
-// collect advances to the newest snapshot, through all changes up to it.
-func (w *watch) collect(ctx context.Context) (t touched, lost bool, err error) {
+// collect takes in all changes that have come by now, waiting for the first. lost: some
+// of them are not known; newest is the snapshot after the last one in any case.
+func collect(ctx context.Context, changes *replica.Subscription) (t touched, lost bool, newest *snapshot.Snapshot, err error) {
 	for {
-		c, missed, err := w.changes.Next(ctx)
+		c, missed, err := changes.Next(ctx)
 		if err != nil {
-			return t, lost, err
+			return t, lost, nil, err
 		}
 		lost = lost || missed
 		if !missed {
 			t.add(c.Delta)
 		}
 		select {
-		case <-w.changes.Changed():
+		case <-changes.Changed():
 			continue
 		default:
 		}
 		if c.Snapshot != nil { // else newer changes came meanwhile
-			w.shown = c.Snapshot
-			return t, lost, nil
+			return t, lost, c.Snapshot, nil
 		}
 	}
 }

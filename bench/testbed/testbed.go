@@ -86,7 +86,7 @@ type Bed struct {
 
 // Start starts a server and a relay from the binaries in bin, with their data in dir.
 func Start(ctx context.Context, bin, dir string) (_ *Bed, err error) {
-	addrs, err := freeAddrs(5)
+	addrs, err := freeAddrs(6)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func Start(ctx context.Context, bin, dir string) (_ *Bed, err error) {
 	}
 	b.relayArgs = []string{
 		"--upstream", addrs[0], "--environments", Environment, "--grpc-addr", addrs[2], "--http-addr", addrs[3],
-		"--management-addr", addrs[4], "--state-dir", filepath.Join(dir, "relay"), "--log-level", "error",
+		"--management-addr", addrs[4], "--flagd-sync-addr", addrs[5], "--state-dir", filepath.Join(dir, "relay"), "--log-level", "error",
 	}
 	if err := b.StartRelay(ctx); err != nil {
 		return nil, err

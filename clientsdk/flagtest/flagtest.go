@@ -41,10 +41,12 @@ type Evaluation struct {
 
 // New returns a client in which each of the flags serves its value to everyone; values
 // may be nil. Values are as for Set. It is closed when the test ends.
-func New(t testing.TB, values map[string]any) *Client {
+//
+// The options let rules see another region or time: clientsdk.WithRegion and WithClock.
+func New(t testing.TB, values map[string]any, options ...clientsdk.OfflineOption) *Client {
 	t.Helper()
 	c := &Client{t: t}
-	c.Offline = clientsdk.NewOffline(clientsdk.WithObserver(c.record))
+	c.Offline = clientsdk.NewOffline(append(slices.Clone(options), clientsdk.WithObserver(c.record))...)
 	t.Cleanup(func() { _ = c.Close() }) // an Offline has nothing to fail at
 	for key, value := range values {
 		c.Set(key, value)

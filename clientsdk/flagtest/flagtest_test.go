@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -174,5 +175,53 @@ func TestMisuseEndsTheTest(t *testing.T) {
 				t.Errorf("message %q, want %q", tb.message, tt.want)
 			}
 		})
+	}
+}
+
+// A test chooses the region and the time that rules see.
+func TestRegionAndTime(t *testing.T) {
+	const monday = "2026-11-23T08:30:00Z"
+	now, err := time.Parse(time.RFC3339, monday)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := flagtest.New(t, nil, clientsdk.WithRegion("eu-west"), clientsdk.WithClock(func() time.Time { return now }))
+	flags.LoadYAML(`
+apiVersion: tidegate/v1
+flags:
+  support-chat:
+    type: boolean
+    enabled: true
+    variants: {on: true, off: false}
+    rules:
+      - id: office-hours
+        when:
+          - {attribute: $tidegate.region, in: [eu-west]}
+          - {attribute: $tidegate.weekday, lessThanOrEqual: 5}
+          - {attribute: $tidegate.timeOfDay, greaterThanOrEqual: 8.5}
+          - {attribute: $tidegate.timeOfDay, lessThan: 17}
+        serve: on
+    default: off
+`)
+	// What a caller claims does not count.
+	user := clientsdk.User("u").With("$tidegate.weekday", 1).With("$tidegate", map[string]any{"timeOfDay": 9})
+	for _, test := range []struct {
+		after time.Duration
+		want  bool
+	}{
+		{0, true}, {-time.Second, false}, {8*time.Hour + 30*time.Minute - time.Second, true}, {8*time.Hour + 30*time.Minute, false},
+		{4 * 24 * time.Hour, true}, {5 * 24 * time.Hour, false}, {6 * 24 * time.Hour, false}, {7 * 24 * time.Hour, true},
+	} {
+		now, _ = time.Parse(time.RFC3339, monday)
+		now = now.Add(test.after)
+		if got := flags.IsEnabled(ctx, "support-chat", user); got != test.want {
+			t.Errorf("at %v: %t", now, got)
+		}
+		if got := flags.BooleanDetails(ctx, "support-chat", user, false); got.Value != test.want {
+			t.Errorf("at %v, with details: %t", now, got.Value)
+		}
+	}
+	if n := len(flags.Evaluations()); n != 16 {
+		t.Errorf("%d evaluations recorded", n)
 	}
 }

@@ -21,6 +21,10 @@ const (
 and answers flag evaluations from memory: over gRPC, and over HTTP with JSON. It keeps
 answering while its upstream is away, and says how old its answers are.
 
+OpenFeature's flagd and OFREP providers work with it as they are: it listens where they
+look. Of several environments, the header 'tidegate-environment' or the provider's
+selector 'flagSetId=NAME' chooses one.
+
 Every flag can be set by an environment variable too: --grpc-addr by TIDEGATE_GRPC_ADDR,
 and so on. The flag wins.
 
@@ -78,12 +82,15 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	o := &s.options
 	f.StringSliceVar(&o.Upstreams, "upstream", nil, "gRPC `addresses` of servers or relays to follow, tried in turn (required)")
 	f.StringSliceVar(&o.Environments, "environments", nil, "`names` to follow; the first is the default of requests (required)")
-	f.StringVar(&o.GRPCAddr, "grpc-addr", relay.DefaultGRPCAddr, "listening `address` for gRPC: evaluation and sync")
-	f.StringVar(&o.HTTPAddr, "http-addr", relay.DefaultHTTPAddr, "listening `address` for the same over HTTP with JSON")
+	f.StringVar(&o.GRPCAddr, "grpc-addr", relay.DefaultGRPCAddr, "listening `address` for gRPC: evaluation (flagd's too) and sync")
+	f.StringVar(&o.HTTPAddr, "http-addr", relay.DefaultHTTPAddr, "listening `address` for HTTP: OFREP, and evaluation with JSON")
 	f.StringVar(&o.ManagementAddr, "management-addr", relay.DefaultManagementAddr, "listening `address` for probes and metrics")
+	f.StringVar(&o.FlagdSyncAddr, "flagd-sync-addr", relay.DefaultFlagdSyncAddr, "listening `address` for flagd's in-process providers")
 	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps state over restarts (default: memory only)")
-	f.StringVar(&o.Region, "region", "", "`name` of the place where this relay runs, told to the upstream")
+	f.StringVar(&o.Region, "region", "", "`name` of the place where this relay runs: rules may use it, and the upstream is told")
 	f.DurationVar(&o.MaxStale, "max-stale", 0, "not ready from this `age` of a snapshot on; 0: ready at any age")
+	f.StringSliceVar(&o.CORSOrigins, "cors-origin", nil, "web `origins` whose pages may use the HTTP address, such as https://shop.example; * is any")
+	f.IntVar(&o.OFREPRateLimit, "ofrep-rate-limit", 0, "OFREP `requests` a second that one client address may make; 0: any number")
 	f.StringVar(&s.logLevel, "log-level", "info", "least `level` to log: debug, info, warn, error")
 	f.StringVar(&s.logFormat, "log-format", "json", "json or console")
 }

@@ -36,7 +36,7 @@ func runCommand(t *testing.T, environment map[string]string, args ...string) (o 
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	o, _, err := runCommand(t, nil, "--upstream", "a:1,b:2", "--environments", "production,staging",
-		"--grpc-addr", ":1", "--http-addr", ":2", "--management-addr", ":3",
+		"--grpc-addr", ":1", "--http-addr", ":2", "--management-addr", ":3", "--flagd-sync-addr", ":4", "--cors-origin", "https://a.example,*", "--ofrep-rate-limit", "9",
 		"--state-dir", "d", "--region", "eu-west", "--max-stale", "1m", "--log-level", "debug", "--log-format", "console")
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +46,9 @@ func TestFlags(t *testing.T) {
 	}
 	if o.GRPCAddr != ":1" || o.HTTPAddr != ":2" || o.ManagementAddr != ":3" {
 		t.Errorf("addresses %s, %s, %s", o.GRPCAddr, o.HTTPAddr, o.ManagementAddr)
+	}
+	if o.FlagdSyncAddr != ":4" || !slices.Equal(o.CORSOrigins, []string{"https://a.example", "*"}) || o.OFREPRateLimit != 9 {
+		t.Errorf("flagd sync address %s, origins %v, rate limit %d", o.FlagdSyncAddr, o.CORSOrigins, o.OFREPRateLimit)
 	}
 	if o.StateDir != "d" || o.Region != "eu-west" || o.MaxStale != time.Minute {
 		t.Errorf("state dir %s, region %s, max stale %v", o.StateDir, o.Region, o.MaxStale)
@@ -86,6 +89,9 @@ func TestUsageErrors(t *testing.T) {
 		{args: append(valid, "--nonsense"), want: "unknown flag: --nonsense"},
 		{args: append(valid, "--max-stale", "soon"), want: `invalid duration "soon"`},
 		{args: append(valid, "--http-addr", "8016"), want: `HTTP address "8016"`},
+		{args: append(valid, "--flagd-sync-addr", "8015"), want: `flagd sync address "8015"`},
+		{args: append(valid, "--cors-origin", "https://shop.example/"), want: `origin "https://shop.example/": want scheme://host`},
+		{args: append(valid, "--ofrep-rate-limit", "-1"), want: "OFREP rate limit -1"},
 		{args: append(valid, "--log-level", "loud"), want: `--log-level "loud": want debug`},
 		{args: append(valid, "--log-format", "xml"), want: `--log-format "xml": want json or console`},
 		{args: valid, environment: map[string]string{"TIDEGATE_MAX_STALE": "soon"}, want: "TIDEGATE_MAX_STALE: "},
@@ -104,7 +110,7 @@ func TestHelpAndVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"127.0.0.1:8013", "127.0.0.1:8014", "127.0.0.1:8016", "--state-dir /var/lib/tidegate-relay", "TIDEGATE_GRPC_ADDR", "/readyz"} {
+	for _, want := range []string{"127.0.0.1:8013", "127.0.0.1:8014", "127.0.0.1:8015", "127.0.0.1:8016", "--state-dir /var/lib/tidegate-relay", "TIDEGATE_GRPC_ADDR", "/readyz"} {
 		if !strings.Contains(help, want) {
 			t.Errorf("help lacks %s", want)
 		}
@@ -120,6 +126,7 @@ func TestExecute(t *testing.T) {
 	args := []string{
 		"--upstream", "127.0.0.1:1", "--environments", "e", "--log-level", "error",
 		"--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--management-addr", "127.0.0.1:0",
+		"--flagd-sync-addr", "127.0.0.1:0",
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

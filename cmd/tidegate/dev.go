@@ -54,9 +54,10 @@ func newDevCommand(io *streams) *cobra.Command {
 	f.StringVar(&s.DataDir, "data-dir", defaultDevDir, "where everything is kept")
 	f.StringVar(&s.GRPCAddr, "grpc-addr", server.DefaultGRPCAddr, "server: control and sync services over gRPC")
 	f.StringVar(&s.HTTPAddr, "http-addr", server.DefaultHTTPAddr, "server: the same as JSON; health and metrics")
-	f.StringVar(&r.GRPCAddr, "relay-grpc-addr", relay.DefaultGRPCAddr, "relay: evaluation and sync services over gRPC")
-	f.StringVar(&r.HTTPAddr, "relay-http-addr", relay.DefaultHTTPAddr, "relay: the same as JSON")
+	f.StringVar(&r.GRPCAddr, "relay-grpc-addr", relay.DefaultGRPCAddr, "relay: evaluation (flagd's too) and sync services over gRPC")
+	f.StringVar(&r.HTTPAddr, "relay-http-addr", relay.DefaultHTTPAddr, "relay: OFREP, and evaluation with JSON")
 	f.StringVar(&r.ManagementAddr, "relay-management-addr", relay.DefaultManagementAddr, "relay: health and metrics")
+	f.StringVar(&r.FlagdSyncAddr, "relay-flagd-sync-addr", relay.DefaultFlagdSyncAddr, "relay: flagd's in-process providers")
 	logs.register(f, "warn")
 	return cmd
 }
@@ -126,7 +127,7 @@ func (d *dev) welcome(ctx context.Context, s *server.Server, r *relay.Relay) err
 	}
 	if err := printWelcome(d.out, d.server.DataDir, devAddresses{
 		Server: s.GRPCAddr(), ServerHTTP: s.HTTPAddr(),
-		Relay: r.GRPCAddr(), RelayHTTP: r.HTTPAddr(), Management: r.ManagementAddr(),
+		Relay: r.GRPCAddr(), RelayHTTP: r.HTTPAddr(), Management: r.ManagementAddr(), FlagdSync: r.FlagdSyncAddr(),
 	}); err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func startDev(t *testing.T, dir string) *environment {
 	d := &dev{
 		streams: &streams{out: e.out, err: io.Discard},
 		server:  server.Options{DataDir: dir, GRPCAddr: anyPort, HTTPAddr: anyPort},
-		relay:   relay.Options{GRPCAddr: anyPort, HTTPAddr: anyPort, ManagementAddr: anyPort},
+		relay:   relay.Options{GRPCAddr: anyPort, HTTPAddr: anyPort, ManagementAddr: anyPort, FlagdSyncAddr: anyPort},
 		logger:  zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
 		ready: func(s *server.Server, r *relay.Relay) {
 			e.server, e.relay = s, r
@@ -200,7 +200,7 @@ func TestWelcome(t *testing.T) {
 			ran[name]++
 		}
 	}
-	if ran["grpcurl"] != 5 || ran["curl"] != 1 || ran["tidegate"] != 4 {
+	if ran["grpcurl"] != 5 || ran["curl"] != 2 || ran["tidegate"] != 4 {
 		t.Errorf("ran %v of\n%s", ran, text)
 	}
 }
@@ -296,9 +296,9 @@ func TestDevPortInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	for _, flag := range []string{"grpc-addr", "http-addr", "relay-grpc-addr", "relay-http-addr", "relay-management-addr"} {
+	for _, flag := range []string{"grpc-addr", "http-addr", "relay-grpc-addr", "relay-http-addr", "relay-management-addr", "relay-flagd-sync-addr"} {
 		args := []string{"dev", "--data-dir", t.TempDir()}
-		for _, other := range []string{"grpc-addr", "http-addr", "relay-grpc-addr", "relay-http-addr", "relay-management-addr"} {
+		for _, other := range []string{"grpc-addr", "http-addr", "relay-grpc-addr", "relay-http-addr", "relay-management-addr", "relay-flagd-sync-addr"} {
 			addr := "127.0.0.1:0"
 			if other == flag {
 				addr = taken.Addr().String()
@@ -317,7 +317,7 @@ func TestWelcomeOnAllAddresses(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	const local = "127.0.0.1:1"
-	err := printWelcome(&out, "dir", devAddresses{Server: "[::]:7013", ServerHTTP: local, Relay: local, RelayHTTP: local, Management: local})
+	err := printWelcome(&out, "dir", devAddresses{Server: "[::]:7013", ServerHTTP: local, Relay: local, RelayHTTP: local, Management: local, FlagdSync: local})
 	if text := out.String(); err != nil || !strings.Contains(text, "can change flags") || strings.Contains(text, "Open on loopback only") ||
 		!strings.Contains(text, "grpcurl -plaintext 127.0.0.1:7013 list") {
 		t.Errorf("got %v:\n%s", err, text)
@@ -340,7 +340,7 @@ func TestDevDataDirInUse(t *testing.T) {
 	startDev(t, dir)
 	const anyPort = "127.0.0.1:0"
 	code, _, stderr := execute(t.Context(), "dev", "--data-dir", dir, "--grpc-addr", anyPort, "--http-addr", anyPort,
-		"--relay-grpc-addr", anyPort, "--relay-http-addr", anyPort, "--relay-management-addr", anyPort)
+		"--relay-grpc-addr", anyPort, "--relay-http-addr", anyPort, "--relay-management-addr", anyPort, "--relay-flagd-sync-addr", anyPort)
 	if code != exitFailure || !strings.Contains(stderr, dir) || !strings.Contains(stderr, "in use") {
 		t.Errorf("got %d %q", code, stderr)
 	}

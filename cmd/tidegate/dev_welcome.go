@@ -12,7 +12,10 @@ var welcome = template.Must(template.New("welcome").Parse(`
 tidegate is ready.   Ctrl-C stops it; data stays in {{.DataDir}}
 
   server   gRPC {{.Server}}   JSON and metrics http://{{.ServerHTTP}}
-  relay    gRPC {{.Relay}}   JSON http://{{.RelayHTTP}}   health and metrics http://{{.Management}}
+  relay    gRPC {{.Relay}}   OFREP and JSON http://{{.RelayHTTP}}   health and metrics http://{{.Management}}
+
+  OpenFeature providers of any language work as they are: flagd's rpc at {{.Relay}},
+  its in-process at {{.FlagdSync}}, OFREP's at http://{{.RelayHTTP}}
 {{if .Open}}
   Not on loopback only, and no keys are configured: anyone who reaches this machine
   can change flags.
@@ -46,12 +49,13 @@ The same with the tidegate command
 And with curl
 
   curl -H 'Content-Type: application/json' -d '{"flagKey":"new-checkout","context":{"targetingKey":"user-1"}}' http://{{.RelayHTTP}}/tidegate.evaluation.v1.EvaluationService/Evaluate
+  curl -H 'Content-Type: application/json' -d '{"context":{"targetingKey":"user-1","country":"Canada"}}' http://{{.RelayHTTP}}/ofrep/v1/evaluate/flags/new-checkout
 
 `))
 
 // devAddresses are where everything of 'tidegate dev' listens.
 type devAddresses struct {
-	Server, ServerHTTP, Relay, RelayHTTP, Management string
+	Server, ServerHTTP, Relay, RelayHTTP, Management, FlagdSync string
 }
 
 func printWelcome(out io.Writer, dir string, a devAddresses) error {
@@ -60,7 +64,7 @@ func printWelcome(out io.Writer, dir string, a devAddresses) error {
 		DataDir string
 		Open    bool // to others than this machine
 	}{devAddresses: a, DataDir: dir}
-	for _, addr := range []*string{&v.Server, &v.ServerHTTP, &v.Relay, &v.RelayHTTP, &v.Management} {
+	for _, addr := range []*string{&v.Server, &v.ServerHTTP, &v.Relay, &v.RelayHTTP, &v.Management, &v.FlagdSync} {
 		if host, _, err := net.SplitHostPort(*addr); err != nil || !net.ParseIP(host).IsLoopback() {
 			v.Open = true
 		}

@@ -79,12 +79,16 @@ func newEvaluateCommand(streams *streams) *cobra.Command {
 }
 
 // evaluateNames accepts other words for the same flags.
-func evaluateNames(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-	switch name {
-	case "attr":
-		name = "attribute"
-	case "server":
+func evaluateNames(f *pflag.FlagSet, name string) pflag.NormalizedName {
+	if name == "server" {
 		name = "relay"
+	}
+	return attributeNames(f, name)
+}
+
+func attributeNames(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	if name == "attr" {
+		name = "attribute"
 	}
 	return pflag.NormalizedName(name)
 }
@@ -102,7 +106,9 @@ func parseAttributes(attributes []string) (*structpb.Struct, error) {
 		case !ok || name == "":
 			return nil, usagef("--attribute %s: expected NAME=TEXT or NAME:=JSON", a)
 		case name == "targetingKey":
-			return nil, usagef("--attribute %s: the targeting key is --key %s", a, text)
+			return nil, usagef("--attribute %s: the targeting key is no attribute, but an option of its own", a)
+		case strings.HasPrefix(name, "$tidegate"), strings.HasPrefix(name, "$flagd"):
+			return nil, usagef("--attribute %s: %s is for whoever evaluates to say; what a caller sends is ignored", a, name)
 		case s.GetFields()[name] != nil:
 			return nil, usagef("--attribute %s: %s is given twice", a, name)
 		}

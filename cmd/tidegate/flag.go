@@ -24,6 +24,7 @@ func newFlagCommand(io *streams) *cobra.Command {
 		newFlagListCommand(io),
 		newFlagGetCommand(io),
 		newFlagSetCommand(io),
+		newFlagPreviewCommand(io),
 		newFlagEnableCommand(io, true),
 		newFlagEnableCommand(io, false),
 		newFlagDeleteCommand(io),

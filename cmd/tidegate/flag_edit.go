@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/bucketing"
 )
 
 // flagEdit is what 'flag set' changes; nil: stays as it is.
@@ -19,6 +20,9 @@ type flagEdit struct {
 	serve    *string
 	split    []*flagv1.WeightedVariant
 	bucketBy *string
+
+	// Of the flag and all of its splits; unspecified: stays as it is.
+	bucketing flagv1.BucketingVersion
 }
 
 // apply returns the flag with the edit.
@@ -48,7 +52,13 @@ func (e *flagEdit) apply(f *flagv1.Flag) (*flagv1.Flag, error) {
 		}
 		outcome = &f.GetRules()[i].Outcome
 	}
-	return f, e.applyOutcome(f, outcome)
+	if err := e.applyOutcome(f, outcome); err != nil {
+		return nil, err
+	}
+	if e.bucketing != flagv1.BucketingVersion_BUCKETING_VERSION_UNSPECIFIED {
+		bucketing.Set(f, e.bucketing)
+	}
+	return f, nil
 }
 
 // applyOutcome changes one outcome. The order of a split that is there stays: another
@@ -62,7 +72,7 @@ func (e *flagEdit) applyOutcome(f *flagv1.Flag, outcome **flagv1.Outcome) error 
 	case e.split != nil:
 		split := (*outcome).GetSplit()
 		if split == nil {
-			split = &flagv1.Split{BucketingVersion: flagv1.BucketingVersion_BUCKETING_VERSION_2}
+			split = &flagv1.Split{} // of the flag's bucketing version
 			*outcome = &flagv1.Outcome{Kind: &flagv1.Outcome_Split{Split: split}}
 		}
 		split.Variants = inOrderOf(split.GetVariants(), e.split)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
 func newFlagSetCommand(streams *streams) *cobra.Command {
@@ -23,7 +24,8 @@ func newFlagSetCommand(streams *streams) *cobra.Command {
 		Long: "Change what a flag serves, or what it says about itself.\n\n" +
 			"The flag is read, edited and written on condition that nobody changed it meanwhile.\n" +
 			"A split keeps its order, so that widening a rollout moves nobody out of it. For other\n" +
-			"changes (rules, variants), edit a file: 'tidegate export' and 'tidegate apply'.",
+			"changes (rules, variants), edit a file: 'tidegate export' and 'tidegate apply'. Whom a\n" +
+			"change would move is shown by 'tidegate flag preview'.",
 		Example: "  tidegate flag set new-checkout --rollout on=5%,off=95% --environment production --reason \"5% as planned\"\n" +
 			"  tidegate flag set new-checkout --default off --environment production --reason \"canary ends\"\n" +
 			"  tidegate flag set use-new-postgres-index --rule background-jobs --rollout on=20%,off=80% --environment production --reason \"looks good\"",
@@ -53,6 +55,8 @@ type flagSetting struct {
 	addTags, removeTags            []string
 
 	rule, serve, otherwise, rollout, bucketBy string
+
+	bucketing int
 }
 
 func (s *flagSetting) register(cmd *cobra.Command) {
@@ -62,6 +66,7 @@ func (s *flagSetting) register(cmd *cobra.Command) {
 	f.StringVar(&s.bucketBy, "bucket-by", "", "attribute that the rollout hashes; empty: the targeting key")
 	f.StringVar(&s.rule, "rule", "", "id of the rule to change")
 	f.StringVar(&s.serve, "serve", "", "variant that the rule serves")
+	f.IntVar(&s.bucketing, "bucketing-version", 0, "how the flag and all of its splits assign: 2 or 3; another one assigns everyone anew (see 'flag preview')")
 	f.StringVar(&s.offVariant, "off-variant", "", "variant to serve while the flag is disabled; empty: the caller's default")
 	f.StringVar(&s.description, "description", "", "what the flag is for")
 	f.StringVar(&s.owner, "owner", "", "whom to ask")
@@ -81,6 +86,7 @@ func (s *flagSetting) edit(cmd *cobra.Command) (*flagEdit, error) {
 		description: given("description", &s.description), owner: given("owner", &s.owner), offVariant: given("off-variant", &s.offVariant),
 		addTags: s.addTags, removeTags: s.removeTags,
 		rule: s.rule, serve: given("default", &s.otherwise), bucketBy: given("bucket-by", &s.bucketBy),
+		bucketing: flagv1.BucketingVersion(s.bucketing),
 	}
 	if s.rule != "" {
 		e.serve = given("serve", &s.serve)
@@ -104,7 +110,9 @@ func (s *flagSetting) edit(cmd *cobra.Command) (*flagEdit, error) {
 		return nil, usagef("--bucket-by needs --rollout")
 	case s.rule != "" && e.serve == nil && e.split == nil:
 		return nil, usagef("--rule %s needs --serve or --rollout", s.rule)
-	case e.serve == nil && e.split == nil && e.description == nil && e.owner == nil && e.offVariant == nil && len(e.addTags) == 0 && len(e.removeTags) == 0:
+	case changed("bucketing-version") && s.bucketing != 2 && s.bucketing != 3:
+		return nil, usagef("--bucketing-version %d: expected 2 or 3", s.bucketing)
+	case e.serve == nil && e.split == nil && s.bucketing == 0 && e.description == nil && e.owner == nil && e.offVariant == nil && len(e.addTags) == 0 && len(e.removeTags) == 0:
 		return nil, usagef("nothing to change: say what, as in --rollout on=5%%,off=95%%")
 	}
 	return e, nil

@@ -97,11 +97,11 @@ type edge struct {
 
 func newEdge(t *testing.T, upstream, stateDir string) *edge {
 	t.Helper()
-	a := freeAddrs(t, 3)
+	a := freeAddrs(t, 4)
 	return &edge{
 		process: newProcess(t, "http://"+a[2]+"/readyz", "tidegate-relay",
 			"--upstream", upstream, "--environments", "production", "--grpc-addr", a[0], "--http-addr", a[1],
-			"--management-addr", a[2], "--state-dir", stateDir, "--region", "test", "--log-format", "json"),
+			"--management-addr", a[2], "--flagd-sync-addr", a[3], "--state-dir", stateDir, "--region", "test", "--log-format", "json"),
 		grpc: a[0], management: a[2],
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/bucketing"
 )
 
 func (d *decoder) flag(key string, n *yaml.Node, at *place) *flagv1.Flag {
@@ -34,7 +35,9 @@ func (d *decoder) flag(key string, n *yaml.Node, at *place) *flagv1.Flag {
 			})
 		}},
 		{"default", "default_outcome", func(n *yaml.Node, at *place) { f.DefaultOutcome = d.outcome(n, at) }},
+		{"bucketingVersion", "bucketing_version", d.bucketingVersion(&f.BucketingVersion)},
 	})
+	f = bucketing.Pin(f)
 	if at.faulty { // not a mapping
 		return f
 	}
@@ -103,22 +106,24 @@ func (d *decoder) rule(n *yaml.Node, at *place) *flagv1.Rule {
 		{"id", "id", d.text(&r.Id)},
 		{"description", "description", d.text(&r.Description)},
 		{"when", "clauses", d.clauses(&r.Clauses)},
+		{"expression", "expression", func(n *yaml.Node, at *place) { r.Expression = d.value(n, at) }},
 		{"serve", "outcome", func(n *yaml.Node, at *place) { r.Outcome = d.outcome(n, at) }},
 	})
 	return r
 }
 
-// outcome reads a variant's name, or a split.
+// outcome reads a variant's name, a split, or an expression.
 func (d *decoder) outcome(n *yaml.Node, at *place) *flagv1.Outcome {
 	if n.Kind == yaml.ScalarNode {
 		var variant string
 		d.text(&variant)(n, at.field("variant", "", at.Position))
 		return &flagv1.Outcome{Kind: &flagv1.Outcome_Variant{Variant: variant}}
 	}
-	if !d.expect(n, at, yaml.MappingNode, "the name of a variant, or a mapping with 'split'") {
+	if !d.expect(n, at, yaml.MappingNode, "the name of a variant, or a mapping with 'split' or 'expression'") {
 		return nil
 	}
-	s := &flagv1.Split{BucketingVersion: flagv1.BucketingVersion_BUCKETING_VERSION_2}
+	s := &flagv1.Split{}
+	var expression *structpb.Value
 	split := at.field("split", "", at.Position)
 	present := d.fields(n, split, []field{
 		{"split", "variants", func(n *yaml.Node, at *place) {
@@ -131,7 +136,17 @@ func (d *decoder) outcome(n *yaml.Node, at *place) *flagv1.Outcome {
 			s.Salt = new(string)
 			d.text(s.Salt)(n, at)
 		}},
+		{"bucketingVersion", "bucketing_version", d.bucketingVersion(&s.BucketingVersion)},
+		{"expression", "expression", func(n *yaml.Node, at *place) { expression = d.value(n, at) }},
 	})
+	if present["expression"] {
+		// Written beside what a split has, it is not a part of one.
+		at.fields["expression"] = split.fields["expression"]
+		if len(present) > 1 {
+			d.fail(at, "has 'expression' and what belongs to a split: an outcome is one or the other")
+		}
+		return &flagv1.Outcome{Kind: &flagv1.Outcome_Expression{Expression: expression}}
+	}
 	if !present["split"] {
 		d.fail(split, "split is missing: a list of variants and weights, as in [{variant: on, weight: 5}, {variant: off, weight: 95}]")
 	}

@@ -25,9 +25,12 @@ func (d *decoder) value(n *yaml.Node, at *place) *structpb.Value {
 		if !d.expect(n, at, yaml.MappingNode, "") {
 			return nil
 		}
+		if v, ok := d.reference(n, at); ok {
+			return v
+		}
 		s := &structpb.Struct{Fields: make(map[string]*structpb.Value, len(n.Content)/2)}
 		for _, e := range d.entries(n, at) {
-			here := &place{Position: d.position(e.value), parent: at, label: "." + e.name}
+			here := at.field(e.name, "."+e.name, d.position(e.value))
 			if v := d.value(e.value, here); v != nil {
 				s.Fields[e.name] = v
 			}
@@ -38,9 +41,8 @@ func (d *decoder) value(n *yaml.Node, at *place) *structpb.Value {
 			return nil
 		}
 		l := &structpb.ListValue{}
-		for i, element := range n.Content {
-			here := &place{Position: d.position(element), parent: at, label: "[" + strconv.Itoa(i) + "]"}
-			if v := d.value(element, here); v != nil {
+		for _, element := range n.Content {
+			if v := d.value(element, at.index(d.position(element))); v != nil {
 				l.Values = append(l.Values, v)
 			}
 		}
@@ -76,7 +78,7 @@ func (d *decoder) number(n *yaml.Node, at *place) *structpb.Value {
 	case err != nil:
 		d.fail(at, `is too large for a number: write "%s" in quotes for a text`, n.Value)
 		return nil
-	case wholeNumber.MatchString(n.Value) && math.Abs(v) > maxInteger:
+	case wholeNumber.MatchString(n.Value) && math.Abs(v) > maxInteger && !d.flagd:
 		d.fail(at, `whole numbers beyond 9007199254740991 lose digits in JSON: write "%s" in quotes for a text`, n.Value)
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tidegate/tidegate/eval"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
 // decoder turns nodes into messages and collects what is wrong.
@@ -16,17 +17,27 @@ type decoder struct {
 	file     string
 	document *Document
 	errs     Errors
+
+	json  bool // the file is JSON
+	flagd bool // the document is a flagd definition
+	// evaluators are those of a flagd definition, references what becomes of {"$ref": X}.
+	evaluators map[string]evaluator
+	references references
 }
 
 func decode(file string, data []byte) *decoder {
 	d := &decoder{file: file, document: &Document{places: map[string]*place{}}}
-	documents, errs := readDocuments(file, data)
+	documents, errs := d.readDocuments(data)
 	if errs != nil {
 		d.errs = errs
 		return d
 	}
 	for _, n := range documents {
-		d.root(n)
+		if d.flagd = isFlagd(n); d.flagd {
+			d.flagdRoot(n)
+		} else {
+			d.root(n)
+		}
 	}
 	if len(documents) == 0 {
 		d.errs = Errors{{
@@ -299,6 +310,25 @@ func (d *decoder) weight(into *uint32) func(*yaml.Node, *place) {
 			return
 		}
 		*into = uint32(v)
+	}
+}
+
+func (d *decoder) bucketingVersion(into *flagv1.BucketingVersion) func(*yaml.Node, *place) {
+	return func(n *yaml.Node, at *place) {
+		const want = "2 or 3"
+		if !d.expect(n, at, yaml.ScalarNode, want) {
+			return
+		}
+		switch {
+		case n.Style != 0: // in quotes
+		case n.Value == "2":
+			*into = flagv1.BucketingVersion_BUCKETING_VERSION_2
+			return
+		case n.Value == "3":
+			*into = flagv1.BucketingVersion_BUCKETING_VERSION_3
+			return
+		}
+		d.fail(at, "must be %s, is %s", want, describe(n))
 	}
 }
 

@@ -73,11 +73,19 @@ func genFlag(t *rapid.T, key string) *flagv1.Flag {
 	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "rules") {
 		r := &flagv1.Rule{Id: fmt.Sprint("rule-", i), Description: genText.Draw(t, "description"), Outcome: genOutcome(t, names)}
-		for range rapid.IntRange(0, 3).Draw(t, "clauses") {
-			r.Clauses = append(r.Clauses, genClause(t, true))
+		if rapid.Bool().Draw(t, "has an expression") {
+			r.Expression = genExpression(t, 3)
+		} else {
+			for range rapid.IntRange(0, 3).Draw(t, "clauses") {
+				r.Clauses = append(r.Clauses, genClause(t, true))
+			}
+		}
+		if rapid.Bool().Draw(t, "serves an expression") {
+			r.Outcome = &flagv1.Outcome{Kind: &flagv1.Outcome_Expression{Expression: genExpression(t, 3)}}
 		}
 		f.Rules = append(f.Rules, r)
 	}
+	f.BucketingVersion = genVersion(t)
 	if rapid.Bool().Draw(t, "has default") {
 		f.DefaultOutcome = genOutcome(t, names)
 	}
@@ -110,7 +118,7 @@ func genOutcome(t *rapid.T, names []string) *flagv1.Outcome {
 	if rapid.Bool().Draw(t, "one variant") {
 		return &flagv1.Outcome{Kind: &flagv1.Outcome_Variant{Variant: rapid.SampledFrom(names).Draw(t, "variant")}}
 	}
-	s := &flagv1.Split{BucketingVersion: flagv1.BucketingVersion_BUCKETING_VERSION_2, BucketBy: rapid.SampledFrom([]string{"", "jobId", "a.b"}).Draw(t, "bucket by")}
+	s := &flagv1.Split{BucketingVersion: genVersion(t), BucketBy: rapid.SampledFrom([]string{"", "jobId", "a.b"}).Draw(t, "bucket by")}
 	for _, name := range names {
 		s.Variants = append(s.Variants, &flagv1.WeightedVariant{Variant: name, Weight: rapid.Uint32Range(1, 1000).Draw(t, "weight")})
 	}
@@ -118,6 +126,55 @@ func genOutcome(t *rapid.T, names []string) *flagv1.Outcome {
 		s.Salt = proto.String(genText.Draw(t, "salt"))
 	}
 	return &flagv1.Outcome{Kind: &flagv1.Outcome_Split{Split: s}}
+}
+
+func genVersion(t *rapid.T) flagv1.BucketingVersion {
+	return rapid.SampledFrom([]flagv1.BucketingVersion{
+		flagv1.BucketingVersion_BUCKETING_VERSION_UNSPECIFIED, flagv1.BucketingVersion_BUCKETING_VERSION_2, flagv1.BucketingVersion_BUCKETING_VERSION_3,
+	}).Draw(t, "bucketing version")
+}
+
+// genExpression draws JsonLogic: operators of several shapes, and any values.
+func genExpression(t *rapid.T, depth int) *structpb.Value {
+	of := func(operator string, operands ...*structpb.Value) *structpb.Value {
+		list := structpb.NewListValue(&structpb.ListValue{Values: operands})
+		return structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{operator: list}})
+	}
+	variable := func() *structpb.Value {
+		name := structpb.NewStringValue(rapid.SampledFrom([]string{"email", "device.os", "targetingKey", "$tidegate.region"}).Draw(t, "name"))
+		return structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{"var": name}})
+	}
+	if depth == 0 {
+		if rapid.Bool().Draw(t, "constant") {
+			return genScalar(t)
+		}
+		return variable()
+	}
+	operand := func() *structpb.Value { return genExpression(t, depth-1) }
+	switch rapid.IntRange(0, 6).Draw(t, "operator") {
+	case 0:
+		return of(rapid.SampledFrom([]string{"==", "===", "!=", "<", ">=", "%"}).Draw(t, "name"), operand(), operand())
+	case 1:
+		return of("if", operand(), operand(), structpb.NewNullValue())
+	case 2:
+		return of("in", variable(), structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{genScalar(t), genScalar(t)}}))
+	case 3:
+		return of(rapid.SampledFrom([]string{"starts_with", "ends_with"}).Draw(t, "name"), variable(), structpb.NewStringValue(genText.Draw(t, "text")))
+	case 4:
+		return of("sem_ver", variable(), structpb.NewStringValue("^"), structpb.NewStringValue("1.2.3"))
+	case 5:
+		share := func(name string) *structpb.Value {
+			return structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{
+				structpb.NewStringValue(name), structpb.NewNumberValue(float64(rapid.IntRange(0, 100).Draw(t, "weight"))),
+			}})
+		}
+		return of("fractional", share("on"), share("off"))
+	}
+	operands := make([]*structpb.Value, rapid.IntRange(1, 3).Draw(t, "operands"))
+	for i := range operands {
+		operands[i] = operand()
+	}
+	return of(rapid.SampledFrom([]string{"and", "or", "cat", "merge"}).Draw(t, "name"), operands...)
 }
 
 func genClause(t *rapid.T, segments bool) *flagv1.Clause {

@@ -24,10 +24,16 @@
 //	          - {attribute: email, endsWith: "@mycompany.com"}
 //	          - {inSegment: beta, not: true}
 //	        serve: on
+//	      - id: large-carts
+//	        expression: {">": [{var: cart.items}, 20]}  # JsonLogic, instead of 'when'
+//	        serve: on
+//	      - id: by-plan                     # the result names the variant; null: the next rule
+//	        serve: {expression: {if: [{in: [{var: plan}, [gold, black]]}, on, null]}}
 //	    default:
 //	      split: [{variant: on, weight: 1}, {variant: off, weight: 99}]
 //	      bucketBy: accountId
 //	      salt: checkout
+//	    bucketingVersion: 3                 # 2 or 3; also of a split
 //	segments:
 //	  beta:
 //	    keyAttribute: email
@@ -37,9 +43,10 @@
 //	      - when: [{attribute: plan, in: [beta, pilot]}]
 //
 // Names and texts are read as written: a variant called on, 1 or 2026-01-01 needs no
-// quotes. Values (of variants, clauses and metadata) have the types of YAML 1.2, and
-// numbers are written as in JSON: what YAML readers disagree on (017, 1_000, .5) is an
-// error. Splits are pinned to the current bucketing version.
+// quotes. Values (of variants, clauses, expressions and metadata) have the types of YAML
+// 1.2, and numbers are written as in JSON: what YAML readers disagree on (017, 1_000, .5)
+// is an error. Where no bucketing version is written, it is 2 for a flag, and the flag's
+// for a split.
 //
 // Anchors, aliases, merge keys and tags are errors: what is written is what is there.
 package manifest

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/bucketing"
 )
 
 // Marshal writes a document that Parse reads back as it was, flags and segments in the
@@ -17,9 +18,11 @@ import (
 // anything: fields that this version does not know, or values that have no form in a
 // file.
 func Marshal(d *Document) ([]byte, error) {
-	flags := slices.SortedStableFunc(slices.Values(d.Flags), func(a, b *flagv1.Flag) int {
-		return strings.Compare(a.GetKey(), b.GetKey())
-	})
+	flags := make([]*flagv1.Flag, len(d.Flags))
+	for i, f := range d.Flags {
+		flags[i] = bucketing.Pin(f) // as it is read
+	}
+	slices.SortStableFunc(flags, func(a, b *flagv1.Flag) int { return strings.Compare(a.GetKey(), b.GetKey()) })
 	segments := slices.SortedStableFunc(slices.Values(d.Segments), func(a, b *flagv1.Segment) int {
 		return strings.Compare(a.GetKey(), b.GetKey())
 	})
@@ -55,7 +58,7 @@ func verify(out []byte, flags []*flagv1.Flag, segments []*flagv1.Segment) error 
 	}
 	const lossy = "manifest: %s cannot be written without loss: it holds something that this version of tidegate does not know"
 	for i, f := range flags {
-		if !proto.Equal(d.document.Flags[i], pinned(f)) {
+		if !proto.Equal(d.document.Flags[i], f) {
 			return fmt.Errorf(lossy, flagPath(f.GetKey()))
 		}
 	}
@@ -65,22 +68,6 @@ func verify(out []byte, flags []*flagv1.Flag, segments []*flagv1.Segment) error 
 		}
 	}
 	return nil
-}
-
-// pinned is the flag with the bucketing version that an unspecified one is read as.
-func pinned(f *flagv1.Flag) *flagv1.Flag {
-	f = proto.CloneOf(f)
-	outcomes := make([]*flagv1.Outcome, 0, len(f.GetRules())+1)
-	outcomes = append(outcomes, f.GetDefaultOutcome())
-	for _, r := range f.GetRules() {
-		outcomes = append(outcomes, r.GetOutcome())
-	}
-	for _, o := range outcomes {
-		if s := o.GetSplit(); s.GetBucketingVersion() == flagv1.BucketingVersion_BUCKETING_VERSION_UNSPECIFIED && s != nil {
-			s.BucketingVersion = flagv1.BucketingVersion_BUCKETING_VERSION_2
-		}
-	}
-	return f
 }
 
 func flagNode(f *flagv1.Flag) node {
@@ -118,25 +105,31 @@ func flagNode(f *flagv1.Flag) node {
 	if len(f.GetRules()) > 0 {
 		l := list{}
 		for _, r := range f.GetRules() {
-			l.items = append(l.items, ruleNode(r))
+			l.items = append(l.items, ruleNode(r, f.GetBucketingVersion()))
 		}
 		m.add("rules", l)
 	}
 	if f.GetDefaultOutcome() != nil {
-		m.add("default", outcomeNode(f.GetDefaultOutcome()))
+		m.add("default", outcomeNode(f.GetDefaultOutcome(), f.GetBucketingVersion()))
+	}
+	if v := f.GetBucketingVersion(); v != bucketing.Default {
+		m.add("bucketingVersion", number(float64(v)))
 	}
 	return m
 }
 
-func ruleNode(r *flagv1.Rule) node {
+func ruleNode(r *flagv1.Rule, version flagv1.BucketingVersion) node {
 	m := mapping{}
 	m.addText("id", r.GetId())
 	m.addText("description", r.GetDescription())
 	if len(r.GetClauses()) > 0 {
 		m.add("when", clausesNode(r.GetClauses()))
 	}
+	if r.GetExpression() != nil {
+		m.add("expression", valueNode(r.GetExpression()))
+	}
 	if r.GetOutcome() != nil {
-		m.add("serve", outcomeNode(r.GetOutcome()))
+		m.add("serve", outcomeNode(r.GetOutcome(), version))
 	}
 	return m
 }
@@ -171,11 +164,20 @@ func clauseValuesNode(values []*structpb.Value) node {
 	return l
 }
 
-func outcomeNode(o *flagv1.Outcome) node {
-	s := o.GetSplit()
-	if s == nil {
-		return text(o.GetVariant())
+// outcomeNode is an outcome in a flag of the bucketing version.
+func outcomeNode(o *flagv1.Outcome, version flagv1.BucketingVersion) node {
+	switch kind := o.GetKind().(type) {
+	case *flagv1.Outcome_Split:
+		return splitNode(kind.Split, version)
+	case *flagv1.Outcome_Expression:
+		m := mapping{}
+		m.add("expression", valueNode(kind.Expression))
+		return m
 	}
+	return text(o.GetVariant())
+}
+
+func splitNode(s *flagv1.Split, version flagv1.BucketingVersion) node {
 	shares := list{flow: true}
 	for _, v := range s.GetVariants() {
 		share := mapping{flow: true}
@@ -188,6 +190,9 @@ func outcomeNode(o *flagv1.Outcome) node {
 	m.addText("bucketBy", s.GetBucketBy())
 	if s.Salt != nil {
 		m.add("salt", text(s.GetSalt()))
+	}
+	if v := s.GetBucketingVersion(); v != version {
+		m.add("bucketingVersion", number(float64(v)))
 	}
 	return m
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidegate/tidegate/examples"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/bucketing"
 )
 
 func TestMarshalRefusesToLose(t *testing.T) {
@@ -37,9 +38,12 @@ func TestMarshalRefusesToLose(t *testing.T) {
 		{"same variant twice", boolean(func(f *flagv1.Flag) { f.Variants = append(f.Variants, f.GetVariants()[0]) }), "flags[a].variants[on]"},
 		{"bucketing version", boolean(func(f *flagv1.Flag) {
 			f.DefaultOutcome = &flagv1.Outcome{Kind: &flagv1.Outcome_Split{Split: &flagv1.Split{
-				Variants: []*flagv1.WeightedVariant{{Variant: "on", Weight: 1}}, BucketingVersion: 3,
+				Variants: []*flagv1.WeightedVariant{{Variant: "on", Weight: 1}}, BucketingVersion: 9,
 			}}}
-		}), "flags[a] cannot be written without loss"},
+		}), "flags[a].default.bucketingVersion cannot be written: must be 2 or 3"},
+		{"null as an expression", boolean(func(f *flagv1.Flag) {
+			f.Rules[0].Expression = structpb.NewNullValue()
+		}), "flags[a].rules[0].expression cannot be written"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := Marshal(&Document{Flags: []*flagv1.Flag{test.flag}})
@@ -69,7 +73,7 @@ func TestMarshalTexts(t *testing.T) {
 			t.Errorf("%q: %v\n%s", s, err, out)
 			continue
 		}
-		if d := decode("", out); !proto.Equal(f, d.document.Flags[0]) {
+		if d := decode("", out); !proto.Equal(bucketing.Pin(f), d.document.Flags[0]) {
 			t.Errorf("%q: %v", s, d.document.Flags[0])
 		}
 	}

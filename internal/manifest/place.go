@@ -147,7 +147,9 @@ func fileWords(rest string) string {
 		return ".bucketBy"
 	case "key_attribute":
 		return ".keyAttribute"
-	case "operator", "values", "value", "split", "bucketing_version":
+	case "bucketing_version":
+		return ".bucketingVersion"
+	case "operator", "values", "value", "split":
 		return "" // has no name of its own
 	}
 	if step[0] == '[' {

@@ -9,6 +9,7 @@ var otherWords = map[string]string{
 	"equals": "in", "equal": "in", "eq": "in", "is": "in", "oneof": "in", "isoneof": "in", "attr": "attribute",
 	"regex": "matches", "prefix": "startsWith", "suffix": "endsWith", "segment": "inSegment",
 	"lt": "lessThan", "lte": "lessThanOrEqual", "gt": "greaterThan", "gte": "greaterThanOrEqual",
+	"targeting": "expression", "jsonlogic": "expression", "logic": "expression",
 	"name": "id", "if": "when", "clauses": "when", "then": "serve", "outcome": "serve",
 	"defaultoutcome": "default", "defaultvariant": "default", "fallthrough": "default",
 	"state": "enabled", "flagkey": "flag", "key": "flag", "negate": "not",

@@ -13,17 +13,40 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// readDocuments reads the YAML documents of a file as nodes. Aliases are not expanded,
-// so the nodes are never more than the file.
-func readDocuments(name string, data []byte) ([]*yaml.Node, Errors) {
-	if err := checkText(name, data); err != nil {
+// readDocuments reads the YAML documents of a file, or its JSON, as nodes. Aliases are
+// not expanded, so the nodes are never more than the file.
+func (d *decoder) readDocuments(data []byte) ([]*yaml.Node, Errors) {
+	if err := checkText(d.file, data); err != nil {
 		return nil, Errors{*err}
+	}
+	if isJSON(d.file, data) {
+		return d.readJSON(data)
 	}
 	documents, err := readNodes(data)
 	if err != nil {
-		return nil, Errors{syntaxError(name, data, err)}
+		return nil, Errors{syntaxError(d.file, data, err)}
 	}
 	return documents, nil
+}
+
+// readJSON reads a file that looks like JSON. If it is YAML with braces, it may not be.
+func (d *decoder) readJSON(data []byte) ([]*yaml.Node, Errors) {
+	n, failed := readJSON(d.file, data)
+	if failed == nil {
+		d.json = true
+		return oneDocument(n), nil
+	}
+	if documents, err := readNodes(data); err == nil && !isJSONFile(d.file) {
+		return documents, nil
+	}
+	return nil, Errors{*failed}
+}
+
+func oneDocument(n *yaml.Node) []*yaml.Node {
+	if n == nil || isNull(n) {
+		return nil
+	}
+	return []*yaml.Node{n}
 }
 
 func readNodes(data []byte) ([]*yaml.Node, error) {

@@ -37,6 +37,15 @@ func Status(c codes.Code, message string, details ...protoadapt.MessageV1) error
 	return s.Err()
 }
 
+// Answer makes a status that is the answer to what was asked, in a protocol that has no
+// other form for it: it is no failure of the call, and logged as little as success is.
+func Answer(c codes.Code, message string) error { return answer{status.New(c, cut(message))} }
+
+type answer struct{ status *status.Status }
+
+func (a answer) Error() string              { return a.status.Err().Error() }
+func (a answer) GRPCStatus() *status.Status { return a.status }
+
 func cut(text string) string {
 	if len(text) <= maxMessage {
 		return text

@@ -131,6 +131,9 @@ func (s *Server) end(ctx context.Context, c call, err error) {
 	if code == codes.Unavailable && s.draining.Load() {
 		level = zerolog.DebugLevel // as it should be
 	}
+	if err != nil && errors.As(err, new(answer)) {
+		level = zerolog.DebugLevel
+	}
 	if level < s.calls.GetLevel() {
 		return
 	}

@@ -40,6 +40,8 @@ func failing() *service {
 			return nil, ctx.Err()
 		case "status":
 			return nil, status.Error(codes.FailedPrecondition, "not yet")
+		case "answer":
+			return nil, Answer(codes.Unknown, "it is what it is")
 		case "who":
 			c := CallerFrom(ctx)
 			return &evaluationv1.EvaluateResponse{FlagKey: c.Actor, Variant: c.Peer}, nil
@@ -111,12 +113,12 @@ func TestCallLog(t *testing.T) {
 	s := start(t, Options{MapError: mapDomain}, failing(), ServeOptions{})
 	ctx := metadata.AppendToOutgoingContext(t.Context(), ActorKey, "ada")
 	request := &evaluationv1.EvaluateRequest{Context: &evaluationv1.EvaluationContext{TargetingKey: "private"}}
-	for _, key := range []string{"fine", "domain", "panic"} {
+	for _, key := range []string{"fine", "domain", "panic", "answer"} {
 		request.FlagKey = key
 		_, _ = s.client.Evaluate(ctx, request) // the answers are TestErrors' business
 	}
-	eventually(t, "three calls are logged", func() bool { return len(s.log.lines(t, "call")) == 3 })
-	for i, want := range []struct{ level, code string }{{"debug", "OK"}, {"info", "NotFound"}, {"warn", "Internal"}} {
+	eventually(t, "four calls are logged", func() bool { return len(s.log.lines(t, "call")) == 4 })
+	for i, want := range []struct{ level, code string }{{"debug", "OK"}, {"info", "NotFound"}, {"warn", "Internal"}, {"debug", "Unknown"}} {
 		got := s.log.lines(t, "call")[i]
 		if got["level"] != want.level || got["code"] != want.code || got["method"] != evaluatePath || got["actor"] != "ada" {
 			t.Errorf("call %d: got %v, want %v", i, got, want)

@@ -26,6 +26,8 @@ const (
 type HTTPListener struct {
 	Listener net.Listener
 	Handler  http.Handler
+	// Origins are the web origins whose pages may call it; "*" is any.
+	Origins []string
 }
 
 // ServeOptions says where a server listens, and how it ends.
@@ -33,7 +35,7 @@ type ServeOptions struct {
 	// GRPC are served by the gRPC server.
 	GRPC []net.Listener
 	// HTTP are served over HTTP/1.1 and, unencrypted, HTTP/2. Cross-origin requests that
-	// could change something are refused.
+	// could change something are refused, but for those of allowed origins.
 	HTTP []HTTPListener
 	// Drain, if not nil, is called when the server is to end, once health says
 	// NOT_SERVING and before connections are told to go: streams end politely from here.
@@ -75,7 +77,7 @@ func (s *Server) Serve(ctx context.Context, o ServeOptions) error {
 	}
 	servers := make([]*http.Server, len(o.HTTP))
 	for i, h := range o.HTTP {
-		servers[i] = s.httpServer(base, h.Handler)
+		servers[i] = s.httpServer(base, h)
 		running.Go(func() {
 			if err := servers[i].Serve(h.Listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("serve HTTP on %s: %w", h.Listener.Addr(), err)
@@ -127,12 +129,12 @@ func (s *Server) drain(o ServeOptions, servers []*http.Server, cut context.Cance
 	s.endStreams(errDraining)
 }
 
-func (s *Server) httpServer(base context.Context, h http.Handler) *http.Server {
+func (s *Server) httpServer(base context.Context, l HTTPListener) *http.Server {
 	var p http.Protocols
 	p.SetHTTP1(true)
 	p.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler:           http.NewCrossOriginProtection().Handler(h),
+		Handler:           crossOrigin(l.Handler, l.Origins),
 		Protocols:         &p,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: keepaliveTime, PingTimeout: keepaliveAnswer},
 		ReadHeaderTimeout: readHeaderTimeout,

@@ -1,0 +1,258 @@
+package eval
+
+import (
+	"math"
+	"strings"
+)
+
+// fractional is a compiled 'fractional': flagd's split. Versions 2 and 3 differ in the
+// bytes that are hashed.
+type fractional struct {
+	cbor bool // version 3
+	// pair is the hash of the flag's key, before the targeting key: what is bucketed by
+	// where the expression does not say.
+	pair murmur3
+	// joined: the first operand is a 'cat', hashed without joining it; prefix is then the
+	// hash of its first operand, if that is constant text.
+	joined bool
+	prefix *murmur3
+	// The portions that constants give: from the first operand on, and from the second.
+	all, rest *portions
+}
+
+// portions are the shares of a 'fractional', as its operands give them.
+type portions struct {
+	list    []portion
+	total   uint64
+	invalid bool // an operand is no share: the whole is null
+}
+
+// portion is one share: of the buckets from the one before up to below end.
+type portion struct {
+	end   uint64
+	value Value
+}
+
+// add takes a share: a list of a value and maybe a weight, which is 1 by default.
+func (p *portions) add(entry Value) {
+	switch n := entry.length(); n {
+	case 0: // or no list
+		p.invalid = true
+	case 1:
+		p.addWeighted(entry.at(0), Value{})
+	default:
+		p.addWeighted(entry.at(0), entry.at(1))
+	}
+}
+
+func (p *portions) addWeighted(v, weight Value) {
+	w := 1.0
+	if weight.Exists() {
+		if weight.kind != kindNumber || weight.number() != math.Trunc(weight.number()) {
+			p.invalid = true
+			return
+		}
+		w = max(0, weight.number())
+	}
+	if v.Exists() && !v.primitive() || w > math.MaxInt32 {
+		p.invalid = true
+		return
+	}
+	p.total += uint64(w)
+	p.invalid = p.invalid || p.total > math.MaxInt32
+	p.list = append(p.list, portion{end: p.total, value: v})
+}
+
+func (p *portions) choose(hash uint32) Value {
+	if p.invalid {
+		return Value{}
+	}
+	bucket := uint64(hash) * p.total >> 32
+	for i := range p.list {
+		if bucket < p.list[i].end {
+			return p.list[i].value
+		}
+	}
+	return Value{} // the weights add up to 0
+}
+
+// portionsAStep is how many portions are looked at in a step.
+const portionsAStep = 16
+
+// bucketing says what the first operand of a 'fractional' comes to.
+type bucketing struct {
+	hash  uint32
+	ok    bool  // there is something to bucket by
+	share Value // the operand is a share, if it is a list
+}
+
+// fractional returns the value of the share that the hash falls into; null where flagd's
+// does: nothing to hash, or a share that is none.
+func (x *expression) fractional(n *term, ctx *Context, l *lookups, f *frame) Value {
+	s := n.fractional
+	if s.all != nil {
+		return pick(s.all, x.bucketByDefault(s, ctx, f), l)
+	}
+	b := x.bucketBy(n, ctx, l, f)
+	if s.rest != nil && !b.share.Exists() {
+		return pick(s.rest, b, l)
+	}
+	var few [8]portion
+	p := portions{list: few[:0]}
+	if b.share.Exists() {
+		p.add(b.share)
+	}
+	shares := n.operands[1:]
+	if n.operands[0].operator == opList {
+		shares = n.operands
+	}
+	for i := range shares {
+		x.addShare(&p, &shares[i], ctx, l, f)
+	}
+	return pick(&p, b, l)
+}
+
+func pick(p *portions, b bucketing, l *lookups) Value {
+	if !b.ok || !l.charge(len(p.list)/portionsAStep) {
+		return Value{}
+	}
+	return p.choose(b.hash)
+}
+
+// addShare evaluates a share; a list's elements without making the list.
+func (x *expression) addShare(p *portions, n *term, ctx *Context, l *lookups, f *frame) {
+	if n.operator != opList {
+		p.add(x.eval(n, ctx, l, f))
+		return
+	}
+	v, weight := x.eval(&n.operands[0], ctx, l, f), Value{}
+	for i := 1; i < len(n.operands); i++ {
+		if w := x.eval(&n.operands[i], ctx, l, f); i == 1 {
+			weight = w
+		}
+	}
+	p.addWeighted(v, weight)
+}
+
+// bucketBy reads the first operand: what to bucket by, or the first share.
+func (x *expression) bucketBy(n *term, ctx *Context, l *lookups, f *frame) bucketing {
+	s, first := n.fractional, &n.operands[0]
+	if s.joined {
+		return x.bucketByJoined(s, first, ctx, l, f)
+	}
+	if first.operator == opList {
+		return x.bucketByDefault(s, ctx, f)
+	}
+	v := x.eval(first, ctx, l, f)
+	switch {
+	case v.kind == kindList:
+		b := x.bucketByDefault(s, ctx, f)
+		b.share = v
+		return b
+	case s.cbor && v.Exists():
+		hash, ok := hashCBOR(v)
+		return bucketing{hash: hash, ok: ok && dataHasMembers(f)}
+	case v.kind == kindString:
+		return bucketing{hash: murmur3{}.sum(v.text()), ok: dataHasMembers(f)}
+	case v.Exists() || s.cbor:
+		return bucketing{}
+	}
+	return x.bucketByDefault(s, ctx, f)
+}
+
+// bucketByDefault hashes the flag's key and the targeting key. Within an operator like
+// 'map' both are looked for in the element, as flagd does, where there is no flag's key.
+func (x *expression) bucketByDefault(s *fractional, ctx *Context, f *frame) bucketing {
+	key, pair := ctx.TargetingKey, s.pair
+	if f != nil {
+		v := x.step(f.data, targetingKey, ctx)
+		if v.kind != kindString {
+			return bucketing{}
+		}
+		key, pair = v.text(), murmur3{}
+		if s.cbor {
+			pair = cborPair("")
+		}
+	}
+	if key == "" {
+		return bucketing{}
+	}
+	if s.cbor {
+		return bucketing{hash: pair.sumText(key), ok: true}
+	}
+	return bucketing{hash: pair.sum(key), ok: true}
+}
+
+// dataHasMembers tells whether the data is an object: flagd refuses to bucket otherwise.
+func dataHasMembers(f *frame) bool { return f == nil || f.data.object() }
+
+// maxJoined is how many operands of a 'cat' are hashed without joining them.
+const maxJoined = 4
+
+// bucketByJoined hashes what a 'cat' would make. Text that it would cut space off is
+// joined after all.
+func (x *expression) bucketByJoined(s *fractional, cat *term, ctx *Context, l *lookups, f *frame) bucketing {
+	var parts [maxJoined]Value
+	count := len(cat.operands)
+	for i := range count {
+		parts[i] = x.eval(&cat.operands[i], ctx, l, f)
+		if k := parts[i].kind; k != kindString && k != kindNumber && k != kindAbsent {
+			l.fail(opCat)
+			return bucketing{}
+		}
+	}
+	b := bucketing{ok: dataHasMembers(f)}
+	var buffer [numberSize]byte
+	if !parts[0].startsPrinting() || !parts[count-1].endsPrinting() {
+		var joined []byte
+		for i := range count {
+			joined, _ = parts[i].appendText(joined)
+		}
+		text := strings.TrimSpace(string(joined))
+		if b.hash = (murmur3{}).sum(text); s.cbor {
+			b.hash = murmur3{}.sumText(text)
+		}
+		return b
+	}
+	var hash murmur3
+	rest := parts[:count]
+	switch {
+	case s.cbor:
+		length := 0
+		for i := range count {
+			if parts[i].kind == kindNumber {
+				text, _ := parts[i].appendText(buffer[:0])
+				length += len(text)
+			} else if parts[i].kind == kindString {
+				length += len(parts[i].text())
+			}
+		}
+		hash = hash.writeTextHead(length)
+	case s.prefix != nil:
+		hash, rest = *s.prefix, rest[1:]
+	}
+	for i := range rest {
+		switch rest[i].kind {
+		case kindString:
+			hash = hash.write(rest[i].text())
+		case kindNumber:
+			text, _ := rest[i].appendText(buffer[:0])
+			hash = hash.write(string(text))
+		}
+	}
+	b.hash = hash.sum("")
+	return b
+}
+
+// startsPrinting and endsPrinting tell whether a part of a 'cat' surely keeps it from
+// being trimmed on that side.
+func (v Value) startsPrinting() bool {
+	return v.kind == kindNumber || v.kind == kindString && v.bits > 0 && prints(v.text()[0])
+}
+
+func (v Value) endsPrinting() bool {
+	return v.kind == kindNumber || v.kind == kindString && v.bits > 0 && prints(v.text()[v.bits-1])
+}
+
+// prints tells whether a byte is a character of ASCII that is no space.
+func prints(b byte) bool { return ' ' < b && b < 0x7f }

@@ -1,0 +1,156 @@
+package relay
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/tidegate/tidegate/eval"
+	"github.com/tidegate/tidegate/internal/replica"
+	"github.com/tidegate/tidegate/internal/snapshot"
+)
+
+// keepAliveEvery is how long streams of events are silent at most.
+const keepAliveEvery = 20 * time.Second
+
+// The kinds of events.
+const (
+	eventReady     = "provider_ready"
+	eventChange    = "configuration_change"
+	eventKeepAlive = "keep_alive"
+	eventShutdown  = "provider_shutdown"
+)
+
+// flagdEvent is an event of flagd's EventStream.
+type flagdEvent struct {
+	kind string
+	data *structpb.Struct // of eventChange
+}
+
+// flagdEvents tells what happens to the flags of the call's environment until the caller
+// goes or the relay drains: that it is ready, once there is something to evaluate, and
+// then each change. A caller that reads slowly gets fewer and larger events.
+func (s *evaluationService) flagdEvents(ctx context.Context, send func(flagdEvent) error) error {
+	env, err := s.called(ctx, "")
+	if err != nil {
+		return err
+	}
+	defer env.streams.open(streamEvents)()
+	if err := s.await(ctx, env); err != nil {
+		return err
+	}
+	f := newFlagFeed(env)
+	if err := send(flagdEvent{kind: eventReady}); err != nil {
+		return err
+	}
+	idle := time.NewTimer(keepAliveEvery)
+	defer idle.Stop()
+	for {
+		event := flagdEvent{kind: eventKeepAlive}
+		select {
+		case <-f.changes.Changed():
+			changed, err := f.next(ctx)
+			if err != nil {
+				return err
+			}
+			if len(changed) == 0 {
+				continue
+			}
+			event = flagdEvent{kind: eventChange, data: changesOf(changed)}
+		case <-idle.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.draining:
+			_ = send(flagdEvent{kind: eventShutdown}) // whoever is gone need not be told
+			return errDraining
+		}
+		if err := send(event); err != nil {
+			return err
+		}
+		idle.Reset(keepAliveEvery)
+	}
+}
+
+// changesOf is the data of a configuration_change.
+func changesOf(changed []flagChange) *structpb.Struct {
+	flags := make(map[string]*structpb.Value, len(changed))
+	for _, c := range changed {
+		flags[c.key] = object(map[string]*structpb.Value{"type": structpb.NewStringValue(c.how)})
+	}
+	return &structpb.Struct{Fields: map[string]*structpb.Value{"flags": object(flags)}}
+}
+
+func object(fields map[string]*structpb.Value) *structpb.Value {
+	return structpb.NewStructValue(&structpb.Struct{Fields: fields})
+}
+
+// How a flag changed, in flagd's words.
+const (
+	flagCreated = "write"
+	flagUpdated = "update"
+	flagDeleted = "delete"
+)
+
+// flagChange is one flag whose answers may have changed, and how it did.
+type flagChange struct{ key, how string }
+
+// flagFeed tells which flags of an environment changed, over and over. It is used by one
+// goroutine.
+type flagFeed struct {
+	// shown is the snapshot up to which changes were told.
+	shown   *snapshot.Snapshot
+	changes *replica.Subscription
+}
+
+func newFlagFeed(env *environment) *flagFeed {
+	f := &flagFeed{}
+	f.shown, f.changes = env.replica.Subscribe()
+	return f
+}
+
+// next takes in all changes that have come by now, and returns the flags that they
+// concern: all, if the way to the newest snapshot is not known.
+func (f *flagFeed) next(ctx context.Context) ([]flagChange, error) {
+	before := f.shown.Eval()
+	touched, lost, newest, err := collect(ctx, f.changes)
+	if err != nil {
+		return nil, err
+	}
+	f.shown = newest
+	after := newest.Eval()
+	if lost {
+		return changesBetween(before, after, keysOf(before, after)), nil
+	}
+	return changesBetween(before, after, touched.concerned(after)), nil
+}
+
+// changesBetween tells how each flag changed; those that neither side has did not.
+func changesBetween(before, after *eval.Environment, keys []string) []flagChange {
+	changed := make([]flagChange, 0, len(keys))
+	for _, key := range keys {
+		was, is := before.Flag(key) != nil, after.Flag(key) != nil
+		switch {
+		case was && is:
+			changed = append(changed, flagChange{key, flagUpdated})
+		case is:
+			changed = append(changed, flagChange{key, flagCreated})
+		case was:
+			changed = append(changed, flagChange{key, flagDeleted})
+		}
+	}
+	return changed
+}
+
+// keysOf returns the keys of all flags that one of the two has, in order.
+func keysOf(a, b *eval.Environment) []string {
+	keys := make([]string, 0, b.FlagCount())
+	for _, flags := range [][]*eval.Flag{a.Flags(), b.Flags()} {
+		for _, f := range flags {
+			keys = append(keys, f.Key())
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}

@@ -1,0 +1,96 @@
+package relay
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	flagdsyncv1 "github.com/tidegate/tidegate/gen/go/flagd/sync/v1"
+)
+
+// flagdSyncService implements flagd.sync.v1: whole definitions, now and on each change.
+type flagdSyncService struct {
+	flagdsyncv1.UnimplementedFlagSyncServiceServer
+	evaluation *evaluationService
+}
+
+// SyncFlags implements the service. It begins once there is something to send. A caller
+// that reads slowly gets fewer definitions, never an old one.
+func (s *flagdSyncService) SyncFlags(q *flagdsyncv1.SyncFlagsRequest, stream grpc.ServerStreamingServer[flagdsyncv1.SyncFlagsResponse]) error {
+	ctx := stream.Context()
+	env, err := s.evaluation.called(ctx, q.GetSelector()) //nolint:staticcheck // providers still send it
+	if err != nil {
+		return err
+	}
+	defer env.streams.open(streamSync)()
+	if err := s.evaluation.await(ctx, env); err != nil {
+		return err
+	}
+	newest, changes := env.replica.Subscribe()
+	place := s.evaluation.syncContext()
+	sent := ""
+	for {
+		if set := env.flagd.definition(newest); set != sent {
+			if err := stream.Send(&flagdsyncv1.SyncFlagsResponse{FlagConfiguration: set, SyncContext: place}); err != nil {
+				return err
+			}
+			sent = set
+		}
+		select {
+		case <-changes.Changed():
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.evaluation.draining:
+			return errDraining
+		}
+		if _, _, newest, err = collect(ctx, changes); err != nil {
+			return err
+		}
+	}
+}
+
+// FetchAllFlags implements the service.
+func (s *flagdSyncService) FetchAllFlags(ctx context.Context, q *flagdsyncv1.FetchAllFlagsRequest) (*flagdsyncv1.FetchAllFlagsResponse, error) {
+	env, err := s.evaluation.called(ctx, q.GetSelector()) //nolint:staticcheck // providers still send it
+	if err != nil {
+		return nil, err
+	}
+	snap, err := env.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	return &flagdsyncv1.FetchAllFlagsResponse{FlagConfiguration: env.flagd.definition(snap)}, nil
+}
+
+// GetMetadata implements the service.
+func (s *flagdSyncService) GetMetadata(context.Context, *flagdsyncv1.GetMetadataRequest) (*flagdsyncv1.GetMetadataResponse, error) { //nolint:staticcheck // providers still call it
+	place := s.evaluation.syncContext()
+	if place == nil {
+		place = &structpb.Struct{}
+	}
+	return &flagdsyncv1.GetMetadataResponse{Metadata: place}, nil //nolint:staticcheck // as above
+}
+
+// syncContext is what in-process providers add to every context: the place, which rules
+// may use; nil if it is not known. (They know the time themselves.)
+func (s *evaluationService) syncContext() *structpb.Struct {
+	if s.region == "" {
+		return nil
+	}
+	return &structpb.Struct{Fields: map[string]*structpb.Value{
+		"$tidegate": object(map[string]*structpb.Value{"region": structpb.NewStringValue(s.region)}),
+	}}
+}
+
+// await waits until an environment has a snapshot.
+func (s *evaluationService) await(ctx context.Context, e *environment) error {
+	select {
+	case <-e.replica.Ready():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.draining:
+		return errDraining
+	}
+}

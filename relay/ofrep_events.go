@@ -1,0 +1,117 @@
+package relay
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/tidegate/tidegate/internal/snapshot"
+)
+
+const (
+	// sseRetry is how long browsers wait before they connect again.
+	sseRetry = 2 * time.Second
+	// sseWriteTimeout is how long a caller may not read.
+	sseWriteTimeout = 30 * time.Second
+)
+
+// eventsURI is where the events of an environment are. An EventSource sends no headers:
+// the query names the environment.
+func eventsURI(environment string) string {
+	return ofrepSSEPath + "?" + url.Values{"environment": {environment}}.Encode()
+}
+
+// events tells a caller to fetch all flags again whenever one may have changed: at once,
+// unless the caller says that it has the current state, and after each change.
+func (h *ofrepHandler) events(c *ofrepCall) {
+	env, ok := h.eventsEnvironment(c)
+	if !ok {
+		return
+	}
+	w, r := c.w, c.r
+	c.head(http.StatusOK)
+	defer env.streams.open(streamSSE)()
+	now, changes := env.replica.Subscribe()
+	header := w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	s := &eventStream{w: w, control: http.NewResponseController(w)}
+	s.buffer = append(s.buffer, "retry: "+strconv.FormatInt(sseRetry.Milliseconds(), 10)+"\n\n"...)
+	if r.Header.Get("Last-Event-ID") != stateOf(now) {
+		s.refetch(now)
+	}
+	idle := time.NewTimer(keepAliveEvery)
+	defer idle.Stop()
+	for s.flush() {
+		idle.Reset(keepAliveEvery)
+		select {
+		case <-changes.Changed():
+			_, _, newest, err := collect(r.Context(), changes)
+			if err != nil {
+				return
+			}
+			if stateOf(newest) != stateOf(now) {
+				s.refetch(newest)
+			}
+			now = newest
+		case <-idle.C:
+			s.buffer = append(s.buffer, ": keep-alive\n\n"...)
+		case <-r.Context().Done():
+			return
+		case <-h.evaluation.draining:
+			return
+		}
+	}
+}
+
+// eventsEnvironment finds the environment, which has a snapshot; without ok, the call is
+// answered.
+func (h *ofrepHandler) eventsEnvironment(c *ofrepCall) (env *environment, ok bool) {
+	environments := c.r.Header["Tidegate-Environment"]
+	if len(environments) == 0 {
+		environments = c.r.URL.Query()["environment"]
+	}
+	env, err := h.evaluation.choose(environments, c.r.Header["Flagd-Selector"], "")
+	if err == nil {
+		_, err = env.snapshot()
+	}
+	if err != nil {
+		c.failCall(err)
+		return nil, false
+	}
+	return env, true
+}
+
+// stateOf names the state of a snapshot: the id of the event that told it.
+func stateOf(s *snapshot.Snapshot) string { return s.Cursor().Digest.String() }
+
+// eventStream is one answer of server-sent events.
+type eventStream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	buffer  []byte
+}
+
+// refetch adds an event that tells to fetch all flags again.
+func (s *eventStream) refetch(now *snapshot.Snapshot) {
+	state := stateOf(now)
+	s.buffer = append(s.buffer, "id: "+state+"\nevent: message\ndata: "+
+		`{"type":"refetchEvaluation","etag":"`+state+`","lastModified":`...)
+	s.buffer = strconv.AppendInt(s.buffer, time.Now().Unix(), 10)
+	s.buffer = append(s.buffer, "}\n\n"...)
+}
+
+// flush sends what was added, and tells whether the caller is still there.
+func (s *eventStream) flush() bool {
+	// A writer that cannot set a deadline is one of a test or of a middleware.
+	_ = s.control.SetWriteDeadline(time.Now().Add(sseWriteTimeout))
+	if len(s.buffer) > 0 {
+		if _, err := s.w.Write(s.buffer); err != nil {
+			return false
+		}
+		s.buffer = s.buffer[:0]
+	}
+	return s.control.Flush() == nil
+}
