@@ -1,12 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tidegate/tidegate/bench/testbed"
+	flagdv1 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v1"
+	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 )
 
@@ -81,10 +84,30 @@ func cases(bed *testbed.Bed, echo string, echoPID int) []testCase {
 	both("Evaluate, one at a time", evaluationv1.EvaluationService_Evaluate_FullMethodName, one, false, 1, 1)
 	both("EvaluateStream", evaluationv1.EvaluationService_EvaluateStream_FullMethodName,
 		&evaluationv1.EvaluateStreamRequest{Id: 1 << 20, Request: one}, true, 1, 64)
-	for prefix, n := range map[string]int{fewPrefix: fewFlags, manyPrefix: manyFlags} {
+	bulk := func(prefix string, n int) {
 		call(fmt.Sprintf("EvaluateAll, %d flags", n), evaluationv1.EvaluationService_EvaluateAll_FullMethodName,
 			&evaluationv1.EvaluateAllRequest{KeyPrefix: prefix, Context: subject}, false, 2, 2, n, false)
 	}
+	bulk(fewPrefix, fewFlags)
+	bulk(manyPrefix, manyFlags)
+	flagd := attributes()
+	flagd["targetingKey"] = targetingKey
+	call("flagd v1 ResolveBoolean", flagdv1.Service_ResolveBoolean_FullMethodName,
+		&flagdv1.ResolveBooleanRequest{FlagKey: oneKey, Context: object(flagd)}, false, 4, 16, 1, false)
+	call("flagd v2 ResolveBoolean", flagdv2.Service_ResolveBoolean_FullMethodName,
+		&flagdv2.ResolveBooleanRequest{FlagKey: oneKey, Context: object(flagd)}, false, 4, 16, 1, false)
+	post := func(name, path string, evaluations int) {
+		body, err := json.Marshal(map[string]any{"context": flagd})
+		if err != nil {
+			panic(err) // of our own values
+		}
+		all = append(all, testCase{
+			name: name, connections: 16, inFlight: "16x1", pid: bed.RelayPID(), evaluations: evaluations,
+			load: httpLoad{addr: bed.RelayHTTPAddr, path: path, body: string(body)},
+		})
+	}
+	post("OFREP, one flag", "/ofrep/v1/evaluate/flags/"+oneKey, 1)
+	post(fmt.Sprintf("OFREP, all %d flags", fewFlags+manyFlags), "/ofrep/v1/evaluate/flags", fewFlags+manyFlags)
 	return all
 }
 

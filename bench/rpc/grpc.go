@@ -43,9 +43,8 @@ type grpcLoad struct {
 	addr, path string
 	message    []byte // of a request
 	// stream: all messages go over one call.
-	stream bool
-	// connections, each with this many requests in flight.
-	connections, inFlight int
+	stream   bool
+	inFlight int // on one connection
 }
 
 type grpcConn struct {

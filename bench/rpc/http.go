@@ -13,7 +13,6 @@ import (
 // httpLoad posts a body over HTTP/1.1, one request at a time on each of its connections.
 type httpLoad struct {
 	addr, path, body string
-	connections      int
 }
 
 func (l httpLoad) run(ctx context.Context, done func(time.Duration)) error {
