@@ -92,7 +92,7 @@ func BenchmarkEvaluateAll(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		reply.Free()
+		reply.Buffers().Free()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/flags, "ns/flag")
 }

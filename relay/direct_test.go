@@ -38,8 +38,27 @@ func everyAnswer(tb testing.TB) *publisher {
 	}}
 	empty := boolFlag("described by nothing")
 	empty.Key, empty.Metadata = "empty-metadata", &structpb.Struct{}
+	for key, expression := range map[string]any{
+		"truthy": map[string]any{"var": "a"}, "member": map[string]any{"==": []any{map[string]any{"var": "a.b"}, "x"}},
+		"element": map[string]any{"===": []any{map[string]any{"var": "a.1"}, 1}}, "missing": map[string]any{"missing": []any{"a", "country"}},
+		"some":      map[string]any{"some": []any{map[string]any{"var": "a"}, map[string]any{"==": []any{map[string]any{"var": "b"}, "x"}}}},
+		"contained": map[string]any{"in": []any{"x", map[string]any{"var": "a"}}}, "late": map[string]any{">": []any{map[string]any{"var": "$flagd.timestamp"}, 0}},
+		"text": map[string]any{"cat": []any{map[string]any{"var": "a"}}},
+	} {
+		p.put(production, expressionFlag(tb, key, expression))
+	}
+	hashed := boolFlag("hashed")
+	hashed.BucketingVersion = flagv1.BucketingVersion_BUCKETING_VERSION_3
+	hashed.DefaultOutcome = serve("off")
+	hashed.Rules = []*flagv1.Rule{{Id: "shares", Outcome: &flagv1.Outcome{Kind: &flagv1.Outcome_Expression{Expression: valueOf(tb, map[string]any{
+		"fractional": []any{map[string]any{"var": "a"}, []any{"on", 50}, []any{"off", 50}},
+	})}}}}
+	here := boolFlag("here")
+	here.Rules = []*flagv1.Rule{{Id: "here", Outcome: serve("off"), Clauses: []*flagv1.Clause{{
+		Attribute: "$tidegate.region", Operator: flagv1.Operator_OPERATOR_IN, Values: []*structpb.Value{structpb.NewStringValue("eu-west")},
+	}}}}
 	large := valueFlag(tb, "large", flagv1.ValueType_VALUE_TYPE_STRING, strings.Repeat("v", 3*pieceBytes))
-	p.put(production, disabled, silent, waiting, described, empty, large,
+	p.put(production, hashed, here, disabled, silent, waiting, described, empty, large,
 		valueFlag(tb, "empty-string", flagv1.ValueType_VALUE_TYPE_STRING, ""),
 		valueFlag(tb, "string", flagv1.ValueType_VALUE_TYPE_STRING, strings.Repeat("é", 100)),
 		valueFlag(tb, "whole-double", flagv1.ValueType_VALUE_TYPE_DOUBLE, -7),
@@ -54,6 +73,32 @@ func everyAnswer(tb testing.TB) *publisher {
 	return p
 }
 
+// expressionFlag serves on where the expression is true.
+func expressionFlag(tb testing.TB, key string, expression any) *flagv1.Flag {
+	tb.Helper()
+	f := boolFlag(key)
+	f.Rules = []*flagv1.Rule{{Id: "expression", Outcome: serve("on"), Expression: valueOf(tb, expression)}}
+	f.DefaultOutcome = serve("off")
+	return f
+}
+
+func valueOf(tb testing.TB, v any) *structpb.Value {
+	tb.Helper()
+	value, err := structpb.NewValue(v)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return value
+}
+
+// directService is one that knows where it runs.
+func directService(tb testing.TB) *evaluationService {
+	tb.Helper()
+	s := service(everyAnswer(tb))
+	s.region = "eu-west"
+	return s
+}
+
 // wire is how the transport hands a message over: in pieces, wherever they end.
 func wire(data []byte, at int) mem.BufferSlice {
 	at = min(at, len(data))
@@ -63,7 +108,7 @@ func wire(data []byte, at int) mem.BufferSlice {
 // sent decodes a reply.
 func sent(tb testing.TB, r *rpc.Reply, m proto.Message) {
 	tb.Helper()
-	if err := proto.Unmarshal(r.Encoded(), m); err != nil {
+	if err := proto.Unmarshal(r.Buffers().Materialize(), m); err != nil {
 		tb.Fatalf("the reply cannot be read: %v", err)
 	}
 }
@@ -84,7 +129,7 @@ func requireSame(tb testing.TB, generated, direct proto.Message, err, directErr 
 // TestDirect: every flag is answered alike, to every kind of request, both ways.
 func TestDirect(t *testing.T) {
 	t.Parallel()
-	s := service(everyAnswer(t))
+	s := directService(t)
 	keys := []string{"nobody", ""}
 	for _, f := range s.environments[0].replica.Snapshot().Eval().Flags() {
 		keys = append(keys, f.Key())
@@ -92,8 +137,8 @@ func TestDirect(t *testing.T) {
 	for _, key := range keys {
 		for want := range flagv1.ValueType_name {
 			for _, r := range []*evaluationv1.EvaluateRequest{
-				{FlagKey: key}, {FlagKey: key, Context: canada(t)}, {FlagKey: key, MinRevision: 99},
-				{FlagKey: key, MinRevision: 99, StalePolicy: evaluationv1.StalePolicy_STALE_POLICY_ANSWER},
+				{FlagKey: key}, {FlagKey: key, Context: canada(t)}, {FlagKey: key, MinRevision: 999},
+				{FlagKey: key, MinRevision: 999, StalePolicy: evaluationv1.StalePolicy_STALE_POLICY_ANSWER},
 				{FlagKey: key, MaxAge: durationpb.New(time.Hour)}, {FlagKey: key, Environment: "dev"},
 				{FlagKey: key, MaxAge: &durationpb.Duration{Seconds: -1, Nanos: 1}}, {FlagKey: key, StalePolicy: 9},
 			} {
@@ -102,9 +147,16 @@ func TestDirect(t *testing.T) {
 			}
 		}
 	}
+	for _, a := range []any{
+		"1.2.3", 1, true, nil, "", 0, []any{}, []any{"x", 1, nil}, []any{map[string]any{"b": "x"}}, map[string]any{},
+		map[string]any{"b": "x"}, map[string]any{"b": map[string]any{}, "c": []any{1, []any{2}}, "d": nil},
+	} {
+		subject := &evaluationv1.EvaluationContext{TargetingKey: "user-1", Attributes: &structpb.Struct{Fields: map[string]*structpb.Value{"a": valueOf(t, a)}}}
+		compareEvaluateAll(t, s, marshal(t, &evaluationv1.EvaluateAllRequest{Context: subject}))
+	}
 	for _, r := range []*evaluationv1.EvaluateAllRequest{
 		{}, {Context: canada(t)}, {FlagKeys: keys[2:]}, {FlagKeys: []string{"large", "nobody", "large"}}, {FlagKeys: keys}, {KeyPrefix: "e"},
-		{KeyPrefix: "e", FlagKeys: keys}, {MinRevision: 99}, {MinRevision: 99, StalePolicy: evaluationv1.StalePolicy_STALE_POLICY_ANSWER},
+		{KeyPrefix: "e", FlagKeys: keys}, {MinRevision: 999}, {MinRevision: 999, StalePolicy: evaluationv1.StalePolicy_STALE_POLICY_ANSWER},
 		{MaxAge: durationpb.New(-1)}, {Environment: "dev"},
 	} {
 		compareEvaluateAll(t, s, marshal(t, r))
@@ -219,7 +271,8 @@ func oddities(context protowire.Number) [][]byte {
 		attribute("country", slices.Concat(text("Peru"), text("Canada"))),
 		attribute("country", field(2)), attribute("country", field(2, 1<<3, 0)), attribute("country", field(2, 4<<3, 2)),
 		attribute("country", field(2, field(6, field(1, field(3, "Canada"))))), // a list
-		attribute("country", field(2, field(5, field(1, slices.Concat(field(1, "a"), text("x")))))),
+		attribute("country", field(2, field(5, field(1, field(1, "a"), text("x"))))),
+		attribute("a", field(2, field(5, field(1, field(1, "b"), text("y")), field(1, field(1, "b"), text("x"))))), // an object's member twice
 		attribute("country", field(2, deep)), field(context, field(2, many)),
 		attribute("country\xff", text("Canada")), attribute("country", text("Canada\xff")), field(context, field(1, 0xff)), field(1, 0xff),
 		attribute("country", field(2, 2<<3|1, 0, 0)), attribute("country", field(2, 9<<3, 0)), attribute("country", field(2, 3<<3, 0)),
@@ -238,7 +291,7 @@ func oddities(context protowire.Number) [][]byte {
 
 func TestDirectOddities(t *testing.T) {
 	t.Parallel()
-	s := service(everyAnswer(t))
+	s := directService(t)
 	for _, data := range oddities(3) {
 		compareEvaluate(t, s, data)
 	}
@@ -250,7 +303,7 @@ func TestDirectOddities(t *testing.T) {
 // FuzzEvaluateRequest: whatever bytes come, the direct way reads and answers them as the
 // generated code does.
 func FuzzEvaluateRequest(f *testing.F) {
-	s := service(everyAnswer(f))
+	s := directService(f)
 	for _, data := range oddities(3) {
 		f.Add(data)
 	}
@@ -264,7 +317,7 @@ func FuzzEvaluateRequest(f *testing.F) {
 
 // FuzzEvaluateAllRequest is FuzzEvaluateRequest for the other request.
 func FuzzEvaluateAllRequest(f *testing.F) {
-	s := service(everyAnswer(f))
+	s := directService(f)
 	for _, data := range oddities(2) {
 		f.Add(data)
 	}
@@ -315,7 +368,7 @@ func TestUsualFormIsReadInPlace(t *testing.T) {
 // TestCallsAreReused: what one request leaves behind, the next does not see.
 func TestCallsAreReused(t *testing.T) {
 	t.Parallel()
-	s := service(everyAnswer(t))
+	s := directService(t)
 	c := streamCall{new(call)}
 	for _, m := range []*evaluationv1.EvaluateStreamRequest{
 		{Id: 1, Request: &evaluationv1.EvaluateRequest{Environment: production, FlagKey: "plain", Context: canada(t), ExpectedType: 1, MinRevision: 1, MaxAge: durationpb.New(time.Hour), StalePolicy: 2}},
@@ -364,7 +417,7 @@ func TestDirectCalls(t *testing.T) {
 // TestDirectDoesNotAllocate: reading and answering costs the reply, which the transport
 // keeps, and nothing else.
 func TestDirectDoesNotAllocate(t *testing.T) {
-	s := service(everyAnswer(t))
+	s := directService(t)
 	data := mem.BufferSlice{mem.SliceBuffer(marshal(t, &evaluationv1.EvaluateRequest{FlagKey: "plain", Context: canada(t)}))}
 	c, now := evaluateCall{new(call)}, time.Now()
 	if n := testing.AllocsPerRun(100, func() {

@@ -3,6 +3,7 @@ package relay
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"unicode/utf8"
 	"unsafe"
 
@@ -229,7 +230,25 @@ func (o fields) Attribute(name string) eval.Value {
 	return eval.Value{}
 }
 
-// object reads a google.protobuf.Struct, and adds what it has to o.
+// has tells whether there is a field of that name.
+func (o fields) has(name string) bool {
+	return slices.ContainsFunc(o, func(f field) bool { return f.name == name })
+}
+
+// Empty implements eval.Object.
+func (o fields) Empty() bool { return len(o) == 0 }
+
+// Names implements eval.Object, for fields without duplicates.
+func (o fields) Names() []string {
+	names := make([]string, len(o))
+	for i := range o {
+		names[i] = o[i].name
+	}
+	return names
+}
+
+// object reads a google.protobuf.Struct, and adds what it has to o. Only attributes may
+// have the same name twice.
 func (r *reader) object(o fields, depth int) fields {
 	for r.more() {
 		if r.tag() != 1<<3|bytesField || len(o) == maxFields || depth == 0 {
@@ -247,7 +266,7 @@ func (r *reader) object(o fields, depth int) fields {
 		}
 		value := entry.message()
 		f.value = value.value(depth)
-		if entry.end(&value); entry.more() {
+		if entry.end(&value); entry.more() || depth < maxDepth && o.has(f.name) {
 			entry.fail()
 		}
 		r.end(&entry)

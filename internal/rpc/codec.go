@@ -20,7 +20,7 @@ func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(m any) (mem.BufferSlice, error) {
 	if r, ok := m.(*Reply); ok {
-		return r.data(), nil
+		return r.Buffers(), nil
 	}
 	return c.CodecV2.Marshal(m)
 }
@@ -55,16 +55,11 @@ func (r *Reply) Set(b []byte) { r.bytes = b }
 // SetLarge makes the buffers the message. They are the transport's from here on.
 func (r *Reply) SetLarge(b mem.BufferSlice) { r.large = b }
 
-func (r *Reply) data() mem.BufferSlice {
+// Buffers are the message. Whoever sends it frees them.
+func (r *Reply) Buffers() mem.BufferSlice {
 	if r.large != nil {
 		return r.large
 	}
 	r.single[0] = &r.bytes
 	return r.single[:]
 }
-
-// Encoded returns a copy of the message, for tests.
-func (r *Reply) Encoded() []byte { return r.data().Materialize() }
-
-// Free gives the buffers of a Reply back that is not sent.
-func (r *Reply) Free() { r.data().Free() }
