@@ -183,9 +183,14 @@ func compareEvaluate(tb testing.TB, s *evaluationService, data []byte) {
 		tb.Fatalf("generated: %v; direct: %v", refused, err)
 	}
 	stream := streamCall{new(call)}
-	inStream := protowire.AppendBytes(append(protowire.AppendVarint([]byte{1 << 3}, 7), 2<<3|2), data)
-	if err := stream.DecodeWire(wire(inStream, 3)); (err != nil) != (refused != nil) {
-		tb.Fatalf("in a stream: generated: %v; direct: %v", refused, err)
+	twice := []byte{1 << 3, 7}
+	for range 2 {
+		twice = protowire.AppendBytes(append(twice, 2<<3|2), data)
+	}
+	var inStream evaluationv1.EvaluateStreamRequest
+	refusedInStream := proto.Unmarshal(twice, &inStream)
+	if err := stream.DecodeWire(wire(twice, 3)); (err != nil) != (refusedInStream != nil) {
+		tb.Fatalf("in a stream: generated: %v; direct: %v", refusedInStream, err)
 	}
 	if refused != nil {
 		return
@@ -200,7 +205,7 @@ func compareEvaluate(tb testing.TB, s *evaluationService, data []byte) {
 	requireSame(tb, want, &got, err, directErr)
 	var streamed evaluationv1.EvaluateStreamResponse
 	sent(tb, s.replyInStream(stream, now), &streamed)
-	requireSame(tb, s.answerInStream(&evaluationv1.EvaluateStreamRequest{Id: 7, Request: &r}, now), &streamed, nil, nil)
+	requireSame(tb, s.answerInStream(&inStream, now), &streamed, nil, nil)
 }
 
 func compareEvaluateAll(tb testing.TB, s *evaluationService, data []byte) {
@@ -278,7 +283,7 @@ func oddities(context protowire.Number) [][]byte {
 		attribute("country", field(2, 2<<3|1, 0, 0)), attribute("country", field(2, 9<<3, 0)), attribute("country", field(2, 3<<3, 0)),
 		field(9, 1, 2, 3), {99 << 1}, {0x98, 0x06, 0x01}, {0x9b, 0x06, 0x9c, 0x06}, {0x9b, 0x06}, {0}, {7},
 		{5<<3 | 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, {5<<3 | 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2},
-		{0x82, 0x00, 0x01, 'e'}, {1<<3 | 2, 0x81, 0x00, 'e'}, {6<<3 | 2, 2, 1 << 3, 1, 6<<3 | 2, 0}, {6<<3 | 2, 2, 3 << 3, 1}, {7<<3 | 0, 0xff, 0xff, 0xff, 0xff, 0x1f},
+		{0x82, 0x00, 0x01, 'e'}, {1<<3 | 2, 0x81, 0x00, 'e'}, {6<<3 | 2, 2, 1 << 3, 1, 6<<3 | 2, 0}, {6<<3 | 2, 3, 1 << 3, 0x80, 0x20, 6<<3 | 2, 2, 2 << 3, 1}, {6<<3 | 2, 2, 3 << 3, 1}, {7<<3 | 0, 0xff, 0xff, 0xff, 0xff, 0x1f},
 	}
 	for i := range all {
 		all[i] = slices.Concat(key, all[i])

@@ -14,10 +14,11 @@ import (
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
-// This file reads requests in the form in which everyone encodes them: each field that is
-// not repeated at most once, fields of a map's entry in order, nothing that is not known.
-// It refuses whatever is different, well-formed or not, and never reads anything in
-// another way than the generated code, which reads the rest (FuzzEvaluateRequest).
+// This file reads requests in the form in which everyone encodes them: fields of a map's
+// entry in order and once, values of one kind, nothing that is not known. It refuses
+// whatever is different, well-formed or not, and never reads anything in another way than
+// the generated code, which reads the rest (FuzzEvaluateRequest). As there, parts of a
+// message that comes in several are merged.
 
 const (
 	// maxDepth is how deep lists and objects may nest.
@@ -104,16 +105,14 @@ const (
 )
 
 func (c *call) readStream(r reader) bool {
-	var seen bool
 	for r.more() {
 		switch r.tag() {
 		case 1<<3 | varintField:
 			c.id = r.varint()
 		case 2<<3 | bytesField:
-			if inner := r.message(); seen || inner.failed || !c.readEvaluate(inner) {
+			if !c.readEvaluate(r.message()) {
 				return false
 			}
-			seen = true
 		default:
 			return false
 		}
@@ -171,10 +170,9 @@ func (c *call) readEvaluateAll(r reader) bool {
 
 func (c *call) readMaxAge(outer *reader) {
 	r := outer.message()
-	if c.maxAge != nil {
-		r.fail()
+	if c.maxAge == nil {
+		c.maxAge, c.duration.Seconds, c.duration.Nanos = &c.duration, 0, 0
 	}
-	c.maxAge, c.duration.Seconds, c.duration.Nanos = &c.duration, 0, 0
 	for r.more() {
 		switch r.tag() {
 		case 1<<3 | varintField:
@@ -190,17 +188,12 @@ func (c *call) readMaxAge(outer *reader) {
 
 func (c *call) readContext(outer *reader) {
 	r := outer.message()
-	if c.attributes != nil {
-		r.fail()
-	}
 	c.attributes = c
-	var seen bool
 	for r.more() {
-		switch tag := r.tag(); {
-		case tag == 1<<3|bytesField:
+		switch r.tag() {
+		case 1<<3 | bytesField:
 			c.targetingKey = r.text()
-		case tag == 2<<3|bytesField && !seen:
-			seen = true
+		case 2<<3 | bytesField:
 			inner := r.message()
 			c.fields = inner.object(c.fields, maxDepth)
 			r.end(&inner)
