@@ -71,10 +71,8 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 60s) each
 		done; done
 
 .PHONY: bench
-bench: ## Run the benchmarks: the engine beside its rivals, propagation, footprint
-	cd bench/rivals && go run .
-	go run ./bench/propagation
-	go run ./bench/footprint
+bench: ## Measure, and bring docs/benchmarks.md up to date (ONLY=rivals,footprint for parts)
+	go run ./bench/report -only '$(ONLY)'
 
 .PHONY: soak
 soak: ## Kill servers and relays at random under load (ROUNDS, default 20)

@@ -37,14 +37,16 @@ func noAllocCalls(c clientsdk.Client) []namedCall {
 func TestInProcessNoAlloc(t *testing.T) {
 	u := newUpstream(t)
 	u.put(typedFlags()...)
-	c := inProcess(t, u.addr, clientsdk.WithRegion("eu-west"))
-	// Following allocates now and then, and AllocsPerRun counts the whole process.
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range noAllocCalls(c) {
-		if allocations := testing.AllocsPerRun(200, n.call); allocations != 0 {
-			t.Errorf("%s: %v allocations", n.name, allocations)
+	for _, region := range []string{"", "eu-west"} {
+		c := inProcess(t, u.addr, clientsdk.WithRegion(region))
+		// Following allocates now and then, and AllocsPerRun counts the whole process.
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range noAllocCalls(c) {
+			if allocations := testing.AllocsPerRun(200, n.call); allocations != 0 {
+				t.Errorf("%s in region %q: %v allocations", n.name, region, allocations)
+			}
 		}
 	}
 }

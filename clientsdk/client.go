@@ -42,8 +42,9 @@ type Client interface {
 
 	// OnChange calls f with the keys of the flags that changed, sorted, each once: those
 	// written or deleted, and those that depend on them as prerequisites or segments. Their
-	// answers may differ from now on, for some contexts. The first snapshot is no change.
-	// Changes that come faster than f returns are merged.
+	// answers may differ from now on, for some contexts. The first snapshot is no change, nor
+	// is time that passes, which rules may read. Changes that come faster than f returns are
+	// merged.
 	//
 	// f runs on the client's own goroutine, one call at a time, in order with those of
 	// OnState. A call that is under way when stop or Close is called may outlast it; none

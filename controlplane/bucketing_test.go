@@ -92,3 +92,29 @@ func TestBucketingVersionIsPinned(t *testing.T) {
 	}
 	checkPinned(t, "promote", promoted.GetFlag().GetFlag())
 }
+
+// A split that names no version has its flag's, whatever it had before; one that names
+// its own keeps it.
+func TestBucketingVersionOfTheFlag(t *testing.T) {
+	const two, three = flagv1.BucketingVersion_BUCKETING_VERSION_2, flagv1.BucketingVersion_BUCKETING_VERSION_3
+	f, _ := newFixture(t)
+	revision := f.create(unpinned("a")).GetFlag().GetRevision()
+	for _, test := range []struct{ flag, byDefault, wantDefault, wantRule flagv1.BucketingVersion }{
+		{three, 0, three, three},
+		{three, two, two, three},
+		{two, three, three, two},
+		{0, 0, two, two},
+	} {
+		sent := unpinned("a")
+		sent.BucketingVersion, sent.GetDefaultOutcome().GetSplit().BucketingVersion = test.flag, test.byDefault
+		updated, err := f.update(sent, revision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored := updated.GetFlag().GetFlag()
+		if d, r := stored.GetDefaultOutcome().GetSplit().GetBucketingVersion(), stored.GetRules()[0].GetOutcome().GetSplit().GetBucketingVersion(); d != test.wantDefault || r != test.wantRule {
+			t.Errorf("%+v: default %v, rule %v", test, d, r)
+		}
+		revision = updated.GetFlag().GetRevision()
+	}
+}

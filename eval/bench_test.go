@@ -1,6 +1,7 @@
 package eval_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"testing"
@@ -33,7 +34,7 @@ func benchCases(tb testing.TB) []benchCase {
 		"email": "someone@mycompany.com", "country": "Canada", "age": 42, "plan": "pro",
 		"version": "1.4.2", "since": "2026-03-01T12:00:00Z", "account": 900719925474,
 		"groups": []string{"staff", "beta"}, "device": map[string]any{"os": "android"},
-	}}
+	}, Region: "eu-west", Now: 1_790_000_000}
 	var cases []benchCase
 	add := func(name string, want eval.Reason, f *flagv1.Flag, rest ...any) {
 		cases = append(cases, benchCase{name, environment(tb, append(rest, f)...), f.GetKey(), user, want})
@@ -84,6 +85,13 @@ func benchCases(tb testing.TB) []benchCase {
 	add("rule and split", eval.ReasonSplit, f)
 
 	f = boolFlag("flag")
+	f.BucketingVersion = flagv1.BucketingVersion_BUCKETING_VERSION_3
+	f.DefaultOutcome = split("on", 1, "off", 99)
+	add("split, version 3", eval.ReasonSplit, f)
+
+	rule("environmental", clause("$tidegate.region", flagv1.Operator_OPERATOR_IN, "eu-west"))
+
+	f = boolFlag("flag")
 	for i := range 10 {
 		f.Rules = append(f.Rules, &flagv1.Rule{
 			Id: fmt.Sprint("rule-", i),
@@ -93,6 +101,16 @@ func benchCases(tb testing.TB) []benchCase {
 		})
 	}
 	add("ten rules", eval.ReasonDefault, f)
+
+	for _, e := range expressionCases() {
+		add("expression: "+e.name, eval.ReasonTargetingMatch, conditionFlag(e.text))
+	}
+	for _, e := range expressionOutcomes() {
+		add("expression: "+e.name, eval.ReasonTargetingMatch, outcomeFlag(e.text))
+		three := outcomeFlag(e.text)
+		three.BucketingVersion = flagv1.BucketingVersion_BUCKETING_VERSION_3
+		add("expression: "+e.name+", version 3", eval.ReasonTargetingMatch, three)
+	}
 
 	for _, s := range segmentCases() {
 		last := &eval.Context{TargetingKey: s.keys[len(s.keys)-1], Attributes: user.Attributes}
@@ -119,6 +137,49 @@ func benchCases(tb testing.TB) []benchCase {
 	f.Prerequisites = []*flagv1.Prerequisite{{FlagKey: "link-29", Variants: []string{"on"}}}
 	add("chain of 31 prerequisites", eval.ReasonDefault, f, chain...)
 	return cases
+}
+
+type expressionCase struct{ name, text string }
+
+// expressionCases are true for the user of the benchmarks.
+func expressionCases() []expressionCase {
+	many, _ := json.Marshal(append(names("c", 1000), "Canada"))
+	return []expressionCase{
+		{"equal", `{"==": [{"var": "country"}, "Canada"]}`},
+		{"strictly equal", `{"===": [{"var": "age"}, 42]}`},
+		{"less", `{"<": [18, {"var": "age"}, 65]}`},
+		{"in list", `{"in": [{"var": "country"}, ["US", "Canada"]]}`},
+		{"in long list", `{"in": [{"var": "country"}, ` + string(many) + `]}`},
+		{"in text", `{"in": ["@my", {"var": "email"}]}`},
+		{"in attribute", `{"in": ["beta", {"var": "groups"}]}`},
+		{"in computed list", `{"in": [{"var": "plan"}, [{"var": "country"}, "pro"]]}`},
+		{"ends_with", `{"ends_with": [{"var": "email"}, "@mycompany.com"]}`},
+		{"starts_with", `{"starts_with": [{"var": "targetingKey"}, "user-"]}`},
+		{"sem_ver", `{"sem_ver": [{"var": "version"}, ">=", "1.4.0"]}`},
+		{"and, or, not", `{"and": [{"or": [{"var": "nothing"}, {"!": {"var": "nothing"}}]}, {"!!": [{"var": "email"}]}]}`},
+		{"nested", `{"==": [{"var": "device.os"}, "android"]}`},
+		{"list element", `{"==": [{"var": "groups.1"}, "beta"]}`},
+		{"default", `{"==": [{"var": ["nothing", 3]}, 3]}`},
+		{"missing", `{"missing": ["email", "nothing", "device.model"]}`},
+		{"missing_some", `{"!": {"missing_some": [1, ["email", "nothing"]]}}`},
+		{"arithmetic", `{"==": [{"%": [{"+": [{"var": "age"}, 1, {"*": [2, 3]}]}, 7]}, 0]}`},
+		{"max", `{">": [{"max": [{"var": "age"}, 1]}, {"min": [3, {"var": "account"}]}]}`},
+		{"time", `{"and": [{">": [{"var": "$flagd.timestamp"}, 1789999999]}, {"<": [{"var": "$tidegate.weekday"}, 8]}, {"<": [{"var": "$tidegate.timeOfDay"}, 24]}]}`},
+	}
+}
+
+// expressionOutcomes name a variant for the user of the benchmarks.
+func expressionOutcomes() []expressionCase {
+	return []expressionCase{
+		{"if", `{"if": [{"==": [{"var": "plan"}, "free"]}, "off", {"ends_with": [{"var": "email"}, "@mycompany.com"]}, "on", null]}`},
+		{"fractional", `{"fractional": [["on", 25], ["off", 75]]}`},
+		{"fractional by attribute", `{"fractional": [{"var": "email"}, ["on", 25], ["off", 75]]}`},
+		{"fractional by salt", `{"fractional": [{"cat": ["salt", {"var": "email"}]}, ["on", 25], ["off", 75]]}`},
+		{"fractional by key and number", `{"fractional": [{"cat": [{"var": "$flagd.flagKey"}, {"var": "account"}]}, ["on", 25], ["off", 75]]}`},
+		{"fractional by number or key", `{"fractional": [{"if": [{"var": "nothing"}, {"var": "age"}, {"var": "email"}]}, ["on"], ["off"]]}`},
+		{"fractional with computed weights", `{"fractional": [["on", {"%": [{"var": "$flagd.timestamp"}, 100]}], [{"if": [true, "off"]}, 50]]}`},
+		{"rule and fractional", `{"if": [{"ends_with": [{"var": "email"}, "@mycompany.com"]}, {"fractional": [["on", 50], ["off", 50]]}, "off"]}`},
+	}
 }
 
 // segmentCase is a list of keys in one segment or several of the same size.

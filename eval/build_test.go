@@ -20,6 +20,34 @@ func value(v any) *structpb.Value {
 	return p
 }
 
+// expression reads JSON.
+func expression(text string) *structpb.Value {
+	v := &structpb.Value{}
+	if err := v.UnmarshalJSON([]byte(text)); err != nil {
+		panic(text + ": " + err.Error())
+	}
+	return v
+}
+
+// conditionFlag is on where the expression matches.
+func conditionFlag(text string) *flagv1.Flag {
+	f := boolFlag("flag")
+	f.Rules = []*flagv1.Rule{{Id: "rule", Expression: expression(text), Outcome: serve("on")}}
+	return f
+}
+
+// outcomeFlag serves the variant that the expression names: on, off, or one of others.
+func outcomeFlag(text string, others ...string) *flagv1.Flag {
+	f := boolFlag("flag")
+	for _, name := range others {
+		f.Variants = append(f.Variants, variant(name, true))
+	}
+	f.Rules = []*flagv1.Rule{{
+		Id: "rule", Outcome: &flagv1.Outcome{Kind: &flagv1.Outcome_Expression{Expression: expression(text)}},
+	}}
+	return f
+}
+
 func variant(name string, v any) *flagv1.Variant {
 	return &flagv1.Variant{Name: name, Value: value(v)}
 }

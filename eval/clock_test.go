@@ -93,7 +93,7 @@ func TestReadsTimeIsSafe(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		f := boolFlag("a")
-		f.Rules = []*flagv1.Rule{{Id: "r", Expression: value(drawLogic(t, 4)), Outcome: serve("on")}}
+		f.Rules = []*flagv1.Rule{{Id: "r", Expression: value(drawLogic(t, 3)), Outcome: serve("on")}}
 		compiled, err := eval.Compile(f, 1)
 		if err != nil {
 			return // not an expression
@@ -114,20 +114,48 @@ func TestReadsTimeIsSafe(t *testing.T) {
 	})
 }
 
-// drawLogic draws expressions that look for the time in all ways.
+// drawLogic draws expressions that look for the time in all ways, and some that do not.
 func drawLogic(t *rapid.T, depth int) any {
-	if depth == 0 {
-		return rapid.SampledFrom([]any{"", "a", "b.0", "list", "$tidegate", "$flagd.timestamp", "$tidegate.weekday", ".weekday", 0, 1, nil, true}).Draw(t, "constant")
+	if depth == 0 || rapid.IntRange(0, 3).Draw(t, "leaf") == 0 {
+		return rapid.SampledFrom([]any{
+			"", "a", "b.0", "list", ".weekday", "tidegate", 0, 1, nil, true,
+			[]any{"list", "a"},
+			map[string]any{"var": "a"},
+			map[string]any{"var": "list"},
+			map[string]any{"var": "b.0"},
+			map[string]any{"var": 0},
+			map[string]any{"var": []any{"none", "$"}},
+			map[string]any{"missing": []any{"a", "none"}},
+			map[string]any{"var": ""},
+			"$tidegate", "$flagd.timestamp",
+			map[string]any{"var": "$tidegate.weekday"},
+			map[string]any{"var": "$flagd"},
+		}).Draw(t, "constant")
 	}
-	operands := make([]any, rapid.IntRange(1, 3).Draw(t, "operands"))
+	operator := rapid.SampledFrom([]struct {
+		name        string
+		least, most int
+	}{
+		{"var", 1, 2},
+		{"missing", 1, 3},
+		{"missing_some", 2, 2},
+		{"cat", 1, 3},
+		{"merge", 1, 3},
+		{"==", 2, 2},
+		{"in", 2, 2},
+		{"if", 1, 3},
+		{"!", 1, 1},
+		{"map", 2, 2},
+		{"some", 2, 2},
+		{"reduce", 3, 3},
+		{"and", 1, 3},
+		{"or", 1, 3},
+	}).Draw(t, "operator")
+	operands := make([]any, rapid.IntRange(operator.least, operator.most).Draw(t, "operands"))
 	for i := range operands {
 		operands[i] = drawLogic(t, depth-1)
 	}
-	operator := rapid.SampledFrom([]string{"var", "var", "missing", "missing_some", "cat", "merge", "==", "in", "if", "!", "map", "some", "reduce", "and", "or"}).Draw(t, "operator")
-	if len(operands) == 1 && rapid.Bool().Draw(t, "one operand") {
-		return map[string]any{operator: operands[0]}
-	}
-	return map[string]any{operator: operands}
+	return map[string]any{operator.name: operands}
 }
 
 func parsed(t *testing.T, expression string) *structpb.Value {

@@ -254,19 +254,14 @@ func (c *compiler) compileOutcome(at *path, o *flagv1.Outcome) outcome {
 	return outcome{}
 }
 
-func (c *compiler) compileKeys(field string, keys []string) map[string]struct{} {
-	if len(keys) == 0 {
-		return nil
-	}
-	set := make(map[string]struct{}, len(keys))
+func (c *compiler) compileKeys(field string, keys []string) keySet {
 	for i, key := range keys {
 		if key == "" {
 			c.add(root.item(field, i), "is empty; an empty key belongs to nobody")
 		}
 		c.checkText(root.item(field, i), key)
-		set[key] = struct{}{}
 	}
-	return set
+	return newKeySet(keys)
 }
 
 func (c *compiler) compileSegmentRules(s *flagv1.Segment) [][]clause {

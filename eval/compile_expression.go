@@ -191,7 +191,7 @@ func operandCount(rule operatorRule) string {
 // is written there is as good as nothing.
 func (c *expressionCompiler) compileIteration(operands operandPath, n term, defs []*structpb.Value, s scope) term {
 	n.operands = make([]term, len(defs))
-	if _, computed := defs[0].GetKind().(*structpb.Value_StructValue); computed {
+	if isOperation(defs[0]) {
 		n.operands[0] = c.compile(operands.item(0), defs[0], s)
 	} else {
 		c.checkJSON(operands.item(0), defs[0], 1)
@@ -265,8 +265,7 @@ func newVersionComparison(operands []term) *versionComparison {
 		if n.operator != opConstant {
 			continue
 		}
-		text, _ := n.constant.toText()
-		v, ok := parseVersion(text)
+		v, ok := versionOf(n.constant)
 		c.versions[i], c.constant[i], c.invalid = v, true, c.invalid || !ok
 	}
 	if n := &operands[1]; n.operator == opConstant {
@@ -304,12 +303,12 @@ func (c *expressionCompiler) compileFractional(operands []term) *fractional {
 
 // constantPortions returns the shares if all are constants, else nil.
 func constantPortions(operands []term) *portions {
-	p := &portions{}
+	var p portions
 	for i := range operands {
 		if operands[i].operator != opConstant {
 			return nil
 		}
-		p.add(operands[i].constant)
+		p = p.with(operands[i].constant)
 	}
-	return p
+	return &p
 }

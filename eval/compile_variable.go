@@ -27,6 +27,8 @@ func (c *expressionCompiler) compileVariable(operands operandPath, defs []*struc
 		c.setPath(v, text, listed)
 	case name.constant.kind == kindAbsent && !listed:
 		v.kind = variableNull
+	case isOperation(defs[0]):
+		v.kind, v.name = variableComputed, &name
 	default:
 		c.add(operands.item(0), "is %s; 'var' takes the path of an attribute, such as \"device.os\"", kindName(defs[0]))
 	}
@@ -37,6 +39,11 @@ func (c *expressionCompiler) compileVariable(operands operandPath, defs []*struc
 		return term{operator: opConstant, constant: StringValue(c.flagKey)}
 	}
 	return n
+}
+
+func isOperation(def *structpb.Value) bool {
+	_, ok := def.GetKind().(*structpb.Value_StructValue)
+	return ok
 }
 
 // setPath splits a path. Empty elements do not count; flagd looks for a path that begins

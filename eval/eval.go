@@ -50,7 +50,9 @@ func (e *Environment) evaluate(r *Result, f *Flag, ctx *Context) {
 	if d.rule != nil {
 		r.Rule = d.rule.id
 	}
-	r.subject = d.subject
+	if d.subject != nil {
+		r.subject = *d.subject
+	}
 }
 
 // decision is what an evaluation came to, small enough to be kept in registers. A Result
@@ -58,7 +60,7 @@ func (e *Environment) evaluate(r *Result, f *Flag, ctx *Context) {
 type decision struct {
 	variant *Variant // nil: none
 	rule    *rule    // that decided, if one did
-	subject string   // see Result.subject
+	subject *string  // see Result.subject; nil: none
 	ground  ground
 }
 
@@ -101,7 +103,7 @@ func (e *Environment) decide(f *Flag, ctx *Context, c *chain) decision {
 	}
 	if len(f.prerequisites) > 0 {
 		if p := e.unmet(f, ctx, c); p != nil {
-			return decision{variant: f.off, ground: groundDefault, subject: p.flag.key}
+			return decision{variant: f.off, ground: groundDefault, subject: &p.flag.key}
 		}
 	}
 	if len(f.rules) > 0 {
@@ -147,7 +149,7 @@ func (o *outcome) decide(r *rule, g ground, ctx *Context) decision {
 	if o.split.bucketBy.isTargetingKey() {
 		g = groundNoTargetingKey
 	}
-	return decision{rule: r, subject: o.split.bucketBy.full, ground: g}
+	return decision{rule: r, subject: &o.split.bucketBy.full, ground: g}
 }
 
 // rule is a compiled rule.

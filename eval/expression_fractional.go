@@ -33,34 +33,33 @@ type portion struct {
 	value Value
 }
 
-// add takes a share: a list of a value and maybe a weight, which is 1 by default.
-func (p *portions) add(entry Value) {
-	switch n := entry.length(); n {
+// with returns the portions and a share: a list of a value and maybe a weight, which is 1
+// by default. (Portions are passed by value so that they stay on the stack.)
+func (p portions) with(share Value) portions {
+	switch n := share.length(); n {
 	case 0: // or no list
 		p.invalid = true
+		return p
 	case 1:
-		p.addWeighted(entry.at(0), Value{})
-	default:
-		p.addWeighted(entry.at(0), entry.at(1))
+		return p.withWeighted(share.at(0), Value{})
 	}
+	return p.withWeighted(share.at(0), share.at(1))
 }
 
-func (p *portions) addWeighted(v, weight Value) {
+func (p portions) withWeighted(v, weight Value) portions {
 	w := 1.0
 	if weight.Exists() {
-		if weight.kind != kindNumber || weight.number() != math.Trunc(weight.number()) {
-			p.invalid = true
-			return
-		}
 		w = max(0, weight.number())
+		p.invalid = p.invalid || weight.kind != kindNumber || weight.number() != math.Trunc(weight.number())
 	}
-	if v.Exists() && !v.primitive() || w > math.MaxInt32 {
+	if p.invalid || v.Exists() && !v.primitive() || w > math.MaxInt32 {
 		p.invalid = true
-		return
+		return p
 	}
 	p.total += uint64(w)
-	p.invalid = p.invalid || p.total > math.MaxInt32
+	p.invalid = p.total > math.MaxInt32
 	p.list = append(p.list, portion{end: p.total, value: v})
+	return p
 }
 
 func (p *portions) choose(hash uint32) Value {
@@ -94,20 +93,24 @@ func (x *expression) fractional(n *term, ctx *Context, l *lookups, f *frame) Val
 		return pick(s.all, x.bucketByDefault(s, ctx, f), l)
 	}
 	b := x.bucketBy(n, ctx, l, f)
-	if s.rest != nil && !b.share.Exists() {
+	shares := n.operands[1:]
+	if n.operands[0].operator == opList {
+		shares = n.operands
+	} else if s.rest != nil && !b.share.Exists() {
 		return pick(s.rest, b, l)
 	}
 	var few [8]portion
 	p := portions{list: few[:0]}
 	if b.share.Exists() {
-		p.add(b.share)
-	}
-	shares := n.operands[1:]
-	if n.operands[0].operator == opList {
-		shares = n.operands
+		p = p.with(b.share)
 	}
 	for i := range shares {
-		x.addShare(&p, &shares[i], ctx, l, f)
+		share, weight := x.share(&shares[i], ctx, l, f)
+		if shares[i].operator == opList {
+			p = p.withWeighted(share, weight)
+		} else {
+			p = p.with(share)
+		}
 	}
 	return pick(&p, b, l)
 }
@@ -119,19 +122,21 @@ func pick(p *portions, b bucketing, l *lookups) Value {
 	return p.choose(b.hash)
 }
 
-// addShare evaluates a share; a list's elements without making the list.
-func (x *expression) addShare(p *portions, n *term, ctx *Context, l *lookups, f *frame) {
+// share evaluates a share; one that is a list in the expression is not made a list, its
+// first two elements are returned.
+func (x *expression) share(n *term, ctx *Context, l *lookups, f *frame) (v, weight Value) {
 	if n.operator != opList {
-		p.add(x.eval(n, ctx, l, f))
-		return
+		return x.eval(n, ctx, l, f), Value{}
 	}
-	v, weight := x.eval(&n.operands[0], ctx, l, f), Value{}
-	for i := 1; i < len(n.operands); i++ {
-		if w := x.eval(&n.operands[i], ctx, l, f); i == 1 {
-			weight = w
+	for i := range n.operands {
+		switch element := x.eval(&n.operands[i], ctx, l, f); i {
+		case 0:
+			v = element
+		case 1:
+			weight = element
 		}
 	}
-	p.addWeighted(v, weight)
+	return v, weight
 }
 
 // bucketBy reads the first operand: what to bucket by, or the first share.

@@ -41,13 +41,14 @@ func (e *Environment) decideByExpressions(f *Flag, r *rule, ctx *Context, l *loo
 	}
 	d := decision{rule: r, ground: groundNoVariant}
 	if result.kind == kindString {
-		d.subject = result.text()
+		name := result.text()
+		d.subject = &name // allocates: a decision must stay small for all that need none
 	}
 	return d
 }
 
 func failed(r *rule, o operator) decision {
-	return decision{rule: r, subject: failures[o], ground: groundFailed}
+	return decision{rule: r, subject: &failures[o], ground: groundFailed}
 }
 
 // run evaluates the expression over the context.

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -182,10 +183,11 @@ func (x *expression) substr(n *term, ctx *Context, l *lookups, f *frame) Value {
 	return StringValue(cutRunes(text, from, to))
 }
 
-// truncate cuts the fraction off and what lies beyond the limit, on both sides.
+// truncate cuts the fraction off and what lies beyond the limit, on both sides. NaN lies
+// below.
 func truncate(f float64, limit int) int {
 	if f != f {
-		return 0
+		return -limit
 	}
 	return int(max(float64(-limit), min(float64(limit), f)))
 }
@@ -252,15 +254,21 @@ func (x *expression) compareVersions(n *term, ctx *Context, l *lookups, f *frame
 	return Value{}
 }
 
+// versionOf reads text or a number as a version.
+func versionOf(v Value) (version, bool) {
+	switch v.kind {
+	case kindString:
+		return parseVersion(v.text())
+	case kindNumber: // as Go prints it
+		return parseVersion(strconv.FormatFloat(v.number(), 'g', -1, 64))
+	}
+	return version{}, false
+}
+
 // version returns the version that an operand, the first or the last one, stands for.
 func (x *expression) version(n *term, i int, ctx *Context, l *lookups, f *frame) (version, bool) {
 	if n.comparison.constant[i/2] {
 		return n.comparison.versions[i/2], true
 	}
-	v := x.eval(&n.operands[i], ctx, l, f)
-	if v.kind != kindString && v.kind != kindNumber {
-		return version{}, false
-	}
-	text, _ := v.toText()
-	return parseVersion(text)
+	return versionOf(x.eval(&n.operands[i], ctx, l, f))
 }

@@ -93,6 +93,9 @@ func (x *expression) lookup(name, fallback Value, ctx *Context, l *lookups, f *f
 	case kindList:
 		return x.lookupListed(name, ctx, l, f)
 	}
+	if !x.data(f).Exists() { // nothing leads into null
+		return fallback
+	}
 	return l.fail(opVar)
 }
 

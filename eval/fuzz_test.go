@@ -35,6 +35,11 @@ func FuzzCompile(f *testing.F) {
 	ctx := map[string]any{"email": "a@mycompany.com", "a": map[string]any{"b": []any{1, "x"}}, "v": "1.3.0", "d": 1e10, "n": 1}
 	seed(full, members, ctx)
 	seed(suitsFlag("suits"), segment("s"), nil)
+	withExpressions := conditionFlag(`{"some": [{"var": "a.b"}, {"in": [{"var": ""}, [1, {"var": "email"}]]}]}`)
+	withExpressions.Rules = append(withExpressions.Rules, outcomeFlag(`{"if": [{"sem_ver": [{"var": "v"}, "^", "1"]}, {"fractional": [{"var": "n"}, ["on", 1], ["off", {"var": "d"}]]}, null]}`).GetRules()...)
+	withExpressions.Rules[1].Id = "outcome"
+	withExpressions.BucketingVersion = flagv1.BucketingVersion_BUCKETING_VERSION_3
+	seed(withExpressions, members, ctx)
 	seed(valueFlag(object, map[string]any{"a": []any{nil, 1}}), members, ctx)
 	seed(&flagv1.Flag{}, &flagv1.Segment{}, nil)
 	f.Add([]byte{0x0a}, []byte{0xff}, []byte{}, "")
@@ -81,6 +86,55 @@ func FuzzCompile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whatever JSON is given for an expression and a context, an expression that compiles is
+// evaluated to a well-formed answer, the same one for both forms of attributes.
+func FuzzExpression(f *testing.F) {
+	for _, text := range append(expressionTexts(), bigProduct, `{"if": []}`, `[{"var": ["a", {"missing": {"var": "x"}}]}]`,
+		`{"fractional": [{"var": "device"}, ["on", {"var": "age"}], [{"cat": ["o", "ff"]}, 1.5]]}`, `{"substr": ["jsonlogic", -2, -1]}`,
+		`{"reduce": [{"var": "numbers"}, {"max": [{"var": "current"}, {"var": "accumulator"}]}, 1e308]}`, `{"var": "$flagd"}`, `{`) {
+		f.Add(text, someone, "user-1", int64(1_790_000_000), false)
+	}
+	f.Fuzz(func(t *testing.T, text, attributes, key string, now int64, version3 bool) {
+		var v structpb.Value
+		var s structpb.Struct
+		if v.UnmarshalJSON([]byte(text)) != nil || s.UnmarshalJSON([]byte(attributes)) != nil {
+			return
+		}
+		def := conditionFlag("true")
+		def.Rules[0].Expression = &v
+		def.Rules = append(def.Rules, &flagv1.Rule{Id: "outcome", Outcome: &flagv1.Outcome{Kind: &flagv1.Outcome_Expression{Expression: &v}}})
+		def.Variants = append(def.Variants, variant("1", true), variant("true", true))
+		if version3 {
+			def.BucketingVersion = flagv1.BucketingVersion_BUCKETING_VERSION_3
+		}
+		for range def.GetRules() {
+			flag, err := eval.Compile(def, 1)
+			if err != nil {
+				checkErrors(t, err)
+				return
+			}
+			var none *eval.Environment
+			env := none.With(eval.Changes{Flags: []*eval.Flag{flag}})
+			full := env.Evaluate("flag", &eval.Context{TargetingKey: key, Now: now, Attributes: eval.StructAttributes(&s)})
+			plain := env.Evaluate("flag", &eval.Context{TargetingKey: key, Now: now, Attributes: eval.Map(s.AsMap())})
+			checkResult(t, flag, full)
+			if full != plain {
+				t.Errorf("%+v with a Struct, %+v with a Map", full, plain)
+			}
+			checkResult(t, flag, env.Evaluate("flag", nil))
+			def.Rules = def.GetRules()[1:] // the outcome alone
+		}
+	})
+}
+
+func expressionTexts() []string {
+	var texts []string
+	for _, c := range append(expressionCases(), expressionOutcomes()...) {
+		texts = append(texts, c.text)
+	}
+	return texts
 }
 
 func encode(tb testing.TB, m proto.Message) []byte {

@@ -23,7 +23,8 @@ func TestNoAlloc(t *testing.T) {
 				t.Fatal(err)
 			}
 			noAlloc(t, "Evaluate with a Struct", func() {
-				ctx := eval.Context{TargetingKey: c.ctx.TargetingKey, Attributes: eval.StructAttributes(s)}
+				ctx := *c.ctx
+				ctx.Attributes = eval.StructAttributes(s)
 				if r := c.env.Evaluate(c.flag, &ctx); r.Reason != c.want {
 					t.Errorf("reason %s, want %s", r.Reason, c.want)
 				}

@@ -26,10 +26,13 @@ func closestOperator(name string) string {
 	case "fractionalEvaluation":
 		return "fractional"
 	}
-	best, least := "", 3
+	best, least := "", 2*min(3, len(name))
 	for _, candidate := range slices.Sorted(maps.Keys(operatorRules)) {
-		distance := editDistance(plainName(name), plainName(candidate))
-		if distance < min(least, len(candidate)) {
+		distance := 2 * editDistance(plainName(name), plainName(candidate))
+		if len(name) != len(candidate) { // rather letters swapped than lost
+			distance++
+		}
+		if distance < least {
 			best, least = candidate, distance
 		}
 	}

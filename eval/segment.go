@@ -5,7 +5,7 @@ import "strconv"
 // Segment is a compiled segment.
 type Segment struct {
 	keyAttribute       *attribute
-	included, excluded map[string]struct{}
+	included, excluded keySet
 	rules              [][]clause
 
 	key       reference
@@ -22,11 +22,12 @@ func (s *Segment) Revision() int64 { return s.revision }
 // inSegment tells whether the context belongs to one of the segments. A segment that
 // does not exist has no members.
 func (e *Environment) inSegment(audiences []audience, ctx *Context, l *lookups) bool {
+	hash := hashOf(ctx.TargetingKey) // once for all segments
 	for i := range audiences {
 		a := &audiences[i]
 		if l.evaluated&a.bit == 0 {
 			l.evaluated |= a.bit
-			if s := e.segments.get(a.segment); s != nil && e.belongs(s, ctx) {
+			if s := e.segments.get(a.segment); s != nil && e.belongs(s, ctx, hash) {
 				l.belongs |= a.bit
 			}
 		}
@@ -37,8 +38,14 @@ func (e *Environment) inSegment(audiences []audience, ctx *Context, l *lookups) 
 	return false
 }
 
-func (e *Environment) belongs(s *Segment, ctx *Context) bool {
-	included, excluded := s.listed(s.keyAttribute.value(ctx))
+// belongs is handed the hash of the targeting key.
+func (e *Environment) belongs(s *Segment, ctx *Context, hash uint64) bool {
+	var included, excluded bool
+	if s.keyAttribute.isTargetingKey() {
+		included, excluded = s.lists(ctx.TargetingKey, hash)
+	} else {
+		included, excluded = s.listed(s.keyAttribute.value(ctx))
+	}
 	if included || excluded {
 		return included
 	}
@@ -59,21 +66,20 @@ func (e *Environment) matchSegmentRules(rules [][]clause, ctx *Context) bool {
 // form. Other values are in neither.
 func (s *Segment) listed(key Value) (included, excluded bool) {
 	if key.kind == kindString {
-		if _, included = s.included[key.text()]; included {
-			return included, false
-		}
-		_, excluded = s.excluded[key.text()]
-		return false, excluded
+		return s.lists(key.text(), hashOf(key.text()))
 	}
 	n, ok := key.whole()
 	if !ok {
 		return false, false
 	}
 	var buffer [20]byte
-	digits := strconv.AppendInt(buffer[:0], n, 10)
-	if _, included = s.included[string(digits)]; included {
-		return included, false
+	digits := string(strconv.AppendInt(buffer[:0], n, 10))
+	return s.lists(digits, hashOf(digits))
+}
+
+func (s *Segment) lists(key string, hash uint64) (included, excluded bool) {
+	if s.included.has(key, hash) {
+		return true, false
 	}
-	_, excluded = s.excluded[string(digits)]
-	return false, excluded
+	return false, s.excluded.has(key, hash)
 }

@@ -15,7 +15,9 @@ type reference struct {
 	hash uint64
 }
 
-func newReference(key string) reference { return reference{key, maphash.String(seed, key)} }
+func newReference(key string) reference { return reference{key, hashOf(key)} }
+
+func hashOf(key string) uint64 { return maphash.String(seed, key) }
 
 // table is a persistent hash map from keys to items (a compressed hash-array mapped
 // prefix tree): a changed table shares all but a few small nodes with the one before.

@@ -73,8 +73,9 @@ var streamNames = [streamKinds]string{streamEvents: "flagd-events", streamSync: 
 // streamCounts counts the open streams of one environment.
 type streamCounts [streamKinds]atomic.Int64
 
-// open counts a stream until the returned function is called.
-func (c *streamCounts) open(kind int) (closed func()) {
+// open counts a stream until the returned function is called, which returns how many
+// are left.
+func (c *streamCounts) open(kind int) (closed func() int64) {
 	c[kind].Add(1)
-	return func() { c[kind].Add(-1) }
+	return func() int64 { return c[kind].Add(-1) }
 }

@@ -60,7 +60,7 @@ func newEnvironment(name string, r *replica.Replica) *environment {
 	metadata := setMetadata(name)
 	return &environment{
 		name: name, replica: r, metadata: metadata, metadataJSON: jsondoc.AppendObject(nil, metadata), eventsURI: eventsURI(name),
-		flagd: flagdExport{metadata: metadata, logger: zerolog.Nop()},
+		flagd: flagdExport{replica: r, metadata: metadata, logger: zerolog.Nop()},
 	}
 }
 

@@ -35,6 +35,19 @@ func splitFlag(key string) *flagv1.Flag {
 	return f
 }
 
+// expressionFlag serves what a JsonLogic expression names.
+func expressionFlag(tb testing.TB, key, expression string) *flagv1.Flag {
+	tb.Helper()
+	f := boolFlag(key)
+	f.Variants[0].Name, f.Variants[1].Name, f.OffVariant, f.DefaultOutcome = "true", "false", "false", serve("false")
+	v := &structpb.Value{}
+	if err := v.UnmarshalJSON([]byte(expression)); err != nil {
+		tb.Fatal(err)
+	}
+	f.Rules = []*flagv1.Rule{{Id: "targeting", Outcome: &flagv1.Outcome{Kind: &flagv1.Outcome_Expression{Expression: v}}}}
+	return f
+}
+
 // flagdFlags are one of each kind.
 func flagdFlags(tb testing.TB) []proto.Message {
 	tb.Helper()
@@ -50,6 +63,9 @@ func flagdFlags(tb testing.TB) []proto.Message {
 	other.Metadata = structOf(tb, map[string]any{flagSetID: "mine"})
 	return []proto.Message{
 		disabled, off, none, described, other, splitFlag("split"),
+		expressionFlag(tb, "targeting", `{"if":[{"==":[{"var":"tier"},"none"]},null,{"==":[{"var":"tier"},"odd"]},"nobody",{"cat":[{"var":"tier"}]}]}`),
+		expressionFlag(tb, "shorthand", `{"==":[{"var":"email"},"a@example.com"]}`),
+		expressionFlag(tb, "region", `{"==":[{"var":"$tidegate.region"},"eu-west"]}`),
 		boolFlag("static"), boolFlag("targeted", "Canada"),
 		valueFlag(tb, "string", flagv1.ValueType_VALUE_TYPE_STRING, "hello"),
 		valueFlag(tb, "int", flagv1.ValueType_VALUE_TYPE_INTEGER, 42),
@@ -187,6 +203,14 @@ func flagdCases() []flagdCase {
 		{"3. a match: TARGETING_MATCH", "boolean", "targeted", canada, answer(true, eval.ReasonTargetingMatch, "on"), nil},
 		{"3. never SPLIT, on", "boolean", "split", user("user-4"), answer(true, eval.ReasonTargetingMatch, "on"), nil},
 		{"3. never SPLIT, off", "boolean", "split", user("user-1"), answer(false, eval.ReasonTargetingMatch, "off"), nil},
+		{"3. null: defaultVariant, DEFAULT", "boolean", "targeting", map[string]any{"tier": "none"}, answer(false, eval.ReasonDefault, "false"), nil},
+		{"3. a name: TARGETING_MATCH", "boolean", "targeting", map[string]any{"tier": "true"}, answer(true, eval.ReasonTargetingMatch, "true"), nil},
+		{"3. all quotes are removed", "boolean", "targeting", map[string]any{"tier": `"tr"ue`}, answer(true, eval.ReasonTargetingMatch, "true"), nil},
+		{"3. true becomes its name", "boolean", "shorthand", map[string]any{"email": "a@example.com"}, answer(true, eval.ReasonTargetingMatch, "true"), nil},
+		{"3. false becomes its name", "boolean", "shorthand", nil, answer(false, eval.ReasonTargetingMatch, "false"), nil},
+		{"3. no such variant: GENERAL", "boolean", "targeting", map[string]any{"tier": "odd"}, failure(codes.Unknown, "General error"), nil},
+		{"3. JsonLogic failure: PARSE_ERROR", "boolean", "targeting", map[string]any{"tier": map[string]any{"a": 1}}, failure(codes.DataLoss, "Error parsing input or configuration"), nil},
+		{"the relay's region", "boolean", "region", map[string]any{"$tidegate": map[string]any{"region": "mars"}}, answer(true, eval.ReasonTargetingMatch, "true"), nil},
 		{"4. no targeting: defaultVariant, STATIC", "boolean", "static", nil, answer(true, eval.ReasonStatic, "on"), nil},
 		{"4. no defaultVariant: code default, DEFAULT; v1 FLAG_NOT_FOUND", "boolean", "no-default", nil, nothing(eval.ReasonDefault), &notFound},
 		{"5. wrong type: TYPE_MISMATCH", "string", "static", nil, mismatch, nil},

@@ -11,13 +11,15 @@ import (
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/flagd"
+	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
 // flagdExport makes the flagd definition of one environment: once for each state, for
-// all callers, and of the flags that changed only. What it keeps for that takes memory
-// from the first call on.
+// all callers, and of the flags that changed only. What it keeps for that takes memory,
+// until it is released.
 type flagdExport struct {
+	replica  *replica.Replica
 	metadata *structpb.Struct
 	logger   zerolog.Logger
 
@@ -25,8 +27,8 @@ type flagdExport struct {
 	exporter flagd.Exporter
 	flags    map[string]decoded[*flagv1.Flag]
 	segments map[string]decoded[*flagv1.Segment]
-	of       *snapshot.Snapshot // nil: none yet
-	set      string
+	set      string // empty: none is kept
+	of       snapshot.Cursor
 	omitted  []flagd.Omission
 }
 
@@ -36,11 +38,13 @@ type decoded[T any] struct {
 	definition T
 }
 
-// definition returns the flags of the snapshot as a flagd definition.
-func (x *flagdExport) definition(s *snapshot.Snapshot) string {
+// definition returns the flags of the newest snapshot, which there must be, as a flagd
+// definition.
+func (x *flagdExport) definition() string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.of != nil && x.of.Cursor().SameState(s.Cursor()) {
+	s := x.replica.Snapshot() // here, so that what is kept only goes forward
+	if x.set != "" && x.of.SameState(s.Cursor()) {
 		return x.set
 	}
 	flags, segments, omitted := x.decode(s)
@@ -53,8 +57,15 @@ func (x *flagdExport) definition(s *snapshot.Snapshot) string {
 		x.logger.Warn().Int("bytes", len(set)).
 			Msg("the flagd definition is larger than the 4 MiB that gRPC clients accept: raise their limits")
 	}
-	x.of, x.set, x.omitted = s, string(set), omitted
+	x.of, x.set, x.omitted = s.Cursor(), string(set), omitted
 	return x.set
+}
+
+// release lets go of what is kept for the next time.
+func (x *flagdExport) release() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.exporter, x.flags, x.segments, x.set = flagd.Exporter{}, nil, nil, ""
 }
 
 // grpcClientLimit is what gRPC clients receive in one message unless told otherwise.
@@ -96,7 +107,7 @@ func (x *flagdExport) decode(s *snapshot.Snapshot) (flags []*flagv1.Flag, segmen
 // decodeOnce decodes an item that is not there already. One that cannot be decoded was
 // rejected before.
 func decodeOnce[T any](there map[string]decoded[T], item snapshot.Item, decode func(snapshot.Item) (T, error)) (decoded[T], bool) {
-	from := unsafe.SliceData(item.Data)
+	from := unsafe.SliceData(item.Data) //nolint:gosec // it is compared, not used
 	if d, ok := there[item.Key]; ok && d.from == from {
 		return d, true
 	}

@@ -23,15 +23,20 @@ func (s *flagdSyncService) SyncFlags(q *flagdsyncv1.SyncFlagsRequest, stream grp
 	if err != nil {
 		return err
 	}
-	defer env.streams.open(streamSync)()
+	closed := env.streams.open(streamSync)
+	defer func() {
+		if closed() == 0 {
+			env.flagd.release()
+		}
+	}()
 	if err := s.evaluation.await(ctx, env); err != nil {
 		return err
 	}
-	newest, changes := env.replica.Subscribe()
+	_, changes := env.replica.Subscribe()
 	place := s.evaluation.syncContext()
 	sent := ""
 	for {
-		if set := env.flagd.definition(newest); set != sent {
+		if set := env.flagd.definition(); set != sent {
 			if err := stream.Send(&flagdsyncv1.SyncFlagsResponse{FlagConfiguration: set, SyncContext: place}); err != nil {
 				return err
 			}
@@ -44,7 +49,7 @@ func (s *flagdSyncService) SyncFlags(q *flagdsyncv1.SyncFlagsRequest, stream grp
 		case <-s.evaluation.draining:
 			return errDraining
 		}
-		if _, _, newest, err = collect(ctx, changes); err != nil {
+		if _, _, _, err := collect(ctx, changes); err != nil {
 			return err
 		}
 	}
@@ -56,11 +61,10 @@ func (s *flagdSyncService) FetchAllFlags(ctx context.Context, q *flagdsyncv1.Fet
 	if err != nil {
 		return nil, err
 	}
-	snap, err := env.snapshot()
-	if err != nil {
+	if _, err := env.snapshot(); err != nil {
 		return nil, err
 	}
-	return &flagdsyncv1.FetchAllFlagsResponse{FlagConfiguration: env.flagd.definition(snap)}, nil
+	return &flagdsyncv1.FetchAllFlagsResponse{FlagConfiguration: env.flagd.definition()}, nil
 }
 
 // GetMetadata implements the service.

@@ -88,7 +88,7 @@ func TestFlagdSync(t *testing.T) {
 	if err != nil || all.GetFlagConfiguration() != set {
 		t.Errorf("fetched %v, %v; want %s", all, err, set)
 	}
-	m, err := c.GetMetadata(ctx, &flagdsyncv1.GetMetadataRequest{})
+	m, err := c.GetMetadata(ctx, &flagdsyncv1.GetMetadataRequest{}) //nolint:staticcheck // providers still call it
 	if err != nil || m.GetMetadata().AsMap()["$tidegate"] == nil {
 		t.Errorf("metadata %v, %v", m, err)
 	}
@@ -189,23 +189,23 @@ func TestFlagdExport(t *testing.T) {
 	p := newPublisher(t, production, "elsewhere")
 	p.put(production, boolFlag("a"), matchFlag("regular"))
 	env := service(p).environments[0]
-	log := &syncBuffer{}
-	env.flagd.logger = zerolog.New(log)
-	now := func() string { return env.flagd.definition(env.replica.Snapshot()) }
+	lines := &syncBuffer{}
+	env.flagd.logger = zerolog.New(lines)
+	now := env.flagd.definition
 	first := now()
 	if keys, _ := definitionOf(t, first); !slices.Equal(keys, []string{"a"}) || env.flagd.omissions() != 1 {
 		t.Errorf("flags %v, %d omitted", keys, env.flagd.omissions())
 	}
-	if text := log.taken(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"regular":"`) {
+	if text := lines.taken(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"regular":"`) {
 		t.Errorf("log: %s", text)
 	}
 	p.put("elsewhere", boolFlag("e")) // another revision, the same state
-	if again := now(); again != first || log.taken() != "" {
+	if again := now(); again != first || lines.taken() != "" {
 		t.Error("the same state was exported again")
 	}
 	kept := env.flagd.flags["a"].definition
 	p.put(production, boolFlag("b"))
-	if keys, _ := definitionOf(t, now()); !slices.Equal(keys, []string{"a", "b"}) || log.taken() != "" {
+	if keys, _ := definitionOf(t, now()); !slices.Equal(keys, []string{"a", "b"}) || lines.taken() != "" {
 		t.Errorf("flags %v", keys)
 	}
 	if env.flagd.flags["a"].definition != kept {
@@ -217,15 +217,20 @@ func TestFlagdExport(t *testing.T) {
 	if keys, _ := definitionOf(t, now()); !slices.Equal(keys, []string{"a"}) || env.flagd.omissions() != 2 {
 		t.Errorf("with a flag that cannot be used: %v", keys)
 	}
-	if text := log.taken(); !strings.Contains(text, `"b":"its definition cannot be used`) {
+	if text := lines.taken(); !strings.Contains(text, `"b":"its definition cannot be used`) {
 		t.Errorf("log: %s", text)
 	}
 	p.put(production, boolFlag("b"), boolFlag("regular"))
 	if keys, _ := definitionOf(t, now()); !slices.Equal(keys, []string{"a", "b", "regular"}) || env.flagd.omissions() != 0 {
 		t.Errorf("at last: %v", keys)
 	}
-	if text := log.taken(); !strings.Contains(text, "all flags again") {
+	if text := lines.taken(); !strings.Contains(text, "all flags again") {
 		t.Errorf("log: %s", text)
+	}
+	last := now()
+	env.flagd.release()
+	if env.flagd.flags != nil || now() != last || lines.taken() != "" {
+		t.Error("after a release it is another definition, or nothing was released")
 	}
 }
 

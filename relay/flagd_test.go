@@ -26,7 +26,9 @@ func TestFlagdEvaluation(t *testing.T) {
 	p := newPublisher(t, production)
 	p.put(production, flagdFlags(t)...)
 	upstream, _ := p.serve()
-	r, _ := startReady(t, options(upstream, production), p.revision)
+	o := options(upstream, production)
+	o.Region = "eu-west"
+	r, _ := startReady(t, o, p.revision)
 	conn := dial(t, r.GRPCAddr())
 	v1, v2 := flagdv1.NewServiceClient(conn), flagdv2.NewServiceClient(conn)
 	for _, c := range flagdCases() {
@@ -91,7 +93,7 @@ func TestFlagdResolveAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := slices.Sorted(maps.Keys(got.GetFlags()))
-	want := []string{"described", "disabled", "disabled-with-off", "double", "huge", "int", "object", "other-set", "static", "string", "targeted"}
+	want := []string{"described", "disabled", "disabled-with-off", "double", "huge", "int", "object", "other-set", "region", "shorthand", "static", "string", "targeted"}
 	if !slices.Equal(keys, want) {
 		t.Errorf("flags %v, want %v", keys, want)
 	}

@@ -14,7 +14,8 @@ type readiness struct {
 	InstanceID   string                 `json:"instanceId"`
 	Version      string                 `json:"version"`
 	Draining     bool                   `json:"draining,omitempty"`
-	Upstream     upstreamStatus         `json:"upstream"`
+	Upstream     *upstreamStatus        `json:"upstream,omitempty"`
+	File         *fileStatus            `json:"file,omitempty"`
 	Environments []environmentReadiness `json:"environments"`
 }
 
@@ -23,6 +24,14 @@ type upstreamStatus struct {
 	Address   string `json:"address,omitempty"`
 	// Error is the last failure; it may be over.
 	Error string `json:"error,omitempty"`
+}
+
+// fileStatus is there in the place of upstreamStatus where files are served.
+type fileStatus struct {
+	Paths []string `json:"paths"`
+	Files int      `json:"files"`
+	// Problems say why the files, as they are now, are not served; none if they are.
+	Problems []string `json:"problems,omitempty"`
 }
 
 type environmentReadiness struct {
@@ -37,16 +46,11 @@ type environmentReadiness struct {
 }
 
 // readiness tells whether every environment has something to serve that is fresh
-// enough. A relay that lost its upstream is ready as long as it is.
+// enough. A relay that lost its upstream, or whose files were broken, is ready as long as
+// it is.
 func (r *Relay) readiness() readiness {
-	state := r.follower.State()
-	out := readiness{
-		Ready: true, InstanceID: r.instanceID, Version: r.version,
-		Upstream: upstreamStatus{Connected: state.Connected, Address: state.Upstream},
-	}
-	if state.Err != nil {
-		out.Upstream.Error = state.Err.Error()
-	}
+	out := readiness{Ready: true, InstanceID: r.instanceID, Version: r.version}
+	r.origin.report(&out)
 	select {
 	case <-r.evaluation.draining:
 		out.Ready, out.Draining = false, true

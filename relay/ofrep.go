@@ -61,7 +61,7 @@ func (h *ofrepHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == ofrepSSEPath {
 		if c.method(http.MethodGet) {
-			h.events(c)
+			h.events(r.Context(), c)
 		}
 		return
 	}

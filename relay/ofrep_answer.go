@@ -200,8 +200,19 @@ func (c *ofrepCall) write(code int) {
 		h["Content-Length"] = []string{strconv.Itoa(len(c.out))}
 	}
 	c.head(code)
-	_, _ = c.w.Write(c.out) // a caller that is gone needs no answer
+	if len(c.out) <= unbuffered {
+		_, _ = c.w.Write(c.out) // a caller that is gone needs no answer
+		return
+	}
+	// The deadline is the connection's: it must not meet what is answered next.
+	control := http.NewResponseController(c.w)
+	_ = control.SetWriteDeadline(time.Now().Add(ofrepWriteTimeout)) // as for reading
+	_, _ = c.w.Write(c.out)
+	_ = control.SetWriteDeadline(time.Time{})
 }
+
+// unbuffered is how much net/http, and the kernel, take without waiting for the caller.
+const unbuffered = 4 << 10
 
 // head sends the status, and counts the answer.
 func (c *ofrepCall) head(code int) {

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -12,8 +13,8 @@ import (
 const (
 	// sseRetry is how long browsers wait before they connect again.
 	sseRetry = 2 * time.Second
-	// sseWriteTimeout is how long a caller may not read.
-	sseWriteTimeout = 30 * time.Second
+	// ofrepWriteTimeout is how long a caller may not read.
+	ofrepWriteTimeout = 30 * time.Second
 )
 
 // eventsURI is where the events of an environment are. An EventSource sends no headers:
@@ -24,7 +25,7 @@ func eventsURI(environment string) string {
 
 // events tells a caller to fetch all flags again whenever one may have changed: at once,
 // unless the caller says that it has the current state, and after each change.
-func (h *ofrepHandler) events(c *ofrepCall) {
+func (h *ofrepHandler) events(ctx context.Context, c *ofrepCall) {
 	env, ok := h.eventsEnvironment(c)
 	if !ok {
 		return
@@ -48,7 +49,7 @@ func (h *ofrepHandler) events(c *ofrepCall) {
 		idle.Reset(keepAliveEvery)
 		select {
 		case <-changes.Changed():
-			_, _, newest, err := collect(r.Context(), changes)
+			_, _, newest, err := collect(ctx, changes)
 			if err != nil {
 				return
 			}
@@ -58,7 +59,7 @@ func (h *ofrepHandler) events(c *ofrepCall) {
 			now = newest
 		case <-idle.C:
 			s.buffer = append(s.buffer, ": keep-alive\n\n"...)
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
 		case <-h.evaluation.draining:
 			return
@@ -106,7 +107,7 @@ func (s *eventStream) refetch(now *snapshot.Snapshot) {
 // flush sends what was added, and tells whether the caller is still there.
 func (s *eventStream) flush() bool {
 	// A writer that cannot set a deadline is one of a test or of a middleware.
-	_ = s.control.SetWriteDeadline(time.Now().Add(sseWriteTimeout))
+	_ = s.control.SetWriteDeadline(time.Now().Add(ofrepWriteTimeout))
 	if len(s.buffer) > 0 {
 		if _, err := s.w.Write(s.buffer); err != nil {
 			return false

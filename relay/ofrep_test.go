@@ -91,6 +91,9 @@ func ofrepCases() []ofrepCase {
 		{"200: other members", "static", `{"context":{},"more":[1]}`, 200, `{"key":"static","value":true,"reason":"STATIC","variant":"on"` + metadata},
 		{"400: TARGETING_KEY_MISSING", "split", `{"context":{}}`, 400, `{"key":"split","errorCode":"TARGETING_KEY_MISSING","errorDetails":"flag \"split\" splits by the targeting key, which the context lacks; set a targeting key"` + metadata},
 		{"400: TARGETING_KEY_MISSING, null", "split", `{"context":{"targetingKey":null}}`, 400, `{"key":"split","errorCode":"TARGETING_KEY_MISSING","errorDetails":"flag \"split\" splits by the targeting key, which the context lacks; set a targeting key"` + metadata},
+		{"200: an expression", "shorthand", `{"context":{"email":"a@example.com"}}`, 200, `{"key":"shorthand","value":true,"reason":"TARGETING_MATCH","variant":"true"` + metadata},
+		{"400: PARSE_ERROR", "targeting", `{"context":{"tier":{"a":1}}}`, 400, `{"key":"targeting","errorCode":"PARSE_ERROR","errorDetails":"flag \"targeting\" (rule \"targeting\"): its expression failed for this context: the operator 'cat' met a value of a type that it does not take"` + metadata},
+		{"400: else GENERAL", "targeting", `{"context":{"tier":"odd"}}`, 400, `{"key":"targeting","errorCode":"GENERAL","errorDetails":"flag \"targeting\" (rule \"targeting\"): the result of its expression is \"nobody\", which is not the name of a variant; it has \"true\", \"false\""` + metadata},
 		{"400: INVALID_CONTEXT, bad JSON", "static", `{"context":`, 400, `{"key":"static","errorCode":"INVALID_CONTEXT","errorDetails":"` + notValid + `at byte 11: want a JSON value"}`},
 		{"400: INVALID_CONTEXT, a list", "static", `[]`, 400, `{"key":"static","errorCode":"INVALID_CONTEXT","errorDetails":"` + notValid + `want an object, such as {\"context\":{\"targetingKey\":\"user-1\"}}"}`},
 		{"400: INVALID_CONTEXT, the context", "static", `{"context":7}`, 400, `{"key":"static","errorCode":"INVALID_CONTEXT","errorDetails":"` + notValid + `want 'context' to be an object"}`},
@@ -247,6 +250,21 @@ func TestOFREPTag(t *testing.T) {
 	if got.status != http.StatusOK || got.header.Get("Etag") == tag || got.body == first.body {
 		t.Errorf("after a change: %d, tag %s", got.status, got.header.Get("Etag"))
 	}
+	// Where a flag reads the time, so does the tag.
+	tag = ask(body).header.Get("Etag")
+	p.put(production, expressionFlag(t, "timed", `{">":[{"var":"$flagd.timestamp"},0]}`))
+	snap := p.replicas.Replica(production).Snapshot()
+	env := h.evaluation.environments[0]
+	at := func(seconds int64, region string) string {
+		return env.tagOf(snap, &eval.Context{Now: 1000 + seconds, Region: region}, []byte(body))
+	}
+	if at(0, "") != at(0, "") || at(0, "") == at(1, "") || at(0, "") == at(0, "eu-west") {
+		t.Errorf("tags %s, a second later %s, elsewhere %s", at(0, ""), at(1, ""), at(0, "eu-west"))
+	}
+	p.deleteFlag(production, "timed")
+	if again := ask(body); again.header.Get("Etag") != tag {
+		t.Errorf("the state of before has the tag %s, had %s", again.header.Get("Etag"), tag)
+	}
 	// A flag that cannot be used may be in force in an older version, which the state
 	// does not name.
 	broken := boolFlag("broken")
@@ -265,7 +283,7 @@ func TestOFREPCounts(t *testing.T) {
 		ofrep(t, h, http.MethodPost, ofrepFlagsPath+"/"+key, "")
 	}
 	total := h.evaluation.environments[0].answers.total()
-	for reason, want := range map[eval.Reason]uint64{eval.ReasonStatic: 9, eval.ReasonError: 3, eval.ReasonDisabled: 3, eval.ReasonDefault: 2} {
+	for reason, want := range map[eval.Reason]uint64{eval.ReasonStatic: 9, eval.ReasonError: 4, eval.ReasonDisabled: 3, eval.ReasonDefault: 2} {
 		if got := total[reasonIndex(string(reason))]; got != want {
 			t.Errorf("%s was counted %d times, want %d", reason, got, want)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,14 +25,21 @@ const (
 	DefaultFlagdSyncAddr  = "127.0.0.1:8015"
 )
 
+// DefaultEnvironment is what files are served as.
+const DefaultEnvironment = "default"
+
 // DefaultDrain bounds the wait for calls in flight at shutdown.
 const DefaultDrain = 10 * time.Second
 
 // Options of a Relay.
 type Options struct {
-	// Upstreams are gRPC addresses of servers or other relays, tried in turn; required.
+	// Upstreams are gRPC addresses of servers or other relays, tried in turn. Either they
+	// or Files are required.
 	Upstreams []string
+	// Files are files and folders, served as one environment without an upstream.
+	Files []string
 	// Environments to follow; required. The first is the default of evaluation requests.
+	// With Files, the name of the one that they are. Default then: DefaultEnvironment.
 	Environments []string
 	// GRPCAddr serves evaluation and sync, HTTPAddr evaluation with JSON and OFREP,
 	// ManagementAddr /healthz, /readyz and /metrics. FlagdSyncAddr, where flagd's in-process
@@ -69,6 +77,9 @@ func (o *Options) EnsureDefaults() *Options {
 	setDefault(&o.ManagementAddr, DefaultManagementAddr)
 	setDefault(&o.FlagdSyncAddr, DefaultFlagdSyncAddr)
 	setDefault(&o.Drain, DefaultDrain)
+	if len(o.Files) > 0 && len(o.Environments) == 0 {
+		o.Environments = []string{DefaultEnvironment}
+	}
 	if o.DialOptions == nil {
 		o.DialOptions = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
 	}
@@ -80,16 +91,12 @@ func (o *Options) EnsureDefaults() *Options {
 
 // Validate reports everything that is wrong, one error each.
 func (o *Options) Validate() error {
-	var errs []error
-	errs = append(errs, validateList("upstream", "HOST:PORT of a tidegate server or relay", o.Upstreams)...)
-	for _, u := range o.Upstreams {
-		if u != "" && !isTarget(u) {
-			errs = append(errs, fmt.Errorf("upstream %q: want HOST:PORT, such as control-1:7013", u))
-		}
-	}
+	errs := o.validateOrigin()
 	errs = append(errs, validateList("environment", "a name such as production", o.Environments)...)
 	for _, l := range []struct{ name, addr string }{
-		{"gRPC address", o.GRPCAddr}, {"HTTP address", o.HTTPAddr}, {"management address", o.ManagementAddr},
+		{"gRPC address", o.GRPCAddr},
+		{"HTTP address", o.HTTPAddr},
+		{"management address", o.ManagementAddr},
 		{"flagd sync address", o.FlagdSyncAddr},
 	} {
 		if _, _, err := net.SplitHostPort(l.addr); err != nil {
@@ -111,6 +118,37 @@ func (o *Options) Validate() error {
 		errs = append(errs, fmt.Errorf("drain %v: want a positive duration", o.Drain))
 	}
 	return errors.Join(errs...)
+}
+
+// validateOrigin checks that there is one origin, and that it makes sense.
+func (o *Options) validateOrigin() []error {
+	switch {
+	case len(o.Upstreams) == 0 && len(o.Files) == 0:
+		return []error{errors.New("no upstream and no file: want HOST:PORT of a tidegate server or relay to follow, or a file or folder to serve")}
+	case len(o.Upstreams) > 0 && len(o.Files) > 0:
+		return []error{errors.New("upstream and file: want one of the two; what is served comes from an upstream or from files")}
+	case len(o.Files) == 0:
+		errs := validateList("upstream", "HOST:PORT of a tidegate server or relay", o.Upstreams)
+		for _, u := range o.Upstreams {
+			if u != "" && !isTarget(u) {
+				errs = append(errs, fmt.Errorf("upstream %q: want HOST:PORT, such as control-1:7013", u))
+			}
+		}
+		return errs
+	}
+	var errs []error
+	for i, path := range o.Files {
+		switch {
+		case path == "":
+			errs = append(errs, errors.New(`file "": want the path of a file or folder`))
+		case slices.Contains(o.Files[:i], path):
+			errs = append(errs, fmt.Errorf("file %q is named twice", path))
+		}
+	}
+	if len(o.Environments) > 1 {
+		errs = append(errs, fmt.Errorf("environments %s: want one name, as files are one environment", strings.Join(o.Environments, ", ")))
+	}
+	return errs
 }
 
 // validateList checks that a list is not empty and has neither blanks nor duplicates.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -124,7 +125,7 @@ func TestOFREPOverHTTP(t *testing.T) {
 	if code, text := post(t, url+"/static", `{"context":{"targetingKey":"u"}}`); code != http.StatusOK || !strings.Contains(text, `"value":true`) {
 		t.Errorf("one flag: %d %s", code, text)
 	}
-	ask := func(method, origin string, headers ...string) (*http.Response, string) {
+	ask := func(method, origin string, headers ...string) ofrepAnswer {
 		t.Helper()
 		q, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(`{}`))
 		if err != nil {
@@ -144,23 +145,23 @@ func TestOFREPOverHTTP(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return resp, string(text)
+		return ofrepAnswer{resp.StatusCode, resp.Header, string(text)}
 	}
-	resp, _ := ask(http.MethodOptions, "https://shop.example", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type,if-none-match")
-	if resp.StatusCode != http.StatusNoContent || resp.Header.Get("Access-Control-Allow-Headers") == "" {
-		t.Errorf("preflight: %s %v", resp.Status, resp.Header)
+	got := ask(http.MethodOptions, "https://shop.example", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type,if-none-match")
+	if got.status != http.StatusNoContent || got.header.Get("Access-Control-Allow-Headers") == "" {
+		t.Errorf("preflight: %+v", got)
 	}
-	resp, text := ask(http.MethodPost, "https://shop.example", "Content-Type", "application/json")
-	if resp.StatusCode != http.StatusOK || !json.Valid([]byte(text)) || resp.Header.Get("Access-Control-Allow-Origin") != "https://shop.example" ||
-		!strings.Contains(resp.Header.Get("Access-Control-Expose-Headers"), "ETag") || resp.ContentLength != int64(len(text)) {
-		t.Errorf("bulk: %s %v %s", resp.Status, resp.Header, text)
+	got = ask(http.MethodPost, "https://shop.example", "Content-Type", "application/json")
+	if got.status != http.StatusOK || !json.Valid([]byte(got.body)) || got.header.Get("Access-Control-Allow-Origin") != "https://shop.example" ||
+		!strings.Contains(got.header.Get("Access-Control-Expose-Headers"), "ETag") || got.header.Get("Content-Length") != strconv.Itoa(len(got.body)) {
+		t.Errorf("bulk: %+v", got)
 	}
-	again, text := ask(http.MethodPost, "https://shop.example", "Content-Type", "application/json", "If-None-Match", resp.Header.Get("ETag"))
-	if again.StatusCode != http.StatusNotModified || text != "" {
-		t.Errorf("again: %s %s", again.Status, text)
+	got = ask(http.MethodPost, "https://shop.example", "Content-Type", "application/json", "If-None-Match", got.header.Get("ETag"))
+	if got.status != http.StatusNotModified || got.body != "" {
+		t.Errorf("again: %+v", got)
 	}
-	if resp, text := ask(http.MethodPost, "https://evil.example", "Content-Type", "application/json"); resp.StatusCode != http.StatusForbidden {
-		t.Errorf("another origin: %s %s", resp.Status, text)
+	if got = ask(http.MethodPost, "https://evil.example", "Content-Type", "application/json"); got.status != http.StatusForbidden {
+		t.Errorf("another origin: %+v", got)
 	}
 }
 

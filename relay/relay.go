@@ -1,6 +1,6 @@
-// Package relay is the edge process: it follows environments from an upstream, keeps
-// them in memory and on disk, and answers evaluations from memory for as long as it
-// lives, whatever happens upstream.
+// Package relay is the edge process: it follows environments from an upstream, or serves
+// one from files, keeps them in memory and on disk, and answers evaluations from memory
+// for as long as it lives, whatever happens upstream or to the files.
 //
 // It serves the evaluation services and, to further relays and in-process SDKs, the
 // sync service that it follows itself. An evaluation reads one atomic pointer and then
@@ -23,7 +23,6 @@ import (
 	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
 	flagdsyncv1 "github.com/tidegate/tidegate/gen/go/flagd/sync/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
-	"github.com/tidegate/tidegate/internal/follower"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/rpc"
@@ -45,7 +44,7 @@ type Relay struct {
 	replicas   *replica.Set
 	evaluation *evaluationService
 	hub        *hub.Hub
-	follower   *follower.Follower
+	origin     origin
 	server     *rpc.Server
 
 	// state is nil without a state directory, and if it cannot be used.
@@ -58,7 +57,8 @@ type Relay struct {
 	grpc, http, management, flagdSync net.Listener
 }
 
-// Open validates the options, binds the listeners and loads the state from disk.
+// Open validates the options, loads the state from disk, reads the files if it serves
+// any, and binds the listeners.
 // A relay that is not Run must be Closed. ctx bounds Open alone.
 func Open(ctx context.Context, o Options) (*Relay, error) {
 	o.EnsureDefaults()
@@ -80,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 	r.ofrep = newOFREPHandler(r.evaluation, o.OFREPRateLimit)
 	err := r.openState(o.StateDir)
 	if err == nil {
-		err = r.connect(&o)
+		err = r.connect(ctx, &o)
 	}
 	if err == nil {
 		err = r.listen(ctx, &o)
@@ -91,24 +91,15 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 	return r, nil
 }
 
-// connect makes what follows the upstream and what serves from it.
-func (r *Relay) connect(o *Options) error {
-	fo := follower.Options{
-		Upstreams: o.Upstreams, Environments: o.Environments, Replicas: r.replicas,
-		InstanceID: r.instanceID, Region: o.Region, Version: r.version,
-		Below: r.longestPath, DialOptions: o.DialOptions,
-		Logger: r.logger, Registerer: r.registry,
-	}
-	if r.state != nil {
-		fo.Journal = r.state
-	}
+// connect opens the origin, and makes what serves from it.
+func (r *Relay) connect(ctx context.Context, o *Options) error {
 	var err error
-	if r.follower, err = follower.New(fo); err != nil {
+	if r.origin, err = r.openOrigin(ctx, o); err != nil {
 		return err
 	}
 	r.hub = hub.New(hub.Options{
 		Replicas: r.replicas, InstanceID: r.instanceID,
-		Hops:   func() uint32 { return r.follower.State().Hops },
+		Hops:   func() uint32 { return r.origin.hops() },
 		Logger: r.logger, Registerer: r.registry,
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
@@ -138,7 +129,9 @@ func (r *Relay) listen(ctx context.Context, o *Options) error {
 		what, addr string
 		to         *net.Listener
 	}{
-		{"gRPC", o.GRPCAddr, &r.grpc}, {"HTTP", o.HTTPAddr, &r.http}, {"management", o.ManagementAddr, &r.management},
+		{"gRPC", o.GRPCAddr, &r.grpc},
+		{"HTTP", o.HTTPAddr, &r.http},
+		{"management", o.ManagementAddr, &r.management},
 		{"flagd sync", o.FlagdSyncAddr, &r.flagdSync},
 	} {
 		var err error
@@ -186,7 +179,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		},
 		DrainTimeout: r.drain,
 	})
-	// Upstream is followed to the last: calls that are still running see the newest.
+	// The origin is heard to the last: calls that are still running see the newest.
 	stop()
 	for range done {
 	}
@@ -205,7 +198,7 @@ func (r *Relay) httpHandler() http.Handler {
 	})
 }
 
-// runBackground follows the upstream and keeps the state; the channel is closed when
+// runBackground runs the origin and keeps the state; the channel is closed when
 // all of it has ended.
 func (r *Relay) runBackground(ctx context.Context) <-chan struct{} {
 	done := make(chan struct{})
@@ -216,8 +209,8 @@ func (r *Relay) runBackground(ctx context.Context) <-chan struct{} {
 	}()
 	go func() {
 		defer close(done)
-		if err := r.follower.Run(ctx); err != nil && ctx.Err() == nil {
-			r.logger.Error().Err(err).Msg("the upstream is not followed any more")
+		if err := r.origin.Run(ctx); err != nil && ctx.Err() == nil {
+			r.logger.Error().Err(err).Msg("nothing new is served any more")
 		}
 		<-keeper
 		r.confirmState()

@@ -153,7 +153,7 @@ func TestChain(t *testing.T) {
 	if err != nil || a.GetReason() != "TARGETING_MATCH" {
 		t.Errorf("%v, %v", a, err)
 	}
-	if hops := second.follower.State().Hops; hops != 2 {
+	if hops := second.origin.hops(); hops != 2 {
 		t.Errorf("%d hops, want 2", hops)
 	}
 }

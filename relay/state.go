@@ -25,11 +25,11 @@ const (
 )
 
 // openState opens the state directory and restores what it holds. A directory that
-// cannot be used does not stop the relay, which can get everything from upstream; one
+// cannot be used does not stop the relay, which can get everything from its origin; one
 // that another process uses does: that is a mistake in the configuration.
 func (r *Relay) openState(dir string) error {
 	if dir == "" {
-		r.logger.Info().Msg("no state directory: after a restart this relay needs an upstream to answer")
+		r.logger.Info().Msg("no state directory: after a restart this relay needs its upstream, or files without a mistake, to answer")
 		r.ensureInstanceID(nil)
 		return nil
 	}

@@ -32,21 +32,25 @@ func unknownFields(found eval.Errors, m protoreflect.Message, path string) eval.
 			Field: field, Problem: "has fields that this server does not know: upgrade the server, or leave them out",
 		})
 	}
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		at := string(fd.Name())
+	fields := m.Descriptor().Fields() // in order: what is reported is the same each time
+	for i := range fields.Len() {
+		fd := fields.Get(i)
+		if !m.Has(fd) {
+			continue
+		}
+		v, at := m.Get(fd), string(fd.Name())
 		if path != "" {
 			at = path + "." + at
 		}
 		switch {
 		case fd.Message() == nil || fd.Message().ParentFile().Package() == "google.protobuf":
 		case fd.IsList():
-			for i := range v.List().Len() {
-				found = unknownFields(found, v.List().Get(i).Message(), fmt.Sprintf("%s[%d]", at, i))
+			for j := range v.List().Len() {
+				found = unknownFields(found, v.List().Get(j).Message(), fmt.Sprintf("%s[%d]", at, j))
 			}
 		default:
 			found = unknownFields(found, v.Message(), at)
 		}
-		return true
-	})
+	}
 	return found
 }

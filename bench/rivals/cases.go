@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -14,9 +15,11 @@ type definition struct {
 	other []flagSpec    // prerequisites
 	sets  []segmentSpec // segments
 	key   string        // the context's targeting key; empty: targetingKey
-	// on is what both engines must answer; splits hash differently, and so are arranged
-	// for both to give the same.
+	// on is what all engines must answer; splits hash differently, and so are arranged
+	// for all to give the same.
 	on bool
+	// more is how many flags there are beside the case's own.
+	more int
 }
 
 type flagSpec struct {
@@ -59,10 +62,20 @@ var attributes = map[string]string{
 	"email": "someone@mycompany.com", "country": "Canada", "plan": "pro", "device": "android", "language": "fr",
 }
 
+// flags are all flags of the case, and those beside them, which serve on.
+func (d definition) flags() []flagSpec {
+	flags := append(slices.Clone(d.other), d.flag)
+	for i := range d.more {
+		flags = append(flags, flagSpec{key: "another-" + strconv.Itoa(i), serves: on})
+	}
+	return flags
+}
+
 // contextKey is the targeting key of the case.
 func (d definition) contextKey() string { return cmp.Or(d.key, targetingKey) }
 
-func definitions() []definition {
+// definitions are all cases, with so many other flags beside each.
+func definitions(more int) []definition {
 	emailRule := func(s share) ruleSpec {
 		return ruleSpec{attribute: "email", operator: "endsWith", values: []string{"@mycompany.com"}, serves: s}
 	}
@@ -89,7 +102,7 @@ func definitions() []definition {
 	inSegments := func(names ...string) flagSpec {
 		return flagSpec{key: "flag", rules: []ruleSpec{{segments: names, serves: on}}, serves: off}
 	}
-	return []definition{
+	all := []definition{
 		{name: "off", flag: flagSpec{key: "flag", disabled: true, serves: on}, on: false},
 		{name: "static", flag: flagSpec{key: "flag", serves: on}, on: true},
 		{name: "percentage rollout", flag: flagSpec{key: "flag", serves: share{on: 99_999}}, on: true},
@@ -110,4 +123,8 @@ func definitions() []definition {
 			other: []flagSpec{{key: "parent", serves: on}}, on: true,
 		},
 	}
+	for i := range all {
+		all[i].more = more
+	}
+	return all
 }

@@ -10,14 +10,6 @@ import (
 	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldmodel"
 )
 
-// launchDarkly is a case for LaunchDarkly's engine. It is handed the flag, without a
-// look-up.
-type launchDarkly struct {
-	evaluator evaluation.Evaluator
-	flag      *ldmodel.FeatureFlag
-	ctx       ldcontext.Context
-}
-
 // store is the data provider: prerequisites and segments are looked up in it.
 type store struct {
 	flags    map[string]*ldmodel.FeatureFlag
@@ -27,9 +19,11 @@ type store struct {
 func (s store) GetFeatureFlag(key string) *ldmodel.FeatureFlag { return s.flags[key] }
 func (s store) GetSegment(key string) *ldmodel.Segment         { return s.segments[key] }
 
-func newLaunchDarkly(d definition) launchDarkly {
+// newLaunchDarkly builds the case for LaunchDarkly's evaluator. It is handed the flag,
+// without a look-up.
+func newLaunchDarkly(d definition) (contender, error) {
 	s := store{flags: map[string]*ldmodel.FeatureFlag{}, segments: map[string]*ldmodel.Segment{}}
-	for _, f := range append(d.other, d.flag) {
+	for _, f := range d.flags() {
 		built := buildFlag(f)
 		s.flags[f.key] = &built
 	}
@@ -37,21 +31,16 @@ func newLaunchDarkly(d definition) launchDarkly {
 		built := ldbuilders.NewSegmentBuilder(set.key).Included(set.keys...).Build()
 		s.segments[set.key] = &built
 	}
-	return launchDarkly{
-		evaluator: evaluation.NewEvaluator(s), flag: s.flags[d.flag.key], ctx: launchDarklyContext(d.contextKey()),
-	}
+	evaluator, flag, ctx := evaluation.NewEvaluator(s), s.flags[d.flag.key], launchDarklyContext(d.contextKey())
+	return contender{decide: func() bool { return evaluator.Evaluate(flag, ctx, nil).Detail.Value.BoolValue() }}, nil
 }
 
+//go:noinline
 func launchDarklyContext(key string) ldcontext.Context {
 	return ldcontext.NewBuilder(key).
 		SetString("email", attributes["email"]).SetString("country", attributes["country"]).
 		SetString("plan", attributes["plan"]).SetString("device", attributes["device"]).
 		SetString("language", attributes["language"]).Build()
-}
-
-func (l launchDarkly) evaluate() bool {
-	r := l.evaluator.Evaluate(l.flag, l.ctx, nil)
-	return r.Detail.Value.BoolValue()
 }
 
 // The variations are in the order off, on. Build also brings the flag into the form

@@ -9,44 +9,77 @@ import (
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
-// tidegate is a case for this project's engine.
-type tidegate struct {
-	env  *eval.Environment
-	flag *eval.Flag
-	ctx  *eval.Context
+// newEvaluateFlag builds the case for this project's engine, with the flag in hand.
+func newEvaluateFlag(d definition) (contender, error) {
+	env, err := newEnvironment(d)
+	if err != nil {
+		return contender{}, err
+	}
+	flag, ctx := env.Flag(d.flag.key), tidegateContext(d.contextKey())
+	return contender{decide: func() bool {
+		r := env.EvaluateFlag(flag, ctx)
+		return r.Variant.Value.Bool
+	}}, nil
 }
 
-// newTidegate compiles the case into an environment that holds as many more flags as
-// asked for.
-func newTidegate(d definition, moreFlags int) (tidegate, error) {
+// newEvaluate is newEvaluateFlag with a look-up of the flag by its key.
+func newEvaluate(d definition) (contender, error) {
+	env, err := newEnvironment(d)
+	if err != nil {
+		return contender{}, err
+	}
+	key, ctx := d.flag.key, tidegateContext(d.contextKey())
+	return contender{decide: func() bool {
+		r := env.Evaluate(key, ctx)
+		return r.Variant.Value.Bool
+	}}, nil
+}
+
+// newExpression builds a flag whose only rule serves what the expression names.
+func newExpression(e expression) (contender, error) {
+	expression := &structpb.Value{}
+	if err := expression.UnmarshalJSON([]byte(e.json)); err != nil {
+		return contender{}, err
+	}
+	definition := flagProto(flagSpec{key: expressionFlag, serves: off})
+	definition.Rules = []*flagv1.Rule{{
+		Id: "targeting", Outcome: &flagv1.Outcome{Kind: &flagv1.Outcome_Expression{Expression: expression}},
+	}}
+	flag, err := eval.Compile(definition, 1)
+	if err != nil {
+		return contender{}, err
+	}
+	var empty *eval.Environment
+	env := empty.With(eval.Changes{Flags: []*eval.Flag{flag}})
+	ctx := &eval.Context{TargetingKey: targetingKey, Attributes: eval.Map(expressionAttributes()), Now: now}
+	return contender{decide: func() bool {
+		r := env.EvaluateFlag(flag, ctx)
+		return r.Variant != nil && r.Variant.Value.Bool
+	}}, nil
+}
+
+// newEnvironment compiles the case and the flags beside it.
+func newEnvironment(d definition) (*eval.Environment, error) {
 	var c eval.Changes
-	add := func(f flagSpec) error {
+	for _, f := range d.flags() {
 		compiled, err := eval.Compile(flagProto(f), 1)
+		if err != nil {
+			return nil, err
+		}
 		c.Flags = append(c.Flags, compiled)
-		return err
-	}
-	for _, f := range append(d.other, d.flag) {
-		if err := add(f); err != nil {
-			return tidegate{}, err
-		}
-	}
-	for i := range moreFlags {
-		if err := add(flagSpec{key: fmt.Sprint("another-", i), serves: on}); err != nil {
-			return tidegate{}, err
-		}
 	}
 	for _, s := range d.sets {
 		compiled, err := eval.CompileSegment(&flagv1.Segment{Key: s.key, Included: s.keys}, 1)
 		if err != nil {
-			return tidegate{}, err
+			return nil, err
 		}
 		c.Segments = append(c.Segments, compiled)
 	}
 	var empty *eval.Environment
-	env := empty.With(c)
-	return tidegate{env: env, flag: env.Flag(d.flag.key), ctx: tidegateContext(d.contextKey())}, nil
+	return empty.With(c), nil
 }
 
+//go:noinline
 func tidegateContext(key string) *eval.Context {
 	return &eval.Context{TargetingKey: key, Attributes: eval.Map{
 		"email": attributes["email"], "country": attributes["country"], "plan": attributes["plan"],
@@ -54,15 +87,8 @@ func tidegateContext(key string) *eval.Context {
 	}}
 }
 
-func (t tidegate) evaluateFlag() bool {
-	r := t.env.EvaluateFlag(t.flag, t.ctx)
-	return r.Variant.Value.Bool
-}
-
-func (t tidegate) evaluate() bool {
-	r := t.env.Evaluate("flag", t.ctx)
-	return r.Variant.Value.Bool
-}
+// now is the time in expressions.
+const now = 1_795_000_000
 
 func flagProto(f flagSpec) *flagv1.Flag {
 	p := &flagv1.Flag{

@@ -209,8 +209,14 @@ flags:
 		after time.Duration
 		want  bool
 	}{
-		{0, true}, {-time.Second, false}, {8*time.Hour + 30*time.Minute - time.Second, true}, {8*time.Hour + 30*time.Minute, false},
-		{4 * 24 * time.Hour, true}, {5 * 24 * time.Hour, false}, {6 * 24 * time.Hour, false}, {7 * 24 * time.Hour, true},
+		{0, true},
+		{-time.Second, false},
+		{8*time.Hour + 30*time.Minute - time.Second, true},
+		{8*time.Hour + 30*time.Minute, false},
+		{4 * 24 * time.Hour, true},
+		{5 * 24 * time.Hour, false},
+		{6 * 24 * time.Hour, false},
+		{7 * 24 * time.Hour, true},
 	} {
 		now, _ = time.Parse(time.RFC3339, monday)
 		now = now.Add(test.after)

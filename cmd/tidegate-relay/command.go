@@ -25,6 +25,10 @@ OpenFeature's flagd and OFREP providers work with it as they are: it listens whe
 look. Of several environments, the header 'tidegate-environment' or the provider's
 selector 'flagSetId=NAME' chooses one.
 
+With --file it needs no server: it serves flags from files (tidegate's YAML or flagd's
+JSON or YAML), shows a change within a second of the save, and keeps the last good version
+while a file is broken.
+
 Every flag can be set by an environment variable too: --grpc-addr by TIDEGATE_GRPC_ADDR,
 and so on. The flag wins.
 
@@ -36,7 +40,11 @@ The management address serves /healthz (alive), /readyz (has something to serve)
       --state-dir /var/lib/tidegate-relay --region eu-west
 
   # On a developer's machine, beside 'tidegate server':
-  tidegate-relay --upstream 127.0.0.1:7013 --environments dev,staging --log-format console`
+  tidegate-relay --upstream 127.0.0.1:7013 --environments dev,staging --log-format console
+
+  # Without a server, from a file or a folder:
+  tidegate-relay --file flags.yaml
+  tidegate-relay --file /etc/flags --environments production --state-dir /var/lib/tidegate-relay`
 )
 
 // settings are what the command line says.
@@ -49,7 +57,7 @@ type settings struct {
 func newCommand(getenv func(string) string, run func(context.Context, relay.Options) error) *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
-		Use:     "tidegate-relay --upstream HOST:PORT[,...] --environments NAME[,...]",
+		Use:     "tidegate-relay {--upstream HOST:PORT[,...] --environments NAME[,...] | --file PATH}",
 		Short:   "Answer flag evaluations close to the callers",
 		Long:    long,
 		Example: example,
@@ -80,8 +88,9 @@ func newCommand(getenv func(string) string, run func(context.Context, relay.Opti
 
 func (s *settings) bind(f *pflag.FlagSet) {
 	o := &s.options
-	f.StringSliceVar(&o.Upstreams, "upstream", nil, "gRPC `addresses` of servers or relays to follow, tried in turn (required)")
-	f.StringSliceVar(&o.Environments, "environments", nil, "`names` to follow; the first is the default of requests (required)")
+	f.StringSliceVar(&o.Upstreams, "upstream", nil, "gRPC `addresses` of servers or relays to follow, tried in turn; this or --file is required")
+	f.StringArrayVar(&o.Files, "file", nil, "`path` of a file or folder (all *.yaml, *.yml and *.json in it) to serve; may be repeated")
+	f.StringSliceVar(&o.Environments, "environments", nil, "`names` to follow; the first is the default of requests; with --file one, not required")
 	f.StringVar(&o.GRPCAddr, "grpc-addr", relay.DefaultGRPCAddr, "listening `address` for gRPC: evaluation (flagd's too) and sync")
 	f.StringVar(&o.HTTPAddr, "http-addr", relay.DefaultHTTPAddr, "listening `address` for HTTP: OFREP, and evaluation with JSON")
 	f.StringVar(&o.ManagementAddr, "management-addr", relay.DefaultManagementAddr, "listening `address` for probes and metrics")

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -55,6 +57,24 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+func TestFileFlag(t *testing.T) {
+	t.Parallel()
+	o, _, err := runCommand(t, nil, "--file", "flags.yaml", "--file", "more, of them")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(o.Files, []string{"flags.yaml", "more, of them"}) || !slices.Equal(o.Environments, []string{relay.DefaultEnvironment}) {
+		t.Errorf("files %q, environments %v", o.Files, o.Environments)
+	}
+	o, _, err = runCommand(t, map[string]string{"TIDEGATE_FILE": "/etc/flags", "TIDEGATE_ENVIRONMENTS": "production"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(o.Files, []string{"/etc/flags"}) || !slices.Equal(o.Environments, []string{"production"}) {
+		t.Errorf("files %q, environments %v", o.Files, o.Environments)
+	}
+}
+
 func TestEnvironmentVariables(t *testing.T) {
 	t.Parallel()
 	environment := map[string]string{
@@ -83,7 +103,9 @@ func TestUsageErrors(t *testing.T) {
 		environment map[string]string
 		want        string
 	}{
-		{args: nil, want: "no upstream"},
+		{args: nil, want: "no upstream and no file"},
+		{args: append(valid, "--file", "f"), want: "upstream and file: want one of the two"},
+		{args: []string{"--file", "f", "--environments", "a,b"}, want: "environments a, b: want one name"},
 		{args: []string{"--upstream", "a:1"}, want: "no environment"},
 		{args: append(valid, "more"), want: `unexpected argument "more"`},
 		{args: append(valid, "--nonsense"), want: "unknown flag: --nonsense"},
@@ -110,7 +132,7 @@ func TestHelpAndVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"127.0.0.1:8013", "127.0.0.1:8014", "127.0.0.1:8015", "127.0.0.1:8016", "--state-dir /var/lib/tidegate-relay", "TIDEGATE_GRPC_ADDR", "/readyz"} {
+	for _, want := range []string{"127.0.0.1:8013", "127.0.0.1:8014", "127.0.0.1:8015", "127.0.0.1:8016", "--state-dir /var/lib/tidegate-relay", "TIDEGATE_GRPC_ADDR", "/readyz", "--file flags.yaml"} {
 		if !strings.Contains(help, want) {
 			t.Errorf("help lacks %s", want)
 		}
@@ -135,6 +157,17 @@ func TestExecute(t *testing.T) {
 	}
 	if code := execute(t.Context(), append(args, "--grpc-addr", "256.0.0.1:1")); code != exitFailure {
 		t.Errorf("an address that is none: exit code %d, want %d", code, exitFailure)
+	}
+	broken := filepath.Join(t.TempDir(), "flags.yaml")
+	if err := os.WriteFile(broken, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fromFile := append([]string{"--file", broken}, args[4:]...)
+	if code := execute(t.Context(), fromFile); code != exitFailure {
+		t.Errorf("a broken file: exit code %d, want %d", code, exitFailure)
+	}
+	if code := execute(ended, fromFile); code != 0 {
+		t.Errorf("told to end while it waits for the file: exit code %d, want 0", code)
 	}
 	if code := execute(t.Context(), nil); code != exitUsage {
 		t.Errorf("no flags: exit code %d, want %d", code, exitUsage)

@@ -1,5 +1,6 @@
 // Command tidegate-relay is the lightweight edge process: it follows environments from
-// a tidegate server or another relay, and answers evaluations from memory.
+// a tidegate server or another relay, or serves files, and answers evaluations from
+// memory.
 package main
 
 import (
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/tidegate/tidegate/internal/manifest"
 	"github.com/tidegate/tidegate/relay"
 )
 
@@ -44,14 +46,22 @@ func execute(ctx context.Context, args []string) int {
 		fmt.Fprintf(os.Stderr, "error: %s (see 'tidegate-relay --help')\n", oneLine(err))
 		return exitUsage
 	}
-	fmt.Fprintf(os.Stderr, "error: %s\n", oneLine(err))
+	text := oneLine(err)
+	var inFiles manifest.Errors
+	if errors.As(err, &inFiles) {
+		text = err.Error() // many, each with its place: a line each
+	}
+	fmt.Fprintf(os.Stderr, "error: %s\n", text)
 	return exitFailure
 }
 
 // serve runs a relay until ctx ends.
 func serve(ctx context.Context, o relay.Options) error {
 	r, err := relay.Open(ctx, o)
-	if err != nil {
+	switch {
+	case err != nil && errors.Is(err, ctx.Err()):
+		return nil // told to end while it waited for files to be at rest
+	case err != nil:
 		return err
 	}
 	return r.Run(ctx)

@@ -55,7 +55,7 @@ func newApplyCommand(streams *streams) *cobra.Command {
 	}
 	f := cmd.Flags()
 	o.registerWrite(f)
-	f.StringArrayVarP(&paths, "filename", "f", nil, "file, folder (all *.yaml and *.yml in it), or - ; may be repeated")
+	f.StringArrayVarP(&paths, "filename", "f", nil, "file, folder (all *.yaml, *.yml and *.json in it), or - ; may be repeated")
 	f.BoolVar(&enable, "enable", false, "also turn on flags that someone turned off by hand")
 	f.BoolVar(&dryRun, "dry-run", false, "only show what would change")
 	return cmd

@@ -3,16 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/tidegate/tidegate/internal/manifest"
 )
-
-// maxFile bounds what is read as one file, in bytes.
-const maxFile = 64 << 20
 
 // readManifests reads files, folders and '-' as one document. Everything that is wrong
 // in any of them is reported at once.
@@ -52,26 +46,16 @@ func invalidFiles(problems []string) error {
 }
 
 func readManifest(in io.Reader, file string) (data []byte, name string, err error) {
-	name = file
 	if file == "-" {
-		name = "<stdin>"
-	} else {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, name, err
-		}
-		defer func() { _ = f.Close() }() // only read
-		in = f
+		const name = "<stdin>"
+		data, err = manifest.Read(name, in)
+		return data, name, err
 	}
-	data, err = io.ReadAll(io.LimitReader(in, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s is larger than %d MiB", name, maxFile>>20)
-	}
-	return data, name, err
+	data, err = manifest.ReadFile(file)
+	return data, file, err
 }
 
-// manifestFiles finds the files: those named, and in folders all *.yaml and *.yml at any
-// depth, but hidden ones.
+// manifestFiles finds the files: those named, and those in the folders named.
 func manifestFiles(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {
@@ -79,40 +63,13 @@ func manifestFiles(paths []string) ([]string, error) {
 			files = append(files, path)
 			continue
 		}
-		info, err := os.Stat(path)
+		found, err := manifest.Find(path)
 		if err != nil {
 			return nil, err
 		}
-		if !info.IsDir() {
-			files = append(files, path)
-			continue
+		for _, f := range found {
+			files = append(files, f.Path)
 		}
-		found, err := manifestFilesIn(path)
-		if err != nil {
-			return nil, err
-		}
-		if len(found) == 0 {
-			return nil, fmt.Errorf("%s holds no file *.yaml or *.yml", path)
-		}
-		files = append(files, found...)
 	}
 	return files, nil
-}
-
-func manifestFilesIn(folder string) ([]string, error) {
-	var files []string
-	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case path != folder && strings.HasPrefix(entry.Name(), "."):
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-		case !entry.IsDir() && (filepath.Ext(path) == ".yaml" || filepath.Ext(path) == ".yml"):
-			files = append(files, path)
-		}
-		return nil
-	})
-	return files, err
 }

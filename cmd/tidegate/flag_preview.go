@@ -76,11 +76,11 @@ func (c *client) preview(ctx context.Context, key string, edit *flagEdit, p *pre
 	if err != nil {
 		return err
 	}
-	var none *eval.Environment
 	changes, err := c.withNeeds(ctx, current.GetFlag())
 	if err != nil {
 		return err
 	}
+	var none *eval.Environment
 	p.before = none.With(changes)
 	after, err := eval.Compile(edited, current.GetRevision())
 	if err != nil {

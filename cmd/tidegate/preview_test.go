@@ -63,11 +63,16 @@ func TestPreviewKeys(t *testing.T) {
 		err := p.eachKey(ctx, strings.NewReader(input), func(key string) { got = append(got, key) })
 		return strings.Join(got, "|"), err
 	}
-	for input, want := range map[string]string{
-		"": "", "\n\n": "", "a": "a", "a\nb\n": "a|b", "a\r\n\r\nb": "a|b", " a \n\tb": " a |\tb",
+	for _, test := range []struct{ input, want string }{
+		{"", ""},
+		{"\n\n", ""},
+		{"a", "a"},
+		{"a\nb\n", "a|b"},
+		{"a\r\n\r\nb", "a|b"},
+		{" a \n\tb", " a |\tb"},
 	} {
-		if got, err := keys(t.Context(), input); err != nil || got != want {
-			t.Errorf("%q: got %q, %v; want %q", input, got, err, want)
+		if got, err := keys(t.Context(), test.input); err != nil || got != test.want {
+			t.Errorf("%q: got %q, %v; want %q", test.input, got, err, test.want)
 		}
 	}
 	if _, err := keys(t.Context(), "a\n"+strings.Repeat("k", longestTargetingKey)); err == nil || err.Error() != "<stdin>, line 2: bufio.Scanner: token too long" {

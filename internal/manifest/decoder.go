@@ -213,10 +213,11 @@ next:
 	return present
 }
 
-// given reads a field that is there; a name without a value is a slip.
+// given reads a field that is there; a name without a value is a slip, but for the null
+// that an expression may be.
 func (d *decoder) given(e entry, at *place, f field) {
 	here := at.field(f.proto, "."+f.name, d.valuePosition(e))
-	if isNull(e.value) {
+	if isNull(e.value) && (f.proto != "expression" || e.value.Value == "") {
 		d.fail(here, "has no value: give it one, or remove the line")
 		return
 	}

@@ -74,7 +74,7 @@ func genFlag(t *rapid.T, key string) *flagv1.Flag {
 	for i := range rapid.IntRange(0, 3).Draw(t, "rules") {
 		r := &flagv1.Rule{Id: fmt.Sprint("rule-", i), Description: genText.Draw(t, "description"), Outcome: genOutcome(t, names)}
 		if rapid.Bool().Draw(t, "has an expression") {
-			r.Expression = genExpression(t, 3)
+			r.Expression = genExpression(t, rapid.IntRange(0, 3).Draw(t, "depth"))
 		} else {
 			for range rapid.IntRange(0, 3).Draw(t, "clauses") {
 				r.Clauses = append(r.Clauses, genClause(t, true))
@@ -145,7 +145,10 @@ func genExpression(t *rapid.T, depth int) *structpb.Value {
 		return structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{"var": name}})
 	}
 	if depth == 0 {
-		if rapid.Bool().Draw(t, "constant") {
+		switch rapid.IntRange(0, 2).Draw(t, "constant") {
+		case 0:
+			return structpb.NewNullValue()
+		case 1:
 			return genScalar(t)
 		}
 		return variable()

@@ -170,7 +170,7 @@ func outcomeNode(o *flagv1.Outcome, version flagv1.BucketingVersion) node {
 	case *flagv1.Outcome_Split:
 		return splitNode(kind.Split, version)
 	case *flagv1.Outcome_Expression:
-		m := mapping{}
+		m := mapping{flow: true}
 		m.add("expression", valueNode(kind.Expression))
 		return m
 	}

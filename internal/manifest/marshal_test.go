@@ -41,9 +41,6 @@ func TestMarshalRefusesToLose(t *testing.T) {
 				Variants: []*flagv1.WeightedVariant{{Variant: "on", Weight: 1}}, BucketingVersion: 9,
 			}}}
 		}), "flags[a].default.bucketingVersion cannot be written: must be 2 or 3"},
-		{"null as an expression", boolean(func(f *flagv1.Flag) {
-			f.Rules[0].Expression = structpb.NewNullValue()
-		}), "flags[a].rules[0].expression cannot be written"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := Marshal(&Document{Flags: []*flagv1.Flag{test.flag}})

@@ -253,7 +253,7 @@ func isPlain(s string) bool {
 	}
 	for i, r := range s {
 		switch {
-		case unicode.IsLetter(r), r == '_', r == '/':
+		case unicode.IsLetter(r), r == '_', r == '/', r == '$':
 		case i > 0 && (r >= '0' && r <= '9' || strings.ContainsRune(".-+@", r)):
 		case i > 0 && r == ' ' && i+1 < len(s):
 		default:

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// part is one table of the page.
+type part struct {
+	name    string   // of its markers
+	dir     string   // where its command runs; empty: the repository's root
+	command []string // prints the table
+	// table makes one of what the command prints; nil: it is one.
+	table func(output string) (string, error)
+}
+
+// parts are in the order of the page.
+var parts = []part{
+	{name: "rivals", dir: "bench/rivals", command: []string{"go", "run", "."}},
+	{name: "flags", command: goBench("./eval", "Flags"), table: goBenchTable},
+	{name: "propagation", command: []string{"go", "run", "./bench/propagation"}},
+	{name: "footprint", command: []string{"go", "run", "./bench/footprint"}},
+	{name: "clientsdk", command: goBench("./clientsdk", "."), table: goBenchTable},
+}
+
+// goBench is the command of a package's benchmarks, which are run five times each.
+func goBench(pkg, pattern string) []string {
+	return []string{"go", "test", "-run", "^$", "-bench", pattern, "-benchmem", "-count", "5", pkg}
+}
+
+// measure runs the command and returns its table. What the command writes to its
+// standard error passes through.
+func (p part) measure(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, p.command[0], p.command[1:]...) //nolint:gosec // one of parts
+	cmd.Dir = p.dir
+	cmd.Stderr = os.Stderr
+	var output bytes.Buffer
+	cmd.Stdout = &output
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s: %w; it printed:\n%s", p.shown(), err, output.String())
+	}
+	table := output.String()
+	if p.table != nil {
+		var err error
+		if table, err = p.table(table); err != nil {
+			return "", fmt.Errorf("%s: %w", p.shown(), err)
+		}
+	}
+	if !strings.HasPrefix(table, "|") {
+		return "", fmt.Errorf("%s prints no table but:\n%s", p.shown(), table)
+	}
+	return strings.TrimRight(table, "\n"), nil
+}
+
+// shown is the command as it is typed in the repository's root.
+func (p part) shown() string {
+	words := make([]string, len(p.command))
+	for i, word := range p.command {
+		if words[i] = word; strings.ContainsAny(word, "$ ") {
+			words[i] = "'" + word + "'"
+		}
+	}
+	shown := strings.Join(words, " ")
+	if p.dir != "" {
+		shown = "cd " + p.dir + " && " + shown
+	}
+	return shown
+}

@@ -1,0 +1,239 @@
+// Package filesource serves an environment from files, in the place of a control plane:
+// it looks at them a few times a second, reads them when they have changed and are at
+// rest, and publishes what differs to a replica, as a follower would what came from
+// upstream.
+//
+// Promises: what is shown is the whole of the files, validated together, as they were
+// between two looks that saw no change; files that cannot be read, or hold anything that
+// is wrong, never replace what is shown. Within one epoch the revision, which counts the
+// changes from 1, never goes back, over restarts too where there is a [Journal]. The age
+// of what is shown is the time since the files were last found to say the same.
+//
+// The files are polled, not watched: that works alike on every file system and for every
+// way to replace a file. See docs/adr/0013-serving-from-a-file.md.
+package filesource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/internal/manifest"
+	"github.com/tidegate/tidegate/internal/replica"
+	"github.com/tidegate/tidegate/internal/snapshot"
+)
+
+const (
+	// lookEvery is the time between two looks at the files. If a look takes long, looking
+	// takes at most one part in lookShare of the time.
+	lookEvery = 200 * time.Millisecond
+	lookShare = 20
+	// rest is how long the files must have looked the same before they are read: whoever
+	// writes them may be in the midst of it.
+	rest = 400 * time.Millisecond
+	// patience is how long the files may be without rest before that is worth a word.
+	patience = 5 * time.Second
+	// readEvery is how often files that look the same are read all the same: times may be
+	// coarse, or kept by whoever replaces a file.
+	readEvery = 10 * time.Second
+)
+
+// errRestless says that the files have not been at rest for too long to be read.
+var errRestless = errors.New("the files keep changing: they are read once nothing has changed for " + rest.String())
+
+// Journal keeps what is shown over restarts; statefile.Dir is one. Append is called
+// before a change is shown, and so is Sync, which must make it survive a power cut. A
+// Journal that fails does not stop the source: it logs, counts, and serves from memory.
+type Journal interface {
+	Append(next *snapshot.Snapshot, d snapshot.Delta) error
+	Sync(environment string) error
+}
+
+// Options of a Source.
+type Options struct {
+	// Paths are files and folders, see manifest.Find; what they hold is merged. Required.
+	Paths []string
+	// Replica is published to, by the source alone; required. What a Journal kept must
+	// have been restored to it before.
+	Replica    *replica.Replica
+	Journal    Journal // may be nil
+	Logger     zerolog.Logger
+	Registerer prometheus.Registerer // may be nil
+}
+
+// State tells how the files were found.
+type State struct {
+	// Files there were at the last look.
+	Files int
+	// Err is why the files, as they are now, are not what is shown; nil if they are. Its
+	// text has one line for each problem.
+	Err error
+	// Good is when they last were; zero if they never were in the life of this process.
+	Good time.Time
+}
+
+// Source serves from files.
+type Source struct {
+	o       Options
+	metrics *metrics
+	state   atomic.Pointer[State]
+
+	// What follows is used by one goroutine: that of Open, then that of Run.
+
+	// seen is what the last look saw, since when it is seen; at rest last at calm.
+	seen        look
+	since, calm time.Time
+	// judged is what was seen when the content was read last, at readAt.
+	judged look
+	readAt time.Time
+	// content was judged; the verdict is nil if it is what is shown.
+	content checksum
+	verdict error
+}
+
+// Open reads the files, and publishes what they hold. If they cannot be served, it
+// returns the error, unless the replica has what they held before: that is shown, and
+// the error is the State's. It waits until the files are at rest. A Source that is not
+// Run needs no closing.
+func Open(ctx context.Context, o Options) (*Source, error) {
+	switch {
+	case len(o.Paths) == 0:
+		return nil, errors.New("filesource: no path: name at least one file or folder")
+	case o.Replica == nil:
+		return nil, errors.New("filesource: no replica")
+	}
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{o: o, metrics: m, calm: time.Now()}
+	for s.state.Load() == nil {
+		if err := s.step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.State().Err; err != nil && s.shown() == nil {
+		before := " "
+		if many := (manifest.Errors{}); errors.As(err, &many) {
+			before = "\n" // a line each
+		}
+		return nil, fmt.Errorf("the files cannot be served:%s%w", before, err)
+	}
+	return s, nil
+}
+
+// State returns the present state; one atomic load.
+func (s *Source) State() State { return *s.state.Load() }
+
+// Run looks at the files until ctx ends, and returns ctx's error, once no call of the
+// Journal is under way any more. It is called once.
+func (s *Source) Run(ctx context.Context) error {
+	for {
+		if err := s.step(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// step looks at the files once, does what is to be done, and waits until it is time for
+// the next look, or ctx ends.
+func (s *Source) step(ctx context.Context) error {
+	began := time.Now()
+	seen := lookAt(s.o.Paths)
+	took := time.Since(began)
+	s.take(seen, began)
+	timer := time.NewTimer(max(lookEvery, lookShare*took))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// take is the state machine: it decides what a look means.
+func (s *Source) take(seen look, now time.Time) {
+	if !seen.same(s.seen) {
+		s.seen, s.since = seen, now
+	}
+	if now.Sub(s.since) < rest {
+		if now.Sub(s.calm) > patience {
+			s.unsettled()
+		}
+		return
+	}
+	s.calm = now
+	if !seen.same(s.judged) || now.Sub(s.readAt) >= readEvery {
+		s.read(now)
+		return
+	}
+	s.settled(now)
+}
+
+// read reads the files that were seen, and judges what they hold if it is new.
+func (s *Source) read(now time.Time) {
+	files, sum, err := s.seen.read()
+	if after := lookAt(s.o.Paths); !after.same(s.seen) {
+		s.seen, s.since = after, now
+		return
+	}
+	if sum != s.content {
+		s.content = sum
+		s.verdict = s.judge(files, err)
+	}
+	s.judged, s.readAt = s.seen, now
+	s.settled(now)
+}
+
+// judge shows what the files hold, or says why it does not.
+func (s *Source) judge(files []file, err error) error {
+	if err == nil {
+		err = s.load(files)
+	}
+	if err != nil {
+		s.metrics.refused.Inc()
+		if s.shown() != nil { // else Open returns it
+			s.logProblems(err)
+		}
+	}
+	return err
+}
+
+// settled notes that the files are at rest, and still as they were judged.
+func (s *Source) settled(now time.Time) {
+	state := State{Files: len(s.seen.files), Err: s.verdict}
+	if was := s.state.Load(); was != nil {
+		state.Good = was.Good
+	}
+	if s.verdict == nil {
+		state.Good = now
+		s.o.Replica.Confirm(0)
+	}
+	s.enter(state)
+}
+
+// unsettled notes that the files find no rest.
+func (s *Source) unsettled() {
+	state := State{Files: len(s.seen.files), Err: errRestless}
+	if was := s.state.Load(); was != nil {
+		if errors.Is(was.Err, errRestless) {
+			return
+		}
+		state.Good = was.Good
+	}
+	if s.shown() != nil {
+		s.o.Logger.Warn().Err(errRestless).Strs("paths", s.o.Paths).Msg("the files are not read")
+	}
+	s.enter(state)
+}
+
+func (s *Source) enter(state State) {
+	s.state.Store(&state)
+	s.metrics.observe(state)
+}

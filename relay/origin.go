@@ -1,0 +1,88 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/tidegate/tidegate/internal/filesource"
+	"github.com/tidegate/tidegate/internal/follower"
+)
+
+// origin is where the snapshots come from.
+type origin interface {
+	// Run brings them into the replicas until ctx ends.
+	Run(ctx context.Context) error
+	// hops of this relay from the store.
+	hops() uint32
+	// report says in /readyz how the origin is.
+	report(to *readiness)
+}
+
+// openOrigin opens what the options name: upstreams or files. State from disk must have
+// been restored.
+func (r *Relay) openOrigin(ctx context.Context, o *Options) (origin, error) {
+	if len(o.Files) > 0 {
+		return r.openFiles(ctx, o.Files)
+	}
+	fo := follower.Options{
+		Upstreams: o.Upstreams, Environments: o.Environments, Replicas: r.replicas,
+		InstanceID: r.instanceID, Region: o.Region, Version: r.version,
+		Below: r.longestPath, DialOptions: o.DialOptions,
+		Logger: r.logger, Registerer: r.registry,
+	}
+	if r.state != nil {
+		fo.Journal = r.state
+	}
+	f, err := follower.New(fo)
+	return upstreamOrigin{f}, err
+}
+
+// upstreamOrigin is a server or another relay.
+type upstreamOrigin struct{ *follower.Follower }
+
+func (o upstreamOrigin) hops() uint32 { return o.State().Hops }
+
+func (o upstreamOrigin) report(to *readiness) {
+	state := o.State()
+	to.Upstream = &upstreamStatus{Connected: state.Connected, Address: state.Upstream}
+	if state.Err != nil {
+		to.Upstream.Error = state.Err.Error()
+	}
+}
+
+// fileOrigin is files: the relay itself is the store, of one environment.
+type fileOrigin struct {
+	*filesource.Source
+	paths []string
+}
+
+func (r *Relay) openFiles(ctx context.Context, paths []string) (origin, error) {
+	fo := filesource.Options{
+		Paths: paths, Replica: r.evaluation.environments[0].replica,
+		Logger: r.logger, Registerer: r.registry,
+	}
+	if r.state != nil {
+		fo.Journal = r.state
+	}
+	f, err := filesource.Open(ctx, fo)
+	return fileOrigin{f, paths}, err
+}
+
+func (o fileOrigin) hops() uint32 { return 0 }
+
+// maxReported bounds how many problems /readyz lists.
+const maxReported = 20
+
+func (o fileOrigin) report(to *readiness) {
+	state := o.State()
+	to.File = &fileStatus{Paths: o.paths, Files: state.Files}
+	if state.Err == nil {
+		return
+	}
+	problems := strings.Split(state.Err.Error(), "\n")
+	if more := len(problems) - maxReported; more > 0 {
+		problems = append(problems[:maxReported], fmt.Sprintf("and %d more", more))
+	}
+	to.File.Problems = problems
+}
