@@ -38,12 +38,11 @@ func everyAnswer(tb testing.TB) *publisher {
 	}}
 	empty := boolFlag("described by nothing")
 	empty.Key, empty.Metadata = "empty-metadata", &structpb.Struct{}
-	for key, expression := range map[string]any{
-		"truthy": map[string]any{"var": "a"}, "member": map[string]any{"==": []any{map[string]any{"var": "a.b"}, "x"}},
-		"element": map[string]any{"===": []any{map[string]any{"var": "a.1"}, 1}}, "missing": map[string]any{"missing": []any{"a", "country"}},
-		"some":      map[string]any{"some": []any{map[string]any{"var": "a"}, map[string]any{"==": []any{map[string]any{"var": "b"}, "x"}}}},
-		"contained": map[string]any{"in": []any{"x", map[string]any{"var": "a"}}}, "late": map[string]any{">": []any{map[string]any{"var": "$flagd.timestamp"}, 0}},
-		"text": map[string]any{"cat": []any{map[string]any{"var": "a"}}},
+	for key, expression := range map[string]string{
+		"truthy": `{"!!":[{"var":"a"}]}`, "named": `{"var":"a"}`, "member": `{"==":[{"var":"a.b"},"x"]}`,
+		"element": `{"===":[{"var":"a.1"},1]}`, "missing-attributes": `{"in":["a",{"missing":["a","country"]}]}`,
+		"some": `{"some":[{"var":"a"},{"==":[{"var":"b"},"x"]}]}`, "contained": `{"in":["x",{"var":"a"}]}`,
+		"late": `{">":[{"var":"$flagd.timestamp"},0]}`, "text": `{"==":[{"cat":[{"var":"a"}]},"1.2.3"]}`,
 	} {
 		p.put(production, expressionFlag(tb, key, expression))
 	}
@@ -71,15 +70,6 @@ func everyAnswer(tb testing.TB) *publisher {
 		tb.Fatalf("%s: %v", r.Item.Key, r.Err)
 	}
 	return p
-}
-
-// expressionFlag serves on where the expression is true.
-func expressionFlag(tb testing.TB, key string, expression any) *flagv1.Flag {
-	tb.Helper()
-	f := boolFlag(key)
-	f.Rules = []*flagv1.Rule{{Id: "expression", Outcome: serve("on"), Expression: valueOf(tb, expression)}}
-	f.DefaultOutcome = serve("off")
-	return f
 }
 
 func valueOf(tb testing.TB, v any) *structpb.Value {

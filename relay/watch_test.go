@@ -310,7 +310,7 @@ func TestWatchAndTime(t *testing.T) {
 	const noon = 1_700_000_000
 	p := newPublisher(t, production)
 	after := func(description string) *flagv1.Flag {
-		f := expressionFlag(t, "afternoon", map[string]any{">": []any{map[string]any{"var": "$flagd.timestamp"}, noon}})
+		f := expressionFlag(t, "afternoon", fmt.Sprintf(`{">":[{"var":"$flagd.timestamp"},%d]}`, noon))
 		f.Description = description
 		return f
 	}
@@ -320,7 +320,7 @@ func TestWatchAndTime(t *testing.T) {
 	s.here(&subject, time.Unix(noon-1, 0))
 	w := newWatch(s.environments[0], selection{}, subject)
 	first, err := w.all(t.Context())
-	if err != nil || summary(first) != "afternoon=off other=on" {
+	if err != nil || summary(first) != "afternoon=false other=on" {
 		t.Fatalf("first %s, %v", summary(first), err)
 	}
 	for _, c := range []struct {
@@ -330,7 +330,7 @@ func TestWatchAndTime(t *testing.T) {
 	}{
 		{after("again, before noon"), noon - 1, ""},
 		{valueFlag(t, "other", flagv1.ValueType_VALUE_TYPE_STRING, "x"), noon + 1, "other=only"}, // not concerned
-		{after("again, after noon"), noon + 1, "afternoon=on"},
+		{after("again, after noon"), noon + 1, "afternoon=true"},
 		{after("and again"), noon + 2, ""},
 		{boolFlag("afternoon", "Canada"), noon + 3, "afternoon=off"},
 		{boolFlag("afternoon", "Peru"), noon + 4, ""},
