@@ -13,7 +13,7 @@ import (
 
 // register adds the service to the server. Over gRPC, what is called most goes the direct
 // way: the same evaluation between a request that is read in place and a reply that is
-// appended, see docs/adr/0014.
+// appended, see docs/adr/0014-direct-methods.md.
 func (s *evaluationService) register(server *rpc.Server) {
 	server.RegisterDirect(&evaluationv1.EvaluationService_ServiceDesc, s,
 		map[string]grpc.MethodHandler{

@@ -127,10 +127,14 @@ func TestDirect(t *testing.T) {
 	for _, key := range keys {
 		for want := range flagv1.ValueType_name {
 			for _, r := range []*evaluationv1.EvaluateRequest{
-				{FlagKey: key}, {FlagKey: key, Context: canada(t)}, {FlagKey: key, MinRevision: 999},
+				{FlagKey: key},
+				{FlagKey: key, Context: canada(t)},
+				{FlagKey: key, MinRevision: 999},
 				{FlagKey: key, MinRevision: 999, StalePolicy: evaluationv1.StalePolicy_STALE_POLICY_ANSWER},
-				{FlagKey: key, MaxAge: durationpb.New(time.Hour)}, {FlagKey: key, Environment: "dev"},
-				{FlagKey: key, MaxAge: &durationpb.Duration{Seconds: -1, Nanos: 1}}, {FlagKey: key, StalePolicy: 9},
+				{FlagKey: key, MaxAge: durationpb.New(time.Hour)},
+				{FlagKey: key, Environment: "dev"},
+				{FlagKey: key, MaxAge: &durationpb.Duration{Seconds: -1, Nanos: 1}},
+				{FlagKey: key, StalePolicy: 9},
 			} {
 				r.ExpectedType = flagv1.ValueType(want)
 				compareEvaluate(t, s, marshal(t, r))
@@ -138,16 +142,29 @@ func TestDirect(t *testing.T) {
 		}
 	}
 	for _, a := range []any{
-		"1.2.3", 1, true, nil, "", 0, []any{}, []any{"x", 1, nil}, []any{map[string]any{"b": "x"}}, map[string]any{},
-		map[string]any{"b": "x"}, map[string]any{"b": map[string]any{}, "c": []any{1, []any{2}}, "d": nil},
+		"1.2.3", 1, true, nil, "", 0,
+		[]any{},
+		[]any{"x", 1, nil},
+		[]any{map[string]any{"b": "x"}},
+		map[string]any{},
+		map[string]any{"b": "x"},
+		map[string]any{"b": map[string]any{}, "c": []any{1, []any{2}}, "d": nil},
 	} {
 		subject := &evaluationv1.EvaluationContext{TargetingKey: "user-1", Attributes: &structpb.Struct{Fields: map[string]*structpb.Value{"a": valueOf(t, a)}}}
 		compareEvaluateAll(t, s, marshal(t, &evaluationv1.EvaluateAllRequest{Context: subject}))
 	}
 	for _, r := range []*evaluationv1.EvaluateAllRequest{
-		{}, {Context: canada(t)}, {FlagKeys: keys[2:]}, {FlagKeys: []string{"large", "nobody", "large"}}, {FlagKeys: keys}, {KeyPrefix: "e"},
-		{KeyPrefix: "e", FlagKeys: keys}, {MinRevision: 999}, {MinRevision: 999, StalePolicy: evaluationv1.StalePolicy_STALE_POLICY_ANSWER},
-		{MaxAge: durationpb.New(-1)}, {Environment: "dev"},
+		{},
+		{Context: canada(t)},
+		{FlagKeys: keys[2:]},
+		{FlagKeys: []string{"large", "nobody", "large"}},
+		{FlagKeys: keys},
+		{KeyPrefix: "e"},
+		{KeyPrefix: "e", FlagKeys: keys},
+		{MinRevision: 999},
+		{MinRevision: 999, StalePolicy: evaluationv1.StalePolicy_STALE_POLICY_ANSWER},
+		{MaxAge: durationpb.New(-1)},
+		{Environment: "dev"},
 	} {
 		compareEvaluateAll(t, s, marshal(t, r))
 	}
@@ -271,9 +288,21 @@ func oddities(context protowire.Number) [][]byte {
 		attribute("country", field(2, deep)), field(context, field(2, many)),
 		attribute("country\xff", text("Canada")), attribute("country", text("Canada\xff")), field(context, field(1, 0xff)), field(1, 0xff),
 		attribute("country", field(2, 2<<3|1, 0, 0)), attribute("country", field(2, 9<<3, 0)), attribute("country", field(2, 3<<3, 0)),
-		field(9, 1, 2, 3), {99 << 1}, {0x98, 0x06, 0x01}, {0x9b, 0x06, 0x9c, 0x06}, {0x9b, 0x06}, {0}, {7},
-		{5<<3 | 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, {5<<3 | 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2},
-		{0x82, 0x00, 0x01, 'e'}, {1<<3 | 2, 0x81, 0x00, 'e'}, {6<<3 | 2, 2, 1 << 3, 1, 6<<3 | 2, 0}, {6<<3 | 2, 3, 1 << 3, 0x80, 0x20, 6<<3 | 2, 2, 2 << 3, 1}, {6<<3 | 2, 2, 3 << 3, 1}, {7<<3 | 0, 0xff, 0xff, 0xff, 0xff, 0x1f},
+		field(9, 1, 2, 3),
+		{99 << 1},
+		{0x98, 0x06, 0x01},
+		{0x9b, 0x06, 0x9c, 0x06},
+		{0x9b, 0x06},
+		{0},
+		{7},
+		{5 << 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
+		{5 << 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2},
+		{0x82, 0x00, 0x01, 'e'},
+		{1<<3 | 2, 0x81, 0x00, 'e'},
+		{6<<3 | 2, 2, 1 << 3, 1, 6<<3 | 2, 0},
+		{6<<3 | 2, 3, 1 << 3, 0x80, 0x20, 6<<3 | 2, 2, 2 << 3, 1},
+		{6<<3 | 2, 2, 3 << 3, 1},
+		{7 << 3, 0xff, 0xff, 0xff, 0xff, 0x1f},
 	}
 	for i := range all {
 		all[i] = slices.Concat(key, all[i])
@@ -367,7 +396,9 @@ func TestCallsAreReused(t *testing.T) {
 	c := streamCall{new(call)}
 	for _, m := range []*evaluationv1.EvaluateStreamRequest{
 		{Id: 1, Request: &evaluationv1.EvaluateRequest{Environment: production, FlagKey: "plain", Context: canada(t), ExpectedType: 1, MinRevision: 1, MaxAge: durationpb.New(time.Hour), StalePolicy: 2}},
-		{}, {Id: 3, Request: &evaluationv1.EvaluateRequest{FlagKey: "plain"}}, {Id: 4},
+		{},
+		{Id: 3, Request: &evaluationv1.EvaluateRequest{FlagKey: "plain"}},
+		{Id: 4},
 	} {
 		if err := c.DecodeWire(wire(marshal(t, m), 1)); err != nil {
 			t.Fatal(err)

@@ -41,7 +41,7 @@ const (
 )
 
 func keys() []string {
-	var all []string
+	all := make([]string, 0, fewFlags+manyFlags)
 	for i := range fewFlags {
 		all = append(all, fmt.Sprintf("%s%03d", fewPrefix, i))
 	}

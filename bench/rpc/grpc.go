@@ -102,8 +102,13 @@ func (c *grpcConn) headers() {
 	for i := range 2 {
 		block.Reset()
 		for _, f := range [][2]string{
-			{":method", "POST"}, {":scheme", "http"}, {":path", c.load.path}, {":authority", c.load.addr},
-			{"content-type", "application/grpc"}, {"user-agent", "grpc-go/1.85.0"}, {"te", "trailers"},
+			{":method", "POST"},
+			{":scheme", "http"},
+			{":path", c.load.path},
+			{":authority", c.load.addr},
+			{"content-type", "application/grpc"},
+			{"user-agent", "grpc-go/1.85.0"},
+			{"te", "trailers"},
 		} {
 			_ = e.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}) // into memory
 		}
