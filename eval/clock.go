@@ -57,8 +57,10 @@ func outcomeReadsTime(o *flagv1.Outcome) bool {
 	return leadsToTime(o.GetSplit().GetBucketBy()) || expressionReadsTime(o.GetExpression())
 }
 
-// leadsToTime: a path of the reserved ones, but for those that surely have no time.
+// leadsToTime: a path of the reserved ones, but for those that surely have no time. Empty
+// elements do not count in expressions.
 func leadsToTime(path string) bool {
+	path = strings.TrimLeft(path, ".")
 	switch path {
 	case "$flagd.flagKey", "$tidegate.region":
 		return false

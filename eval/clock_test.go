@@ -27,6 +27,7 @@ func TestReadsTime(t *testing.T) {
 		{"an expression", &flagv1.Rule{Expression: parsed(t, `{"and": [{"in": [{"var": "a.b"}, ["x"]]}, {"var": ["c", ""]}, {"missing": ["d"]}, {"missing_some": [1, ["e"]]}]}`)}, false},
 		{"an expression with the region", &flagv1.Rule{Expression: parsed(t, `{"==": [{"var": "$tidegate.region"}, {"var": ["$flagd.flagKey"]}]}`)}, false},
 		{"an expression with the time", &flagv1.Rule{Expression: parsed(t, `{"if": [{"<": [1, {"var": "$flagd.timestamp"}]}, true]}`)}, true},
+		{"a path with empty elements", &flagv1.Rule{Expression: parsed(t, `{"var": "..$flagd..timestamp"}`)}, true},
 		{"all that is provided", &flagv1.Rule{Expression: parsed(t, `{"var": "$tidegate"}`)}, true},
 		{"the whole context", &flagv1.Rule{Expression: parsed(t, `{"!!": [{"var": ""}]}`)}, true},
 		{"the whole context by no name", &flagv1.Rule{Expression: parsed(t, `{"!!": [{"var": []}]}`)}, true},

@@ -85,19 +85,14 @@ func (c *expressionCompiler) compile(at *path, def *structpb.Value, s scope) ter
 	case *structpb.Value_StructValue:
 		return c.compileOperation(at, k.StructValue, s)
 	case *structpb.Value_ListValue:
-		n := term{operator: opList, operands: c.compileAll(at, "", k.ListValue.GetValues(), s)}
-		return c.fold(n)
+		elements := make([]term, len(k.ListValue.GetValues()))
+		for i, element := range k.ListValue.GetValues() {
+			elements[i] = c.compile(at.item("", i), element, s)
+		}
+		return c.fold(term{operator: opList, operands: elements})
 	}
 	c.checkJSON(at, def, 1)
 	return term{operator: opConstant, constant: structValue(def)}
-}
-
-func (c *expressionCompiler) compileAll(at *path, name string, defs []*structpb.Value, s scope) []term {
-	terms := make([]term, len(defs))
-	for i, def := range defs {
-		terms[i] = c.compile(at.item(name, i), def, s)
-	}
-	return terms
 }
 
 // compileOperation compiles an object: its only member is an operator with its operands.
@@ -200,9 +195,7 @@ func (c *expressionCompiler) compileIteration(operands operandPath, n term, defs
 			n.operands[0].constant = constantValue(defs[0])
 		}
 	}
-	inner := s.within(n.operator)
-	inner.nested++
-	n.operands[1] = c.compile(operands.item(1), defs[1], inner)
+	n.operands[1] = c.compile(operands.item(1), defs[1], s.within(n.operator))
 	if len(defs) > 2 {
 		n.operands[2] = c.compile(operands.item(2), defs[2], s)
 	}

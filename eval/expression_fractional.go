@@ -78,31 +78,25 @@ func (p *portions) choose(hash uint32) Value {
 // portionsAStep is how many portions are looked at in a step.
 const portionsAStep = 16
 
-// bucketing says what the first operand of a 'fractional' comes to.
-type bucketing struct {
-	hash  uint32
-	ok    bool  // there is something to bucket by
-	share Value // the operand is a share, if it is a list
-}
-
 // fractional returns the value of the share that the hash falls into; null where flagd's
 // does: nothing to hash, or a share that is none.
 func (x *expression) fractional(n *term, ctx *Context, l *lookups, f *frame) Value {
 	s := n.fractional
 	if s.all != nil {
-		return pick(s.all, x.bucketByDefault(s, ctx, f), l)
+		hash, ok := x.bucketByDefault(s, ctx, f)
+		return pick(s.all, hash, ok, l)
 	}
-	b := x.bucketBy(n, ctx, l, f)
+	hash, ok, first := x.bucketBy(n, ctx, l, f)
 	shares := n.operands[1:]
 	if n.operands[0].operator == opList {
 		shares = n.operands
-	} else if s.rest != nil && !b.share.Exists() {
-		return pick(s.rest, b, l)
+	} else if s.rest != nil && !first.Exists() {
+		return pick(s.rest, hash, ok, l)
 	}
 	var few [8]portion
 	p := portions{list: few[:0]}
-	if b.share.Exists() {
-		p = p.with(b.share)
+	if first.Exists() {
+		p = p.with(first)
 	}
 	for i := range shares {
 		share, weight := x.share(&shares[i], ctx, l, f)
@@ -112,14 +106,14 @@ func (x *expression) fractional(n *term, ctx *Context, l *lookups, f *frame) Val
 			p = p.with(share)
 		}
 	}
-	return pick(&p, b, l)
+	return pick(&p, hash, ok, l)
 }
 
-func pick(p *portions, b bucketing, l *lookups) Value {
-	if !b.ok || !l.charge(len(p.list)/portionsAStep) {
+func pick(p *portions, hash uint32, ok bool, l *lookups) Value {
+	if !ok || !l.charge(len(p.list)/portionsAStep) {
 		return Value{}
 	}
-	return p.choose(b.hash)
+	return p.choose(hash)
 }
 
 // share evaluates a share; one that is a list in the expression is not made a list, its
@@ -139,53 +133,56 @@ func (x *expression) share(n *term, ctx *Context, l *lookups, f *frame) (v, weig
 	return v, weight
 }
 
-// bucketBy reads the first operand: what to bucket by, or the first share.
-func (x *expression) bucketBy(n *term, ctx *Context, l *lookups, f *frame) bucketing {
+// bucketBy reads the first operand: what to bucket by, whose hash it returns if there is
+// any, or the first share, which a list is.
+func (x *expression) bucketBy(n *term, ctx *Context, l *lookups, f *frame) (hash uint32, ok bool, share Value) {
 	s, first := n.fractional, &n.operands[0]
 	if s.joined {
-		return x.bucketByJoined(s, first, ctx, l, f)
+		hash, ok = x.bucketByJoined(s, first, ctx, l, f)
+		return hash, ok, Value{}
 	}
-	if first.operator == opList {
-		return x.bucketByDefault(s, ctx, f)
+	if first.operator != opList { // else it has expressions, and is evaluated with the others
+		switch v := x.eval(first, ctx, l, f); {
+		case v.kind == kindList:
+			share = v
+		case s.cbor && v.Exists():
+			hash, ok = hashCBOR(v)
+			return hash, ok && dataHasMembers(f), share
+		case v.kind == kindString:
+			return s.hashText(v.text()), dataHasMembers(f), share
+		case v.Exists() || s.cbor:
+			return 0, false, share
+		}
 	}
-	v := x.eval(first, ctx, l, f)
-	switch {
-	case v.kind == kindList:
-		b := x.bucketByDefault(s, ctx, f)
-		b.share = v
-		return b
-	case s.cbor && v.Exists():
-		hash, ok := hashCBOR(v)
-		return bucketing{hash: hash, ok: ok && dataHasMembers(f)}
-	case v.kind == kindString:
-		return bucketing{hash: murmur3{}.sum(v.text()), ok: dataHasMembers(f)}
-	case v.Exists() || s.cbor:
-		return bucketing{}
-	}
-	return x.bucketByDefault(s, ctx, f)
+	hash, ok = x.bucketByDefault(s, ctx, f)
+	return hash, ok, share
 }
 
 // bucketByDefault hashes the flag's key and the targeting key. Within an operator like
 // 'map' both are looked for in the element, as flagd does, where there is no flag's key.
-func (x *expression) bucketByDefault(s *fractional, ctx *Context, f *frame) bucketing {
+func (x *expression) bucketByDefault(s *fractional, ctx *Context, f *frame) (hash uint32, ok bool) {
 	key, pair := ctx.TargetingKey, s.pair
 	if f != nil {
 		v := x.step(f.data, targetingKey, ctx)
 		if v.kind != kindString {
-			return bucketing{}
+			return 0, false
 		}
 		key, pair = v.text(), murmur3{}
 		if s.cbor {
 			pair = cborPair("")
 		}
 	}
-	if key == "" {
-		return bucketing{}
-	}
 	if s.cbor {
-		return bucketing{hash: pair.sumText(key), ok: true}
+		return pair.sumText(key), key != ""
 	}
-	return bucketing{hash: pair.sum(key), ok: true}
+	return pair.sum(key), key != ""
+}
+
+func (s *fractional) hashText(text string) uint32 {
+	if s.cbor {
+		return murmur3{}.sumText(text)
+	}
+	return murmur3{}.sum(text)
 }
 
 // dataHasMembers tells whether the data is an object: flagd refuses to bucket otherwise.
@@ -196,57 +193,64 @@ const maxJoined = 4
 
 // bucketByJoined hashes what a 'cat' would make. Text that it would cut space off is
 // joined after all.
-func (x *expression) bucketByJoined(s *fractional, cat *term, ctx *Context, l *lookups, f *frame) bucketing {
-	var parts [maxJoined]Value
-	count := len(cat.operands)
-	for i := range count {
+func (x *expression) bucketByJoined(s *fractional, cat *term, ctx *Context, l *lookups, f *frame) (hash uint32, ok bool) {
+	var all [maxJoined]Value
+	parts := all[:len(cat.operands)]
+	for i := range parts {
 		parts[i] = x.eval(&cat.operands[i], ctx, l, f)
 		if k := parts[i].kind; k != kindString && k != kindNumber && k != kindAbsent {
 			l.fail(opCat)
-			return bucketing{}
+			return 0, false
 		}
 	}
-	b := bucketing{ok: dataHasMembers(f)}
-	var buffer [numberSize]byte
-	if !parts[0].startsPrinting() || !parts[count-1].endsPrinting() {
-		var joined []byte
-		for i := range count {
-			joined, _ = parts[i].appendText(joined)
-		}
-		text := strings.TrimSpace(string(joined))
-		if b.hash = (murmur3{}).sum(text); s.cbor {
-			b.hash = murmur3{}.sumText(text)
-		}
-		return b
-	}
-	var hash murmur3
-	rest := parts[:count]
 	switch {
+	case !parts[0].startsPrinting() || !parts[len(parts)-1].endsPrinting():
+		hash = s.hashText(trimmed(parts))
 	case s.cbor:
-		length := 0
-		for i := range count {
-			if parts[i].kind == kindNumber {
-				text, _ := parts[i].appendText(buffer[:0])
-				length += len(text)
-			} else if parts[i].kind == kindString {
-				length += len(parts[i].text())
-			}
-		}
-		hash = hash.writeTextHead(length)
+		hash = hashParts(murmur3{}.writeTextHead(textLength(parts)), parts)
 	case s.prefix != nil:
-		hash, rest = *s.prefix, rest[1:]
+		hash = hashParts(*s.prefix, parts[1:])
+	default:
+		hash = hashParts(murmur3{}, parts)
 	}
-	for i := range rest {
-		switch rest[i].kind {
+	return hash, dataHasMembers(f)
+}
+
+func hashParts(hash murmur3, parts []Value) uint32 {
+	var buffer [numberSize]byte
+	for i := range parts {
+		switch parts[i].kind {
 		case kindString:
-			hash = hash.write(rest[i].text())
+			hash = hash.write(parts[i].text())
 		case kindNumber:
-			text, _ := rest[i].appendText(buffer[:0])
+			text, _ := parts[i].appendText(buffer[:0])
 			hash = hash.write(string(text))
 		}
 	}
-	b.hash = hash.sum("")
-	return b
+	return hash.sum("")
+}
+
+// textLength is the length of the parts' texts together.
+func textLength(parts []Value) (length int) {
+	var buffer [numberSize]byte
+	for i := range parts {
+		switch parts[i].kind {
+		case kindString:
+			length += len(parts[i].text())
+		case kindNumber:
+			text, _ := parts[i].appendText(buffer[:0])
+			length += len(text)
+		}
+	}
+	return length
+}
+
+func trimmed(parts []Value) string {
+	var joined []byte
+	for i := range parts {
+		joined, _ = parts[i].appendText(joined)
+	}
+	return strings.TrimSpace(string(joined))
 }
 
 // startsPrinting and endsPrinting tell whether a part of a 'cat' surely keeps it from

@@ -52,11 +52,10 @@ func (x *expression) find(v *variable, ctx *Context, l *lookups, f *frame) Value
 
 // variableIn looks in one frame.
 func (x *expression) variableIn(v *variable, ctx *Context, l *lookups, f *frame) Value {
-	fallback := Value{}
+	var fallback, value Value
 	if v.fallback != nil {
 		fallback = x.eval(v.fallback, ctx, l, f)
 	}
-	value := Value{}
 	switch {
 	case v.kind == variableComputed:
 		name := x.eval(v.name, ctx, l, f)
@@ -86,10 +85,10 @@ func (x *expression) lookup(name, fallback Value, ctx *Context, l *lookups, f *f
 	case kindAbsent:
 		return primitiveData(f)
 	case kindString:
-		return x.walk(name.text(), fallback, ctx, l, f)
+		return x.walk(name.text(), fallback, ctx, f)
 	case kindNumber:
 		text, _ := name.toText()
-		return x.walk(text, fallback, ctx, l, f)
+		return x.walk(text, fallback, ctx, f)
 	case kindList:
 		return x.lookupListed(name, ctx, l, f)
 	}
@@ -112,11 +111,11 @@ func (x *expression) lookupListed(list Value, ctx *Context, l *lookups, f *frame
 	if n == 2 {
 		fallback = list.at(1)
 	}
-	return x.walk(name.text(), fallback, ctx, l, f)
+	return x.walk(name.text(), fallback, ctx, f)
 }
 
 // walk follows a path that was not known before. Empty elements do not count.
-func (x *expression) walk(path string, fallback Value, ctx *Context, l *lookups, f *frame) Value {
+func (x *expression) walk(path string, fallback Value, ctx *Context, f *frame) Value {
 	value := x.data(f)
 	for more := true; more; {
 		var name string

@@ -258,12 +258,13 @@ func TestOFREPTag(t *testing.T) {
 	at := func(seconds int64, region string) string {
 		return env.tagOf(snap, &eval.Context{Now: 1000 + seconds, Region: region}, []byte(body))
 	}
-	if at(0, "") != at(0, "") || at(0, "") == at(1, "") || at(0, "") == at(0, "eu-west") {
-		t.Errorf("tags %s, a second later %s, elsewhere %s", at(0, ""), at(1, ""), at(0, "eu-west"))
+	one, again := at(0, ""), at(0, "")
+	if later, elsewhere := at(1, ""), at(0, "eu-west"); one != again || one == later || one == elsewhere {
+		t.Errorf("tags %s and %s, a second later %s, elsewhere %s", one, again, later, elsewhere)
 	}
 	p.deleteFlag(production, "timed")
-	if again := ask(body); again.header.Get("Etag") != tag {
-		t.Errorf("the state of before has the tag %s, had %s", again.header.Get("Etag"), tag)
+	if back := ask(body).header.Get("Etag"); back != tag {
+		t.Errorf("the state of before has the tag %s, had %s", back, tag)
 	}
 	// A flag that cannot be used may be in force in an older version, which the state
 	// does not name.

@@ -41,7 +41,7 @@ import (
 //   - What is refused when a flag is compiled: unknown operators, objects with several
 //     members, wrong numbers of operands, paths of 'var' that cannot be any.
 func TestExpressionsAgreeWithFlagdsLibrary(t *testing.T) {
-	rounds := 20_000
+	rounds := 10_000
 	if s := os.Getenv("ROUNDS"); s != "" {
 		var err error
 		if rounds, err = strconv.Atoi(s); err != nil {
