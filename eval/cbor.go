@@ -165,6 +165,8 @@ func (v Value) memberNames() (names []string, ok bool) {
 		return namesOf(o), true
 	case structAttributes:
 		return namesOf(o.GetFields()), true
+	case Object:
+		return o.Names(), true
 	}
 	return nil, false
 }

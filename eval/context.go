@@ -24,6 +24,16 @@ type Attributes interface {
 	Attribute(name string) Value
 }
 
+// Object is implemented by attributes that can tell which they have, as an object in a
+// context needs to be tested for being empty, and to be hashed.
+type Object interface {
+	Attributes
+	// Empty tells whether there is no member.
+	Empty() bool
+	// Names lists the members, each once, in any order.
+	Names() []string
+}
+
 // Map makes attributes of plain Go values: strings, booleans, all integer and float
 // types, time.Time, []any, []string, map[string]any, Map and [Value]; anything else
 // reads as absent. It does not allocate when put into a Context.

@@ -22,7 +22,6 @@ import (
 	flagdv1 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v1"
 	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
 	flagdsyncv1 "github.com/tidegate/tidegate/gen/go/flagd/sync/v1"
-	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
@@ -104,7 +103,7 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 		Logger: r.logger, Registerer: r.registry,
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
-	evaluationv1.RegisterEvaluationServiceServer(r.server, r.evaluation)
+	r.evaluation.register(r.server)
 	flagdv1.RegisterServiceServer(r.server, &flagdServiceV1{evaluation: r.evaluation})
 	flagdv2.RegisterServiceServer(r.server, &flagdServiceV2{evaluation: r.evaluation})
 	flagdsyncv1.RegisterFlagSyncServiceServer(r.server, &flagdSyncService{evaluation: r.evaluation})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -26,7 +27,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	os.Exit(execute(ctx, os.Args[1:]))
+	reserved := reserve(os.Getenv)
+	code := execute(ctx, os.Args[1:])
+	runtime.KeepAlive(reserved)
+	os.Exit(code)
 }
 
 // execute runs the command line and returns the exit code.

@@ -11,7 +11,9 @@
 package jsondoc
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/tidegate/tidegate/eval"
@@ -39,7 +41,7 @@ type Document struct {
 	indexes map[uint32]map[string]uint32
 }
 
-// Node is one value of a document. It implements [eval.Attributes], as an object, and
+// Node is one value of a document. It implements [eval.Object], as an object, and
 // [eval.List], as a list.
 type Node struct {
 	doc *Document
@@ -53,8 +55,8 @@ type Node struct {
 }
 
 var (
-	_ eval.Attributes = (*Node)(nil)
-	_ eval.List       = (*Node)(nil)
+	_ eval.Object = (*Node)(nil)
+	_ eval.List   = (*Node)(nil)
 )
 
 // Root is the document's value.
@@ -101,6 +103,12 @@ func (n *Node) Attribute(name string) eval.Value {
 	}
 	return eval.Value{}
 }
+
+// Empty implements [eval.Object].
+func (n *Node) Empty() bool { return n.size == 0 }
+
+// Names implements [eval.Object].
+func (n *Node) Names() []string { return slices.Collect(maps.Keys(n.index())) }
 
 // indexFrom is how many members an object has that is worth an index.
 const indexFrom = 24

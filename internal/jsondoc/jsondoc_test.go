@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -173,6 +174,20 @@ func TestList(t *testing.T) {
 		}
 		if got, want := plain(&d.nodes[uint32(l.bits)]), plain(l).([]any)[i]; !reflect.DeepEqual(got, want) {
 			t.Errorf("element %d is %v, want %v", i, got, want)
+		}
+	}
+}
+
+// An object tells its members, each once, and whether it has any.
+func TestMembers(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{`{}`: nil, `{"a":1,"b":null,"a":{"c":2}}`: {"a", "b"}} {
+		var d Document
+		if err := d.Parse([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Sorted(slices.Values(d.Root().Names())); !slices.Equal(got, want) || d.Root().Empty() != (want == nil) {
+			t.Errorf("%s has %v, empty: %v", text, got, d.Root().Empty())
 		}
 	}
 }
