@@ -89,7 +89,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 			}
 			s, err := measure(ctx, c.load, c.connections, c.pid, warmUp, o.each)
 			if err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
+				return fmt.Errorf("%s on %s: %w", c.name, c.server(), err)
 			}
 			samples[i] = append(samples[i], s)
 		}

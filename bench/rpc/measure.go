@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -56,7 +57,7 @@ func measure(ctx context.Context, l load, connections, pid int, warm, during tim
 	}
 	all := slices.Concat(times...)
 	if len(all) == 0 {
-		return sample{}, errors.New("no request was answered in time")
+		return sample{}, fmt.Errorf("no request was answered in %v: the server hangs, or the machine is too busy to measure", during)
 	}
 	slices.Sort(all)
 	quantile := func(q float64) float64 { return us(all[min(int(q*float64(len(all))), len(all)-1)]) }

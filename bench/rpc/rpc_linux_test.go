@@ -72,8 +72,11 @@ func TestLoads(t *testing.T) {
 		load load
 		want string
 	}{
-		{"unary", unary, ""}, {"stream", stream, ""}, {"failing", failing, "EvaluateAll: a call failed"},
-		{"HTTP", post, ""}, {"failing HTTP", failed, "418"},
+		{"unary", unary, ""},
+		{"stream", stream, ""},
+		{"failing", failing, "EvaluateAll: a call failed"},
+		{"HTTP", post, ""},
+		{"failing HTTP", failed, "418"},
 	} {
 		s, err := measure(t.Context(), c.load, 2, os.Getpid(), 100*time.Millisecond, 400*time.Millisecond)
 		switch {
