@@ -30,8 +30,9 @@ build: ## Build the binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tidegate ./cmd/tidegate-relay
 
 .PHONY: test
-test: ## Run every test, race detector on
+test: ## Run every test, race detector on; the engine beside its rivals without
 	go test -race -timeout 20m ./...
+	cd bench/rivals && go test ./...
 
 .PHONY: check
 check: lint breaking checkgenerate ## Lint Go and protos, look for breaking API changes and stale generated code
