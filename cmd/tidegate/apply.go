@@ -28,13 +28,15 @@ func newApplyCommand(streams *streams) *cobra.Command {
 		Use:   "apply -f FILE",
 		Short: "Bring flags and segments to what files say",
 		Long: "Bring flags and segments to what files say: create what is not there, change what\n" +
-			"differs, and leave alone what the files do not name.\n\n" +
+			"differs, and leave alone what the files do not name. Files are in the form that\n" +
+			"'tidegate export' writes, or flagd definitions, both as YAML or JSON.\n\n" +
 			"Files are validated first; what would change is shown; then it is written, in one\n" +
 			"transaction for up to 30 flags and segments that differ. Applying again changes nothing.\n\n" +
 			"Where the files turn on a flag that someone turned off by hand, nothing is written\n" +
 			"unless --enable is given: a job that runs by itself does not undo a kill switch.",
 		Example: "  tidegate apply -f examples/flags.yaml --environment staging --reason \"first flags\"\n" +
 			"  tidegate apply -f flags/ --environment production --dry-run\n" +
+			"  tidegate apply -f flagd.json --environment dev --reason \"from flagd\"\n" +
 			"  tidegate export --environment staging | tidegate apply -f - --environment dev --reason \"as in staging\"",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -14,34 +14,53 @@ import (
 	"github.com/tidegate/tidegate/internal/manifest"
 )
 
+// The forms of files.
+const (
+	formatTidegate = "tidegate"
+	formatFlagd    = "flagd"
+)
+
 func newExportCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
-	var file string
+	var (
+		file   string
+		format string
+		skip   bool
+	)
 	cmd := &cobra.Command{
 		Use:   "export [KEY...]",
 		Short: "Write flags and segments in the form of files",
 		Long: "Write the flags and segments of an environment in the form that 'tidegate apply'\n" +
-			"reads: all of them, or only the flags named.",
-		Example: "  tidegate export --environment production -f flags.yaml\n  tidegate export new-checkout",
+			"reads: all of them, or only the flags named.\n\n" +
+			"--format flagd writes a flagd definition, which any flagd provider evaluates as these\n" +
+			"flags are evaluated here. Some have no form there, such as those with regular\n" +
+			"expressions: that is an error, unless --skip-unsupported leaves them out.",
+		Example: "  tidegate export --environment production -f flags.yaml\n  tidegate export new-checkout\n" +
+			"  tidegate export --environment production --format flagd -f flags.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.output != outputTable && o.output != outputYAML {
-				return usagef("--output %s: files are YAML; for JSON, see 'tidegate flag list -o json'", o.output)
+			switch {
+			case format != formatTidegate && format != formatFlagd:
+				return usagef("--format %s: expected %s or %s", format, formatTidegate, formatFlagd)
+			case o.output != outputTable && (o.output != outputYAML || format == formatFlagd):
+				return usagef("--output %s: files are YAML, or JSON with --format flagd; for others, see 'tidegate flag list -o json'", o.output)
 			}
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
+				if format == formatFlagd {
+					return c.exportFlagd(ctx, args, file, skip)
+				}
 				d, revision, err := c.export(ctx, args)
 				if err != nil {
 					return err
 				}
 				comment := fmt.Sprintf("%s, revision %d", o.environment, revision)
-				if file == "" || file == "-" {
-					return writeManifest(c.out, d, comment)
-				}
-				return replaceFile(file, func(out io.Writer) error { return writeManifest(out, d, comment) })
+				return c.writeFile(file, func(out io.Writer) error { return writeManifest(out, d, comment) })
 			})
 		},
 	}
 	o.registerRead(cmd.Flags())
 	cmd.Flags().StringVarP(&file, "filename", "f", "", "file to write, replaced as a whole; default: the standard output")
+	cmd.Flags().StringVar(&format, "format", formatTidegate, "form of the file: tidegate or flagd")
+	cmd.Flags().BoolVar(&skip, "skip-unsupported", false, "leave out flags that have no form in flagd, with a warning")
 	return cmd
 }
 
@@ -60,7 +79,7 @@ func (c *client) export(ctx context.Context, keys []string) (*manifest.Document,
 		}
 	}
 	if len(missing) > 0 {
-		return nil, 0, fmt.Errorf("no such flag in %s: %s", c.environment, strings.Join(missing, ", "))
+		return nil, 0, c.noSuchFlags(missing)
 	}
 	if len(keys) > 0 {
 		return d, flags.GetRevision(), nil
@@ -73,6 +92,18 @@ func (c *client) export(ctx context.Context, keys []string) (*manifest.Document,
 		d.Segments = append(d.Segments, v.GetSegment())
 	}
 	return d, flags.GetRevision(), nil
+}
+
+func (c *client) noSuchFlags(keys []string) error {
+	return fmt.Errorf("no such flag in %s: %s", c.environment, strings.Join(keys, ", "))
+}
+
+// writeFile writes to a file, or to the standard output if none is named.
+func (c *client) writeFile(name string, write func(io.Writer) error) error {
+	if name == "" || name == "-" {
+		return write(c.out)
+	}
+	return replaceFile(name, write)
 }
 
 // replaceFile writes a file whole or not at all.

@@ -87,6 +87,12 @@ var rules = []rule{
 		deps:   true,
 	},
 	{
+		name:   "definitions are written, not sent",
+		reason: "every relay and command writes them, whatever it reads flags from",
+		from:   []string{module + "/internal/flagd"},
+		banned: []string{"google.golang.org/grpc", "go.yaml.in", module + "/eval"},
+	},
+	{
 		name:   "commands are leaves",
 		reason: "what is in cmd or bench cannot be reused; move it where it can",
 		from:   []string{module},

@@ -33,7 +33,7 @@ func TestRandom(t *testing.T) {
 	t.Parallel()
 	edits := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) edit {
 		return edit{
-			name: rapid.SampledFrom([]string{"a.yaml", "b.yaml", "sub/c.json"}).Draw(t, "file"),
+			name: rapid.SampledFrom([]string{"a.yaml", "b.yaml", "sub/c.yml"}).Draw(t, "file"),
 			// Keys are often in two files: an error.
 			flags: rapid.MapOfN(rapid.SampledFrom([]string{"first", "second", "third", "fourth"}),
 				rapid.SampledFrom([]string{"red", "blue", "green"}), 0, 3).Draw(t, "flags"),

@@ -38,7 +38,7 @@ func (w *writer) plainClause(c *flagv1.Clause) verdict {
 		return w.in(a, c.GetValues())
 	case flagv1.Operator_OPERATOR_LESS_THAN, flagv1.Operator_OPERATOR_LESS_THAN_OR_EQUAL,
 		flagv1.Operator_OPERATOR_GREATER_THAN, flagv1.Operator_OPERATOR_GREATER_THAN_OR_EQUAL:
-		return w.compare(a, comparisons[o], c.GetValues()[0].GetNumberValue())
+		return w.compare(a, comparisons[o], w.single(c).GetNumberValue())
 	case flagv1.Operator_OPERATOR_BEFORE, flagv1.Operator_OPERATOR_AFTER:
 		return w.date(c, a)
 	case flagv1.Operator_OPERATOR_MATCHES:
@@ -50,6 +50,15 @@ func (w *writer) plainClause(c *flagv1.Clause) verdict {
 		w.omit("a clause has an operator that is not known here: %d", o)
 	}
 	return never
+}
+
+// single is the value of an operator that takes one.
+func (w *writer) single(c *flagv1.Clause) *structpb.Value {
+	if len(c.GetValues()) != 1 {
+		w.omit("a clause has %d values where one is needed", len(c.GetValues()))
+		return nil
+	}
+	return c.GetValues()[0]
 }
 
 func (w *writer) exists(a attribute) verdict {
@@ -71,7 +80,7 @@ func (w *writer) exists(a attribute) verdict {
 func (w *writer) in(a attribute, values []*structpb.Value) verdict {
 	var strs []string
 	var numbers []float64
-	var truths []bool
+	truths := map[bool]bool{}
 	for _, v := range values {
 		switch k := v.GetKind().(type) {
 		case *structpb.Value_StringValue:
@@ -79,7 +88,7 @@ func (w *writer) in(a attribute, values []*structpb.Value) verdict {
 		case *structpb.Value_NumberValue:
 			numbers = append(numbers, k.NumberValue)
 		case *structpb.Value_BoolValue:
-			truths = append(truths, k.BoolValue)
+			truths[k.BoolValue] = true
 		}
 	}
 	switch a.kind {
@@ -98,16 +107,19 @@ func (w *writer) in(a attribute, values []*structpb.Value) verdict {
 		})
 	}
 	return w.anyOf(a.operand, func(x string) verdict {
-		return w.or(2+len(truths), func(i int) verdict {
-			switch i {
-			case 0:
+		return w.or(4, func(i int) verdict {
+			switch {
+			case i == 0:
 				return w.equalsAny(x, strs, false)
-			case 1:
+			case i == 1:
 				return w.equalsAnyNumber(x, numbers)
+			case i == 2 && truths[true]:
+				w.raw(`{"===":[`, x, `,true]}`)
+			case i == 3 && truths[false]:
+				w.raw(`{"===":[`, x, `,false]}`)
+			default:
+				return never
 			}
-			w.raw(`{"===":[`, x, `,`)
-			w.truth(truths[i-2])
-			w.raw(`]}`)
 			return depends
 		})
 	})

@@ -129,7 +129,7 @@ func (w *writer) date(c *flagv1.Clause, a attribute) verdict {
 	}
 	var seconds float64
 	fraction := false
-	switch k := c.GetValues()[0].GetKind().(type) {
+	switch k := w.single(c).GetKind().(type) {
 	case *structpb.Value_StringValue:
 		t, err := time.Parse(time.RFC3339Nano, k.StringValue)
 		if err != nil {

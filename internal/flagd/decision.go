@@ -14,6 +14,8 @@ import (
 const (
 	maxTargeting     = 1 << 20 // bytes
 	maxPrerequisites = 64
+	maxChain         = 16     // each nests three deep, and readers have bounds
+	maxVisits        = 10_000 // of prerequisites, those that write nothing too
 )
 
 // decision is what is known of a flag's decision before any context is.
@@ -48,7 +50,7 @@ func (w *writer) decide(f *flagv1.Flag, complete bool) decision {
 	passes := o == nil || o.GetSplit() == nil && !complete
 	for i, r := range f.GetRules() {
 		last := i == len(f.GetRules())-1
-		if e := r.GetOutcome().GetExpression(); e != nil && !(last && passes) {
+		if e := r.GetOutcome().GetExpression(); e != nil && (!last || !passes) {
 			w.ruleBefore(r, e)
 			continue
 		}
@@ -166,6 +168,7 @@ func (w *writer) met(p *flagv1.Prerequisite) verdict {
 	key := p.GetFlagKey()
 	target := w.env.flags[key]
 	w.dep.flag(key, target)
+	w.visits++
 	switch {
 	case target == nil || !target.GetEnabled():
 		return never
@@ -173,7 +176,9 @@ func (w *writer) met(p *flagv1.Prerequisite) verdict {
 		w.omit("its prerequisites form a cycle through %q", key)
 	case len(w.dep.flags) > maxPrerequisites:
 		w.omit("it depends on more than %d other flags", maxPrerequisites)
-	case len(w.buf) > maxTargeting:
+	case len(w.open) >= maxChain:
+		w.omit("its prerequisites have prerequisites, more than %d deep", maxChain)
+	case len(w.buf) > maxTargeting || w.visits > maxVisits:
 		w.omit(tooLarge)
 	case hasExpression(target):
 		// It may fail, which is not this flag's failure.

@@ -25,8 +25,10 @@
 //
 // Implementations differ from flagd where a context is not what the flag expects:
 //
-//   - Python takes true for 1 and false for 0.
+//   - Python takes true for 1 and false for 0, and a list of one number for that number
+//     where a split hashes it.
 //   - Node fails, where flagd goes on, if a clause over numbers meets an object or a list
 //     with text in it, or a clause over text meets a list, an object, true or a number.
+//   - Java fails on an attribute like 'a.b' where a is a list; Node reads 0 where a is 0.
 //   - Which version of 'fractional' a provider has is up to its release: see flagd.
 package flagd

@@ -23,8 +23,8 @@ type Omission struct {
 // that the flags serve; the package says what else may differ. metadata is that of the
 // set: strings, numbers and booleans.
 //
-// The flags and segments are those of one environment, and valid (see eval.Compile). The
-// same ones give the same bytes. omitted names the flags that are left out, in the order
+// The flags and segments are those of one environment, and valid (see eval.Compile); of
+// others, the JSON is well-formed, and no more. The same ones give the same bytes. omitted names the flags that are left out, in the order
 // of their keys.
 func Export(flags []*flagv1.Flag, segments []*flagv1.Segment, metadata *structpb.Struct) (data []byte, omitted []Omission) {
 	var e Exporter
@@ -35,6 +35,10 @@ func Export(flags []*flagv1.Flag, segments []*flagv1.Segment, metadata *structpb
 // it keeps the JSON of each flag for as long as the flag, and what it depends on, is the
 // same message. Messages that it was given must not be modified. Not for concurrent use.
 type Exporter struct {
+	// Keys are those of the flags to write, nil for all: the others are there for what
+	// depends on them.
+	Keys []string
+
 	flags      map[string]exported
 	evaluators map[string]kept
 }
@@ -103,7 +107,7 @@ func (d *dependencies) same(env *environment) bool {
 // the identity of the messages.
 func (e *Exporter) Export(flags []*flagv1.Flag, segments []*flagv1.Segment, metadata *structpb.Struct) (data []byte, omitted []Omission) {
 	env := e.environment(flags, segments)
-	keys := sortedNames(env.flags)
+	keys := e.keys(env)
 	now := make(map[string]exported, len(keys))
 	used := map[string]struct{}{}
 	size := 0
@@ -127,6 +131,15 @@ func (e *Exporter) Export(flags []*flagv1.Flag, segments []*flagv1.Segment, meta
 		size += 2*len(segment) + len(env.evaluators[segment].condition)
 	}
 	return env.file(keys, now, sortedNames(used), metadata, make([]byte, 0, size+1024)), omitted
+}
+
+// keys are those of the flags to write, in order.
+func (e *Exporter) keys(env *environment) []string {
+	keys := sortedNames(env.flags)
+	if e.Keys != nil {
+		keys = slices.DeleteFunc(keys, func(key string) bool { return !slices.Contains(e.Keys, key) })
+	}
+	return keys
 }
 
 // environment indexes the definitions, with the evaluators that are still right.
@@ -239,6 +252,7 @@ func (w *writer) targeting(f *flagv1.Flag) (defaultVariant string) {
 		slices.ContainsFunc(f.GetRules(), func(r *flagv1.Rule) bool { return r.GetOutcome().GetSplit() != nil })
 	d := w.decide(f, complete)
 	switch {
+	case w.reason != "":
 	case d.open:
 		if w.buf[0] != '{' { // a constant, where only an object can stand
 			w.buf = append(append([]byte(`{"if":[true,`), w.buf...), `]}`...)
@@ -263,7 +277,7 @@ const versionName = "bucketingVersion"
 // metadata returns the flag's, with the bucketing version.
 func (w *writer) metadata(f *flagv1.Flag) *structpb.Struct {
 	own, taken := f.GetMetadata().GetFields()[versionName]
-	if taken && own.GetNumberValue() >= 2 {
+	if n := own.GetNumberValue(); taken && (n == 2 || n == 3) {
 		w.omit("its metadata holds %q, which stands for the version that fractional uses", versionName)
 	}
 	if w.version != flagv1.BucketingVersion_BUCKETING_VERSION_3 {

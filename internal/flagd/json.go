@@ -45,10 +45,14 @@ func appendString(b []byte, s string) []byte {
 	return append(append(b, s[start:]...), '"')
 }
 
-// appendNumber appends a finite number as JavaScript writes it.
+// appendNumber appends a number as JavaScript writes it. (No definition holds one that is
+// not finite.)
 func appendNumber(b []byte, f float64) []byte {
-	if f == 0 { // -0 too
+	switch {
+	case f == 0: // -0 too
 		return append(b, '0')
+	case math.IsNaN(f), math.IsInf(f, 0):
+		return append(b, "null"...)
 	}
 	format := byte('f')
 	if size := math.Abs(f); size < 1e-6 || size >= 1e21 {

@@ -18,17 +18,18 @@ func (w *writer) split(s *flagv1.Split) {
 	w.needVersion(s.GetBucketingVersion())
 	implied := s.GetBucketBy() == "" || s.GetBucketBy() == "targetingKey"
 	salt := w.flag.GetKey()
-	if s.Salt != nil {
+	salted := s != nil && s.Salt != nil
+	if salted {
 		salt = s.GetSalt()
 	}
 	// Version 2 hashes the flag's key and the targeting key joined; version 3 a list of
 	// the two, unless there is a salt.
 	v3 := w.version == flagv1.BucketingVersion_BUCKETING_VERSION_3
-	if implied && salt == w.flag.GetKey() && len(w.open) == 0 && (!v3 || s.Salt == nil && s.GetBucketBy() == "") {
+	if implied && salt == w.flag.GetKey() && len(w.open) == 0 && (!v3 || !salted && s.GetBucketBy() == "") {
 		w.shares("", s)
 		return
 	}
-	if v3 && s.Salt == nil && s.GetBucketBy() == "" {
+	if v3 && !salted && s.GetBucketBy() == "" {
 		w.omit("the prerequisite %q splits with bucketing version 3 by its own key, which another flag cannot name", w.flag.GetKey())
 		return
 	}
@@ -37,16 +38,16 @@ func (w *writer) split(s *flagv1.Split) {
 	case ofClock:
 		w.omit("a split is by %q, which other systems cannot hash alike", s.GetBucketBy())
 	case fromFlagKey:
-		w.shares(salted(salt, a.operand), s)
+		w.shares(joined(salt, a.operand), s)
 	case asText:
 		w.raw(`{"if":[`, a.operand, `,`)
-		w.shares(salted(salt, a.operand), s)
+		w.shares(joined(salt, a.operand), s)
 		w.raw(`]}`)
 	default:
 		w.raw(`{"if":[`)
 		w.canBeHashed(a.operand)
 		w.raw(`,`)
-		w.shares(salted(salt, `{"or":[`+a.operand+`,0]}`), s) // -0 is written 0
+		w.shares(joined(salt, `{"or":[`+a.operand+`,0]}`), s) // -0 is written 0
 		w.raw(`]}`)
 	}
 }
@@ -68,6 +69,9 @@ func (w *writer) needVersion(v flagv1.BucketingVersion) {
 // shares writes the 'fractional'; key: what is hashed, empty for the flag's key and the
 // targeting key.
 func (w *writer) shares(key string, s *flagv1.Split) {
+	if len(s.GetVariants()) == 0 {
+		w.omit("a split has no variants")
+	}
 	w.raw(`{"fractional":[`)
 	if key != "" {
 		w.raw(key, `,`)
@@ -85,9 +89,9 @@ func (w *writer) shares(key string, s *flagv1.Split) {
 	w.raw(`]}`)
 }
 
-// salted joins the salt and the operand. flagd's 'cat' cuts off space at both ends, so
+// joined joins the salt and the operand. flagd's 'cat' cuts off space at both ends, so
 // that the ends are guarded by a character that 'substr' takes away again.
-func salted(salt, operand string) string {
+func joined(salt, operand string) string {
 	begin, first := `{"substr":[{"cat":[`, `0`
 	if r, _ := utf8.DecodeRuneInString(salt); salt == "" || unicode.IsSpace(r) {
 		begin, first = begin+`".",`, `1`

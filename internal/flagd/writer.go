@@ -3,7 +3,6 @@ package flagd
 import (
 	"fmt"
 	"slices"
-	"strconv"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
@@ -16,6 +15,7 @@ type writer struct {
 	// flag is the one whose decision is written: the flag itself, or a prerequisite.
 	flag   *flagv1.Flag
 	open   []*flagv1.Flag // from the flag itself to the one above
+	visits int            // of prerequisites
 	dep    dependencies
 	reason string
 	// version is the bucketing version that the expression needs; 0: any.
@@ -37,7 +37,6 @@ func (w *writer) raw(parts ...string) {
 
 func (w *writer) string(s string)  { w.buf = appendString(w.buf, s) }
 func (w *writer) number(f float64) { w.buf = appendNumber(w.buf, f) }
-func (w *writer) truth(b bool)     { w.buf = strconv.AppendBool(w.buf, b) }
 
 // list writes [a,b,c].
 func (w *writer) list(n int, write func(i int)) {

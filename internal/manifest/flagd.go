@@ -144,7 +144,7 @@ func (d *decoder) addFlagd(f *flagv1.Flag, root *place, line int, set *flagdSet)
 
 // flagdFlag reads one flag.
 func (d *decoder) flagdFlag(key string, n *yaml.Node, at *place, set *flagdSet) *flagv1.Flag {
-	f := &flagv1.Flag{Key: key}
+	f := &flagv1.Flag{Key: key, BucketingVersion: bucketing.Default}
 	at.field("key", "", at.Position)
 	var own *structpb.Struct
 	present := map[string]bool{}
@@ -171,8 +171,9 @@ func (d *decoder) flagdFlag(key string, n *yaml.Node, at *place, set *flagdSet) 
 	}
 	if !present["variants"] {
 		d.fail(at.field("variants", ".variants", at.Position), `is missing: at least one, as in {"on": true, "off": false}`)
+		f.Type = flagv1.ValueType_VALUE_TYPE_BOOLEAN // any will do
 	}
-	return bucketing.Pin(f)
+	return f
 }
 
 // slip reports a field that is not known and that looks like one that is.

@@ -56,7 +56,6 @@ func (d *decoder) reference(n *yaml.Node, at *place) (v *structpb.Value, ok bool
 		d.fail(at, "refers to %q, which is not in $evaluators: %s", name.Value, didYouMean(name.Value, slices.Sorted(maps.Keys(d.evaluators))))
 		return nil, true
 	}
-	at.faulty = found.value == nil
-	at.fields, at.items = found.place.fields, found.place.items
+	at.elsewhere = found.place
 	return found.value, true
 }

@@ -26,18 +26,16 @@ func (d *decoder) flagdVariants(e entry, at *place, f *flagv1.Flag) {
 	f.Variants = d.variants(e.value, here)
 	for i, v := range f.GetVariants() {
 		if t := typeOf(v.GetValue()); v.GetValue() != nil {
-			d.variantType(f, t, v, here.items[i])
+			d.variantType(f, t, here.items[i])
 		}
 	}
 	if f.GetType() == flagv1.ValueType_VALUE_TYPE_UNSPECIFIED {
-		// It has no usable variant, which has been said.
-		here.faulty = here.faulty || len(f.GetVariants()) > 0
-		f.Type = flagv1.ValueType_VALUE_TYPE_BOOLEAN
+		f.Type = flagv1.ValueType_VALUE_TYPE_BOOLEAN // there is no variant that is of a type
 	}
 }
 
 // variantType takes the variant's type for the flag's, or checks that it is.
-func (d *decoder) variantType(f *flagv1.Flag, t flagv1.ValueType, v *flagv1.Variant, at *place) {
+func (d *decoder) variantType(f *flagv1.Flag, t flagv1.ValueType, at *place) {
 	const integer, double = flagv1.ValueType_VALUE_TYPE_INTEGER, flagv1.ValueType_VALUE_TYPE_DOUBLE
 	switch is := f.GetType(); {
 	case t == flagv1.ValueType_VALUE_TYPE_UNSPECIFIED:

@@ -13,7 +13,7 @@ import (
 func addSeeds(f *testing.F) {
 	f.Helper()
 	f.Add(examples.Flags)
-	for _, pattern := range []string{"testdata/valid/*.yaml", "testdata/invalid/*.yaml"} {
+	for _, pattern := range []string{"testdata/valid/*.yaml", "testdata/invalid/*.yaml", "testdata/flagd/*/*.json", "testdata/flagd/*/*.yaml"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
 			f.Fatal(err)

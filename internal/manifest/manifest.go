@@ -49,6 +49,9 @@
 // for a split.
 //
 // Anchors, aliases, merge keys and tags are errors: what is written is what is there.
+//
+// Parse reads the form as JSON too, and flagd definitions in both. (Package flagd writes
+// those.)
 package manifest
 
 import (
@@ -124,9 +127,10 @@ func (e Errors) Sort() {
 	})
 }
 
-// Parse reads one file's content; name is for messages. Everything wrong is reported at
-// once, as [Errors]. Definitions are validated (compiled) too; what concerns other flags
-// and segments, which may not be in the file, is not.
+// Parse reads one file's content; name is for messages, and with '.json' at its end says
+// that it is JSON. Everything wrong is reported at once, as [Errors]. Definitions are
+// validated (compiled) too; what concerns other flags and segments, which may not be in
+// the file, is not.
 func Parse(name string, data []byte) (*Document, error) {
 	d := decode(name, data)
 	d.validate()

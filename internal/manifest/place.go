@@ -16,6 +16,8 @@ type place struct {
 	faulty bool
 	fields map[string]*place
 	items  []*place
+	// elsewhere is where what stands here is written, if it is only referred to here.
+	elsewhere *place
 }
 
 // field adds the place of the message's field.
@@ -73,7 +75,9 @@ func (p *place) find(path string) (at *place, rest string) {
 		if next == nil {
 			return p, path
 		}
-		p, path = next, rest
+		if p, path = next, rest; p.elsewhere != nil {
+			p = p.elsewhere
+		}
 	}
 	return p, ""
 }

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -18,7 +19,7 @@ import (
 func (s *Server) interceptUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	c := s.begin(s.metrics.method(info.FullMethod, typeUnary))
 	c.method.received.Inc()
-	resp, err := s.handleUnary(ctx, req, info.FullMethod, handler)
+	resp, err := s.handleUnary(ctx, req, info, handler)
 	if err == nil {
 		c.method.sent.Inc()
 	}
@@ -27,21 +28,17 @@ func (s *Server) interceptUnary(ctx context.Context, req any, info *grpc.UnarySe
 }
 
 // handleUnary gives the call a deadline, and maps what it fails with.
-func (s *Server) handleUnary(ctx context.Context, req any, method string, handler grpc.UnaryHandler) (resp any, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = s.panicked(method, p)
-		}
-		if err != nil {
-			resp, err = nil, s.mapError(method, err)
-		}
-	}()
+func (s *Server) handleUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
 	if err := s.validate(req); err != nil {
 		return nil, err
 	}
-	return handler(ctx, req)
+	resp, err := s.recoverUnary(ctx, req, info, handler)
+	if err != nil {
+		return nil, s.mapError(info.FullMethod, err)
+	}
+	return resp, nil
 }
 
 // interceptStream is what surrounds every stream. It also ends the stream's context when
@@ -52,7 +49,14 @@ func (s *Server) interceptStream(srv any, ss grpc.ServerStream, info *grpc.Strea
 	stop := context.AfterFunc(s.streams, func() { cancel(context.Cause(s.streams)) })
 	defer stop()
 	c := s.begin(s.metrics.method(info.FullMethod, typeOf(info)))
-	err := s.handleStream(srv, &callStream{ServerStream: ss, ctx: ctx, server: s, method: c.method}, handler)
+	err := s.recoverStream(srv, &callStream{ServerStream: ss, ctx: ctx, server: s, method: c.method}, info, handler)
+	switch {
+	case err == nil:
+	case errors.Is(context.Cause(ctx), errDraining):
+		err = errDraining
+	default:
+		err = s.mapError(info.FullMethod, err)
+	}
 	s.end(ctx, c, err)
 	return err
 }
@@ -65,23 +69,6 @@ func typeOf(info *grpc.StreamServerInfo) string {
 		return typeClientStream
 	}
 	return typeServerStream
-}
-
-// handleStream maps what the handler fails with.
-func (s *Server) handleStream(srv any, ss *callStream, handler grpc.StreamHandler) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = s.panicked(ss.method.name, p)
-		}
-		switch {
-		case err == nil:
-		case errors.Is(context.Cause(ss.ctx), errDraining):
-			err = errDraining
-		default:
-			err = s.mapError(ss.method.name, err)
-		}
-	}()
-	return handler(srv, ss)
 }
 
 // callStream counts and validates a stream's messages.
@@ -169,6 +156,14 @@ func levelOf(c codes.Code) zerolog.Level {
 	default:
 		return zerolog.InfoLevel
 	}
+}
+
+// onPanic has handlers' panics logged.
+func (s *Server) onPanic() recovery.Option {
+	return recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
+		method, _ := grpc.Method(ctx)
+		return s.panicked(method, p)
+	})
 }
 
 // panicked logs what a handler panicked with, and is what the caller gets.

@@ -3,7 +3,7 @@
 // (Connect protocol).
 //
 // What surrounds every call, outermost first, the same for gRPC and HTTP: call metrics,
-// log, errors to statuses, recovery, deadline, validation. Nothing logs what a request
+// log, errors to statuses, deadline, validation, recovery. Nothing logs what a request
 // says. Methods that are called hundreds of thousands of times a second go another way
 // over gRPC, see [Direct].
 //
@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
@@ -71,6 +72,9 @@ type Server struct {
 	bridge  *bridge
 	metrics *metrics
 	calls   zerolog.Logger // what calls ended with
+	// What turns a handler's panic into an error.
+	recoverUnary  grpc.UnaryServerInterceptor
+	recoverStream grpc.StreamServerInterceptor
 	// draining: Serve is about to return.
 	draining atomic.Bool
 	// streams ends when streams that outlasted the polite end are to end.
@@ -91,6 +95,7 @@ func NewServer(o Options) *Server {
 		metrics: newMetrics(o.Registerer), calls: newCallLog(o.Logger),
 	}
 	s.streams, s.endStreams = context.WithCancelCause(context.Background())
+	s.recoverUnary, s.recoverStream = recovery.UnaryServerInterceptor(s.onPanic()), recovery.StreamServerInterceptor(s.onPanic())
 
 	s.bridge = newBridge(s.interceptUnary, s.interceptStream)
 	s.GRPC = grpc.NewServer(
