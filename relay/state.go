@@ -89,7 +89,7 @@ func (r *Relay) restore(e *environment) {
 func (r *Relay) keep(ctx context.Context) {
 	ticker := time.NewTicker(keepEvery)
 	defer ticker.Stop()
-	first, loading, settled := r.firstSnapshot(), true, false
+	first, loading := r.firstSnapshot(), true
 	for confirm := time.Now().Add(confirmEvery); ; {
 		r.updateHealth()
 		if first == nil && loading {
@@ -107,10 +107,6 @@ func (r *Relay) keep(ctx context.Context) {
 		if now := time.Now(); now.After(confirm) {
 			r.confirmState()
 			confirm = now.Add(confirmEvery)
-			if !loading && !settled {
-				settled = true // what was loaded from disk, upstream has sent again
-				debug.FreeOSMemory()
-			}
 		}
 	}
 }
