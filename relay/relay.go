@@ -53,6 +53,7 @@ type Relay struct {
 
 	ofrep       *ofrepHandler
 	corsOrigins []string
+	loaded      func() // see Options; may be nil
 
 	grpc, http, management, flagdSync net.Listener
 }
@@ -69,8 +70,8 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 		instanceID: o.InstanceID, version: version.Version,
 		maxStale: o.MaxStale, drain: o.Drain,
 		logger: o.Logger, registry: o.Registry,
-		corsOrigins: o.CORSOrigins,
-		replicas:    replica.NewSet(replica.Options{HistoryBytes: historyBytes}),
+		corsOrigins: o.CORSOrigins, loaded: o.Loaded,
+		replicas: replica.NewSet(replica.Options{HistoryBytes: historyBytes}),
 	}
 	r.evaluation = newEvaluationService(r.replicas, o.Environments)
 	r.evaluation.region = o.Region

@@ -27,10 +27,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	reserved := reserve(os.Getenv)
-	code := execute(ctx, os.Args[1:])
-	runtime.KeepAlive(reserved)
-	os.Exit(code)
+	os.Exit(execute(ctx, os.Args[1:]))
 }
 
 // execute runs the command line and returns the exit code.
@@ -57,6 +54,9 @@ func execute(ctx context.Context, args []string) int {
 
 // serve runs a relay until ctx ends.
 func serve(ctx context.Context, o relay.Options) error {
+	var slack reserve
+	defer runtime.KeepAlive(&slack)
+	o.Loaded = func() { slack.take(os.Getenv) }
 	r, err := relay.Open(ctx, o)
 	switch {
 	case err != nil && errors.Is(err, ctx.Err()):

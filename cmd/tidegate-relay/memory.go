@@ -6,12 +6,14 @@ package main
 // quarter of each.
 const slack = 32 << 20
 
-// reserve takes slack bytes that are never touched: the collector counts them as in use,
-// the system gives no memory for them. It is to be kept for as long as it shall help; nil
-// where the operator sets the collector.
-func reserve(getenv func(string) string) []byte {
-	if getenv("GOGC") != "" || getenv("GOMEMLIMIT") != "" {
-		return nil
+// reserve are slack bytes that are never touched: the collector counts them as in use,
+// the system gives no memory for them.
+type reserve []byte
+
+// take takes them, unless the operator sets the collector. While flags are loaded, which
+// leaves more garbage than anything later, it would be too early.
+func (r *reserve) take(getenv func(string) string) {
+	if getenv("GOGC") == "" && getenv("GOMEMLIMIT") == "" {
+		*r = make([]byte, slack)
 	}
-	return make([]byte, slack)
 }
