@@ -96,18 +96,18 @@ func cases(bed *testbed.Bed, echo string, echoPID int) []testCase {
 		&flagdv1.ResolveBooleanRequest{FlagKey: oneKey, Context: object(flagd)}, false, 4, 16, 1, false)
 	call("flagd v2 ResolveBoolean", flagdv2.Service_ResolveBoolean_FullMethodName,
 		&flagdv2.ResolveBooleanRequest{FlagKey: oneKey, Context: object(flagd)}, false, 4, 16, 1, false)
-	post := func(name, path string, evaluations int) {
+	post := func(name, path string, connections, evaluations int) {
 		body, err := json.Marshal(map[string]any{"context": flagd})
 		if err != nil {
 			panic(err) // of our own values
 		}
 		all = append(all, testCase{
-			name: name, connections: 16, inFlight: "16x1", pid: bed.RelayPID(), evaluations: evaluations,
+			name: name, connections: connections, inFlight: fmt.Sprintf("%dx1", connections), pid: bed.RelayPID(), evaluations: evaluations,
 			load: httpLoad{addr: bed.RelayHTTPAddr, path: path, body: string(body)},
 		})
 	}
-	post("OFREP, one flag", "/ofrep/v1/evaluate/flags/"+oneKey, 1)
-	post(fmt.Sprintf("OFREP, all %d flags", fewFlags+manyFlags), "/ofrep/v1/evaluate/flags", fewFlags+manyFlags)
+	post("OFREP, one flag", "/ofrep/v1/evaluate/flags/"+oneKey, 64, 1)
+	post(fmt.Sprintf("OFREP, all %d flags", fewFlags+manyFlags), "/ofrep/v1/evaluate/flags", 4, fewFlags+manyFlags)
 	return all
 }
 
