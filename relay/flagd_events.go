@@ -12,8 +12,15 @@ import (
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
-// keepAliveEvery is how long streams of events are silent at most.
-const keepAliveEvery = 20 * time.Second
+const (
+	// keepAliveEvery is how long streams of events are silent at most.
+	keepAliveEvery = 20 * time.Second
+	// retellAfter is how long after a change, at least, it is told again, and twice this
+	// at most. A provider forgets what it keeps of a flag when it hears of a change, but
+	// then keeps the answer that was on its way to it: without a second word it would go
+	// on with that until the flag's next change, even past a kill switch.
+	retellAfter = 500 * time.Millisecond
+)
 
 // The kinds of events.
 const (
@@ -31,7 +38,7 @@ type flagdEvent struct {
 
 // flagdEvents tells what happens to the flags of the call's environment until the caller
 // goes or the relay drains: that it is ready, once there is something to evaluate, and
-// then each change. A caller that reads slowly gets fewer and larger events.
+// then each change, twice. A caller that reads slowly gets fewer and larger events.
 func (s *evaluationService) flagdEvents(ctx context.Context, send func(flagdEvent) error) error {
 	env, err := s.called(ctx, "")
 	if err != nil {
@@ -47,6 +54,7 @@ func (s *evaluationService) flagdEvents(ctx context.Context, send func(flagdEven
 	}
 	idle := time.NewTimer(keepAliveEvery)
 	defer idle.Stop()
+	var told retelling
 	for {
 		event := flagdEvent{kind: eventKeepAlive}
 		select {
@@ -58,7 +66,14 @@ func (s *evaluationService) flagdEvents(ctx context.Context, send func(flagdEven
 			if len(changed) == 0 {
 				continue
 			}
+			told.add(changed)
 			event = flagdEvent{kind: eventChange, data: changesOf(changed)}
+		case <-told.due:
+			again := told.take()
+			if len(again) == 0 {
+				continue
+			}
+			event = flagdEvent{kind: eventChange, data: changesOf(again)}
 		case <-idle.C:
 		case <-ctx.Done():
 			return ctx.Err()
@@ -71,6 +86,30 @@ func (s *evaluationService) flagdEvents(ctx context.Context, send func(flagdEven
 		}
 		idle.Reset(keepAliveEvery)
 	}
+}
+
+// retelling is what is to be told again.
+type retelling struct {
+	// recent was told since due was set, older before that.
+	recent, older []flagChange
+	due           <-chan time.Time // nil: there is nothing to tell
+}
+
+func (r *retelling) add(changed []flagChange) {
+	r.recent = append(r.recent, changed...)
+	if r.due == nil {
+		r.due = time.After(retellAfter)
+	}
+}
+
+// take returns what is to be told now. It is called when it is due.
+func (r *retelling) take() []flagChange {
+	again := r.older
+	r.older, r.recent, r.due = r.recent, nil, nil
+	if len(r.older) > 0 {
+		r.due = time.After(retellAfter)
+	}
+	return again
 }
 
 // changesOf is the data of a configuration_change.

@@ -81,6 +81,16 @@ func TestFlagdEventStream(t *testing.T) {
 			t.Errorf("%s: first %v, want %s without data", version, e, eventReady)
 		}
 	}
+	// next skips what is told again.
+	next := func(version string, before []map[string]any) map[string]any {
+		t.Helper()
+		for {
+			if got := changesIn(t, receive(version)); !slices.ContainsFunc(before, func(told map[string]any) bool { return reflect.DeepEqual(got, told) }) {
+				return got
+			}
+		}
+	}
+	var told []map[string]any
 	p.put(staging, boolFlag("elsewhere")) // concerns nobody here
 	for _, change := range []struct {
 		what string
@@ -94,17 +104,22 @@ func TestFlagdEventStream(t *testing.T) {
 	} {
 		change.do()
 		for version := range receivers {
-			if got := changesIn(t, receive(version)); !reflect.DeepEqual(got, change.want) {
+			if got := next(version, told); !reflect.DeepEqual(got, change.want) {
 				t.Errorf("%s, %s: %v, want %v", version, change.what, got, change.want)
 			}
 		}
+		told = append(told, change.want)
 	}
 	if n := r.evaluation.environments[0].streams[streamEvents].Load(); n != 2 {
 		t.Errorf("%d streams are counted, want 2", n)
 	}
 	stop()
 	for version := range receivers {
-		if e := receive(version); e.GetType() != eventShutdown {
+		e := receive(version)
+		for e.GetType() == eventChange { // told again
+			e = receive(version)
+		}
+		if e.GetType() != eventShutdown {
 			t.Errorf("%s: at the end %v, want %s", version, e, eventShutdown)
 		}
 		if _, err := receivers[version](); err == nil {
@@ -140,16 +155,54 @@ func TestFlagdEventsIdle(t *testing.T) {
 		p.publish(p.replicas.Replica(production), first, first.Full())
 		time.Sleep(30 * time.Second)
 		p.put(production, boolFlag("a"))
-		time.Sleep(41 * time.Second)
+		time.Sleep(42 * time.Second)
 		close(s.draining)
 		if err := <-done; !errors.Is(err, errDraining) {
 			t.Errorf("it ended with %v", err)
 		}
 		want := []string{
-			"5s " + eventReady, "25s " + eventKeepAlive, "35s " + eventChange, "55s " + eventKeepAlive, "1m15s " + eventKeepAlive, "1m16s " + eventShutdown,
+			"5s " + eventReady, "25s " + eventKeepAlive, "35s " + eventChange, "36s " + eventChange, "56s " + eventKeepAlive, "1m16s " + eventKeepAlive, "1m17s " + eventShutdown,
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
+// Each change is told once more, half a second to a second later, however many come.
+func TestFlagdEventsRetold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPublisher(t, production)
+		s := service(p)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		told := map[string][]time.Time{}
+		done := make(chan error)
+		go func() {
+			done <- s.flagdEvents(ctx, func(e flagdEvent) error {
+				for key := range e.data.GetFields()["flags"].GetStructValue().GetFields() {
+					told[key] = append(told[key], time.Now())
+				}
+				return nil
+			})
+		}()
+		synctest.Wait()
+		const changes = 50
+		for i := range changes {
+			p.put(production, boolFlag(fmt.Sprintf("f%d", i)))
+			time.Sleep(70 * time.Millisecond)
+		}
+		time.Sleep(2 * time.Second)
+		cancel()
+		<-done
+		if len(told) != changes {
+			t.Errorf("%d flags were told, want %d", len(told), changes)
+		}
+		for key, at := range told {
+			if len(at) != 2 || at[1].Sub(at[0]) < retellAfter || at[1].Sub(at[0]) > 2*retellAfter {
+				t.Errorf("%s was told at %v", key, at)
+			}
 		}
 	})
 }
@@ -182,7 +235,10 @@ func TestFlagdEventsSlow(t *testing.T) {
 	events, done := make(chan flagdEvent), make(chan error)
 	go func() {
 		done <- s.flagdEvents(ctx, func(e flagdEvent) error {
-			events <- e
+			select {
+			case events <- e:
+			case <-ctx.Done():
+			}
 			return nil
 		})
 	}()
@@ -196,7 +252,7 @@ func TestFlagdEventsSlow(t *testing.T) {
 		p.put(production, boolFlag(key))
 	}
 	for received := 0; len(want) > 0; received++ {
-		if received > 3 {
+		if received > 10 {
 			t.Fatalf("%d flags are missing after %d events", len(want), received)
 		}
 		for key := range changesIn(t, &flagdv1.EventStreamResponse{Type: eventChange, Data: (<-events).data}) {
