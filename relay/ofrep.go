@@ -26,6 +26,8 @@ const (
 const (
 	// maxOFREPBody is flagd's bound.
 	maxOFREPBody = 1_000_000
+	// firstBytes is the memory that a body gets before any of it has arrived.
+	firstBytes = 32 << 10
 	// ofrepBodyTimeout is how long a body may take to arrive.
 	ofrepBodyTimeout = 10 * time.Second
 )
@@ -50,9 +52,19 @@ func newOFREPHandler(s *evaluationService, requestsPerSecond int) *ofrepHandler 
 
 // ServeHTTP implements [http.Handler].
 func (h *ofrepHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == ofrepSSEPath {
+		// A stream lasts: it must not keep what calls hand on to each other.
+		h.serve(&ofrepCall{handler: h, w: w, r: r})
+		return
+	}
 	c := h.calls.Get().(*ofrepCall)
 	defer h.release(c)
 	c.w, c.r = w, r
+	h.serve(c)
+}
+
+func (h *ofrepHandler) serve(c *ofrepCall) {
+	r := c.r
 	if h.limit != nil {
 		if wait := h.limit.take(r.RemoteAddr, time.Now()); wait > 0 {
 			c.tooMany(wait)
@@ -225,7 +237,8 @@ func (c *ofrepCall) read() bool {
 	}
 	// A writer that cannot set a deadline is one of a test or of a middleware.
 	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(ofrepBodyTimeout))
-	if want := int(c.r.ContentLength) + 1; cap(c.body) < want { // one more byte finds the end
+	// One more byte finds the end. What is announced may never come.
+	if want := min(int(c.r.ContentLength)+1, firstBytes); cap(c.body) < want {
 		c.body = make([]byte, 0, max(want, 512))
 	}
 	for {

@@ -144,7 +144,6 @@ func TestOFREPRequests(t *testing.T) {
 		{"404: unknown environment", "POST", one, "", []string{"Flagd-Selector", "dev"}, 404, `"errorCode":"FLAG_NOT_FOUND","errorDetails":"environment \"dev\" is not followed here; followed: production, staging"`},
 		{"400: unknown environment, bulk", "POST", all, "", []string{"Flagd-Selector", "dev"}, 400, `{` + general + `environment \"dev\" is not followed here; followed: production, staging"`},
 		{"503: nothing yet", "POST", all, "", []string{"Tidegate-Environment", "empty"}, 503, `{"errorDetails":"environment \"empty\": nothing came from upstream yet"}`},
-		{"503: nothing yet, events", "GET", ofrepSSEPath + "?environment=empty", "", nil, 503, `{"errorDetails":"environment \"empty\": nothing came from upstream yet"}`},
 		{"400: events of an unknown environment", "GET", ofrepSSEPath + "?environment=dev", "", nil, 400, "is not followed here"},
 		{"400 INVALID_CONTEXT, bulk", "POST", all, "{", nil, 400, `{"errorCode":"INVALID_CONTEXT","errorDetails":"` + notValid},
 		{"405", "GET", one, "", nil, 405, "want the method POST"},
@@ -173,6 +172,37 @@ func TestOFREPRequests(t *testing.T) {
 	h.ServeHTTP(w, r)
 	if w.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("a long body of unknown length: %d", w.Code)
+	}
+}
+
+// room is a body that notes how much of it is asked for at first.
+type room struct {
+	io.Reader
+	first int
+}
+
+func (r *room) Read(p []byte) (int, error) {
+	if r.first == 0 {
+		r.first = len(p)
+	}
+	return r.Reader.Read(p)
+}
+
+// Memory is for what has arrived, not for what a caller says that it will send.
+func TestOFREPAnnouncedBody(t *testing.T) {
+	t.Parallel()
+	_, h := ofrepHandlerOf(t, production)
+	text := `{"context":{"pad":"` + strings.Repeat("x", 900_000) + `"}}`
+	body := &room{Reader: strings.NewReader(text)}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, ofrepFlagsPath+"/static", body)
+	r.ContentLength = int64(len(text))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Errorf("status %d, %s", w.Code, w.Body)
+	}
+	if body.first == 0 || body.first > 64<<10 {
+		t.Errorf("%d bytes of memory before there was one of the body", body.first)
 	}
 }
 
