@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os"
@@ -30,6 +31,8 @@ const (
 	firstBytes = 32 << 10
 	// ofrepBodyTimeout is how long a body may take to arrive.
 	ofrepBodyTimeout = 10 * time.Second
+	// ofrepTimeout is how long evaluating all flags may take.
+	ofrepTimeout = 10 * time.Second
 )
 
 // ofrepHandler serves OFREP: one flag, all flags, and events.
@@ -129,10 +132,14 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 			return
 		}
 	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), ofrepTimeout)
+	defer cancel()
 	var counted tally
 	c.out = append(c.out, `{"flags":[`...)
 	for i, f := range snap.Eval().Flags() {
-		if i%1024 == 0 && c.r.Context().Err() != nil {
+		if i%checkEvery == 0 && ctx.Err() != nil {
+			delete(c.w.Header(), "Etag")
+			c.fail(http.StatusServiceUnavailable, "", "no answer within "+ofrepTimeout.String()+": want a smaller context")
 			return
 		}
 		if i > 0 {

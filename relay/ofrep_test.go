@@ -2,17 +2,22 @@ package relay
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tidegate/tidegate/eval"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
 // ofrepAnswer is what came back.
@@ -239,6 +244,31 @@ func TestOFREPBulk(t *testing.T) {
 	p.put(production, boolFlag("one-more"))
 	if empty := ofrep(t, newOFREPHandler(service(newPublisher(t, production)), 0), http.MethodPost, ofrepFlagsPath, ""); !strings.HasPrefix(empty.body, `{"flags":[],`) {
 		t.Errorf("no flags: %s", empty.body)
+	}
+}
+
+// A large context can make each flag slow: who went away, or waited too long, is not
+// worked for to the end.
+func TestOFREPBulkTooLong(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t, production)
+	var slow []proto.Message
+	for i := range 200 {
+		f := boolFlag(fmt.Sprintf("slow-%d", i))
+		f.Rules = []*flagv1.Rule{{Id: "r", Outcome: serve("off"), Clauses: []*flagv1.Clause{{
+			Attribute: "a", Operator: flagv1.Operator_OPERATOR_MATCHES, Values: []*structpb.Value{structpb.NewStringValue("(a+)+b$")},
+		}}}}
+		slow = append(slow, f)
+	}
+	p.put(production, slow...)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	body := `{"context":{"a":"` + strings.Repeat("a", 100_000) + `"}}`
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, ofrepFlagsPath, strings.NewReader(body))
+	w := httptest.NewRecorder()
+	newOFREPHandler(service(p), 0).ServeHTTP(w, r)
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "no answer within 10s") || w.Header().Get("Etag") != "" {
+		t.Errorf("got %d, headers %v, %d bytes", w.Code, w.Header(), w.Body.Len())
 	}
 }
 
