@@ -84,7 +84,7 @@ func (s *flagdServiceV1) ResolveAll(ctx context.Context, q *flagdv1.ResolveAllRe
 	all := make(map[string]*flagdv1.AnyFlag, len(flags))
 	var counted tally
 	for i, f := range flags {
-		if i%1024 == 0 && ctx.Err() != nil {
+		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		r := snap.Eval().EvaluateFlag(f, &subject)

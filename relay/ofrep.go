@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os"
@@ -26,8 +27,12 @@ const (
 const (
 	// maxOFREPBody is flagd's bound.
 	maxOFREPBody = 1_000_000
+	// firstBytes is the memory that a body gets before any of it has arrived.
+	firstBytes = 32 << 10
 	// ofrepBodyTimeout is how long a body may take to arrive.
 	ofrepBodyTimeout = 10 * time.Second
+	// ofrepTimeout is how long evaluating all flags may take.
+	ofrepTimeout = 10 * time.Second
 )
 
 // ofrepHandler serves OFREP: one flag, all flags, and events.
@@ -50,9 +55,19 @@ func newOFREPHandler(s *evaluationService, requestsPerSecond int) *ofrepHandler 
 
 // ServeHTTP implements [http.Handler].
 func (h *ofrepHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == ofrepSSEPath {
+		// A stream lasts: it must not keep what calls hand on to each other.
+		h.serve(&ofrepCall{handler: h, w: w, r: r})
+		return
+	}
 	c := h.calls.Get().(*ofrepCall)
 	defer h.release(c)
 	c.w, c.r = w, r
+	h.serve(c)
+}
+
+func (h *ofrepHandler) serve(c *ofrepCall) {
+	r := c.r
 	if h.limit != nil {
 		if wait := h.limit.take(r.RemoteAddr, time.Now()); wait > 0 {
 			c.tooMany(wait)
@@ -117,10 +132,14 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 			return
 		}
 	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), ofrepTimeout)
+	defer cancel()
 	var counted tally
 	c.out = append(c.out, `{"flags":[`...)
 	for i, f := range snap.Eval().Flags() {
-		if i%1024 == 0 && c.r.Context().Err() != nil {
+		if i%checkEvery == 0 && ctx.Err() != nil {
+			delete(c.w.Header(), "Etag")
+			c.fail(http.StatusServiceUnavailable, "", "no answer within "+ofrepTimeout.String()+": want a smaller context")
 			return
 		}
 		if i > 0 {
@@ -225,7 +244,8 @@ func (c *ofrepCall) read() bool {
 	}
 	// A writer that cannot set a deadline is one of a test or of a middleware.
 	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(ofrepBodyTimeout))
-	if want := int(c.r.ContentLength) + 1; cap(c.body) < want { // one more byte finds the end
+	// One more byte finds the end. What is announced may never come.
+	if want := min(int(c.r.ContentLength)+1, firstBytes); cap(c.body) < want {
 		c.body = make([]byte, 0, max(want, 512))
 	}
 	for {

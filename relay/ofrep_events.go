@@ -24,25 +24,23 @@ func eventsURI(environment string) string {
 }
 
 // events tells a caller to fetch all flags again whenever one may have changed: at once,
-// unless the caller says that it has the current state, and after each change.
+// unless the caller says that it has the current state, and after each change. Without a
+// snapshot it waits for one: a browser does not come back after any status but 200.
 func (h *ofrepHandler) events(ctx context.Context, c *ofrepCall) {
 	env, ok := h.eventsEnvironment(c)
 	if !ok {
 		return
 	}
-	w, r := c.w, c.r
 	c.head(http.StatusOK)
 	defer env.streams.open(streamSSE)()
 	now, changes := env.replica.Subscribe()
-	header := w.Header()
+	header := c.w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
-	s := &eventStream{w: w, control: http.NewResponseController(w)}
+	s := &eventStream{w: c.w, control: http.NewResponseController(c.w), told: c.r.Header.Get("Last-Event-ID")}
 	s.buffer = append(s.buffer, "retry: "+strconv.FormatInt(sseRetry.Milliseconds(), 10)+"\n\n"...)
-	if r.Header.Get("Last-Event-ID") != stateOf(now) {
-		s.refetch(now)
-	}
+	s.tell(now)
 	idle := time.NewTimer(keepAliveEvery)
 	defer idle.Stop()
 	for s.flush() {
@@ -53,10 +51,7 @@ func (h *ofrepHandler) events(ctx context.Context, c *ofrepCall) {
 			if err != nil {
 				return
 			}
-			if stateOf(newest) != stateOf(now) {
-				s.refetch(newest)
-			}
-			now = newest
+			s.tell(newest)
 		case <-idle.C:
 			s.buffer = append(s.buffer, ": keep-alive\n\n"...)
 		case <-ctx.Done():
@@ -67,17 +62,13 @@ func (h *ofrepHandler) events(ctx context.Context, c *ofrepCall) {
 	}
 }
 
-// eventsEnvironment finds the environment, which has a snapshot; without ok, the call is
-// answered.
+// eventsEnvironment finds the environment; without ok, the call is answered.
 func (h *ofrepHandler) eventsEnvironment(c *ofrepCall) (env *environment, ok bool) {
 	environments := c.r.Header["Tidegate-Environment"]
 	if len(environments) == 0 {
 		environments = c.r.URL.Query()["environment"]
 	}
 	env, err := h.evaluation.choose(environments, c.r.Header["Flagd-Selector"], "")
-	if err == nil {
-		_, err = env.snapshot()
-	}
 	if err != nil {
 		c.failCall(err)
 		return nil, false
@@ -92,14 +83,19 @@ func stateOf(s *snapshot.Snapshot) string { return s.Cursor().Digest.String() }
 type eventStream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	told    string // the state that the caller knows of
 	buffer  []byte
 }
 
-// refetch adds an event that tells to fetch all flags again.
-func (s *eventStream) refetch(now *snapshot.Snapshot) {
-	state := stateOf(now)
-	s.buffer = append(s.buffer, "id: "+state+"\nevent: message\ndata: "+
-		`{"type":"refetchEvaluation","etag":"`+state+`","lastModified":`...)
+// tell adds an event that tells to fetch all flags again, if the state is another than
+// the caller knows of.
+func (s *eventStream) tell(now *snapshot.Snapshot) {
+	if now == nil || stateOf(now) == s.told {
+		return
+	}
+	s.told = stateOf(now)
+	s.buffer = append(s.buffer, "id: "+s.told+"\nevent: message\ndata: "+
+		`{"type":"refetchEvaluation","etag":"`+s.told+`","lastModified":`...)
 	s.buffer = strconv.AppendInt(s.buffer, time.Now().Unix(), 10)
 	s.buffer = append(s.buffer, "}\n\n"...)
 }

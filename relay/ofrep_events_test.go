@@ -185,3 +185,42 @@ func TestOFREPEventsIdle(t *testing.T) {
 		}
 	})
 }
+
+// A browser's EventSource never comes back after a status other than 200: before there is
+// anything to evaluate, as after a restart without state, the stream waits.
+func TestOFREPEventsBeforeTheFirst(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t, staging)
+	upstream, _ := p.serve()
+	r, _ := start(t, options(upstream, production))
+	s := openSSE(t, "http://"+r.HTTPAddr()+ofrepSSEPath)
+	if b := s.block(); b["retry"] == "" {
+		t.Errorf("first %v, want the time to wait", b)
+	}
+	q := newPublisher(t, production)
+	q.put(production, boolFlag("a"))
+	first := q.replicas.Replica(production).Snapshot()
+	if err := r.replicas.Replica(production).Publish(first, first.Full()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.refetch(); got != stateOf(first) {
+		t.Errorf("told of %s, want %s", got, stateOf(first))
+	}
+}
+
+// What calls hand on to each other may be large, and a stream lasts.
+func TestOFREPEventsMemory(t *testing.T) {
+	t.Parallel()
+	h := newOFREPHandler(service(newPublisher(t, production)), 0)
+	h.calls.New = func() any {
+		t.Error("a stream took a call's memory")
+		return &ofrepCall{handler: h}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, ofrepSSEPath, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.ServeHTTP(&written{header: http.Header{}, begin: time.Now()}, r)
+}

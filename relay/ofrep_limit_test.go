@@ -50,6 +50,25 @@ func TestAddressLimit(t *testing.T) {
 	}
 }
 
+// Requests take their times before they get here, and overtake each other.
+func TestAddressLimitOutOfOrder(t *testing.T) {
+	t.Parallel()
+	l := newAddressLimit(100)
+	now, allowed := time.Unix(1000, 0), 0
+	for i := range 10_000 {
+		at := now
+		if i%2 == 1 {
+			at = now.Add(-20 * time.Millisecond)
+		}
+		if l.take("192.0.2.1:1", at) == 0 {
+			allowed++
+		}
+	}
+	if allowed != 100 {
+		t.Errorf("%d requests at one moment, want 100", allowed)
+	}
+}
+
 // However many addresses come, those remembered are bounded, and a client that comes
 // back in time is.
 func TestAddressLimitBounded(t *testing.T) {

@@ -2,17 +2,22 @@ package relay
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tidegate/tidegate/eval"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
 // ofrepAnswer is what came back.
@@ -144,7 +149,6 @@ func TestOFREPRequests(t *testing.T) {
 		{"404: unknown environment", "POST", one, "", []string{"Flagd-Selector", "dev"}, 404, `"errorCode":"FLAG_NOT_FOUND","errorDetails":"environment \"dev\" is not followed here; followed: production, staging"`},
 		{"400: unknown environment, bulk", "POST", all, "", []string{"Flagd-Selector", "dev"}, 400, `{` + general + `environment \"dev\" is not followed here; followed: production, staging"`},
 		{"503: nothing yet", "POST", all, "", []string{"Tidegate-Environment", "empty"}, 503, `{"errorDetails":"environment \"empty\": nothing came from upstream yet"}`},
-		{"503: nothing yet, events", "GET", ofrepSSEPath + "?environment=empty", "", nil, 503, `{"errorDetails":"environment \"empty\": nothing came from upstream yet"}`},
 		{"400: events of an unknown environment", "GET", ofrepSSEPath + "?environment=dev", "", nil, 400, "is not followed here"},
 		{"400 INVALID_CONTEXT, bulk", "POST", all, "{", nil, 400, `{"errorCode":"INVALID_CONTEXT","errorDetails":"` + notValid},
 		{"405", "GET", one, "", nil, 405, "want the method POST"},
@@ -173,6 +177,37 @@ func TestOFREPRequests(t *testing.T) {
 	h.ServeHTTP(w, r)
 	if w.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("a long body of unknown length: %d", w.Code)
+	}
+}
+
+// room is a body that notes how much of it is asked for at first.
+type room struct {
+	io.Reader
+	first int
+}
+
+func (r *room) Read(p []byte) (int, error) {
+	if r.first == 0 {
+		r.first = len(p)
+	}
+	return r.Reader.Read(p)
+}
+
+// Memory is for what has arrived, not for what a caller says that it will send.
+func TestOFREPAnnouncedBody(t *testing.T) {
+	t.Parallel()
+	_, h := ofrepHandlerOf(t, production)
+	text := `{"context":{"pad":"` + strings.Repeat("x", 900_000) + `"}}`
+	body := &room{Reader: strings.NewReader(text)}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, ofrepFlagsPath+"/static", body)
+	r.ContentLength = int64(len(text))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Errorf("status %d, %s", w.Code, w.Body)
+	}
+	if body.first == 0 || body.first > 64<<10 {
+		t.Errorf("%d bytes of memory before there was one of the body", body.first)
 	}
 }
 
@@ -209,6 +244,31 @@ func TestOFREPBulk(t *testing.T) {
 	p.put(production, boolFlag("one-more"))
 	if empty := ofrep(t, newOFREPHandler(service(newPublisher(t, production)), 0), http.MethodPost, ofrepFlagsPath, ""); !strings.HasPrefix(empty.body, `{"flags":[],`) {
 		t.Errorf("no flags: %s", empty.body)
+	}
+}
+
+// A large context can make each flag slow: who went away, or waited too long, is not
+// worked for to the end.
+func TestOFREPBulkTooLong(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t, production)
+	var slow []proto.Message
+	for i := range 200 {
+		f := boolFlag(fmt.Sprintf("slow-%d", i))
+		f.Rules = []*flagv1.Rule{{Id: "r", Outcome: serve("off"), Clauses: []*flagv1.Clause{{
+			Attribute: "a", Operator: flagv1.Operator_OPERATOR_MATCHES, Values: []*structpb.Value{structpb.NewStringValue("(a+)+b$")},
+		}}}}
+		slow = append(slow, f)
+	}
+	p.put(production, slow...)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	body := `{"context":{"a":"` + strings.Repeat("a", 100_000) + `"}}`
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, ofrepFlagsPath, strings.NewReader(body))
+	w := httptest.NewRecorder()
+	newOFREPHandler(service(p), 0).ServeHTTP(w, r)
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "no answer within 10s") || w.Header().Get("Etag") != "" {
+		t.Errorf("got %d, headers %v, %d bytes", w.Code, w.Header(), w.Body.Len())
 	}
 }
 

@@ -117,7 +117,7 @@ func (w *watch) next(ctx context.Context, now time.Time) (*evaluationv1.WatchRes
 	var counted tally
 	var answers []*evaluationv1.EvaluateResponse
 	for i, key := range keys {
-		if i%1024 == 0 && ctx.Err() != nil {
+		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		r, same := w.show(key, before, now.Unix())

@@ -312,15 +312,27 @@ func TestDevPortInUse(t *testing.T) {
 	}
 }
 
-// Who opens it to others is told so, and gets commands that work here.
+// Who opens it to others is told what that means, and gets commands that work here.
 func TestWelcomeOnAllAddresses(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
-	const local = "127.0.0.1:1"
-	err := printWelcome(&out, "dir", devAddresses{Server: "[::]:7013", ServerHTTP: local, Relay: local, RelayHTTP: local, Management: local, FlagdSync: local})
-	if text := out.String(); err != nil || !strings.Contains(text, "can change flags") || strings.Contains(text, "Open on loopback only") ||
-		!strings.Contains(text, "grpcurl -plaintext 127.0.0.1:7013 list") {
-		t.Errorf("got %v:\n%s", err, text)
+	const local, all = "127.0.0.1:1", "[::]:7013"
+	loopback := devAddresses{Server: local, ServerHTTP: local, Relay: local, RelayHTTP: local, Management: local, FlagdSync: local}
+	server, relay := loopback, loopback
+	server.Server, relay.RelayHTTP = all, all
+	for want, addresses := range map[string]devAddresses{
+		"machine\n  can change flags.": server,
+		"machine can evaluate flags":   relay,
+		"Open on loopback only":        loopback,
+	} {
+		var out bytes.Buffer
+		err := printWelcome(&out, "dir", addresses)
+		text := out.String()
+		if err != nil || !strings.Contains(text, want) || strings.Contains(text, all) {
+			t.Errorf("want %q, got %v:\n%s", want, err, text)
+		}
+		if claims := strings.Count(text, "no keys are configured"); claims != 1 {
+			t.Errorf("%d claims of who can do what:\n%s", claims, text)
+		}
 	}
 }
 

@@ -16,9 +16,12 @@ tidegate is ready.   Ctrl-C stops it; data stays in {{.DataDir}}
 
   OpenFeature providers of any language work as they are: flagd's rpc at {{.Relay}},
   its in-process at {{.FlagdSync}}, OFREP's at http://{{.RelayHTTP}}
-{{if .Open}}
+{{if .Writable}}
   Not on loopback only, and no keys are configured: anyone who reaches this machine
   can change flags.
+{{else if .Readable}}
+  The relay is not on loopback only, and no keys are configured: anyone who reaches this
+  machine can evaluate flags and read their rules.
 {{else}}
   Open on loopback only; no keys are configured.
 {{end}}
@@ -61,14 +64,19 @@ type devAddresses struct {
 func printWelcome(out io.Writer, dir string, a devAddresses) error {
 	v := struct {
 		devAddresses
-		DataDir string
-		Open    bool // to others than this machine
+		DataDir            string
+		Writable, Readable bool // by others than this machine
 	}{devAddresses: a, DataDir: dir}
+	v.Writable = opens(a.Server) || opens(a.ServerHTTP)
+	v.Readable = opens(a.Relay) || opens(a.RelayHTTP) || opens(a.Management) || opens(a.FlagdSync)
 	for _, addr := range []*string{&v.Server, &v.ServerHTTP, &v.Relay, &v.RelayHTTP, &v.Management, &v.FlagdSync} {
-		if host, _, err := net.SplitHostPort(*addr); err != nil || !net.ParseIP(host).IsLoopback() {
-			v.Open = true
-		}
 		*addr = reachable(*addr)
 	}
 	return welcome.Execute(out, v)
+}
+
+// opens tells whether other machines can reach an address.
+func opens(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return err != nil || !net.ParseIP(host).IsLoopback()
 }
