@@ -16,6 +16,11 @@ type variable struct {
 	hops []uint8
 }
 
+// steps is how many it takes to follow the path through all frames, beyond the first.
+func (v *variable) steps() uint32 {
+	return uint32(len(v.hops) * (len(v.hops) + len(v.path)) / walkedAStep)
+}
+
 type variableKind uint8
 
 const (
@@ -85,10 +90,10 @@ func (x *expression) lookup(name, fallback Value, ctx *Context, l *lookups, f *f
 	case kindAbsent:
 		return primitiveData(f)
 	case kindString:
-		return x.walk(name.text(), fallback, ctx, f)
+		return x.walk(name.text(), fallback, ctx, l, f)
 	case kindNumber:
 		text, _ := name.toText()
-		return x.walk(text, fallback, ctx, f)
+		return x.walk(text, fallback, ctx, l, f)
 	case kindList:
 		return x.lookupListed(name, ctx, l, f)
 	}
@@ -111,11 +116,14 @@ func (x *expression) lookupListed(list Value, ctx *Context, l *lookups, f *frame
 	if n == 2 {
 		fallback = list.at(1)
 	}
-	return x.walk(name.text(), fallback, ctx, f)
+	return x.walk(name.text(), fallback, ctx, l, f)
 }
 
 // walk follows a path that was not known before. Empty elements do not count.
-func (x *expression) walk(path string, fallback Value, ctx *Context, f *frame) Value {
+func (x *expression) walk(path string, fallback Value, ctx *Context, l *lookups, f *frame) Value {
+	if !l.charge(len(path) / followedAStep) {
+		return Value{}
+	}
 	value := x.data(f)
 	for more := true; more; {
 		var name string
@@ -176,9 +184,6 @@ func (x *expression) missing(n *term, ctx *Context, l *lookups, f *frame) Value 
 	}
 	var absent uint64
 	for i := range m.variables {
-		if !l.charge(1) {
-			return Value{}
-		}
 		if !x.variable(&m.variables[i], ctx, l, f).Exists() {
 			absent |= 1 << i
 		}
