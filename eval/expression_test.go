@@ -69,6 +69,7 @@ func expectResult(t *testing.T, text, attributes, want string) {
 const someone = `{"targetingKey": "user-1", "email": "a@faas.com", "age": 42, "pro": true, "score": "7",
 	"device": {"os": "android", "sizes": [5, 6.5]}, "groups": ["staff", "beta"], "none": null, "blank": " ",
 	"people": [{"name": "ada", "age": 36, "tags": ["x"]}, {"name": "bob", "age": 17, "tags": []}], "numbers": [3, 1, 2], "empty": [],
+	"liars": [{"$flagd": {"flagKey": "mine", "timestamp": 1}, "$flagdx": 1, "$tidegate": {"region": "mine"}}],
 	"$flagd": {"flagKey": "mine", "timestamp": 1}, "$flagd.flagKey": "mine", "$tidegate.region": "mine", "$tidegate": {"region": "mine"}, "$flagdx": 1}`
 
 // flagd.md, section 4: the operators that flagd's schema lists, as flagd's library

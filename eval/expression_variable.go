@@ -74,8 +74,12 @@ func (x *expression) variableIn(v *variable, ctx *Context, l *lookups, f *frame)
 		value = asJSON(l.value(v.attribute, ctx))
 	default:
 		value = x.data(f)
-		for _, name := range v.path {
-			value = x.step(value, name, ctx)
+		for i, name := range v.path {
+			if i == 0 {
+				value = x.enter(value, name, ctx)
+			} else {
+				value = x.step(value, name, ctx)
+			}
 		}
 	}
 	if !value.Exists() {
@@ -124,12 +128,16 @@ func (x *expression) walk(path string, fallback Value, ctx *Context, l *lookups,
 	if !l.charge(len(path) / followedAStep) {
 		return Value{}
 	}
-	value := x.data(f)
+	value, entered := x.data(f), false
 	for more := true; more; {
 		var name string
 		name, path, more = strings.Cut(path, ".")
-		if name != "" {
+		switch {
+		case name == "":
+		case entered:
 			value = x.step(value, name, ctx)
+		default:
+			value, entered = x.enter(value, name, ctx), true
 		}
 	}
 	if !value.Exists() {
@@ -151,6 +159,15 @@ func primitiveData(f *frame) Value {
 		return f.data
 	}
 	return Value{}
+}
+
+// enter goes the first element of a path. In an element of a caller's list, too, names
+// that callers cannot set lead to nothing.
+func (x *expression) enter(data Value, name string, ctx *Context) Value {
+	if data.kind != kindReserved && reserved(name) {
+		return Value{}
+	}
+	return x.step(data, name, ctx)
 }
 
 // step goes one element of a path further.
