@@ -24,6 +24,15 @@ type Attributes interface {
 	Attribute(name string) Value
 }
 
+// Members is what [Attributes] implement too if they can say what they hold. An object
+// that does not is taken for one that holds something, and no split hashes it.
+type Members interface {
+	// HasMembers tells whether there are any.
+	HasMembers() bool
+	// MemberNames lists them, each once.
+	MemberNames() []string
+}
+
 // Map makes attributes of plain Go values: strings, booleans, all integer and float
 // types, time.Time, []any, []string, map[string]any, Map and [Value]; anything else
 // reads as absent. It does not allocate when put into a Context.
