@@ -30,8 +30,9 @@ build: ## Build the binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tidegate ./cmd/tidegate-relay
 
 .PHONY: test
-test: ## Run every test, race detector on
+test: ## Run every test, race detector on; the engine beside its rivals without
 	go test -race -timeout 20m ./...
+	cd bench/rivals && go test ./...
 
 .PHONY: check
 check: lint breaking checkgenerate ## Lint Go and protos, look for breaking API changes and stale generated code
@@ -78,13 +79,18 @@ bench: ## Measure, and bring docs/benchmarks.md up to date (ONLY=rivals,footprin
 soak: ## Kill servers and relays at random under load (ROUNDS, default 20)
 	go test -race -count=1 -timeout 60m -run TestKill -v ./internal/e2e -args -rounds $(or $(ROUNDS),20)
 
+LANGUAGES ?= node python java
+.PHONY: conformance
+conformance: $(LANGUAGES:%=$(TMP)/conformance-%) ## Official OpenFeature providers against a relay (LANGUAGES="node python java")
+	go test -tags conformance -count=1 -timeout 30m ./conformance -args -languages '$(LANGUAGES)'
+
 .PHONY: tools
 tools: $(TOOLS)/grpcurl-$(GRPCURL) $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) $(BUF) $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO) $(TOOLS)/protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC) ## Install grpcurl, the linters and the generators into .tmp
 	@echo "in $(TOOLS) and $(dir $(BUF))"
 
 .PHONY: clean
 clean: ## Remove what was built and installed here (not $(DATA_DIR))
-	rm -rf bin .tmp
+	rm -rf bin .tmp conformance/node/node_modules conformance/python/.venv conformance/python/.venv-v2 conformance/java/target
 
 # go_tool: package, version -> .tmp/bin/NAME-VERSION, and a link of the plain name.
 define go_tool
@@ -105,3 +111,28 @@ $(BUF): Makefile
 	@mkdir -p $(TMP)/npm
 	npm install --silent --no-save --no-package-lock --no-fund --no-audit --prefix $(TMP)/npm @bufbuild/buf@$(BUF_VERSION)
 	@touch $@
+
+# need: program, what it is a part of.
+define need
+	@command -v $(1) >/dev/null || { echo "make conformance: $(1) is missing: install $(2)"; exit 1; }
+endef
+define venv
+	python3 -m venv conformance/python/$(1)
+	conformance/python/$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r conformance/python/$(2)
+endef
+
+$(TMP)/conformance-node: conformance/node/package-lock.json
+	$(call need,node,Node 20 or newer)
+	$(call need,npm,Node 20 or newer)
+	npm ci --prefix conformance/node --ignore-scripts --no-fund --no-audit
+	@mkdir -p $(TMP) && touch $@
+$(TMP)/conformance-python: conformance/python/requirements.txt conformance/python/requirements-v2.txt
+	$(call need,python3,Python 3.10 or newer with venv)
+	$(call venv,.venv,requirements.txt)
+	$(call venv,.venv-v2,requirements-v2.txt)
+	@mkdir -p $(TMP) && touch $@
+$(TMP)/conformance-java: conformance/java/pom.xml $(wildcard conformance/java/src/main/java/dev/tidegate/conformance/*.java)
+	$(call need,javac,a JDK of 17 or newer)
+	$(call need,mvn,Maven 3.8 or newer)
+	cd conformance/java && mvn -q -B process-classes
+	@mkdir -p $(TMP) && touch $@

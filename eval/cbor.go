@@ -171,8 +171,8 @@ func (v Value) memberNames() (names []string, ok bool) {
 		return namesOf(o), true
 	case structAttributes:
 		return namesOf(o.GetFields()), true
-	case Members:
-		return o.MemberNames(), true
+	case Object:
+		return o.Names(), true
 	}
 	return nil, false
 }

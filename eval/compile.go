@@ -62,6 +62,9 @@ func Compile(f *flagv1.Flag, revision int64) (*Flag, error) {
 		}
 	}
 	flag.segments = c.segments
+	if c.count == 0 { // only then are they what can be encoded
+		flag.encoded = c.encode(root.field("metadata"), f.GetMetadata())
+	}
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
@@ -40,10 +41,23 @@ func (c *compiler) compileVariants(f *flagv1.Flag) []Variant {
 		c.variants[v.Name] = v
 		if knownType(f.GetType()) {
 			v.Value = c.compileValue(at.field("value"), f.GetType(), def.GetValue())
+			v.encoded = c.encode(at.field("value"), v.Value.Proto)
 			v.convert()
 		}
 	}
 	return variants
+}
+
+// encode makes the wire form of an object that was checked, once for all answers.
+func (c *compiler) encode(at *path, s *structpb.Struct) string {
+	if s == nil {
+		return ""
+	}
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(s)
+	if err != nil {
+		c.add(at, "cannot be encoded: %v", err)
+	}
+	return string(data)
 }
 
 // checkName checks the name of a variant, which flagd gives more freedom than a key.

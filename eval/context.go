@@ -24,13 +24,14 @@ type Attributes interface {
 	Attribute(name string) Value
 }
 
-// Members is what [Attributes] implement too if they can say what they hold. An object
-// that does not is taken for one that holds something, and no split hashes it.
-type Members interface {
-	// HasMembers tells whether there are any.
-	HasMembers() bool
-	// MemberNames lists them, each once.
-	MemberNames() []string
+// Object is implemented by attributes that can tell which they have, as an object in a
+// context needs to be tested for being empty, and to be hashed.
+type Object interface {
+	Attributes
+	// Empty tells whether there is no member.
+	Empty() bool
+	// Names lists the members, each once, in any order.
+	Names() []string
 }
 
 // Map makes attributes of plain Go values: strings, booleans, all integer and float

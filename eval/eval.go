@@ -174,6 +174,7 @@ type Flag struct {
 	revision  int64
 	valueType flagv1.ValueType
 	metadata  *structpb.Struct
+	encoded   string // metadata
 	variants  []Variant
 	segments  []reference // that clauses refer to, each once
 	readsTime bool        // itself, not through others
@@ -190,6 +191,9 @@ func (f *Flag) Type() flagv1.ValueType { return f.valueType }
 
 // Metadata returns the flag's metadata, or nil. It is shared and must not be modified.
 func (f *Flag) Metadata() *structpb.Struct { return f.metadata }
+
+// EncodedMetadata returns the metadata, encoded; empty if there are none.
+func (f *Flag) EncodedMetadata() string { return f.encoded }
 
 // Variant returns the variant of that name, or nil.
 func (f *Flag) Variant(name string) *Variant {

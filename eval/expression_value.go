@@ -41,8 +41,8 @@ func (v Value) hasMembers() bool {
 		return len(o) > 0
 	case structAttributes:
 		return len(o.GetFields()) > 0
-	case Members:
-		return o.HasMembers()
+	case Object:
+		return !o.Empty()
 	}
 	return true
 }

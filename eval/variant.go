@@ -15,7 +15,11 @@ type Variant struct {
 	// converted is the same variant with its number in the other number type; nil where
 	// that would lose a digit.
 	converted *Variant
+	encoded   string // of an object
 }
+
+// EncodedObject returns an object's google.protobuf.Struct, encoded.
+func (v *Variant) EncodedObject() string { return v.encoded }
 
 // VariantValue is a typed value; only the fields of its type are set.
 type VariantValue struct {

@@ -10,7 +10,8 @@ import (
 )
 
 // This file is the joint between the wire and the engine: a request's context on the
-// way in, a result on the way out. Everything that answers goes through it.
+// way in, a result on the way out. Direct methods have their own, to the same effect:
+// request.go and encode.go.
 
 // contextOf makes the engine's context; p is not copied and must not change while it is
 // in use.

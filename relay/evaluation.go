@@ -99,7 +99,7 @@ type source struct {
 }
 
 // source finds the snapshot from which a request is to be answered.
-func (s *evaluationService) source(environment string, r freshRequest) (src source, err error) {
+func (s *evaluationService) source(environment string, r freshRequest, now time.Time) (src source, err error) {
 	if src.env, err = s.environment(environment); err != nil {
 		return src, err
 	}
@@ -110,56 +110,84 @@ func (s *evaluationService) source(environment string, r freshRequest) (src sour
 	if src.snapshot, err = src.env.snapshot(); err != nil {
 		return src, err
 	}
-	src.age = src.env.replica.Age()
+	src.age = src.env.replica.AgeAt(now)
 	src.stale, err = d.check(src.env.name, src.snapshot.Cursor().Revision, src.age)
 	return src, err
 }
 
-// answer evaluates one flag. It is not counted.
+// answer makes the response for one flag.
 func (src *source) answer(key string, r eval.Result) *evaluationv1.EvaluateResponse {
 	a := answerOf(key, r)
-	if src.stale {
-		markStale(a)
-	}
+	a.Reason = string(src.reason(r))
 	return a
+}
+
+// reason tells in an answer that it does not meet the demand. An error stays one.
+func (src *source) reason(r eval.Result) eval.Reason {
+	if src.stale && r.Reason != eval.ReasonError {
+		return eval.ReasonStale
+	}
+	return r.Reason
 }
 
 // Evaluate implements the service.
 func (s *evaluationService) Evaluate(_ context.Context, r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) {
-	return s.evaluate(r)
+	return s.evaluate(r, time.Now())
 }
 
 // evaluate answers one flag, for Evaluate and EvaluateStream.
-func (s *evaluationService) evaluate(r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) {
-	if problem := problemOfKey(r.GetFlagKey()); problem != "" {
-		return nil, invalid("flag_key", "%s", problem)
-	}
-	if _, known := flagv1.ValueType_name[int32(r.GetExpectedType())]; !known {
-		return nil, invalid("expected_type", "unknown value %d", r.GetExpectedType())
-	}
-	src, err := s.source(r.GetEnvironment(), r)
+func (s *evaluationService) evaluate(r *evaluationv1.EvaluateRequest, now time.Time) (*evaluationv1.EvaluateResponse, error) {
+	subject := contextOf(r.GetContext())
+	s.here(&subject, now)
+	src, result, err := s.result(r, &subject, now)
 	if err != nil {
 		return nil, err
 	}
-	subject := contextOf(r.GetContext())
-	a := src.answer(r.GetFlagKey(), src.snapshot.Eval().Evaluate(r.GetFlagKey(), &subject).As(r.GetExpectedType()))
+	a := src.answer(r.GetFlagKey(), result)
 	a.EnvironmentRevision = src.snapshot.Cursor().Revision
 	a.Age = durationpb.New(src.age)
 	src.env.answers.add(a.GetReason())
 	return a, nil
 }
 
+// evaluateRequest is a request for one flag.
+type evaluateRequest interface {
+	freshRequest
+	GetEnvironment() string
+	GetFlagKey() string
+	GetExpectedType() flagv1.ValueType
+}
+
+// result checks a request and evaluates the flag. It is not counted.
+func (s *evaluationService) result(r evaluateRequest, subject *eval.Context, now time.Time) (src source, result eval.Result, err error) {
+	if problem := problemOfKey(r.GetFlagKey()); problem != "" {
+		return src, result, invalid("flag_key", "%s", problem)
+	}
+	if _, known := flagv1.ValueType_name[int32(r.GetExpectedType())]; !known {
+		return src, result, invalid("expected_type", "unknown value %d", r.GetExpectedType())
+	}
+	if src, err = s.source(r.GetEnvironment(), r, now); err != nil {
+		return src, result, err
+	}
+	return src, src.snapshot.Eval().Evaluate(r.GetFlagKey(), subject).As(r.GetExpectedType()), nil
+}
+
 // EvaluateAll implements the service.
 func (s *evaluationService) EvaluateAll(ctx context.Context, r *evaluationv1.EvaluateAllRequest) (*evaluationv1.EvaluateAllResponse, error) {
+	return s.evaluateAll(ctx, r, time.Now())
+}
+
+func (s *evaluationService) evaluateAll(ctx context.Context, r *evaluationv1.EvaluateAllRequest, now time.Time) (*evaluationv1.EvaluateAllResponse, error) {
 	chosen, err := selectionOf(r)
 	if err != nil {
 		return nil, err
 	}
-	src, err := s.source(r.GetEnvironment(), r)
+	src, err := s.source(r.GetEnvironment(), r, now)
 	if err != nil {
 		return nil, err
 	}
 	subject := contextOf(r.GetContext())
+	s.here(&subject, now)
 	answers, err := src.answerAll(ctx, chosen, &subject)
 	if err != nil {
 		return nil, err
@@ -171,31 +199,36 @@ func (s *evaluationService) EvaluateAll(ctx context.Context, r *evaluationv1.Eva
 	}, nil
 }
 
-// answerAll answers the chosen flags, in the order asked or that of their keys.
+// answerAll answers the chosen flags.
 func (src *source) answerAll(ctx context.Context, chosen selection, subject *eval.Context) ([]*evaluationv1.EvaluateResponse, error) {
+	answers := make([]*evaluationv1.EvaluateResponse, 0, chosen.count(src.snapshot.Eval()))
+	err := src.each(ctx, chosen, subject, func(key string, r eval.Result) {
+		answers = append(answers, src.answer(key, r))
+	})
+	return answers, err
+}
+
+// each evaluates the chosen flags, in the order asked or that of their keys, and counts
+// the answers once all are there.
+func (src *source) each(ctx context.Context, chosen selection, subject *eval.Context, answer func(string, eval.Result)) error {
 	env := src.snapshot.Eval()
 	var counted tally
-	var answers []*evaluationv1.EvaluateResponse
 	add := func(key string, r eval.Result) {
-		a := src.answer(key, r)
-		counted.add(a.GetReason())
-		answers = append(answers, a)
+		counted.add(string(src.reason(r)))
+		answer(key, r)
 	}
 	if chosen.keys != nil {
-		answers = make([]*evaluationv1.EvaluateResponse, 0, len(chosen.keys))
 		for _, key := range chosen.keys {
 			add(key, env.Evaluate(key, subject))
 		}
 	} else {
-		flags := chosen.of(env.Flags())
-		answers = make([]*evaluationv1.EvaluateResponse, 0, len(flags))
-		for i, f := range flags {
+		for i, f := range chosen.of(env.Flags()) {
 			if i%1024 == 0 && ctx.Err() != nil {
-				return nil, ctx.Err()
+				return ctx.Err()
 			}
 			add(f.Key(), env.EvaluateFlag(f, subject))
 		}
 	}
 	src.env.answers.addAll(&counted)
-	return answers, nil
+	return nil
 }

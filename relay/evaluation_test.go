@@ -154,7 +154,7 @@ func TestBadRequests(t *testing.T) {
 			t.Parallel()
 			_, err := s.Evaluate(t.Context(), c.request)
 			requireStatus(t, err, c.code, c.message)
-			inStream := s.answerInStream(&evaluationv1.EvaluateStreamRequest{Id: 7, Request: c.request})
+			inStream := s.answerInStream(&evaluationv1.EvaluateStreamRequest{Id: 7, Request: c.request}, time.Now())
 			if e := inStream.GetError(); inStream.GetId() != 7 || codes.Code(e.GetCode()) != c.code || !strings.Contains(e.GetMessage(), c.message) {
 				t.Errorf("in a stream: %v", inStream)
 			}
@@ -287,18 +287,5 @@ func TestCounting(t *testing.T) {
 	want[reasonIndex(string(eval.ReasonTargetingMatch))] = 1
 	if got != want || other != (tally{}) {
 		t.Errorf("counted %v and %v, want %v and nothing", got, other, want)
-	}
-}
-
-func BenchmarkEvaluate(b *testing.B) {
-	p := newPublisher(b, production)
-	p.put(production, boolFlag("a", "Canada"))
-	s := service(p)
-	request := &evaluationv1.EvaluateRequest{Environment: production, FlagKey: "a", Context: canada(b)}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := s.evaluate(request); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"math"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -67,7 +68,7 @@ func (s *evaluationService) flagdContext(subject *structpb.Struct) eval.Context 
 		TargetingKey: subject.GetFields()[targetingKeyAttribute].GetStringValue(),
 		Attributes:   eval.StructAttributes(subject),
 	}
-	s.here(&c)
+	s.here(&c, time.Now())
 	return c
 }
 

@@ -68,13 +68,6 @@ func (d demand) check(environment string, revision int64, age time.Duration) (st
 		environment, age.Round(time.Millisecond), d.maxAge)
 }
 
-// markStale tells in an answer that it does not meet the demand. An error stays one.
-func markStale(a *evaluationv1.EvaluateResponse) {
-	if a.GetReason() != string(eval.ReasonError) {
-		a.Reason = string(eval.ReasonStale)
-	}
-}
-
 // invalid is INVALID_ARGUMENT, with the field at fault.
 func invalid(field, format string, args ...any) error {
 	problem := fmt.Sprintf(format, args...)

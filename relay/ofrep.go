@@ -87,7 +87,7 @@ func (h *ofrepHandler) single(c *ofrepCall) {
 	if !ok {
 		return
 	}
-	h.evaluation.here(&c.subject)
+	h.evaluation.here(&c.subject, time.Now())
 	if !c.context() {
 		return
 	}
@@ -105,7 +105,7 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 		return
 	}
 	snap := env.replica.Snapshot()
-	h.evaluation.here(&c.subject)
+	h.evaluation.here(&c.subject, time.Now())
 	tag := env.tagOf(snap, &c.subject, c.body) // of the body before it is read: that modifies it
 	if !c.context() {
 		return

@@ -63,6 +63,9 @@ type Options struct {
 	MaxStale time.Duration
 	// Drain bounds the wait for calls in flight at shutdown. Default: DefaultDrain.
 	Drain time.Duration
+	// Loaded, if not nil, is called once: when every environment has its first snapshot,
+	// and the garbage of loading them is gone.
+	Loaded func()
 	// DialOptions for the upstreams. Default: no transport security.
 	DialOptions []grpc.DialOption
 	Logger      zerolog.Logger

@@ -22,7 +22,6 @@ import (
 	flagdv1 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v1"
 	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
 	flagdsyncv1 "github.com/tidegate/tidegate/gen/go/flagd/sync/v1"
-	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
@@ -54,6 +53,7 @@ type Relay struct {
 
 	ofrep       *ofrepHandler
 	corsOrigins []string
+	loaded      func() // see Options; may be nil
 
 	grpc, http, management, flagdSync net.Listener
 }
@@ -70,8 +70,8 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 		instanceID: o.InstanceID, version: version.Version,
 		maxStale: o.MaxStale, drain: o.Drain,
 		logger: o.Logger, registry: o.Registry,
-		corsOrigins: o.CORSOrigins,
-		replicas:    replica.NewSet(replica.Options{HistoryBytes: historyBytes}),
+		corsOrigins: o.CORSOrigins, loaded: o.Loaded,
+		replicas: replica.NewSet(replica.Options{HistoryBytes: historyBytes}),
 	}
 	r.evaluation = newEvaluationService(r.replicas, o.Environments)
 	r.evaluation.region = o.Region
@@ -104,7 +104,7 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 		Logger: r.logger, Registerer: r.registry,
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
-	evaluationv1.RegisterEvaluationServiceServer(r.server, r.evaluation)
+	r.evaluation.register(r.server)
 	flagdv1.RegisterServiceServer(r.server, &flagdServiceV1{evaluation: r.evaluation})
 	flagdv2.RegisterServiceServer(r.server, &flagdServiceV2{evaluation: r.evaluation})
 	flagdsyncv1.RegisterFlagSyncServiceServer(r.server, &flagdSyncService{evaluation: r.evaluation})

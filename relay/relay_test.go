@@ -30,7 +30,11 @@ func TestRelay(t *testing.T) {
 	upstream, stopUpstream := p.serve()
 	o := options(upstream, production, staging)
 	o.StateDir = t.TempDir()
+	loaded := make(chan struct{})
+	o.Loaded = func() { close(loaded) } // once, or it panics
 	r, stop := startReady(t, o, p.revision)
+	<-loaded
+	o.Loaded = nil
 	evaluate := func(r *Relay, environment, key string) *evaluationv1.EvaluateResponse {
 		t.Helper()
 		a, err := client(t, r).Evaluate(t.Context(), &evaluationv1.EvaluateRequest{Environment: environment, FlagKey: key, Context: canada(t)})

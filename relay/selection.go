@@ -76,3 +76,11 @@ func (s selection) of(flags []*eval.Flag) []*eval.Flag {
 	}
 	return flags[from:to]
 }
+
+// count is how many flags there will be answers for, at most.
+func (s selection) count(env *eval.Environment) int {
+	if s.keys != nil {
+		return len(s.keys)
+	}
+	return env.FlagCount()
+}

@@ -82,6 +82,6 @@ func (s *evaluationService) called(ctx context.Context, selector string) (*envir
 }
 
 // here adds to a context what is known of the place and time of the evaluation.
-func (s *evaluationService) here(ctx *eval.Context) {
-	ctx.Region, ctx.Now = s.region, time.Now().Unix()
+func (s *evaluationService) here(ctx *eval.Context, now time.Time) {
+	ctx.Region, ctx.Now = s.region, now.Unix()
 }

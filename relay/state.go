@@ -96,6 +96,9 @@ func (r *Relay) keep(ctx context.Context) {
 			// Loading everything leaves more garbage than a relay makes in a day.
 			loading = false
 			debug.FreeOSMemory()
+			if r.loaded != nil {
+				r.loaded()
+			}
 		}
 		select {
 		case <-ctx.Done():

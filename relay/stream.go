@@ -2,79 +2,144 @@ package relay
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"runtime/debug"
+	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	"github.com/tidegate/tidegate/internal/rpc"
 )
-
-// pipelineDepth is how many requests of one stream are read ahead of the answers; what
-// is beyond stays with the caller, by the transport's flow control. Each may be as large
-// as a message, and more of them gain next to nothing.
-const pipelineDepth = 8
 
 type (
 	evaluateStream = grpc.BidiStreamingServer[evaluationv1.EvaluateStreamRequest, evaluationv1.EvaluateStreamResponse]
 	watchStream    = grpc.ServerStreamingServer[evaluationv1.WatchResponse]
 )
 
-// EvaluateStream implements the service. Reading and answering overlap; answers are
-// written as they are made, and the transport puts what is ready into one packet. When
-// the relay drains, what was read is still answered.
+// EvaluateStream implements the service.
 func (s *evaluationService) EvaluateStream(stream evaluateStream) error {
-	requests, failed := receive(stream)
+	return s.answerStream(&exchange{service: s, stream: stream})
+}
+
+// evaluateStreamDirect is EvaluateStream.
+func (s *evaluationService) evaluateStreamDirect(_ any, stream grpc.ServerStream) error {
+	return s.answerStream(&directExchange{service: s, stream: stream, request: streamCall{new(call)}})
+}
+
+// exchanger reads one request and answers it, in turns.
+type exchanger interface {
+	read() error
+	answer() error
+}
+
+// answerStream answers requests until the stream or the relay ends. What was read when
+// the relay drains is still answered.
+//
+// One goroutine reads, evaluates and sends, without handing over to another: the
+// transport reads ahead, as far as its windows go, and puts the answers that are ready
+// into one packet.
+func (s *evaluationService) answerStream(x exchanger) error {
+	answers := &answers{exchanger: x}
+	ended := make(chan error, 1)
+	go func() { ended <- answers.run() }()
+	select {
+	case err := <-ended:
+		var p panicked
+		if errors.As(err, &p) {
+			panic(p) // where it is recovered and logged
+		}
+		return err
+	case <-s.draining:
+		answers.end()
+		return errDraining
+	}
+}
+
+// answers are those of one stream.
+type answers struct {
+	exchanger
+	mu    sync.Mutex // held while a request is answered
+	ended bool
+}
+
+// run ends when the stream does, which at the latest is when its handler returns.
+func (a *answers) run() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked{p, debug.Stack()}
+		}
+	}()
 	for {
-		var r *evaluationv1.EvaluateStreamRequest
-		var open bool
-		select {
-		case r, open = <-requests:
-		case <-s.draining:
-			select {
-			case r, open = <-requests:
-			default:
-				return errDraining
-			}
+		if err := a.read(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
 		}
-		if !open {
-			return <-failed
-		}
-		if err := stream.Send(s.answerInStream(r)); err != nil {
+		if err := a.next(); err != nil {
 			return err
 		}
 	}
 }
 
-// receive reads the stream until it ends, which at the latest is when its handler
-// returns. Then the requests are closed and why (nil: the caller is done) follows.
-func receive(stream evaluateStream) (<-chan *evaluationv1.EvaluateStreamRequest, <-chan error) {
-	requests, failed := make(chan *evaluationv1.EvaluateStreamRequest, pipelineDepth), make(chan error, 1)
-	go func() {
-		defer close(requests)
-		for {
-			r, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				failed <- nil
-				return
-			}
-			if err != nil {
-				failed <- err
-				return
-			}
-			select {
-			case requests <- r:
-			case <-stream.Context().Done():
-				failed <- stream.Context().Err()
-				return
-			}
-		}
-	}()
-	return requests, failed
+func (a *answers) next() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended {
+		return errDraining
+	}
+	return a.answer()
 }
 
-func (s *evaluationService) answerInStream(r *evaluationv1.EvaluateStreamRequest) *evaluationv1.EvaluateStreamResponse {
-	a, err := s.evaluate(r.GetRequest())
+// end waits for the answer that is being given; there will be no other.
+func (a *answers) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = true
+}
+
+// panicked is what a goroutine of a stream panicked with.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p panicked) Error() string { return fmt.Sprintf("%v\n%s", p.value, p.stack) }
+
+// exchange is by generated messages.
+type exchange struct {
+	service *evaluationService
+	stream  evaluateStream
+	request *evaluationv1.EvaluateStreamRequest
+}
+
+func (x *exchange) read() (err error) {
+	x.request, err = x.stream.Recv()
+	return err
+}
+
+func (x *exchange) answer() error {
+	return x.stream.Send(x.service.answerInStream(x.request, time.Now()))
+}
+
+// directExchange is in place.
+type directExchange struct {
+	service *evaluationService
+	stream  grpc.ServerStream
+	request streamCall
+}
+
+func (x *directExchange) read() error { return x.stream.RecvMsg(x.request) }
+
+func (x *directExchange) answer() error {
+	return x.stream.SendMsg(x.service.replyInStream(x.request, time.Now()))
+}
+
+func (s *evaluationService) answerInStream(r *evaluationv1.EvaluateStreamRequest, now time.Time) *evaluationv1.EvaluateStreamResponse {
+	a, err := s.evaluate(r.GetRequest(), now)
 	if err != nil {
 		failure := status.Convert(err)
 		return &evaluationv1.EvaluateStreamResponse{
@@ -85,4 +150,21 @@ func (s *evaluationService) answerInStream(r *evaluationv1.EvaluateStreamRequest
 		}
 	}
 	return &evaluationv1.EvaluateStreamResponse{Id: r.GetId(), Result: &evaluationv1.EvaluateStreamResponse_Response{Response: a}}
+}
+
+// replyInStream is answerInStream.
+func (s *evaluationService) replyInStream(c streamCall, now time.Time) *rpc.Reply {
+	reply := new(rpc.Reply)
+	b := appendInteger(reply.Room(), 1, int64(c.id))
+	start := len(b)
+	b, at := begin(b, 2)
+	b, err := s.appendEvaluation(b, c.call, now)
+	if err != nil {
+		failure := status.Convert(err)
+		b, at = begin(b[:start], 3)
+		b = appendInteger(b, 1, int64(failure.Code()))
+		b = appendText(b, 2, failure.Message())
+	}
+	reply.Set(end(b, at))
+	return reply
 }

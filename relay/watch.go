@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -27,7 +28,9 @@ func (s *evaluationService) Watch(r *evaluationv1.WatchRequest, stream watchStre
 	if _, err := env.snapshot(); err != nil {
 		return err
 	}
-	w := newWatch(env, chosen, r.GetContext())
+	subject := contextOf(r.GetContext())
+	s.here(&subject, time.Now())
+	w := newWatch(env, chosen, subject)
 	first, err := w.all(stream.Context())
 	if err != nil {
 		return err
@@ -43,7 +46,7 @@ func (s *evaluationService) Watch(r *evaluationv1.WatchRequest, stream watchStre
 		case <-s.draining:
 			return errDraining
 		}
-		next, err := w.next(stream.Context())
+		next, err := w.next(stream.Context(), time.Now())
 		if err != nil {
 			return err
 		}
@@ -62,15 +65,19 @@ type watch struct {
 	env    *environment
 	chosen selection
 	// only, if not nil, are the chosen keys.
-	only    map[string]bool
+	only map[string]bool
+	// subject is as it was when the watch began.
 	subject eval.Context
 	// shown is the snapshot whose answers the caller has.
-	shown   *snapshot.Snapshot
+	shown *snapshot.Snapshot
+	// shownAt are the times, as Context.Now, of answers that the caller has and that would
+	// have been others when the watch began.
+	shownAt map[string]int64
 	changes *replica.Subscription
 }
 
-func newWatch(env *environment, chosen selection, subject *evaluationv1.EvaluationContext) *watch {
-	w := &watch{env: env, chosen: chosen, subject: contextOf(subject)}
+func newWatch(env *environment, chosen selection, subject eval.Context) *watch {
+	w := &watch{env: env, chosen: chosen, subject: subject, shownAt: map[string]int64{}}
 	w.shown, w.changes = env.replica.Subscribe()
 	if chosen.keys == nil {
 		return w
@@ -94,7 +101,7 @@ func (w *watch) all(ctx context.Context) (*evaluationv1.WatchResponse, error) {
 
 // next takes in all changes that have come by now, and returns the answers that they
 // change; nil if they change none.
-func (w *watch) next(ctx context.Context) (*evaluationv1.WatchResponse, error) {
+func (w *watch) next(ctx context.Context, now time.Time) (*evaluationv1.WatchResponse, error) {
 	before := w.shown
 	touched, lost, newest, err := collect(ctx, w.changes)
 	if err != nil {
@@ -113,19 +120,36 @@ func (w *watch) next(ctx context.Context) (*evaluationv1.WatchResponse, error) {
 		if i%1024 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		now := w.shown.Eval().Evaluate(key, &w.subject)
-		if sameAnswer(before.Eval().Evaluate(key, &w.subject), now) {
+		r, same := w.show(key, before, now.Unix())
+		if same {
 			continue
 		}
-		a := answerOf(key, now)
-		counted.add(a.GetReason())
-		answers = append(answers, a)
+		counted.add(string(r.Reason))
+		answers = append(answers, answerOf(key, r))
 	}
 	if len(answers) == 0 {
 		return nil, nil
 	}
 	w.env.answers.addAll(&counted)
 	return w.response(answers), nil
+}
+
+// show evaluates a flag, and tells whether the caller has that answer from the snapshot
+// before.
+func (w *watch) show(key string, before *snapshot.Snapshot, now int64) (r eval.Result, same bool) {
+	shown, then, current := w.subject, w.subject, w.subject
+	if at, ok := w.shownAt[key]; ok {
+		shown.Now = at
+	}
+	current.Now = now
+	r = w.shown.Eval().Evaluate(key, &current)
+	same = sameAnswer(before.Eval().Evaluate(key, &shown), r)
+	if sameAnswer(w.shown.Eval().Evaluate(key, &then), r) {
+		delete(w.shownAt, key)
+	} else {
+		w.shownAt[key] = now
+	}
+	return r, same
 }
 
 // collect takes in all changes that have come by now, waiting for the first. lost: some

@@ -11,12 +11,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	"github.com/tidegate/tidegate/eval"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/snapshot"
@@ -257,7 +259,7 @@ func mutate(p *publisher, random *rand.Rand) {
 	p.put(production, f)
 }
 
-// TestEvaluateStream pipelines far more than is read ahead, errors among it.
+// TestEvaluateStream pipelines many requests, errors among them.
 func TestEvaluateStream(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t, production)
@@ -268,7 +270,7 @@ func TestEvaluateStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const n = 200 * pipelineDepth
+	const n = 1600
 	var sender sync.WaitGroup
 	sender.Go(func() {
 		for id := range uint64(n) {
@@ -299,4 +301,47 @@ func TestEvaluateStream(t *testing.T) {
 		t.Errorf("after the last answer: %v, want EOF", err)
 	}
 	sender.Wait()
+}
+
+// TestWatchAndTime: answers that depend on the time are as of the last change to the flag,
+// and the caller misses no change of what it has.
+func TestWatchAndTime(t *testing.T) {
+	t.Parallel()
+	const noon = 1_700_000_000
+	p := newPublisher(t, production)
+	after := func(description string) *flagv1.Flag {
+		f := expressionFlag(t, "afternoon", fmt.Sprintf(`{">":[{"var":"$flagd.timestamp"},%d]}`, noon))
+		f.Description = description
+		return f
+	}
+	p.put(production, after(""), boolFlag("other"))
+	s := service(p)
+	subject := eval.Context{}
+	s.here(&subject, time.Unix(noon-1, 0))
+	w := newWatch(s.environments[0], selection{}, subject)
+	first, err := w.all(t.Context())
+	if err != nil || summary(first) != "afternoon=false other=on" {
+		t.Fatalf("first %s, %v", summary(first), err)
+	}
+	for _, c := range []struct {
+		change proto.Message
+		at     int64
+		want   string
+	}{
+		{after("again, before noon"), noon - 1, ""},
+		{valueFlag(t, "other", flagv1.ValueType_VALUE_TYPE_STRING, "x"), noon + 1, "other=only"}, // not concerned
+		{after("again, after noon"), noon + 1, "afternoon=true"},
+		{after("and again"), noon + 2, ""},
+		{boolFlag("afternoon", "Canada"), noon + 3, "afternoon=off"},
+		{boolFlag("afternoon", "Peru"), noon + 4, ""},
+	} {
+		p.put(production, c.change)
+		m, err := w.next(t.Context(), time.Unix(c.at, 0))
+		if err != nil || summary(m) != c.want {
+			t.Errorf("%v at %d: %s, %v; want %s", c.change, c.at-noon, summary(m), err, c.want)
+		}
+	}
+	if len(w.shownAt) > 0 {
+		t.Errorf("times are kept for %v", w.shownAt)
+	}
 }

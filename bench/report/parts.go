@@ -22,6 +22,7 @@ type part struct {
 var parts = []part{
 	{name: "rivals", dir: "bench/rivals", command: []string{"go", "run", "."}},
 	{name: "flags", command: goBench("./eval", "Flags"), table: goBenchTable},
+	{name: "rpc", command: []string{"go", "run", "./bench/rpc"}},
 	{name: "propagation", command: []string{"go", "run", "./bench/propagation"}},
 	{name: "footprint", command: []string{"go", "run", "./bench/footprint"}},
 	{name: "clientsdk", command: goBench("./clientsdk", "."), table: goBenchTable},

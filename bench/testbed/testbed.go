@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,11 +30,14 @@ const Environment = "production"
 // patience bounds the wait for processes to be ready.
 const patience = time.Minute
 
-// build builds the binaries as releases are built, into dir. The working directory must
-// be the repository's root.
-func build(ctx context.Context, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w",
-		"-o", dir+string(filepath.Separator), "./cmd/tidegate", "./cmd/tidegate-relay")
+// Build builds the binaries as releases are built, and other packages the same way, into
+// dir. The working directory must be the repository's root.
+func Build(ctx context.Context, dir string, others ...string) error {
+	args := append([]string{
+		"build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w",
+		"-o", dir + string(filepath.Separator), "./cmd/tidegate", "./cmd/tidegate-relay",
+	}, others...)
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -51,7 +55,7 @@ func ForSizes(ctx context.Context, sizes string, measure func(bin, data string, 
 		return err
 	}
 	defer os.RemoveAll(bin)
-	if err := build(ctx, bin); err != nil {
+	if err := Build(ctx, bin); err != nil {
 		return err
 	}
 	for size := range strings.SplitSeq(sizes, ",") {
@@ -68,9 +72,10 @@ func ForSizes(ctx context.Context, sizes string, measure func(bin, data string, 
 
 // Bed is one control server and one relay behind it.
 type Bed struct {
-	Control   controlv1.FlagServiceClient
-	Relay     evaluationv1.EvaluationServiceClient
-	RelayAddr string
+	Control controlv1.FlagServiceClient
+	Relay   evaluationv1.EvaluationServiceClient
+	// The relay's addresses for gRPC and for HTTP.
+	RelayAddr, RelayHTTPAddr string
 
 	bin, dir    string
 	server      *exec.Cmd
@@ -85,7 +90,7 @@ func Start(ctx context.Context, bin, dir string) (_ *Bed, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bed{bin: bin, dir: dir, RelayAddr: addrs[2]}
+	b := &Bed{bin: bin, dir: dir, RelayAddr: addrs[2], RelayHTTPAddr: addrs[3]}
 	defer func() {
 		if err != nil {
 			b.Stop()
@@ -162,16 +167,26 @@ func Key(i int) string { return fmt.Sprintf("flag-%d", i) }
 
 // Fill writes n flags, 30 a transaction, and waits until the relay has them.
 func (b *Bed) Fill(ctx context.Context, n int) error {
-	for from := 0; from < n; from += 30 {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = Key(i)
+	}
+	return b.Write(ctx, keys)
+}
+
+// Write writes flags of these keys, 30 a transaction, and waits until the relay has as
+// many.
+func (b *Bed) Write(ctx context.Context, keys []string) error {
+	for some := range slices.Chunk(keys, 30) {
 		request := &controlv1.ApplyRequest{Environment: Environment, Reason: "measure"}
-		for i := from; i < min(from+30, n); i++ {
-			request.Flags = append(request.Flags, &controlv1.FlagWrite{Flag: definition(Key(i))})
+		for _, key := range some {
+			request.Flags = append(request.Flags, &controlv1.FlagWrite{Flag: definition(key)})
 		}
 		if _, err := b.Control.Apply(ctx, request); err != nil {
 			return err
 		}
 	}
-	return b.AwaitRelay(ctx, n)
+	return b.AwaitRelay(ctx, len(keys))
 }
 
 // AwaitRelay waits until the relay answers for n flags.
@@ -223,4 +238,13 @@ func freeAddrs(n int) ([]string, error) {
 		addrs = append(addrs, l.Addr().String())
 	}
 	return addrs, nil
+}
+
+// FreeAddr returns an address on loopback that nobody listens on.
+func FreeAddr() (string, error) {
+	addrs, err := freeAddrs(1)
+	if err != nil {
+		return "", err
+	}
+	return addrs[0], nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -53,6 +54,9 @@ func execute(ctx context.Context, args []string) int {
 
 // serve runs a relay until ctx ends.
 func serve(ctx context.Context, o relay.Options) error {
+	var slack reserve
+	defer runtime.KeepAlive(&slack)
+	o.Loaded = func() { slack.take(os.Getenv) }
 	r, err := relay.Open(ctx, o)
 	switch {
 	case err != nil && errors.Is(err, ctx.Err()):

@@ -43,7 +43,7 @@ type Document struct {
 	places map[uint32][]uint32
 }
 
-// Node is one value of a document. It implements [eval.Attributes], as an object, and
+// Node is one value of a document. It implements [eval.Object], as an object, and
 // [eval.List], as a list.
 type Node struct {
 	doc *Document
@@ -57,9 +57,8 @@ type Node struct {
 }
 
 var (
-	_ eval.Attributes = (*Node)(nil)
-	_ eval.List       = (*Node)(nil)
-	_ eval.Members    = (*Node)(nil)
+	_ eval.Object = (*Node)(nil)
+	_ eval.List   = (*Node)(nil)
 )
 
 // Root is the document's value.
@@ -107,16 +106,11 @@ func (n *Node) Attribute(name string) eval.Value {
 	return eval.Value{}
 }
 
-// HasMembers implements [eval.Members].
-func (n *Node) HasMembers() bool { return n.kind == Object && n.size > 0 }
+// Empty implements [eval.Object].
+func (n *Node) Empty() bool { return n.size == 0 }
 
-// MemberNames implements [eval.Members].
-func (n *Node) MemberNames() []string {
-	if n.kind != Object {
-		return nil
-	}
-	return slices.Collect(maps.Keys(n.index()))
-}
+// Names implements [eval.Object].
+func (n *Node) Names() []string { return slices.Collect(maps.Keys(n.index())) }
 
 // indexFrom is how many members or elements an object or a list has that is worth an
 // index.

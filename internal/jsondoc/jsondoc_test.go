@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -221,7 +222,7 @@ func TestLongList(t *testing.T) {
 
 // Whether an object holds something, and what, is known of a node as of a Struct: an
 // expression comes to the same over both.
-func TestMembers(t *testing.T) {
+func TestMembersInExpressions(t *testing.T) {
 	t.Parallel()
 	const text = `{"empty": {}, "few": {"b": 1, "a": [2, null], "b": {"c": {}}}, "list": [{}, {"x": 1}]}`
 	var d Document
@@ -256,6 +257,20 @@ func TestMembers(t *testing.T) {
 		plain := env.Evaluate("flag", &eval.Context{Attributes: eval.StructAttributes(s)})
 		if node.Reason != plain.Reason || node.ErrorCode != plain.ErrorCode || node.Variant != plain.Variant {
 			t.Errorf("%s: %+v, and over a Struct %+v", expression, node, plain)
+		}
+	}
+}
+
+// An object tells its members, each once, and whether it has any.
+func TestMembers(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{`{}`: nil, `{"a":1,"b":null,"a":{"c":2}}`: {"a", "b"}} {
+		var d Document
+		if err := d.Parse([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Sorted(slices.Values(d.Root().Names())); !slices.Equal(got, want) || d.Root().Empty() != (want == nil) {
+			t.Errorf("%s has %v, empty: %v", text, got, d.Root().Empty())
 		}
 	}
 }

@@ -58,12 +58,15 @@ func (r *Replica) Snapshot() *snapshot.Snapshot { return r.current.Load().snapsh
 // state, summed over all hops; by the monotonic clock. A snapshot that was never
 // confirmed ages from the moment at which it was published, or (loaded from disk) from
 // the time given to Restore. 0 before the first snapshot.
-func (r *Replica) Age() time.Duration {
+func (r *Replica) Age() time.Duration { return r.AgeAt(time.Now()) }
+
+// AgeAt is Age for callers that know what time it is.
+func (r *Replica) AgeAt(now time.Time) time.Duration {
 	c := r.confirmed.Load()
 	if c == nil {
 		return 0
 	}
-	return time.Since(c.at)
+	return max(now.Sub(c.at), 0) // it may have been confirmed since
 }
 
 // ConfirmedAge is Age; ok is false as long as nobody said how old the snapshot is. Only

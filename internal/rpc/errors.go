@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
@@ -72,30 +71,6 @@ func BadRequest(fields eval.Errors) *errdetails.BadRequest {
 	return b
 }
 
-func (s *Server) mapUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	resp, err := handler(ctx, req)
-	if err != nil {
-		return nil, s.mapError(info.FullMethod, err)
-	}
-	return resp, nil
-}
-
-// mapStream also ends the stream's context when the server's time for streams is over.
-func (s *Server) mapStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	ctx, cancel := context.WithCancelCause(ss.Context())
-	defer cancel(nil)
-	stop := context.AfterFunc(s.streams, func() { cancel(context.Cause(s.streams)) })
-	defer stop()
-	err := handler(srv, &contextStream{ServerStream: ss, ctx: ctx})
-	if err != nil && errors.Is(context.Cause(ctx), errDraining) {
-		return errDraining
-	}
-	if err != nil {
-		return s.mapError(info.FullMethod, err)
-	}
-	return nil
-}
-
 func (s *Server) mapError(method string, err error) error {
 	if s.options.MapError != nil {
 		err = s.options.MapError(err)
@@ -112,11 +87,3 @@ func (s *Server) mapError(method string, err error) error {
 	s.options.Logger.Error().Str("method", method).Err(err).Msg("unexpected error")
 	return errInternal
 }
-
-// contextStream is a stream with another context.
-type contextStream struct {
-	grpc.ServerStream
-	ctx context.Context // what a grpc.ServerStream is
-}
-
-func (s *contextStream) Context() context.Context { return s.ctx }

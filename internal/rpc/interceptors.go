@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
@@ -15,76 +14,136 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// chainUnary makes one interceptor of several, the first outermost: grpc-go and the
-// bridge take the same one.
-func chainUnary(all ...grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		for i := len(all) - 1; i >= 0; i-- {
-			next, intercept := handler, all[i]
-			handler = func(ctx context.Context, req any) (any, error) { return intercept(ctx, req, info, next) }
-		}
-		return handler(ctx, req)
+// interceptUnary is what surrounds every unary call: grpc-go and the bridge take the
+// same.
+func (s *Server) interceptUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	c := s.begin(s.metrics.method(info.FullMethod, typeUnary))
+	c.method.received.Inc()
+	resp, err := s.handleUnary(ctx, req, info, handler)
+	if err == nil {
+		c.method.sent.Inc()
 	}
+	s.end(ctx, c, err)
+	return resp, err
 }
 
-func chainStream(all ...grpc.StreamServerInterceptor) grpc.StreamServerInterceptor {
-	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		for i := len(all) - 1; i >= 0; i-- {
-			next, intercept := handler, all[i]
-			handler = func(srv any, ss grpc.ServerStream) error { return intercept(srv, ss, info, next) }
-		}
-		return handler(srv, ss)
+// handleUnary gives the call a deadline, and maps what it fails with.
+func (s *Server) handleUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	defer cancel()
+	if err := s.validate(req); err != nil {
+		return nil, err
 	}
+	resp, err := s.recoverUnary(ctx, req, info, handler)
+	if err != nil {
+		return nil, s.mapError(info.FullMethod, err)
+	}
+	return resp, nil
 }
 
-// callLog writes one line for a call that ended: debug if it succeeded, info if the
-// caller is at fault, warn if the server is. It costs next to nothing for what is not
-// written, which is why it is not the reporter that comes with the middleware.
-type callLog struct {
+// interceptStream is what surrounds every stream. It also ends the stream's context when
+// the server's time for streams is over.
+func (s *Server) interceptStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ctx, cancel := context.WithCancelCause(ss.Context())
+	defer cancel(nil)
+	stop := context.AfterFunc(s.streams, func() { cancel(context.Cause(s.streams)) })
+	defer stop()
+	c := s.begin(s.metrics.method(info.FullMethod, typeOf(info)))
+	err := s.recoverStream(srv, &callStream{ServerStream: ss, ctx: ctx, server: s, method: c.method}, info, handler)
+	switch {
+	case err == nil:
+	case errors.Is(context.Cause(ctx), errDraining):
+		err = errDraining
+	default:
+		err = s.mapError(info.FullMethod, err)
+	}
+	s.end(ctx, c, err)
+	return err
+}
+
+func typeOf(info *grpc.StreamServerInfo) string {
+	switch {
+	case info.IsClientStream && info.IsServerStream:
+		return typeBidiStream
+	case info.IsClientStream:
+		return typeClientStream
+	}
+	return typeServerStream
+}
+
+// callStream counts and validates a stream's messages.
+type callStream struct {
+	grpc.ServerStream
+	ctx    context.Context // what a grpc.ServerStream is
 	server *Server
-	logger zerolog.Logger
+	method *methodMetrics
+}
+
+func (s *callStream) Context() context.Context { return s.ctx }
+
+func (s *callStream) SendMsg(m any) error {
+	err := s.ServerStream.SendMsg(m)
+	if err == nil {
+		s.method.sent.Inc()
+	}
+	return err
+}
+
+func (s *callStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	s.method.received.Inc()
+	return s.server.validate(m)
+}
+
+// call is a call that goes on.
+type call struct {
+	method *methodMetrics
+	start  time.Time
+}
+
+func (s *Server) begin(m *methodMetrics) call {
+	m.started.Inc()
+	return call{m, time.Now()}
+}
+
+// end counts the call, and logs it if that is asked for: debug if it succeeded, info if
+// the caller is at fault, warn if the server is.
+func (s *Server) end(ctx context.Context, c call, err error) {
+	took := time.Since(c.start)
+	code := status.Code(err)
+	c.method.end(code, took)
+	level := levelOf(code)
+	if code == codes.Unavailable && s.draining.Load() {
+		level = zerolog.DebugLevel // as it should be
+	}
+	if err != nil && errors.As(err, new(answer)) {
+		level = zerolog.DebugLevel
+	}
+	if level < s.calls.GetLevel() {
+		return
+	}
+	e := s.calls.WithLevel(level)
+	if !e.Enabled() {
+		return
+	}
+	caller := CallerFrom(ctx)
+	e.Str("method", c.method.name).Str("code", code.String()).Dur("took_ms", took).
+		Str("actor", caller.Actor).Str("peer", caller.Peer)
+	if err != nil {
+		e.Str("error", status.Convert(err).Message())
+	}
+	e.Msg("call")
 }
 
 // callLines is how many failed calls a second are logged: one caller that errs in a loop
 // must not drown what others have to say. The metrics count all.
 const callLines = 20
 
-func newCallLog(s *Server) *callLog {
+func newCallLog(l zerolog.Logger) zerolog.Logger {
 	burst := func() zerolog.Sampler { return &zerolog.BurstSampler{Burst: callLines, Period: time.Second} }
-	return &callLog{s, s.options.Logger.Sample(zerolog.LevelSampler{InfoSampler: burst(), WarnSampler: burst()})}
-}
-
-func (l *callLog) ServerReporter(ctx context.Context, m interceptors.CallMeta) (interceptors.Reporter, context.Context) {
-	return callReport{log: l, ctx: ctx, meta: m}, ctx
-}
-
-type callReport struct {
-	interceptors.NoopReporter
-	log  *callLog
-	ctx  context.Context // the middleware's reporter lives as long as the call
-	meta interceptors.CallMeta
-}
-
-func (r callReport) PostCall(err error, took time.Duration) {
-	code := status.Code(err)
-	level := levelOf(code)
-	if r.log.server.draining.Load() && code == codes.Unavailable {
-		level = zerolog.DebugLevel // as it should be
-	}
-	if err != nil && errors.As(err, new(answer)) {
-		level = zerolog.DebugLevel
-	}
-	e := r.log.logger.WithLevel(level)
-	if !e.Enabled() {
-		return
-	}
-	c := CallerFrom(r.ctx)
-	e.Str("method", r.meta.FullMethod()).Str("code", code.String()).Dur("took_ms", took).
-		Str("actor", c.Actor).Str("peer", c.Peer)
-	if err != nil {
-		e.Str("error", status.Convert(err).Message())
-	}
-	e.Msg("call")
+	return l.Sample(zerolog.LevelSampler{InfoSampler: burst(), WarnSampler: burst()})
 }
 
 // levelOf tells how loud a call's end is.
@@ -99,43 +158,26 @@ func levelOf(c codes.Code) zerolog.Level {
 	}
 }
 
-func recoverUnary(l zerolog.Logger) grpc.UnaryServerInterceptor {
-	return recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(logPanic(l)))
-}
-
-func recoverStream(l zerolog.Logger) grpc.StreamServerInterceptor {
-	return recovery.StreamServerInterceptor(recovery.WithRecoveryHandlerContext(logPanic(l)))
-}
-
-func logPanic(l zerolog.Logger) recovery.RecoveryHandlerFuncContext {
-	return func(ctx context.Context, p any) error {
+// onPanic has handlers' panics logged.
+func (s *Server) onPanic() recovery.Option {
+	return recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
 		method, _ := grpc.Method(ctx)
-		l.Error().Str("method", method).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in a handler")
-		return errInternal
-	}
+		return s.panicked(method, p)
+	})
 }
 
-// limitUnary gives every unary call a deadline.
-func (s *Server) limitUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
-	defer cancel()
-	return handler(ctx, req)
-}
-
-func (s *Server) validateUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	if err := s.validate(req); err != nil {
-		return nil, err
-	}
-	return handler(ctx, req)
-}
-
-func (s *Server) validateStream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return handler(srv, &validatedStream{ServerStream: ss, validate: s.validate})
+// panicked logs what a handler panicked with, and is what the caller gets.
+func (s *Server) panicked(method string, p any) error {
+	s.options.Logger.Error().Str("method", method).Interface("panic", p).Bytes("stack", debug.Stack()).Msg("panic in a handler")
+	return errInternal
 }
 
 func (s *Server) validate(req any) error {
+	if s.options.Validate == nil {
+		return nil
+	}
 	m, ok := req.(proto.Message)
-	if !ok || s.options.Validate == nil {
+	if !ok {
 		return nil
 	}
 	fields := s.options.Validate(m)
@@ -143,17 +185,4 @@ func (s *Server) validate(req any) error {
 		return nil
 	}
 	return Status(codes.InvalidArgument, "invalid request: "+fields.Error(), BadRequest(fields))
-}
-
-// validatedStream checks every message that it receives.
-type validatedStream struct {
-	grpc.ServerStream
-	validate func(any) error
-}
-
-func (s *validatedStream) RecvMsg(m any) error {
-	if err := s.ServerStream.RecvMsg(m); err != nil {
-		return err
-	}
-	return s.validate(m)
 }

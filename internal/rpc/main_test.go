@@ -59,11 +59,16 @@ type running struct {
 
 func start(t *testing.T, o Options, impl *service, serve ServeOptions) *running {
 	t.Helper()
+	return startRegistering(t, o, serve, func(s *Server) { evaluationv1.RegisterEvaluationServiceServer(s, impl) })
+}
+
+func startRegistering(t *testing.T, o Options, serve ServeOptions, register func(*Server)) *running {
+	t.Helper()
 	r := &running{t: t, log: &logBuffer{}, registry: prometheus.NewRegistry(), stopped: make(chan error, 1)}
 	o.Registerer = r.registry
 	o.Logger = zerolog.New(r.log)
 	r.server = NewServer(o)
-	evaluationv1.RegisterEvaluationServiceServer(r.server, impl)
+	register(r.server)
 	g, h := listen(t), listen(t)
 	serve.GRPC = []net.Listener{g}
 	serve.HTTP = []HTTPListener{{Listener: h, Handler: r.server.HTTPHandler()}}

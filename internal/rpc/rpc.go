@@ -2,8 +2,10 @@
 // interceptors, health, reflection, channelz, and the same services over HTTP with JSON
 // (Connect protocol).
 //
-// Interceptors, outermost first, the same for gRPC and HTTP: call metrics, log, errors
-// to statuses, recovery, deadline, validation. None of them logs what a request says.
+// What surrounds every call, outermost first, the same for gRPC and HTTP: call metrics,
+// log, errors to statuses, deadline, validation, recovery. Nothing logs what a request
+// says. Methods that are called hundreds of thousands of times a second go another way
+// over gRPC, see [Direct].
 //
 // A server ends in three steps (see [Server.Serve]): it says that it goes, it gives
 // calls a bounded time to end, it cuts what is left.
@@ -11,13 +13,11 @@ package rpc
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync/atomic"
 	"time"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
@@ -33,10 +33,13 @@ import (
 )
 
 const (
-	defaultTimeout  = 10 * time.Second
-	defaultMessage  = 4 << 20
-	maxHeaderBytes  = 16 << 10
-	maxStreams      = 1000 // on one connection
+	defaultTimeout = 10 * time.Second
+	defaultMessage = 4 << 20
+	maxHeaderBytes = 16 << 10
+	maxStreams     = 1000 // on one connection
+	// streamWorkers handle calls on stacks that have grown already. Calls that find none
+	// free get a goroutine of their own.
+	streamWorkers   = 64
 	keepaliveTime   = 20 * time.Second
 	keepaliveAnswer = 5 * time.Second
 	keepaliveMin    = 10 * time.Second // what callers may send
@@ -67,6 +70,11 @@ type Server struct {
 
 	options Options
 	bridge  *bridge
+	metrics *metrics
+	calls   zerolog.Logger // what calls ended with
+	// What turns a handler's panic into an error.
+	recoverUnary  grpc.UnaryServerInterceptor
+	recoverStream grpc.StreamServerInterceptor
 	// draining: Serve is about to return.
 	draining atomic.Bool
 	// streams ends when streams that outlasted the polite end are to end.
@@ -82,29 +90,19 @@ func NewServer(o Options) *Server {
 	if o.MaxMessageBytes <= 0 {
 		o.MaxMessageBytes = defaultMessage
 	}
-	s := &Server{Health: health.NewServer(), options: o}
+	s := &Server{
+		Health: health.NewServer(), options: o,
+		metrics: newMetrics(o.Registerer), calls: newCallLog(o.Logger),
+	}
 	s.streams, s.endStreams = context.WithCancelCause(context.Background())
+	s.recoverUnary, s.recoverStream = recovery.UnaryServerInterceptor(s.onPanic()), recovery.StreamServerInterceptor(s.onPanic())
 
-	metrics, log := callMetrics(o.Registerer), newCallLog(s)
-	unary := chainUnary(
-		metrics.UnaryServerInterceptor(),
-		interceptors.UnaryServerInterceptor(log),
-		s.mapUnary,
-		recoverUnary(o.Logger),
-		s.limitUnary,
-		s.validateUnary,
-	)
-	stream := chainStream(
-		metrics.StreamServerInterceptor(),
-		interceptors.StreamServerInterceptor(log),
-		s.mapStream,
-		recoverStream(o.Logger),
-		s.validateStream,
-	)
-	s.bridge = newBridge(unary, stream)
+	s.bridge = newBridge(s.interceptUnary, s.interceptStream)
 	s.GRPC = grpc.NewServer(
-		grpc.UnaryInterceptor(unary),
-		grpc.StreamInterceptor(stream),
+		grpc.UnaryInterceptor(s.interceptUnary),
+		grpc.StreamInterceptor(s.interceptStream),
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.MaxRecvMsgSize(o.MaxMessageBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(maxStreams),
@@ -138,21 +136,4 @@ func (r grpcOnly) RegisterService(desc *grpc.ServiceDesc, impl any) {
 // gRPC-Web, JSON). Call it after the last RegisterService.
 func (s *Server) HTTPHandler() http.Handler {
 	return s.bridge.handler(s.options.MaxMessageBytes, s.options.Timeout)
-}
-
-// callMetrics are shared by the servers of one registry.
-func callMetrics(r prometheus.Registerer) *grpcprom.ServerMetrics {
-	m := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(
-		grpcprom.WithHistogramBuckets([]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
-	))
-	if r == nil {
-		return m
-	}
-	var there prometheus.AlreadyRegisteredError
-	if err := r.Register(m); errors.As(err, &there) {
-		if shared, ok := there.ExistingCollector.(*grpcprom.ServerMetrics); ok {
-			return shared
-		}
-	}
-	return m
 }

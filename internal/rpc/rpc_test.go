@@ -150,6 +150,15 @@ func TestCallMetrics(t *testing.T) {
 	_, _ = s.client.Evaluate(t.Context(), &evaluationv1.EvaluateRequest{FlagKey: "fine"})
 	_, _ = s.client.Evaluate(t.Context(), &evaluationv1.EvaluateRequest{FlagKey: "panic"})
 	_, _ = s.post(evaluatePath, `{"flagKey":"fine"}`)
+	got := handled(t, s)
+	if got["OK"] != 2 || got["Internal"] != 1 || len(got) != 2 {
+		t.Errorf("grpc_server_handled_total by code: got %v, want 2 OK and 1 Internal", got)
+	}
+}
+
+// handled reads the calls that ended, by their status.
+func handled(t *testing.T, s *running) map[string]float64 {
+	t.Helper()
 	families, err := s.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -167,16 +176,14 @@ func TestCallMetrics(t *testing.T) {
 			}
 		}
 	}
-	if got["OK"] != 2 || got["Internal"] != 1 || len(got) != 2 {
-		t.Errorf("grpc_server_handled_total by code: got %v, want 2 OK and 1 Internal", got)
-	}
+	return got
 }
 
 // Two servers of one process may share a registry.
 func TestSharedRegistry(t *testing.T) {
 	t.Parallel()
 	r := prometheus.NewRegistry()
-	a, b := callMetrics(r), callMetrics(r)
+	a, b := newMetrics(r), newMetrics(r)
 	if a != b {
 		t.Error("the second server's calls are not counted")
 	}

@@ -49,12 +49,15 @@ type EvaluationServiceClient interface {
 	// The same as Evaluate over one stream, for callers that evaluate thousands of
 	// times a second. Requests may be sent without waiting for answers; answers come in
 	// the order of the requests and repeat their ids. A request that fails is answered
-	// with a status and the stream goes on.
+	// with a status and the stream goes on. When the relay drains, the request that it has
+	// begun is answered, and the stream ends with UNAVAILABLE: ask the others again.
 	EvaluateStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[EvaluateStreamRequest, EvaluateStreamResponse], error)
 	// The current answers for one context, then every answer that changes, as it
 	// changes. Changes that come faster than the caller reads are merged: the caller
-	// always gets the newest answer of each flag, not always each in between. Ends with
-	// UNAVAILABLE when the relay drains; call again then.
+	// always gets the newest answer of each flag, not always each in between. The passing
+	// of time changes no answer here: one that depends on the time is as of the last change
+	// to its flag, or of the call. Ends with UNAVAILABLE when the relay drains; call again
+	// then.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 }
 
@@ -131,12 +134,15 @@ type EvaluationServiceServer interface {
 	// The same as Evaluate over one stream, for callers that evaluate thousands of
 	// times a second. Requests may be sent without waiting for answers; answers come in
 	// the order of the requests and repeat their ids. A request that fails is answered
-	// with a status and the stream goes on.
+	// with a status and the stream goes on. When the relay drains, the request that it has
+	// begun is answered, and the stream ends with UNAVAILABLE: ask the others again.
 	EvaluateStream(grpc.BidiStreamingServer[EvaluateStreamRequest, EvaluateStreamResponse]) error
 	// The current answers for one context, then every answer that changes, as it
 	// changes. Changes that come faster than the caller reads are merged: the caller
-	// always gets the newest answer of each flag, not always each in between. Ends with
-	// UNAVAILABLE when the relay drains; call again then.
+	// always gets the newest answer of each flag, not always each in between. The passing
+	// of time changes no answer here: one that depends on the time is as of the last change
+	// to its flag, or of the call. Ends with UNAVAILABLE when the relay drains; call again
+	// then.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	mustEmbedUnimplementedEvaluationServiceServer()
 }

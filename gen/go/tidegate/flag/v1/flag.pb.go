@@ -561,8 +561,8 @@ func (x *Prerequisite) GetVariants() []string {
 //	$tidegate.timeOfDay  hours since midnight UTC, with their fraction: 0 to below 24
 //	$tidegate.weekday    day of the week in UTC, 1 (Monday) to 7 (Sunday)
 //
-// Other attributes that begin with '$flagd' or '$tidegate' are absent, whatever the
-// caller sends.
+// In expressions '$flagd' and '$tidegate' are the objects of these. Other attributes that
+// begin so are absent, whatever the caller sends.
 type Rule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unique in its flag; 1 to 128 characters, as Flag.key. Returned with each answer.
@@ -834,8 +834,9 @@ type Split struct {
 	// At least one. The weights add up to 1 to 2^31-1.
 	Variants []*WeightedVariant `protobuf:"bytes,1,rep,name=variants,proto3" json:"variants,omitempty"`
 	// The attribute that is hashed, as Clause.attribute: a non-empty string, or a whole
-	// number of at most 2^53-1 in size, which is hashed in decimal form. Empty: the targeting key. A context without it gets the caller's default and the
-	// error TARGETING_KEY_MISSING (INVALID_CONTEXT for an attribute).
+	// number of at most 2^53-1 in size, which is hashed in decimal form. Empty: the
+	// targeting key. A context without it gets the caller's default and the error
+	// TARGETING_KEY_MISSING (INVALID_CONTEXT for an attribute).
 	BucketBy string `protobuf:"bytes,2,opt,name=bucket_by,json=bucketBy,proto3" json:"bucket_by,omitempty"`
 	// Prefixed to the value before hashing. Unset: the flag's key. Flags that share a
 	// salt assign alike.

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/tidegate/tidegate/bench/testbed"
+	flagdv1 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v1"
+	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
+	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+)
+
+// testCase is a load on a server.
+type testCase struct {
+	name        string
+	floor       bool // on the echo
+	load        load
+	connections int
+	inFlight    string
+	pid         int
+	evaluations int // in one request
+}
+
+func (c *testCase) server() string {
+	if c.floor {
+		return "echo"
+	}
+	return "relay"
+}
+
+const unaryName = "Evaluate"
+
+// The flags: few and many to be asked for at once, by the prefix of their keys.
+const (
+	fewFlags, manyFlags   = 100, 1000
+	fewPrefix, manyPrefix = "some-", "many-"
+	oneKey                = "some-050"
+)
+
+func keys() []string {
+	all := make([]string, 0, fewFlags+manyFlags)
+	for i := range fewFlags {
+		all = append(all, fmt.Sprintf("%s%03d", fewPrefix, i))
+	}
+	for i := range manyFlags {
+		all = append(all, fmt.Sprintf("%s%03d", manyPrefix, i))
+	}
+	return all
+}
+
+// attributes are what every request says of its subject.
+func attributes() map[string]any {
+	return map[string]any{
+		"email": "ada.lovelace@example.com", "country": "Canada", "plan": "enterprise", "device": "ios", "version": "12.4.1",
+	}
+}
+
+const targetingKey = "user-0123456789"
+
+func cases(bed *testbed.Bed, echo string, echoPID int) []testCase {
+	subject := &evaluationv1.EvaluationContext{TargetingKey: targetingKey, Attributes: object(attributes())}
+	one := &evaluationv1.EvaluateRequest{FlagKey: oneKey, Context: subject}
+	var all []testCase
+	call := func(name, method string, request proto.Message, stream bool, connections, inFlight, evaluations int, floor bool) {
+		c := testCase{
+			name: name, floor: floor, connections: connections, pid: bed.RelayPID(), evaluations: evaluations,
+			inFlight: fmt.Sprintf("%dx%d", connections, inFlight),
+		}
+		l := grpcLoad{addr: bed.RelayAddr, path: method, message: encode(request), stream: stream, inFlight: inFlight}
+		if floor {
+			l.addr, c.pid = echo, echoPID
+		}
+		c.load = l
+		all = append(all, c)
+	}
+	both := func(name, method string, request proto.Message, stream bool, connections, inFlight int) {
+		call(name, method, request, stream, connections, inFlight, 1, true)
+		call(name, method, request, stream, connections, inFlight, 1, false)
+	}
+	both(unaryName, evaluationv1.EvaluationService_Evaluate_FullMethodName, one, false, 4, 16)
+	both("Evaluate, one at a time", evaluationv1.EvaluationService_Evaluate_FullMethodName, one, false, 1, 1)
+	both("EvaluateStream", evaluationv1.EvaluationService_EvaluateStream_FullMethodName,
+		&evaluationv1.EvaluateStreamRequest{Id: 1 << 20, Request: one}, true, 1, 64)
+	bulk := func(prefix string, n int) {
+		call(fmt.Sprintf("EvaluateAll, %d flags", n), evaluationv1.EvaluationService_EvaluateAll_FullMethodName,
+			&evaluationv1.EvaluateAllRequest{KeyPrefix: prefix, Context: subject}, false, 2, 2, n, false)
+	}
+	bulk(fewPrefix, fewFlags)
+	bulk(manyPrefix, manyFlags)
+	flagd := attributes()
+	flagd["targetingKey"] = targetingKey
+	call("flagd v1 ResolveBoolean", flagdv1.Service_ResolveBoolean_FullMethodName,
+		&flagdv1.ResolveBooleanRequest{FlagKey: oneKey, Context: object(flagd)}, false, 4, 16, 1, false)
+	call("flagd v2 ResolveBoolean", flagdv2.Service_ResolveBoolean_FullMethodName,
+		&flagdv2.ResolveBooleanRequest{FlagKey: oneKey, Context: object(flagd)}, false, 4, 16, 1, false)
+	post := func(name, path string, evaluations int) {
+		body, err := json.Marshal(map[string]any{"context": flagd})
+		if err != nil {
+			panic(err) // of our own values
+		}
+		all = append(all, testCase{
+			name: name, connections: 16, inFlight: "16x1", pid: bed.RelayPID(), evaluations: evaluations,
+			load: httpLoad{addr: bed.RelayHTTPAddr, path: path, body: string(body)},
+		})
+	}
+	post("OFREP, one flag", "/ofrep/v1/evaluate/flags/"+oneKey, 1)
+	post(fmt.Sprintf("OFREP, all %d flags", fewFlags+manyFlags), "/ofrep/v1/evaluate/flags", fewFlags+manyFlags)
+	return all
+}
+
+func object(fields map[string]any) *structpb.Struct {
+	s, err := structpb.NewStruct(fields)
+	if err != nil {
+		panic(err) // of our own values
+	}
+	return s
+}
+
+func encode(m proto.Message) []byte {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		panic(err) // of our own messages
+	}
+	return b
+}

@@ -1,0 +1,170 @@
+// Command rpc measures what an evaluation costs a relay, from socket to socket, beside a
+// bare grpc-go server that decodes the same requests and echoes an answer of the same
+// size: the floor.
+//
+//	go run ./bench/rpc [-rounds 5] [-time 2s] [-only REGEXP]
+//
+// Real processes on loopback, logging and metrics as shipped. The server measured has one
+// core, the load the other; the servers take turns, and the medians of all rounds count.
+// A request has a targeting key and five attributes; the flag a rule by e-mail suffix and
+// a split. Linux only: processor times are read from /proc.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/tidegate/tidegate/bench/testbed"
+)
+
+type options struct {
+	rounds int
+	each   time.Duration
+	only   *regexp.Regexp
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds, of which the median counts")
+	flag.DurationVar(&o.each, "time", 2*time.Second, "time for one load in one round")
+	only := flag.String("only", "", "measure the loads whose names match this `regexp`, and the floors")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	var err error
+	if o.only, err = regexp.Compile(*only); err == nil {
+		err = run(ctx, os.Stdout, o)
+	}
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "rpc:", err)
+		os.Exit(1)
+	}
+}
+
+const (
+	serverCore = 0
+	loadCore   = 1
+	warmUp     = 300 * time.Millisecond
+)
+
+func run(ctx context.Context, out io.Writer, o options) error {
+	dir, err := os.MkdirTemp("", "tidegate-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := testbed.Build(ctx, dir, "./bench/rpc/echo"); err != nil {
+		return err
+	}
+	bed, err := startRelay(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer bed.Stop()
+	addr, floor, err := startEcho(ctx, dir)
+	if floor != nil {
+		defer func() { _ = floor.Process.Kill(); _ = floor.Wait() }()
+	}
+	if err != nil {
+		return err
+	}
+	all := cases(bed, addr, floor.Process.Pid)
+	if err := pinSelf(loadCore); err != nil {
+		return err
+	}
+	samples := make([][]sample, len(all))
+	for range o.rounds {
+		for i, c := range all {
+			if !c.floor && !o.only.MatchString(c.name) {
+				continue
+			}
+			s, err := measure(ctx, c.load, c.connections, c.pid, warmUp, o.each)
+			if err != nil {
+				return fmt.Errorf("%s on %s: %w", c.name, c.server(), err)
+			}
+			samples[i] = append(samples[i], s)
+		}
+	}
+	report(out, all, samples)
+	return nil
+}
+
+// startRelay starts a relay on the servers' core, with the flags that are asked for.
+func startRelay(ctx context.Context, dir string) (*testbed.Bed, error) {
+	bed, err := testbed.Start(ctx, dir, filepath.Join(dir, "data"))
+	if err != nil {
+		return nil, err
+	}
+	err = bed.Write(ctx, keys())
+	if err == nil {
+		bed.StopRelay()
+		err = onCore(serverCore, func() error { return bed.StartRelay(ctx) })
+	}
+	if err == nil {
+		err = bed.AwaitRelay(ctx, len(keys()))
+	}
+	if err != nil {
+		bed.Stop()
+		return nil, err
+	}
+	return bed, nil
+}
+
+func startEcho(ctx context.Context, dir string) (addr string, cmd *exec.Cmd, err error) {
+	if addr, err = testbed.FreeAddr(); err != nil {
+		return "", nil, err
+	}
+	cmd = exec.CommandContext(ctx, filepath.Join(dir, "echo"), "-addr", addr) //nolint:gosec // built above
+	cmd.Stderr = os.Stderr
+	if err := onCore(serverCore, cmd.Start); err != nil {
+		return "", nil, err
+	}
+	return addr, cmd, awaitListener(ctx, addr)
+}
+
+func awaitListener(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// report prints one line a load, with the ratio of its processor time for one evaluation
+// to that of the echo: of the case named, else of the unary one.
+func report(out io.Writer, all []testCase, samples [][]sample) {
+	floors := map[string]sample{}
+	for i, c := range all {
+		if c.floor {
+			floors[c.name] = median(samples[i])
+		}
+	}
+	fmt.Fprintln(out, "| load | server | in flight | requests/s | p50 us | p99 us | p99.9 us | CPU us a request | an evaluation | to the unary echo |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|")
+	for i, c := range all {
+		if len(samples[i]) == 0 {
+			continue
+		}
+		s := median(samples[i])
+		one := s.cpu / float64(c.evaluations)
+		fmt.Fprintf(out, "| %s | %s | %s | %.0f | %.0f | %.0f | %.0f | %.1f | %.2f | %.3f |\n",
+			c.name, c.server(), c.inFlight, s.rate, s.p50, s.p99, s.p99_9, s.cpu, one, one/floors[unaryName].cpu)
+	}
+}

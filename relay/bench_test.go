@@ -1,0 +1,98 @@
+package relay
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+)
+
+// usual is a flag with a rule by e-mail suffix and a split.
+func usual(key string) *flagv1.Flag {
+	f := boolFlag(key)
+	f.Rules = []*flagv1.Rule{{Id: "staff", Outcome: serve("on"), Clauses: []*flagv1.Clause{{
+		Attribute: "email", Operator: flagv1.Operator_OPERATOR_ENDS_WITH,
+		Values: []*structpb.Value{structpb.NewStringValue("@mycompany.com")},
+	}}}}
+	f.DefaultOutcome = &flagv1.Outcome{Kind: &flagv1.Outcome_Split{Split: &flagv1.Split{
+		Variants: []*flagv1.WeightedVariant{{Variant: "on", Weight: 1}, {Variant: "off", Weight: 99}},
+	}}}
+	return f
+}
+
+// usualService has n such flags, and a context with five attributes.
+func usualService(b *testing.B, n int) (*evaluationService, *evaluationv1.EvaluationContext) {
+	p := newPublisher(b, production)
+	var flags []proto.Message
+	for i := range n {
+		flags = append(flags, usual(fmt.Sprintf("flag-%04d", i)))
+	}
+	p.put(production, flags...)
+	attributes, err := structpb.NewStruct(map[string]any{
+		"email": "ada.lovelace@example.com", "country": "Canada", "plan": "enterprise", "device": "ios", "version": "12.4.1",
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return service(p), &evaluationv1.EvaluationContext{TargetingKey: "user-0123456789", Attributes: attributes}
+}
+
+// BenchmarkEvaluate is a request from its bytes to those of its reply.
+func BenchmarkEvaluate(b *testing.B) {
+	s, subject := usualService(b, 1000)
+	data := mem.BufferSlice{mem.SliceBuffer(marshal(b, &evaluationv1.EvaluateRequest{FlagKey: "flag-0500", Context: subject}))}
+	b.Run("direct", func(b *testing.B) {
+		c, now := evaluateCall{new(call)}, time.Now()
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := c.DecodeWire(data); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.evaluateDirect(b.Context(), c, now); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("generated", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var r evaluationv1.EvaluateRequest
+			if err := proto.Unmarshal(data[0].ReadOnlyData(), &r); err != nil {
+				b.Fatal(err)
+			}
+			a, err := s.Evaluate(b.Context(), &r)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := proto.Marshal(a); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkEvaluateAll is the same for a thousand flags, ns a flag.
+func BenchmarkEvaluateAll(b *testing.B) {
+	const flags = 1000
+	s, subject := usualService(b, flags)
+	data := mem.BufferSlice{mem.SliceBuffer(marshal(b, &evaluationv1.EvaluateAllRequest{Context: subject}))}
+	c, now := evaluateAllCall{new(call)}, time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := c.DecodeWire(data); err != nil {
+			b.Fatal(err)
+		}
+		reply, err := s.evaluateAllDirect(b.Context(), c, now)
+		if err != nil {
+			b.Fatal(err)
+		}
+		reply.Buffers().Free()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/flags, "ns/flag")
+}
