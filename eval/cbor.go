@@ -103,8 +103,11 @@ func halfFloat(f float64) (uint16, bool) {
 }
 
 // appendCBOR writes any value. ok is false for an object that cannot tell its members,
-// and for what is nested too deep.
-func appendCBOR(b []byte, v Value, depth int) (_ []byte, ok bool) {
+// for what is nested too deep, and for what is too much work.
+func appendCBOR(b []byte, v Value, depth int, l *lookups) (_ []byte, ok bool) {
+	if !l.chargeFor(v, 1) {
+		return b, false
+	}
 	switch v.kind {
 	case kindAbsent:
 		return append(b, cborNull), true
@@ -118,32 +121,35 @@ func appendCBOR(b []byte, v Value, depth int) (_ []byte, ok bool) {
 	case kindString:
 		return append(appendCBORHead(b, cborText, v.bits), v.text()...), true
 	case kindTime:
-		return appendCBOR(b, asJSON(v), depth)
+		return appendCBOR(b, asJSON(v), depth, l)
 	case kindList:
 		if depth == 0 {
 			return b, false
 		}
 		b, ok = appendCBORHead(b, cborArray, uint64(v.length())), true
 		for i := 0; ok && i < v.length(); i++ {
-			b, ok = appendCBOR(b, v.at(i), depth-1)
+			b, ok = appendCBOR(b, v.at(i), depth-1, l)
 		}
 		return b, ok
 	case kindObject:
-		return appendCBORMap(b, v, depth)
+		return appendCBORMap(b, v, depth, l)
 	}
 	return b, false
 }
 
+// sortedSteps is how many steps a member takes to be listed and brought into order.
+const sortedSteps = 4
+
 // appendCBORMap writes the members in the order of their encoded names.
-func appendCBORMap(b []byte, v Value, depth int) (_ []byte, ok bool) {
+func appendCBORMap(b []byte, v Value, depth int, l *lookups) (_ []byte, ok bool) {
 	names, ok := v.memberNames()
-	if !ok || depth == 0 {
+	if !ok || depth == 0 || !l.charge(sortedSteps*len(names)) {
 		return b, false
 	}
 	encoded := make([][]byte, len(names))
 	for i, name := range names {
 		encoded[i] = append(appendCBORHead(nil, cborText, uint64(len(name))), name...)
-		if encoded[i], ok = appendCBOR(encoded[i], v.member(name), depth-1); !ok {
+		if encoded[i], ok = appendCBOR(encoded[i], v.member(name), depth-1, l); !ok || !l.charge(len(encoded[i])/producedAStep) {
 			return b, false
 		}
 	}
@@ -186,7 +192,7 @@ func (m murmur3) writeTextHead(length int) murmur3 {
 }
 
 // hashCBOR hashes the encoding of a value. ok is false where there is none.
-func hashCBOR(v Value) (hash uint32, ok bool) {
+func hashCBOR(v Value, l *lookups) (hash uint32, ok bool) {
 	var buffer [cborScalarSize]byte
 	switch v.kind {
 	case kindString:
@@ -194,7 +200,7 @@ func hashCBOR(v Value) (hash uint32, ok bool) {
 	case kindNumber:
 		return murmur3{}.sum(string(appendCBORNumber(buffer[:0], v.number()))), true
 	}
-	encoded, ok := appendCBOR(nil, v, maxCBORDepth)
+	encoded, ok := appendCBOR(nil, v, maxCBORDepth, l)
 	return murmur3{}.sum(string(encoded)), ok
 }
 

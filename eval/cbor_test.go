@@ -74,7 +74,7 @@ func TestCBOR(t *testing.T) {
 		{ValueOf(Map{"a": true}), "a16161f5"},
 		{structValue(structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{"a": structpb.NewNullValue()}})), "a16161f6"},
 	} {
-		got, ok := appendCBOR(nil, c.v, maxCBORDepth)
+		got, ok := appendCBOR(nil, c.v, maxCBORDepth, &lookups{})
 		if !ok || hex.EncodeToString(got) != c.want {
 			t.Errorf("%v: %x, want %s", c.v, got, c.want)
 		}
@@ -92,7 +92,7 @@ func TestCBORRefuses(t *testing.T) {
 		"too deep": deep, "without end": ValueOf(cyclic), "of members unknown": ObjectValue(&reduction{}),
 		"the context": provided(fromContext, &Context{}, ""),
 	} {
-		if got, ok := appendCBOR(nil, v, maxCBORDepth); ok {
+		if got, ok := appendCBOR(nil, v, maxCBORDepth, &lookups{}); ok {
 			t.Errorf("%s: %x", name, got)
 		}
 	}
@@ -126,13 +126,13 @@ func TestHashCBOR(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringN(0, 400, -1)).Draw(t, "text")
 		for _, v := range []Value{StringValue(text), NumberValue(rapid.Float64().Draw(t, "number")), BoolValue(true), ValueOf(map[string]any{text: 1})} {
-			encoded, _ := appendCBOR(nil, v, maxCBORDepth)
-			if got, ok := hashCBOR(v); !ok || got != (murmur3{}).sum(string(encoded)) {
+			encoded, _ := appendCBOR(nil, v, maxCBORDepth, &lookups{})
+			if got, ok := hashCBOR(v, &lookups{}); !ok || got != (murmur3{}).sum(string(encoded)) {
 				t.Fatalf("%v: %d, %v", v, got, ok)
 			}
 		}
 		other := rapid.String().Draw(t, "other")
-		encoded, _ := appendCBOR(nil, ListValue(values{StringValue(text), StringValue(other)}), maxCBORDepth)
+		encoded, _ := appendCBOR(nil, ListValue(values{StringValue(text), StringValue(other)}), maxCBORDepth, &lookups{})
 		if got := cborPair(text).sumText(other); got != (murmur3{}).sum(string(encoded)) {
 			t.Fatalf("[%q, %q]: %d", text, other, got)
 		}

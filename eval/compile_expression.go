@@ -89,10 +89,15 @@ func (c *expressionCompiler) compile(at *path, def *structpb.Value, s scope) ter
 		for i, element := range k.ListValue.GetValues() {
 			elements[i] = c.compile(at.item("", i), element, s)
 		}
-		return c.fold(term{operator: opList, operands: elements})
+		return c.fold(term{operator: opList, steps: 1, operands: elements})
 	}
 	c.checkJSON(at, def, 1)
-	return term{operator: opConstant, constant: structValue(def)}
+	return constantTerm(structValue(def))
+}
+
+// constantTerm is a constant; whatever an operator does to a text takes time by its length.
+func constantTerm(v Value) term {
+	return term{operator: opConstant, steps: uint32(1 + v.scanned()), constant: v}
 }
 
 // compileOperation compiles an object: its only member is an operator with its operands.
@@ -109,7 +114,7 @@ func (c *expressionCompiler) compileOperation(at *path, def *structpb.Struct, s 
 		c.unknownOperator(at, name)
 		return unusable
 	}
-	n := term{operator: rule.operator}
+	n := term{operator: rule.operator, steps: 1}
 	defs := []*structpb.Value{def.GetFields()[name]}
 	list, listed := defs[0].GetKind().(*structpb.Value_ListValue)
 	if listed {
@@ -190,10 +195,11 @@ func (c *expressionCompiler) compileIteration(operands operandPath, n term, defs
 		n.operands[0] = c.compile(operands.item(0), defs[0], s)
 	} else {
 		c.checkJSON(operands.item(0), defs[0], 1)
-		n.operands[0] = term{operator: opConstant}
+		var data Value
 		if _, listed := defs[0].GetKind().(*structpb.Value_ListValue); listed {
-			n.operands[0].constant = constantValue(defs[0])
+			data = constantValue(defs[0])
 		}
+		n.operands[0] = constantTerm(data)
 	}
 	n.operands[1] = c.compile(operands.item(1), defs[1], s.within(n.operator))
 	if len(defs) > 2 {
@@ -221,7 +227,7 @@ func (c *expressionCompiler) fold(n term) term {
 	if l.failure != noOperator {
 		return term{operator: opFail, constant: Value{bits: uint64(l.failure)}}
 	}
-	return term{operator: opConstant, constant: v}
+	return constantTerm(v)
 }
 
 // newMembership makes sets of a constant list; nil if it is none, or holds what 'in'

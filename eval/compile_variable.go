@@ -10,7 +10,7 @@ import (
 // compileVariable compiles the operands of 'var': a path and maybe a default.
 func (c *expressionCompiler) compileVariable(operands operandPath, defs []*structpb.Value, listed bool, s scope) term {
 	v := &variable{hops: s.hops(), listed: listed}
-	n := term{operator: opVar, variable: v}
+	n := term{operator: opVar, steps: 1, variable: v}
 	if len(defs) == 0 {
 		return n
 	}
@@ -36,8 +36,9 @@ func (c *expressionCompiler) compileVariable(operands operandPath, defs []*struc
 		fallback := c.compile(operands.item(1), defs[1], own)
 		v.fallback = &fallback
 	} else if v.attribute != nil && v.attribute.source == fromFlagKey && int(v.hops[0]) == s.depth {
-		return term{operator: opConstant, constant: StringValue(c.flagKey)}
+		return constantTerm(StringValue(c.flagKey))
 	}
+	n.steps += v.steps()
 	return n
 }
 
@@ -109,6 +110,7 @@ func (c *expressionCompiler) compileMissing(n *term) {
 		text, _ := name.toText()
 		v := variable{hops: []uint8{0}}
 		c.setPath(&v, text, false)
+		n.steps += 1 + v.steps()
 		m.variables = append(m.variables, v)
 		m.names.all = append(m.names.all, name)
 	}
@@ -121,7 +123,7 @@ const maxMissing = 64
 func constantTerms(list Value) []term {
 	terms := make([]term, list.length())
 	for i := range terms {
-		terms[i] = term{operator: opConstant, constant: list.at(i)}
+		terms[i] = constantTerm(list.at(i))
 	}
 	return terms
 }

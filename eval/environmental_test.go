@@ -36,9 +36,39 @@ func TestEnvironmentalAttributesInExpressions(t *testing.T) {
 		{`{"cat": {"map": [{"merge": [{"var": ""}]}, {"var": "email"}]}}`, "a@faas.com"},
 		{`{"cat": {"map": [{"merge": [{"var": "$tidegate"}]}, {"var": "region"}]}}`, "eu-west"},
 		{`{"some": [["x"], {"==": [{"var": "$flagd.flagKey"}, "flag"]}]}`, "true"},
+		// what a caller's list holds
+		{`{"cat": {"map": [{"var": "liars"}, {"var": "$flagd.timestamp"}]}}`, ""},
+		{`{"cat": {"map": [{"var": "liars"}, {"var": {"cat": ["$tidegate", ".region"]}}]}}`, ""},
+		{`{"cat": {"map": [{"var": "liars"}, {"var": [{"cat": [".$tidegate", ".region"]}]}]}}`, ""},
+		{`{"cat": {"map": [{"var": "liars"}, {"var": "$flagd"}]}}`, ""},
+		{`{"cat": {"map": [{"var": "liars"}, {"var": ".$flagdx"}]}}`, ""},
+		{`{"reduce": [{"var": "liars"}, {"var": ["$tidegate.region", "none"]}, "x"]}`, "none"},
+		{`{"some": [{"var": "liars"}, {"==": [{"var": "$tidegate.region"}, "mine"]}]}`, "false"},
+		{`{"cat": {"map": [{"var": "liars"}, {"cat": {"missing": ["$flagd.flagKey"]}}]}}`, "$flagd.flagKey"},
+		{`{"some": [{"var": "liars"}, {"==": [{"var": ".$tidegate.region"}, "mine"]}]}`, "false"},
 		{`{"cat": {"missing": ["$flagd.flagKey", "$flagd.timestamp", "$flagd.other", "$tidegate.region"]}}`, "$flagd.other"},
 	} {
+		if c.want == "" {
+			c.text, c.want = `{"==": [`+c.text+`, ""]}`, "true"
+		}
 		expectResult(t, c.text, someone, c.want)
+	}
+}
+
+// What is not known here is not taken from the caller either.
+func TestUnknownEnvironmentalAttributes(t *testing.T) {
+	for _, ctx := range contexts(t, someone) {
+		ctx.Region, ctx.Now = "", 0
+		for _, text := range []string{
+			`{"==": [{"var": "$tidegate.region"}, "mine"]}`,
+			`{"some": [{"var": "liars"}, {"==": [{"var": "$tidegate.region"}, "mine"]}]}`,
+			`{"some": [{"var": "liars"}, {"==": [{"var": {"cat": ["$flagd", ".timestamp"]}}, 1]}]}`,
+			`{"some": [{"filter": [{"var": "liars"}, true]}, {"some": [[1], {"==": [{"var": "$flagd.timestamp"}, 1]}]}]}`,
+		} {
+			if got := resultOf(t, outcomeFlag(text, "true", "false"), ctx); got != "false" {
+				t.Errorf("%s: %s", text, got)
+			}
+		}
 	}
 }
 

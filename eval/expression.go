@@ -12,6 +12,7 @@ type term struct {
 	// bare: the only operand was not written in a list. If its value is a list, that
 	// list's elements are the operands.
 	bare     bool
+	steps    uint32 // that it takes beside its operands
 	operands []term
 
 	constant   Value
@@ -77,12 +78,14 @@ type frame struct {
 }
 
 // maxSteps bounds the work of the expressions of one flag in one evaluation, whatever
-// the context holds: a step is an operand evaluated, an element looked at, or some bytes
-// scanned or made.
+// the context holds: a step is an operand evaluated (a constant is one too), an element
+// looked at, or some bytes scanned, made, or followed as a path.
 const (
 	maxSteps      = 1 << 18
-	scannedAStep  = 256 // bytes
-	producedAStep = 16  // bytes
+	scannedAStep  = 64 // bytes
+	producedAStep = 16 // bytes
+	followedAStep = 16 // bytes of a path that is computed
+	walkedAStep   = 8  // frames and elements of a path that is known
 )
 
 // charge counts work. It tells whether there is some left.
@@ -98,11 +101,14 @@ func (l *lookups) charge(steps int) bool {
 }
 
 // chargeFor counts work on a value, and what its length adds.
-func (l *lookups) chargeFor(v Value, steps int) bool {
-	if v.kind == kindString {
-		steps += int(v.bits / scannedAStep)
+func (l *lookups) chargeFor(v Value, steps int) bool { return l.charge(steps + v.scanned()) }
+
+// scanned is how many steps it takes to look at all of a text.
+func (v Value) scanned() int {
+	if v.kind != kindString {
+		return 0
 	}
-	return l.charge(steps)
+	return int(v.bits / scannedAStep)
 }
 
 // fail notes the first operator that could not take its operands. What it returns is
@@ -116,13 +122,12 @@ func (l *lookups) fail(o operator) Value {
 
 // eval returns the value of a term. Whether it failed is noted in l.
 func (x *expression) eval(n *term, ctx *Context, l *lookups, f *frame) Value {
-	if n.operator == opConstant {
-		return n.constant
-	}
-	if !l.charge(1) {
+	if !l.charge(int(n.steps)) {
 		return Value{}
 	}
 	switch n.operator {
+	case opConstant:
+		return n.constant
 	case opVar:
 		return x.variable(n.variable, ctx, l, f)
 	case opIf:

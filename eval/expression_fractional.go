@@ -146,7 +146,7 @@ func (x *expression) bucketBy(n *term, ctx *Context, l *lookups, f *frame) (hash
 		case v.kind == kindList:
 			share = v
 		case s.cbor && v.Exists():
-			hash, ok = hashCBOR(v)
+			hash, ok = hashCBOR(v, l)
 			return hash, ok && dataHasMembers(f), share
 		case v.kind == kindString:
 			return s.hashText(v.text()), dataHasMembers(f), share

@@ -74,7 +74,7 @@ func inList(a, list Value, l *lookups) Value {
 		if !l.chargeFor(element, 1) {
 			return Value{}
 		}
-		switch found, ok := elementIs(element, a); {
+		switch found, ok := elementIs(element, a, l); {
 		case !ok:
 			return l.fail(opIn)
 		case found:
@@ -93,7 +93,7 @@ func (x *expression) inOperands(a Value, elements []term, ctx *Context, l *looku
 			continue
 		}
 		var ok bool
-		if found, ok = elementIs(element, a); !ok {
+		if found, ok = elementIs(element, a, l); !ok {
 			return l.fail(opIn)
 		}
 		decided = found
@@ -103,10 +103,10 @@ func (x *expression) inOperands(a Value, elements []term, ctx *Context, l *looku
 
 // elementIs tells whether an element of a list stands for the value: it is equal, or it
 // is a range, which a list of two numbers is.
-func elementIs(element, v Value) (found, ok bool) {
+func elementIs(element, v Value, l *lookups) (found, ok bool) {
 	switch {
 	case element.kind == kindList:
-		return inRange(element, v)
+		return inRange(element, v, l)
 	case v.kind == kindNumber:
 		number, ok := element.operand()
 		return ok && number == v.number(), ok
@@ -114,22 +114,26 @@ func elementIs(element, v Value) (found, ok bool) {
 	return identical(element, v)
 }
 
-func inRange(bounds, v Value) (found, ok bool) {
+func inRange(bounds, v Value, l *lookups) (found, ok bool) {
 	if bounds.length() < 2 {
+		return false, false
+	}
+	from, to := bounds.at(0), bounds.at(1)
+	if !l.charge(v.scanned() + from.scanned() + to.scanned()) {
 		return false, false
 	}
 	number, ok := v.operand()
 	if !ok {
 		return false, false
 	}
-	low, ok := bounds.at(0).operand()
+	low, ok := from.operand()
 	if !ok {
 		return false, false
 	}
 	if number < low || number != number {
 		return false, true
 	}
-	high, ok := bounds.at(1).operand()
+	high, ok := to.operand()
 	return ok && high >= number, ok
 }
 

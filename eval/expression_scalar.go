@@ -8,10 +8,14 @@ import (
 )
 
 // operand returns an operand of an operator that takes any number of them; list is the
-// value of a bare one.
+// value of a bare one, whose elements' lengths have not been counted yet.
 func (x *expression) operand(n *term, list Value, i int, ctx *Context, l *lookups, f *frame) Value {
 	if n.bare {
-		return list.at(i)
+		element := list.at(i)
+		if !l.chargeFor(element, 0) {
+			return Value{}
+		}
+		return element
 	}
 	return x.eval(&n.operands[i], ctx, l, f)
 }

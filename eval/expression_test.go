@@ -69,6 +69,7 @@ func expectResult(t *testing.T, text, attributes, want string) {
 const someone = `{"targetingKey": "user-1", "email": "a@faas.com", "age": 42, "pro": true, "score": "7",
 	"device": {"os": "android", "sizes": [5, 6.5]}, "groups": ["staff", "beta"], "none": null, "blank": " ",
 	"people": [{"name": "ada", "age": 36, "tags": ["x"]}, {"name": "bob", "age": 17, "tags": []}], "numbers": [3, 1, 2], "empty": [],
+	"liars": [{"$flagd": {"flagKey": "mine", "timestamp": 1}, "$flagdx": 1, "$tidegate": {"region": "mine"}}],
 	"$flagd": {"flagKey": "mine", "timestamp": 1}, "$flagd.flagKey": "mine", "$tidegate.region": "mine", "$tidegate": {"region": "mine"}, "$flagdx": 1}`
 
 // flagd.md, section 4: the operators that flagd's schema lists, as flagd's library
@@ -390,6 +391,16 @@ func TestExpressionWorkIsBounded(t *testing.T) {
 	ctx.Attributes.(eval.Map)["long"] = long
 	ctx.Attributes.(eval.Map)["longer"] = long + "y"
 	ctx.Attributes.(eval.Map)["texts"] = texts
+	objects, ranges, wide := make([]any, 2000), make([]any, 2000), map[string]any{}
+	for i := range objects {
+		objects[i], ranges[i] = map[string]any{"a": 1.0}, []any{1.0, 2.0}
+		wide[strings.Repeat("z", i)] = 1.0
+	}
+	ctx.Attributes.(eval.Map)["objects"] = objects
+	ctx.Attributes.(eval.Map)["ranges"] = ranges
+	ctx.Attributes.(eval.Map)["wide"] = wide
+	ctx.Attributes.(eval.Map)["digits"] = []any{strings.Repeat("1", 1<<18), "1"}
+	ctx.Attributes.(eval.Map)["paths"] = []any{strings.Repeat("a.", 1<<16)}
 	for _, text := range []string{
 		bigProduct,
 		`{"reduce": [{"var": "list"}, {"cat": [{"var": "accumulator"}, {"var": "accumulator"}]}, "ab"]}`,
@@ -405,9 +416,38 @@ func TestExpressionWorkIsBounded(t *testing.T) {
 		`{"filter": [{"var": "list"}, {"substr": [{"var": "long"}, 1]}]}`,
 		`{"filter": [{"var": "list"}, {"sem_ver": [{"var": "long"}, "=", "1"]}]}`,
 		`{"filter": [{"var": "list"}, {"max": {"var": "list"}}]}`,
+
+		// constants are operands too, and take time by their length
+		`{"map": [{"var": "list"}, [{"var": ""}, ` + repeated("null", 1000) + `]]}`,
+		`{"some": [{"var": "list"}, {"in": [-1, [{"var": ""}, ` + repeated("0", 1000) + `]]}]}`,
+		`{"filter": [{"var": "list"}, {"+": [1, {"var": ""}, ` + repeated("0", 1000) + `]}]}`,
+		`{"filter": [{"var": "list"}, {"or": [` + repeated("null", 1000) + `, {"var": ""}]}]}`,
+		`{"filter": [{"var": "list"}, {"if": [` + repeated("null", 1000) + `, {"var": ""}]}]}`,
+		`{"filter": [{"var": "list"}, {"==": [{"var": ""}, "` + strings.Repeat("1", 1<<17) + `"]}]}`,
+		`{"filter": [{"var": "list"}, {"substr": ["` + strings.Repeat("1", 1<<17) + `", 0, {"var": ""}]}]}`,
+		`{"filter": [{"var": "objects"}, {"fractional": ["` + strings.Repeat("1", 1<<17) + `", ["a", 1], ["b", {"var": ""}]]}]}`,
+
+		// what a list holds is looked at by its length
+		`{"filter": [{"var": "list"}, {"+": {"var": "digits"}}]}`,
+		`{"filter": [{"var": "list"}, {"min": {"var": "digits"}}]}`,
+		`{"some": [{"var": "list"}, {"in": ["x", [{"var": "digits"}]]}]}`,
+		`{"in": [{"var": "long"}, {"var": "ranges"}]}`,
+
+		// paths
+		`{"filter": [{"var": "list"}, {"missing": {"var": "paths"}}]}`,
+		`{"filter": [{"var": "list"}, {"var": "` + strings.Repeat("a.", 1<<14) + `"}]}`,
+		`{"filter": [{"var": "list"}, {"missing": ["` + strings.Repeat("a.", 1<<14) + `"]}]}`,
+
+		// what is hashed in whole
+		`{"filter": [{"var": "objects"}, {"fractional": [{"var": "wide"}, ["a", 1]]}]}`,
 	} {
-		if got := resultOf(t, outcomeFlag(text), ctx); got != failed {
-			t.Errorf("%s: %s", text, got)
+		f := outcomeFlag(text)
+		f.BucketingVersion = flagv1.BucketingVersion_BUCKETING_VERSION_3
+		if got := resultOf(t, f, ctx); got != failed {
+			t.Errorf("%.200s: %s", text, got)
 		}
 	}
 }
+
+// repeated lists a text.
+func repeated(text string, n int) string { return strings.Repeat(text+", ", n-1) + text }

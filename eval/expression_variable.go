@@ -16,6 +16,11 @@ type variable struct {
 	hops []uint8
 }
 
+// steps is how many it takes to follow the path through all frames, beyond the first.
+func (v *variable) steps() uint32 {
+	return uint32(len(v.hops) * (len(v.hops) + len(v.path)) / walkedAStep)
+}
+
 type variableKind uint8
 
 const (
@@ -69,8 +74,12 @@ func (x *expression) variableIn(v *variable, ctx *Context, l *lookups, f *frame)
 		value = asJSON(l.value(v.attribute, ctx))
 	default:
 		value = x.data(f)
-		for _, name := range v.path {
-			value = x.step(value, name, ctx)
+		for i, name := range v.path {
+			if i == 0 {
+				value = x.enter(value, name, ctx)
+			} else {
+				value = x.step(value, name, ctx)
+			}
 		}
 	}
 	if !value.Exists() {
@@ -85,10 +94,10 @@ func (x *expression) lookup(name, fallback Value, ctx *Context, l *lookups, f *f
 	case kindAbsent:
 		return primitiveData(f)
 	case kindString:
-		return x.walk(name.text(), fallback, ctx, f)
+		return x.walk(name.text(), fallback, ctx, l, f)
 	case kindNumber:
 		text, _ := name.toText()
-		return x.walk(text, fallback, ctx, f)
+		return x.walk(text, fallback, ctx, l, f)
 	case kindList:
 		return x.lookupListed(name, ctx, l, f)
 	}
@@ -111,17 +120,24 @@ func (x *expression) lookupListed(list Value, ctx *Context, l *lookups, f *frame
 	if n == 2 {
 		fallback = list.at(1)
 	}
-	return x.walk(name.text(), fallback, ctx, f)
+	return x.walk(name.text(), fallback, ctx, l, f)
 }
 
 // walk follows a path that was not known before. Empty elements do not count.
-func (x *expression) walk(path string, fallback Value, ctx *Context, f *frame) Value {
-	value := x.data(f)
+func (x *expression) walk(path string, fallback Value, ctx *Context, l *lookups, f *frame) Value {
+	if !l.charge(len(path) / followedAStep) {
+		return Value{}
+	}
+	value, entered := x.data(f), false
 	for more := true; more; {
 		var name string
 		name, path, more = strings.Cut(path, ".")
-		if name != "" {
+		switch {
+		case name == "":
+		case entered:
 			value = x.step(value, name, ctx)
+		default:
+			value, entered = x.enter(value, name, ctx), true
 		}
 	}
 	if !value.Exists() {
@@ -143,6 +159,15 @@ func primitiveData(f *frame) Value {
 		return f.data
 	}
 	return Value{}
+}
+
+// enter goes the first element of a path. In an element of a caller's list, too, names
+// that callers cannot set lead to nothing.
+func (x *expression) enter(data Value, name string, ctx *Context) Value {
+	if data.kind != kindReserved && reserved(name) {
+		return Value{}
+	}
+	return x.step(data, name, ctx)
 }
 
 // step goes one element of a path further.
@@ -176,9 +201,6 @@ func (x *expression) missing(n *term, ctx *Context, l *lookups, f *frame) Value 
 	}
 	var absent uint64
 	for i := range m.variables {
-		if !l.charge(1) {
-			return Value{}
-		}
 		if !x.variable(&m.variables[i], ctx, l, f).Exists() {
 			absent |= 1 << i
 		}

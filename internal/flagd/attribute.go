@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/tidegate/tidegate/internal/jsondoc"
 )
 
 // attribute is what a clause or a split looks at, as an operand.
@@ -48,7 +50,7 @@ func (w *writer) attribute(path string) attribute {
 		return attribute{kind: asText, operand: `{"var":"$tidegate.region"}`}
 	case "$flagd.flagKey":
 		key := w.flag.GetKey() // of a prerequisite, where one is looked at
-		return attribute{kind: fromFlagKey, operand: string(appendString(nil, key)), flagKey: key}
+		return attribute{kind: fromFlagKey, operand: string(jsondoc.AppendString(nil, key)), flagKey: key}
 	case "$flagd.timestamp":
 		return attribute{kind: ofClock, operand: timestamp}
 	case "$tidegate.timeOfDay":
@@ -63,7 +65,7 @@ func (w *writer) attribute(path string) attribute {
 			}
 		}
 	}
-	return attribute{kind: fromContext, operand: string(appendString([]byte(`{"var":`), path)) + "}"}
+	return attribute{kind: fromContext, operand: string(jsondoc.AppendString([]byte(`{"var":`), path)) + "}"}
 }
 
 // leadsIntoLists tells whether flagd's 'var' takes the element of a path for an index.

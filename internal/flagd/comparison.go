@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/jsondoc"
 )
 
 // textTest is a test of a string against another: open, attribute, middle, value.
@@ -54,7 +55,7 @@ func (w *writer) test(a attribute, t textTest, values []*structpb.Value) verdict
 
 func (w *writer) testAny(x string, t textTest, values []*structpb.Value) verdict {
 	return w.or(len(values), func(i int) verdict {
-		value := string(appendString(nil, values[i].GetStringValue()))
+		value := string(jsondoc.AppendString(nil, values[i].GetStringValue()))
 		first, second := x, value
 		if t.valueFirst {
 			first, second = value, x

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/jsondoc"
 )
 
 // schema is the JSON schema of what Export writes.
@@ -181,7 +182,7 @@ func (e *environment) file(keys []string, flags map[string]exported, used []stri
 		b = append(b, "\n  },\n"...)
 	}
 	b = append(b, "  \"$schema\": "...)
-	b = append(appendString(b, schema), ",\n  \"flags\": {"...)
+	b = append(jsondoc.AppendString(b, schema), ",\n  \"flags\": {"...)
 	written := 0
 	for _, key := range keys {
 		if f := flags[key]; f.reason == "" {
@@ -195,7 +196,7 @@ func (e *environment) file(keys []string, flags map[string]exported, used []stri
 	b = append(b, '}')
 	if len(metadata.GetFields()) > 0 {
 		b = append(b, ",\n  \"metadata\": "...)
-		b = appendStruct(b, metadata)
+		b = jsondoc.AppendObject(b, metadata)
 	}
 	return append(b, "\n}\n"...)
 }
@@ -204,7 +205,7 @@ func beginLine(b []byte, i int, name string) []byte {
 	if i > 0 {
 		b = append(b, ',')
 	}
-	return append(appendString(append(b, "\n    "...), name), ": "...)
+	return append(jsondoc.AppendString(append(b, "\n    "...), name), ": "...)
 }
 
 // exportFlag writes one flag.
@@ -223,10 +224,10 @@ func exportFlag(env *environment, f *flagv1.Flag) exported {
 	b := make([]byte, 0, len(w.buf)+256)
 	b = append(b, '{')
 	if defaultVariant != "" {
-		b = append(appendString(append(b, `"defaultVariant":`...), defaultVariant), ',')
+		b = append(jsondoc.AppendString(append(b, `"defaultVariant":`...), defaultVariant), ',')
 	}
 	if len(metadata.GetFields()) > 0 {
-		b = append(appendStruct(append(b, `"metadata":`...), metadata), ',')
+		b = append(jsondoc.AppendObject(append(b, `"metadata":`...), metadata), ',')
 	}
 	state := `"state":"ENABLED",`
 	if !f.GetEnabled() && f.GetOffVariant() == "" {
@@ -304,8 +305,8 @@ func appendVariants(b []byte, variants []*flagv1.Variant) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, v.GetName()), ':')
-		b = appendValue(b, v.GetValue())
+		b = append(jsondoc.AppendString(b, v.GetName()), ':')
+		b = jsondoc.AppendValue(b, v.GetValue())
 	}
 	return append(b, '}')
 }

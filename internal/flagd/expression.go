@@ -2,6 +2,8 @@ package flagd
 
 import (
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/tidegate/tidegate/internal/jsondoc"
 )
 
 // expression writes a rule's own JsonLogic as it is, but for the attributes of
@@ -30,7 +32,7 @@ func (w *writer) expression(e *structpb.Value) {
 		}
 		w.raw(`}`)
 	default:
-		w.buf = appendValue(w.buf, e)
+		w.buf = jsondoc.AppendValue(w.buf, e)
 	}
 }
 

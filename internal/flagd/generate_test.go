@@ -20,7 +20,7 @@ var (
 	attributes = []string{"a", "b", "c", "a.b", "b.a", "a.b.c", "ü", "targetingKey", "$tidegate.region"}
 	clock      = []string{"$flagd.timestamp", "$tidegate.timeOfDay", "$tidegate.weekday"}
 	strs       = []string{"", "a", "ab", "b", "A", "1", "0", "5", "1.5", "-1", "true", "null", " a", "a ", "ü", "𝄞", "1.2.0", "v1.2.0-rc.1", "1.2", "abc", `"\`, "2026-03-01T12:00:00Z"}
-	numbers    = []float64{0, 1, -1, 5, 1.5, 1.2, 7, 0.1, 9007199254740991, -9007199254740991, 9007199254740992, 1e21, 1e-7, math.Copysign(0, -1)}
+	numbers    = []float64{0, 1, -1, 5, 1.5, 1.2, 7, 0.1, 9007199254740991, -9007199254740991, 9007199254740992, -9007199254740992, 1e21, 1e-7, math.Copysign(0, -1)}
 	versions   = []string{"1.2.0", "v1.2.0", "1.2", "1", "1.2.0-rc.1", "2.0.0", "0.0.0", "5"}
 	names      = []string{"on", "off", "true", "5", "a b", "ü"}
 )

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/jsondoc"
 )
 
 // maxWhole is the largest number that is hashed: 2^53-1.
@@ -98,7 +99,7 @@ func joined(salt, operand string) string {
 	}
 	b := []byte(begin)
 	if salt != "" {
-		b = append(appendString(b, salt), ',')
+		b = append(jsondoc.AppendString(b, salt), ',')
 	}
 	return string(b) + operand + `,"."]},` + first + `,-1]}`
 }

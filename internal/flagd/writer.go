@@ -2,9 +2,11 @@ package flagd
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/jsondoc"
 )
 
 // writer writes one flag's targeting. What it cannot express it notes as the reason to
@@ -35,8 +37,8 @@ func (w *writer) raw(parts ...string) {
 	}
 }
 
-func (w *writer) string(s string)  { w.buf = appendString(w.buf, s) }
-func (w *writer) number(f float64) { w.buf = appendNumber(w.buf, f) }
+func (w *writer) string(s string)  { w.buf = jsondoc.AppendString(w.buf, s) }
+func (w *writer) number(f float64) { w.buf = jsondoc.AppendNumber(w.buf, f) }
 
 // list writes [a,b,c].
 func (w *writer) list(n int, write func(i int)) {
@@ -131,4 +133,13 @@ func (w *writer) not(condition func() verdict) verdict {
 	}
 	w.raw("]}")
 	return depends
+}
+
+func sortedNames[T any](m map[string]T) []string {
+	if len(m) == 0 {
+		return nil
+	}
+	names := slices.AppendSeq(make([]string, 0, len(m)), maps.Keys(m))
+	slices.Sort(names)
+	return names
 }

@@ -53,8 +53,11 @@ func AppendObject(b []byte, o *structpb.Struct) []byte {
 }
 
 // AppendNumber writes a number as JavaScript does: exponents only where there would be
-// many zeros.
+// many zeros, and null for what is not finite.
 func AppendNumber(b []byte, f float64) []byte {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return append(b, "null"...)
+	}
 	size := math.Abs(f)
 	if size == 0 || size >= 1e-6 && size < 1e21 {
 		return strconv.AppendFloat(b, f, 'f', -1, 64)
@@ -88,9 +91,14 @@ func AppendString(b []byte, s string) []byte {
 			continue
 		}
 		b = append(b, s[from:i]...)
-		if c == '"' || c == '\\' {
+		switch c {
+		case '"', '\\':
 			b = append(b, '\\', c)
-		} else {
+		case '\n':
+			b = append(b, `\n`...)
+		case '\t':
+			b = append(b, `\t`...)
+		default:
 			const hex = "0123456789abcdef"
 			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		}

@@ -33,7 +33,9 @@ func TestAppendValue(t *testing.T) {
 func FuzzAppend(f *testing.F) {
 	f.Add("a", 1.5)
 	f.Add("\xff\"\\\n\u2028", math.Copysign(0, -1))
-	f.Add("\u0000\u007f", 1e300)
+	f.Add("\u0000\u007f\n\t", 1e300)
+	f.Add("", math.NaN())
+	f.Add("", math.Inf(-1))
 	f.Fuzz(func(t *testing.T, s string, n float64) {
 		written := AppendString(nil, s)
 		var text string
@@ -43,8 +45,11 @@ func FuzzAppend(f *testing.F) {
 		if utf8.ValidString(s) && text != s || text != string([]rune(s)) {
 			t.Fatalf("%q was read as %q", s, text)
 		}
-		if math.IsNaN(n) || math.IsInf(n, 0) {
-			return // no value of a flag is
+		if math.IsNaN(n) || math.IsInf(n, 0) { // no value of a flag is
+			if got := AppendNumber(nil, n); string(got) != "null" {
+				t.Fatalf("%v was written as %s", n, got)
+			}
+			return
 		}
 		var number float64
 		if written = AppendNumber(nil, n); json.Unmarshal(written, &number) != nil || number != n {

@@ -39,6 +39,8 @@ type Document struct {
 	// indexes are of the objects with many members that something was looked up in, by
 	// their places.
 	indexes map[uint32]map[string]uint32
+	// places are those of the elements of the long lists that were not read in order.
+	places map[uint32][]uint32
 }
 
 // Node is one value of a document. It implements [eval.Object], as an object, and
@@ -63,7 +65,7 @@ var (
 func (d *Document) Root() *Node { return &d.nodes[0] }
 
 // Reset lets go of the text. Nodes are kept for the next one.
-func (d *Document) Reset() { d.text, d.nodes, d.indexes = nil, d.nodes[:0], nil }
+func (d *Document) Reset() { d.text, d.nodes, d.indexes, d.places = nil, d.nodes[:0], nil, nil }
 
 // Cap is for how many nodes there is room.
 func (d *Document) Cap() int { return cap(d.nodes) }
@@ -110,7 +112,8 @@ func (n *Node) Empty() bool { return n.size == 0 }
 // Names implements [eval.Object].
 func (n *Node) Names() []string { return slices.Collect(maps.Keys(n.index())) }
 
-// indexFrom is how many members an object has that is worth an index.
+// indexFrom is how many members or elements an object or a list has that is worth an
+// index.
 const indexFrom = 24
 
 // Member returns a member of an Object: the last one of that name, or nil.
@@ -160,8 +163,8 @@ func (n *Node) Len() int {
 	return int(n.size)
 }
 
-// At implements [eval.List]. In order, each element takes the same time, whatever they
-// hold.
+// At implements [eval.List]. Each element takes about the same time, whatever they hold
+// and in whatever order they are asked for; in order takes no memory.
 func (n *Node) At(i int) eval.Value {
 	if i < 0 || i >= n.Len() {
 		return eval.Value{}
@@ -170,9 +173,28 @@ func (n *Node) At(i int) eval.Value {
 	if at == 0 || index > uint32(i) {
 		index, at = 0, n.at+1
 	}
+	if uint32(i)-index >= indexFrom {
+		index, at = uint32(i), n.elements()[i]
+	}
 	for ; index < uint32(i); index++ {
 		at = n.doc.nodes[at].next
 	}
 	n.bits = uint64(index)<<32 | uint64(at)
 	return n.doc.nodes[at].Value()
+}
+
+// elements are the places of a list's elements.
+func (n *Node) elements() []uint32 {
+	if places := n.doc.places[n.at]; places != nil {
+		return places
+	}
+	places := make([]uint32, 0, n.size)
+	for at := n.at + 1; at < n.next; at = n.doc.nodes[at].next {
+		places = append(places, at)
+	}
+	if n.doc.places == nil {
+		n.doc.places = map[uint32][]uint32{}
+	}
+	n.doc.places[n.at] = places
+	return places
 }

@@ -11,7 +11,10 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/tidegate/tidegate/eval"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
 // plain makes of a node what encoding/json makes of its text.
@@ -174,6 +177,86 @@ func TestList(t *testing.T) {
 		}
 		if got, want := plain(&d.nodes[uint32(l.bits)]), plain(l).([]any)[i]; !reflect.DeepEqual(got, want) {
 			t.Errorf("element %d is %v, want %v", i, got, want)
+		}
+	}
+}
+
+// A long list that is not read in order is walked once, not for each element.
+func TestLongList(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&b, `,[%d,["x"]]`, i)
+	}
+	var d Document
+	if err := d.Parse([]byte("[" + b.String()[1:] + "]")); err != nil {
+		t.Fatal(err)
+	}
+	l := d.Root()
+	check := func(i int) {
+		t.Helper()
+		if !l.At(i).Exists() {
+			t.Errorf("element %d is absent", i)
+		}
+		if got := plain(&d.nodes[uint32(l.bits)]).([]any)[0]; got != float64(i) {
+			t.Errorf("element %d is %v", i, got)
+		}
+	}
+	for i := range 200 {
+		check(i)
+	}
+	if d.places != nil {
+		t.Error("reading in order took memory")
+	}
+	for _, i := range []int{199, 0, 100, 23, 24, 199, 150, 176, 0} {
+		check(i)
+	}
+	if len(d.places[l.at]) != 200 {
+		t.Errorf("%d places are known", len(d.places[l.at]))
+	}
+	d.Reset()
+	if d.places != nil {
+		t.Error("the places of the text before are kept")
+	}
+}
+
+// Whether an object holds something, and what, is known of a node as of a Struct: an
+// expression comes to the same over both.
+func TestMembersInExpressions(t *testing.T) {
+	t.Parallel()
+	const text = `{"empty": {}, "few": {"b": 1, "a": [2, null], "b": {"c": {}}}, "list": [{}, {"x": 1}]}`
+	var d Document
+	if err := d.Parse([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	s := &structpb.Struct{}
+	if err := s.UnmarshalJSON([]byte(strings.Replace(text, `"b": 1, `, "", 1))); err != nil {
+		t.Fatal(err)
+	}
+	for _, expression := range []string{
+		`{"!!": {"var": "empty"}}`, `{"!!": {"var": "few"}}`, `{"!!": {"var": "list.0"}}`,
+		`{"fractional": [{"var": "empty"}, ["true", 1], ["false", 1]]}`,
+		`{"fractional": [{"var": "few"}, ["true", 1], ["false", 1]]}`,
+		`{"fractional": [{"merge": [{"var": "few"}, 1]}, ["true", 1], ["false", 1]]}`,
+	} {
+		rule := &structpb.Value{}
+		if err := rule.UnmarshalJSON([]byte(expression)); err != nil {
+			t.Fatal(err)
+		}
+		f, err := eval.Compile(&flagv1.Flag{
+			Key: "flag", Type: flagv1.ValueType_VALUE_TYPE_BOOLEAN, Enabled: true, BucketingVersion: flagv1.BucketingVersion_BUCKETING_VERSION_3,
+			Variants: []*flagv1.Variant{{Name: "true", Value: structpb.NewBoolValue(true)}, {Name: "false", Value: structpb.NewBoolValue(false)}},
+			Rules:    []*flagv1.Rule{{Id: "rule", Outcome: &flagv1.Outcome{Kind: &flagv1.Outcome_Expression{Expression: rule}}}},
+		}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var none *eval.Environment
+		env := none.With(eval.Changes{Flags: []*eval.Flag{f}})
+		node := env.Evaluate("flag", &eval.Context{Attributes: d.Root()})
+		plain := env.Evaluate("flag", &eval.Context{Attributes: eval.StructAttributes(s)})
+		if node.Reason != plain.Reason || node.ErrorCode != plain.ErrorCode || node.Variant != plain.Variant {
+			t.Errorf("%s: %+v, and over a Struct %+v", expression, node, plain)
 		}
 	}
 }

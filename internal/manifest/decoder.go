@@ -33,7 +33,7 @@ func decode(file string, data []byte) *decoder {
 		return d
 	}
 	for _, n := range documents {
-		if d.flagd = isFlagd(n); d.flagd {
+		if d.flagd = isFlagd(n, d.json); d.flagd {
 			d.flagdRoot(n)
 		} else {
 			d.root(n)

@@ -20,8 +20,9 @@ import (
 //
 // As in flagd, fields that are not known are ignored, unless they look like a slip.
 
-// isFlagd tells whether a document is a flagd definition rather than one of ours.
-func isFlagd(n *yaml.Node) bool {
+// isFlagd tells whether a document is a flagd definition rather than one of ours: JSON
+// without flags is.
+func isFlagd(n *yaml.Node, json bool) bool {
 	if n.Kind != yaml.MappingNode {
 		return false
 	}
@@ -35,7 +36,7 @@ func isFlagd(n *yaml.Node) bool {
 	switch {
 	case flags == nil:
 		return false
-	case flags.Kind == yaml.SequenceNode:
+	case flags.Kind == yaml.SequenceNode || flags.Kind == yaml.MappingNode && len(flags.Content) == 0 && json:
 		return true
 	}
 	for i := 1; i < len(flags.Content); i += 2 {

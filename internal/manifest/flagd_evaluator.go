@@ -52,7 +52,12 @@ func (d *decoder) reference(n *yaml.Node, at *place) (v *structpb.Value, ok bool
 		return nil, true
 	}
 	found, ok := d.evaluators[name.Value]
-	if !ok {
+	switch {
+	case ok:
+	case len(d.evaluators) == 0:
+		d.fail(at, "refers to %q, but the definition has no $evaluators", name.Value)
+		return nil, true
+	default:
 		d.fail(at, "refers to %q, which is not in $evaluators: %s", name.Value, didYouMean(name.Value, slices.Sorted(maps.Keys(d.evaluators))))
 		return nil, true
 	}

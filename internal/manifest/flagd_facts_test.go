@@ -80,3 +80,12 @@ func TestFlagdMetadataFacts(t *testing.T) {
 		}
 	}
 }
+
+// A definition may have no flags.
+func TestFlagdEmptyDefinition(t *testing.T) {
+	for _, text := range []string{`{"flags": {}}`, `{"flags": []}`, `{"$schema": "https://flagd.dev/schema/v0/flags.json", "flags": {}}`} {
+		if d, err := Parse("flags.json", []byte(text)); err != nil || len(d.Flags) != 0 {
+			t.Errorf("%s: %v, %v", text, d, err)
+		}
+	}
+}
