@@ -180,6 +180,9 @@ func (s *Server) Close() error {
 			_ = l.Close() // closed already if it served
 		}
 	}
+	if s.rpc != nil {
+		s.rpc.GRPC.Stop() // its workers, if it never served
+	}
 	if s.store == nil {
 		return nil
 	}
