@@ -180,6 +180,9 @@ func (s *Server) Close() error {
 			_ = l.Close() // closed already if it served
 		}
 	}
+	if s.rpc != nil {
+		s.rpc.GRPC.Stop() // it has goroutines from the start on
+	}
 	if s.store == nil {
 		return nil
 	}
