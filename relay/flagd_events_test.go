@@ -195,7 +195,9 @@ func TestFlagdEventsRetold(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		cancel()
-		<-done
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("the stream ended with %v", err)
+		}
 		if len(told) != changes {
 			t.Errorf("%d flags were told, want %d", len(told), changes)
 		}

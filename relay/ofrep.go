@@ -57,16 +57,16 @@ func newOFREPHandler(s *evaluationService, requestsPerSecond int) *ofrepHandler 
 func (h *ofrepHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == ofrepSSEPath {
 		// A stream lasts: it must not keep what calls hand on to each other.
-		h.serve(&ofrepCall{handler: h, w: w, r: r})
+		h.serve(r.Context(), &ofrepCall{handler: h, w: w, r: r})
 		return
 	}
 	c := h.calls.Get().(*ofrepCall)
 	defer h.release(c)
 	c.w, c.r = w, r
-	h.serve(c)
+	h.serve(r.Context(), c)
 }
 
-func (h *ofrepHandler) serve(c *ofrepCall) {
+func (h *ofrepHandler) serve(ctx context.Context, c *ofrepCall) {
 	r := c.r
 	if h.limit != nil {
 		if wait := h.limit.take(r.RemoteAddr, time.Now()); wait > 0 {
@@ -76,7 +76,7 @@ func (h *ofrepHandler) serve(c *ofrepCall) {
 	}
 	if r.URL.Path == ofrepSSEPath {
 		if c.method(http.MethodGet) {
-			h.events(r.Context(), c)
+			h.events(ctx, c)
 		}
 		return
 	}
