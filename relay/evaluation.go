@@ -203,6 +203,9 @@ func (s *evaluationService) evaluateAll(ctx context.Context, r *evaluationv1.Eva
 // waits: with a large context, a regular expression takes a tenth of a second.
 const checkEvery = 16
 
+// bulkTimeout is how long answering many flags may take, however long the caller waits.
+const bulkTimeout = 10 * time.Second
+
 // answerAll answers the chosen flags.
 func (src *source) answerAll(ctx context.Context, chosen selection, subject *eval.Context) ([]*evaluationv1.EvaluateResponse, error) {
 	answers := make([]*evaluationv1.EvaluateResponse, 0, chosen.count(src.snapshot.Eval()))
@@ -215,6 +218,8 @@ func (src *source) answerAll(ctx context.Context, chosen selection, subject *eva
 // each evaluates the chosen flags, in the order asked or that of their keys, and counts
 // the answers once all are there.
 func (src *source) each(ctx context.Context, chosen selection, subject *eval.Context, answer func(string, eval.Result)) error {
+	ctx, cancel := context.WithTimeout(ctx, bulkTimeout)
+	defer cancel()
 	env := src.snapshot.Eval()
 	var counted tally
 	add := func(key string, r eval.Result) {

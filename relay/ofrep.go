@@ -31,8 +31,6 @@ const (
 	firstBytes = 32 << 10
 	// ofrepBodyTimeout is how long a body may take to arrive.
 	ofrepBodyTimeout = 10 * time.Second
-	// ofrepTimeout is how long evaluating all flags may take.
-	ofrepTimeout = 10 * time.Second
 )
 
 // ofrepHandler serves OFREP: one flag, all flags, and events.
@@ -132,14 +130,14 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 			return
 		}
 	}
-	ctx, cancel := context.WithTimeout(c.r.Context(), ofrepTimeout)
+	ctx, cancel := context.WithTimeout(c.r.Context(), bulkTimeout)
 	defer cancel()
 	var counted tally
 	c.out = append(c.out, `{"flags":[`...)
 	for i, f := range snap.Eval().Flags() {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			delete(c.w.Header(), "Etag")
-			c.fail(http.StatusServiceUnavailable, "", "no answer within "+ofrepTimeout.String()+": want a smaller context")
+			c.fail(http.StatusServiceUnavailable, "", "no answer within "+bulkTimeout.String()+": want a smaller context")
 			return
 		}
 		if i > 0 {

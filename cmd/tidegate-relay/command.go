@@ -26,7 +26,7 @@ look. Of several environments, the header 'tidegate-environment' or the provider
 selector 'flagSetId=NAME' chooses one.
 
 With --file it needs no server: it serves flags from files (tidegate's YAML or flagd's
-JSON or YAML), shows a change within a second of the save, and keeps the last good version
+JSON or YAML), shows a change about a second after the save, and keeps the last good version
 while a file is broken.
 
 Every flag can be set by an environment variable too: --grpc-addr by TIDEGATE_GRPC_ADDR,
