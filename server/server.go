@@ -180,6 +180,9 @@ func (s *Server) Close() error {
 			_ = l.Close() // closed already if it served
 		}
 	}
+	if s.rpc != nil {
+		s.rpc.GRPC.Stop() // has workers from the beginning
+	}
 	if s.store == nil {
 		return nil
 	}
