@@ -24,6 +24,9 @@ const (
 	ofrepSSEPath   = ofrepPath + "sse"
 )
 
+// ofrepHeaders are the request headers that an evaluation of one flag depends on.
+var ofrepHeaders = []string{"Content-Type", "Tidegate-Environment", "Flagd-Selector"}
+
 const (
 	// maxOFREPBody is flagd's bound.
 	maxOFREPBody = 1_000_000

@@ -23,6 +23,7 @@ import (
 	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
 	flagdsyncv1 "github.com/tidegate/tidegate/gen/go/flagd/sync/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/directhttp"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/rpc"
@@ -170,7 +171,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	err := r.server.Serve(ctx, rpc.ServeOptions{
 		GRPC: []net.Listener{r.grpc, r.flagdSync},
 		HTTP: []rpc.HTTPListener{
-			{Listener: r.http, Handler: r.httpHandler(), Origins: r.corsOrigins},
+			{Listener: r.httpListener(), Handler: r.httpHandler(), Origins: r.corsOrigins},
 			{Listener: r.management, Handler: r.managementHandler()},
 		},
 		Drain: func() {
@@ -185,6 +186,15 @@ func (r *Relay) Run(ctx context.Context) error {
 	for range done {
 	}
 	return errors.Join(err, r.Close())
+}
+
+// httpListener answers what callers of OFREP ask most, one flag, before it comes to
+// net/http.
+func (r *Relay) httpListener() net.Listener {
+	return directhttp.Listen(r.http, directhttp.Options{
+		Prefix: ofrepFlagsPath + "/", Headers: ofrepHeaders,
+		Handler: r.ofrep, Logger: r.logger,
+	})
 }
 
 // httpHandler serves the services with JSON, and OFREP.
