@@ -100,22 +100,30 @@ func exchange(t *testing.T, addr string, pieces []string, answers int) []string 
 	var got []string
 	in := bufio.NewReader(conn)
 	for range answers {
-		r, body, err := readAnswer(in)
+		a, err := readAnswer(in)
 		if err != nil {
 			return append(got, fmt.Sprint("no answer: ", err))
 		}
-		got = append(got, fmt.Sprint(r.Status, r.Header["Content-Type"], r.Header["X-Seen"], r.Close, r.Header["Date"] != nil, body))
+		got = append(got, fmt.Sprint(a.status, a.header["Content-Type"], a.header["X-Seen"], a.last, a.header["Date"] != nil, a.body))
 	}
 	return got
 }
 
-func readAnswer(in *bufio.Reader) (r *http.Response, body string, err error) {
-	if r, err = http.ReadResponse(in, nil); err != nil {
-		return nil, "", err
+// told is an answer as it came over the wire.
+type told struct {
+	status, body string
+	header       http.Header
+	last         bool // the connection ends
+}
+
+func readAnswer(in *bufio.Reader) (told, error) {
+	r, err := http.ReadResponse(in, nil)
+	if err != nil {
+		return told{}, err
 	}
 	defer r.Body.Close()
 	b, err := io.ReadAll(r.Body)
-	return r, string(b), err
+	return told{r.Status, string(b), r.Header, r.Close}, err
 }
 
 func post(path string, lines ...string) string {
@@ -233,8 +241,8 @@ func TestShutdown(t *testing.T) {
 	if _, err := io.WriteString(waiting, request); err != nil {
 		t.Fatal(err)
 	}
-	if r, _, err := readAnswer(in); err != nil || r.Close {
-		t.Fatalf("%+v, %v", r, err)
+	if a, err := readAnswer(in); err != nil || a.last {
+		t.Fatalf("%+v, %v", a, err)
 	}
 	// The first answer on this connection shows that the rest of the next request is on its
 	// way to be read when the shutdown comes.
@@ -242,7 +250,7 @@ func TestShutdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	rest := bufio.NewReader(begun)
-	if _, _, err := readAnswer(rest); err != nil {
+	if _, err := readAnswer(rest); err != nil {
 		t.Fatal(err)
 	}
 	shutdown()
@@ -252,8 +260,8 @@ func TestShutdown(t *testing.T) {
 	if _, err := io.WriteString(begun, request[20:]); err != nil {
 		t.Fatal(err)
 	}
-	if r, _, err := readAnswer(rest); err != nil || r.StatusCode != http.StatusOK || !r.Close {
-		t.Errorf("the request that had begun: %+v, %v", r, err)
+	if a, err := readAnswer(rest); err != nil || a.status != "200 OK" || !a.last {
+		t.Errorf("the request that had begun: %+v, %v", a, err)
 	}
 	if conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr); err == nil {
 		conn.Close()
