@@ -42,7 +42,10 @@ const (
 	streamWorkers   = 64
 	keepaliveTime   = 20 * time.Second
 	keepaliveAnswer = 5 * time.Second
-	keepaliveMin    = 10 * time.Second // what callers may send
+	// keepaliveMin is between two pings of a caller. It is next to nothing: flagd's provider
+	// for Python asks gRPC for one a millisecond, unless it is told otherwise, and gRPC lets
+	// it have a few. To cut its stream for that would lose it the events until it is back.
+	keepaliveMin = time.Microsecond
 )
 
 // Options of a Server.
