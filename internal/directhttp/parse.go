@@ -111,11 +111,9 @@ func (o *Options) parseHeader(line []byte, p *parsed, length *int) (ok bool) {
 	}
 	for i, wanted := range o.Headers {
 		if equalFold(name, wanted) {
-			if p.headers[i] != nil {
-				return false
-			}
-			p.headers[i] = value[:len(value):len(value)]
-			return true
+			ok = p.headers[i] == nil && len(value) > 0
+			p.headers[i] = value
+			return ok
 		}
 	}
 	switch {
