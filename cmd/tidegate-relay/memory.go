@@ -4,7 +4,7 @@ package main
 // is collected. The runtime's own measure, as much as is in use, is little in a relay: with
 // a thousand flags the collector would run for every few thousand evaluations, and cost a
 // quarter of each.
-const slack = 32 << 20
+const slack = 64 << 20
 
 // reserve are slack bytes that are never touched: the collector counts them as in use,
 // the system gives no memory for them.
