@@ -22,6 +22,8 @@ type conn struct {
 	waiting atomic.Bool
 	// renewed is when the idle deadlines were set; zero: a shorter one is.
 	renewed time.Time
+	// arriving: the deadlines are those of the request that has begun.
+	arriving bool
 
 	in, out []byte
 	parsed  parsed
@@ -54,6 +56,7 @@ func (c *conn) run() (handOn bool) {
 				return false
 			}
 			c.in = c.in[:copy(c.in, c.in[c.parsed.size:])]
+			c.arriving = false
 			continue
 		}
 		if !c.read() {
@@ -65,9 +68,9 @@ func (c *conn) run() (handOn bool) {
 // read reads some more. False: the connection is over.
 func (c *conn) read() bool {
 	begun := len(c.in) > 0
-	if now := time.Now(); begun && !c.renewed.IsZero() {
-		c.renewed = time.Time{}
-		if c.SetReadDeadline(now.Add(arrival)) != nil {
+	if now := time.Now(); begun && !c.arriving {
+		c.arriving, c.renewed = true, time.Time{}
+		if c.SetDeadline(now.Add(arrival)) != nil {
 			return false
 		}
 	} else if !begun && now.Sub(c.renewed) > renew {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -296,5 +297,31 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%s is %q here, %q there", name, got, want)
 			}
 		}
+	})
+}
+
+// A connection on which a part of the next request has always come lives on: each request
+// has its own time to arrive.
+func TestNeverIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		l := Listen(nil, Options{Prefix: prefix, Headers: headers, Handler: http.HandlerFunc(tell), Logger: zerolog.Nop()})
+		done := make(chan bool)
+		go func() { done <- newConn(l, server).run() }()
+		request, in := post(prefix+"a", "x"), bufio.NewReader(client)
+		if _, err := io.WriteString(client, request[:10]); err != nil {
+			t.Fatal(err)
+		}
+		for begun := time.Now(); time.Since(begun) < 2*idle; {
+			time.Sleep(arrival / 2)
+			if _, err := io.WriteString(client, request[10:]+request[:10]); err != nil {
+				t.Fatal(err)
+			}
+			if a, err := readAnswer(in); err != nil || a.status != "200 OK" {
+				t.Fatalf("after %v: %+v, %v", time.Since(begun), a, err)
+			}
+		}
+		_ = client.Close()
+		<-done
 	})
 }
