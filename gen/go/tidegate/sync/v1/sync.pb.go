@@ -10,9 +10,9 @@
 // Order of messages. The follower opens the stream with one Hello. The server side
 // answers with one Welcome; then, for each scope, with Updates, each environment on
 // its own; with Heartbeats between them; and with at most one Goodbye, its last
-// message. The follower sends an Ack after applying an Update. Either side ignores
-// messages and fields that it does not know; what changes the meaning of known ones is
-// agreed on through capabilities.
+// message. The follower sends an Ack after applying an Update; a relay also sends Reports
+// of what is below it. Either side ignores messages and fields that it does not know;
+// what changes the meaning of known ones is agreed on through capabilities.
 //
 // Revisions are those of the store (etcd), global to all environments, never counters
 // of an environment. Within one epoch the revision that a follower applied never
@@ -29,6 +29,15 @@
 // it drops the staged Update, keeps what it had, and opens a new stream without a
 // cursor.
 //
+// The tree. Relays follow relays, four hops below the control server at most. Each
+// environment is streamed to those below that ask for it, so a relay has, and passes on,
+// no more than it asked for. Loops are found from both sides: a server side that finds
+// itself in Hello.path, and a follower that finds itself in the path of Welcome or of a
+// Heartbeat, end the stream. Acks and Reports carry the receipts up.
+//
+// A follower that ends its stream by itself closes its sending side: it has stopped
+// serving. One whose stream breaks may still serve what it had.
+//
 // Digest. A 128-bit sum (little-endian, modulo 2^128) over all items of an
 // environment, of the first 16 bytes of
 // SHA-256(kind as uint32 LE | key length as uint32 LE | key | mod_revision as uint64
@@ -40,6 +49,8 @@
 //
 // History of changes to this protocol:
 //   1 (2026-11): first version.
+//   1 (2026-11): added what old sides ignore: Report, Hello.follower_kind, Update.urgent,
+//     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY.
 
 package syncv1
 
@@ -58,6 +69,58 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// FollowerKind tells what follows.
+type FollowerKind int32
+
+const (
+	FollowerKind_FOLLOWER_KIND_UNSPECIFIED FollowerKind = 0
+	// Answers others, and sends Reports.
+	FollowerKind_FOLLOWER_KIND_RELAY FollowerKind = 1
+	// Evaluates for its own process.
+	FollowerKind_FOLLOWER_KIND_SDK FollowerKind = 2
+)
+
+// Enum value maps for FollowerKind.
+var (
+	FollowerKind_name = map[int32]string{
+		0: "FOLLOWER_KIND_UNSPECIFIED",
+		1: "FOLLOWER_KIND_RELAY",
+		2: "FOLLOWER_KIND_SDK",
+	}
+	FollowerKind_value = map[string]int32{
+		"FOLLOWER_KIND_UNSPECIFIED": 0,
+		"FOLLOWER_KIND_RELAY":       1,
+		"FOLLOWER_KIND_SDK":         2,
+	}
+)
+
+func (x FollowerKind) Enum() *FollowerKind {
+	p := new(FollowerKind)
+	*p = x
+	return p
+}
+
+func (x FollowerKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FollowerKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_tidegate_sync_v1_sync_proto_enumTypes[0].Descriptor()
+}
+
+func (FollowerKind) Type() protoreflect.EnumType {
+	return &file_tidegate_sync_v1_sync_proto_enumTypes[0]
+}
+
+func (x FollowerKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FollowerKind.Descriptor instead.
+func (FollowerKind) EnumDescriptor() ([]byte, []int) {
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{0}
+}
 
 // Capability is a part of the protocol that both sides must know to use it.
 type Capability int32
@@ -87,11 +150,11 @@ func (x Capability) String() string {
 }
 
 func (Capability) Descriptor() protoreflect.EnumDescriptor {
-	return file_tidegate_sync_v1_sync_proto_enumTypes[0].Descriptor()
+	return file_tidegate_sync_v1_sync_proto_enumTypes[1].Descriptor()
 }
 
 func (Capability) Type() protoreflect.EnumType {
-	return &file_tidegate_sync_v1_sync_proto_enumTypes[0]
+	return &file_tidegate_sync_v1_sync_proto_enumTypes[1]
 }
 
 func (x Capability) Number() protoreflect.EnumNumber {
@@ -100,7 +163,7 @@ func (x Capability) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Capability.Descriptor instead.
 func (Capability) EnumDescriptor() ([]byte, []int) {
-	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{0}
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{1}
 }
 
 // Kind tells the items of an environment apart.
@@ -112,6 +175,8 @@ const (
 	Kind_KIND_FLAG Kind = 1
 	// data is a tidegate.flag.v1.Segment.
 	Kind_KIND_SEGMENT Kind = 2
+	// data is a tidegate.access.v1.Key.
+	Kind_KIND_KEY Kind = 3
 )
 
 // Enum value maps for Kind.
@@ -120,11 +185,13 @@ var (
 		0: "KIND_UNSPECIFIED",
 		1: "KIND_FLAG",
 		2: "KIND_SEGMENT",
+		3: "KIND_KEY",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
 		"KIND_FLAG":        1,
 		"KIND_SEGMENT":     2,
+		"KIND_KEY":         3,
 	}
 )
 
@@ -139,11 +206,11 @@ func (x Kind) String() string {
 }
 
 func (Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_tidegate_sync_v1_sync_proto_enumTypes[1].Descriptor()
+	return file_tidegate_sync_v1_sync_proto_enumTypes[2].Descriptor()
 }
 
 func (Kind) Type() protoreflect.EnumType {
-	return &file_tidegate_sync_v1_sync_proto_enumTypes[1]
+	return &file_tidegate_sync_v1_sync_proto_enumTypes[2]
 }
 
 func (x Kind) Number() protoreflect.EnumNumber {
@@ -152,7 +219,7 @@ func (x Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Kind.Descriptor instead.
 func (Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{1}
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{2}
 }
 
 type Begin_Mode int32
@@ -194,11 +261,11 @@ func (x Begin_Mode) String() string {
 }
 
 func (Begin_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_tidegate_sync_v1_sync_proto_enumTypes[2].Descriptor()
+	return file_tidegate_sync_v1_sync_proto_enumTypes[3].Descriptor()
 }
 
 func (Begin_Mode) Type() protoreflect.EnumType {
-	return &file_tidegate_sync_v1_sync_proto_enumTypes[2]
+	return &file_tidegate_sync_v1_sync_proto_enumTypes[3]
 }
 
 func (x Begin_Mode) Number() protoreflect.EnumNumber {
@@ -220,7 +287,8 @@ const (
 	Goodbye_CODE_BEHIND Goodbye_Code = 2
 	// The follower did not read fast enough.
 	Goodbye_CODE_TOO_SLOW Goodbye_Code = 3
-	// The identity or the scope was revoked: drop the state of the environments.
+	// The identity may not, or no longer, follow the environments: drop their state, on
+	// disk too, and come back for others at once, for these after backoff.
 	Goodbye_CODE_REVOKED Goodbye_Code = 4
 	// The epoch changed: come back without a cursor.
 	Goodbye_CODE_EPOCH Goodbye_Code = 5
@@ -265,11 +333,11 @@ func (x Goodbye_Code) String() string {
 }
 
 func (Goodbye_Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_tidegate_sync_v1_sync_proto_enumTypes[3].Descriptor()
+	return file_tidegate_sync_v1_sync_proto_enumTypes[4].Descriptor()
 }
 
 func (Goodbye_Code) Type() protoreflect.EnumType {
-	return &file_tidegate_sync_v1_sync_proto_enumTypes[3]
+	return &file_tidegate_sync_v1_sync_proto_enumTypes[4]
 }
 
 func (x Goodbye_Code) Number() protoreflect.EnumNumber {
@@ -278,7 +346,7 @@ func (x Goodbye_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Goodbye_Code.Descriptor instead.
 func (Goodbye_Code) EnumDescriptor() ([]byte, []int) {
-	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{16, 0}
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{20, 0}
 }
 
 type StreamRequest struct {
@@ -287,6 +355,7 @@ type StreamRequest struct {
 	//
 	//	*StreamRequest_Hello
 	//	*StreamRequest_Ack
+	//	*StreamRequest_Report
 	Message       isStreamRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -347,6 +416,15 @@ func (x *StreamRequest) GetAck() *Ack {
 	return nil
 }
 
+func (x *StreamRequest) GetReport() *Report {
+	if x != nil {
+		if x, ok := x.Message.(*StreamRequest_Report); ok {
+			return x.Report
+		}
+	}
+	return nil
+}
+
 type isStreamRequest_Message interface {
 	isStreamRequest_Message()
 }
@@ -359,9 +437,15 @@ type StreamRequest_Ack struct {
 	Ack *Ack `protobuf:"bytes,2,opt,name=ack,proto3,oneof"`
 }
 
+type StreamRequest_Report struct {
+	Report *Report `protobuf:"bytes,3,opt,name=report,proto3,oneof"`
+}
+
 func (*StreamRequest_Hello) isStreamRequest_Message() {}
 
 func (*StreamRequest_Ack) isStreamRequest_Message() {}
+
+func (*StreamRequest_Report) isStreamRequest_Message() {}
 
 type StreamResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -495,7 +579,9 @@ type Hello struct {
 	// For people and metrics.
 	Region string `protobuf:"bytes,7,opt,name=region,proto3" json:"region,omitempty"`
 	// For people and metrics: the follower's software version.
-	Version       string `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
+	Version string `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
+	// Receipts count relays.
+	FollowerKind  FollowerKind `protobuf:"varint,9,opt,name=follower_kind,json=followerKind,proto3,enum=tidegate.sync.v1.FollowerKind" json:"follower_kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -584,6 +670,13 @@ func (x *Hello) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *Hello) GetFollowerKind() FollowerKind {
+	if x != nil {
+		return x.FollowerKind
+	}
+	return FollowerKind_FOLLOWER_KIND_UNSPECIFIED
 }
 
 // Scope is what is followed: one environment, from a cursor on.
@@ -772,8 +865,11 @@ type Welcome struct {
 	// Environments of Hello that are not known here. They are served on this stream as soon
 	// as they are.
 	UnknownEnvironments []string `protobuf:"bytes,6,rep,name=unknown_environments,json=unknownEnvironments,proto3" json:"unknown_environments,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Instance ids from the control server to this server side, itself last; hops is one
+	// less than they are.
+	Path          []string `protobuf:"bytes,7,rep,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -848,17 +944,26 @@ func (x *Welcome) GetUnknownEnvironments() []string {
 	return nil
 }
 
+func (x *Welcome) GetPath() []string {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
 // Update is one chunk of a change of one environment from one state to another. A
 // small change is one chunk with begin and commit both set; a large one begins in its
 // first and commits in its last chunk. Chunks of one environment are never mixed with
 // those of another Update of it.
 type Update struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Environment   string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
-	Begin         *Begin                 `protobuf:"bytes,2,opt,name=begin,proto3" json:"begin,omitempty"`
-	Puts          []*Put                 `protobuf:"bytes,3,rep,name=puts,proto3" json:"puts,omitempty"`
-	Deletes       []*Delete              `protobuf:"bytes,4,rep,name=deletes,proto3" json:"deletes,omitempty"`
-	Commit        *Commit                `protobuf:"bytes,5,opt,name=commit,proto3" json:"commit,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Begin       *Begin                 `protobuf:"bytes,2,opt,name=begin,proto3" json:"begin,omitempty"`
+	Puts        []*Put                 `protobuf:"bytes,3,rep,name=puts,proto3" json:"puts,omitempty"`
+	Deletes     []*Delete              `protobuf:"bytes,4,rep,name=deletes,proto3" json:"deletes,omitempty"`
+	Commit      *Commit                `protobuf:"bytes,5,opt,name=commit,proto3" json:"commit,omitempty"`
+	// Something is switched off here: nobody may hold it back to send it with more.
+	Urgent        bool `protobuf:"varint,6,opt,name=urgent,proto3" json:"urgent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -926,6 +1031,13 @@ func (x *Update) GetCommit() *Commit {
 		return x.Commit
 	}
 	return nil
+}
+
+func (x *Update) GetUrgent() bool {
+	if x != nil {
+		return x.Urgent
+	}
+	return false
 }
 
 // Begin opens an Update.
@@ -1233,6 +1345,285 @@ func (x *Ack) GetRejections() []*Rejection {
 	return nil
 }
 
+// Report tells what is in the tree below the follower, itself included. The first on a
+// stream is of everything, later ones of what is new. Sent at once after Hello, then
+// whenever a relay in it applied something, came or went; what changes in between is
+// sent as it then stands.
+type Report struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// New or changed.
+	Relays []*RelayStatus `protobuf:"bytes,1,rep,name=relays,proto3" json:"relays,omitempty"`
+	// Instance ids of relays that are no longer below the follower.
+	Departures    []*RelayDeparture `protobuf:"bytes,2,rep,name=departures,proto3" json:"departures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Report) Reset() {
+	*x = Report{}
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Report) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Report) ProtoMessage() {}
+
+func (x *Report) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Report.ProtoReflect.Descriptor instead.
+func (*Report) Descriptor() ([]byte, []int) {
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Report) GetRelays() []*RelayStatus {
+	if x != nil {
+		return x.Relays
+	}
+	return nil
+}
+
+func (x *Report) GetDepartures() []*RelayDeparture {
+	if x != nil {
+		return x.Departures
+	}
+	return nil
+}
+
+// RelayStatus is one relay.
+type RelayStatus struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	InstanceId string                 `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	BootId     string                 `protobuf:"bytes,2,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	Region     string                 `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	Version    string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// Instance id of what it follows.
+	Upstream string `protobuf:"bytes,5,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	// Followers of its own, relays and SDKs.
+	Streams       uint32              `protobuf:"varint,6,opt,name=streams,proto3" json:"streams,omitempty"`
+	Environments  []*RelayEnvironment `protobuf:"bytes,7,rep,name=environments,proto3" json:"environments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelayStatus) Reset() {
+	*x = RelayStatus{}
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelayStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelayStatus) ProtoMessage() {}
+
+func (x *RelayStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelayStatus.ProtoReflect.Descriptor instead.
+func (*RelayStatus) Descriptor() ([]byte, []int) {
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RelayStatus) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
+func (x *RelayStatus) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
+func (x *RelayStatus) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *RelayStatus) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *RelayStatus) GetUpstream() string {
+	if x != nil {
+		return x.Upstream
+	}
+	return ""
+}
+
+func (x *RelayStatus) GetStreams() uint32 {
+	if x != nil {
+		return x.Streams
+	}
+	return 0
+}
+
+func (x *RelayStatus) GetEnvironments() []*RelayEnvironment {
+	if x != nil {
+		return x.Environments
+	}
+	return nil
+}
+
+// RelayEnvironment is what a relay has of one environment.
+type RelayEnvironment struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	// What it has applied and made durable; unset before its first Ack.
+	Cursor *Cursor `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// Items that it cannot use.
+	Rejections uint32 `protobuf:"varint,3,opt,name=rejections,proto3" json:"rejections,omitempty"`
+	// How old its state was when this was sent, summed over the hops.
+	Age           *durationpb.Duration `protobuf:"bytes,4,opt,name=age,proto3" json:"age,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelayEnvironment) Reset() {
+	*x = RelayEnvironment{}
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelayEnvironment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelayEnvironment) ProtoMessage() {}
+
+func (x *RelayEnvironment) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelayEnvironment.ProtoReflect.Descriptor instead.
+func (*RelayEnvironment) Descriptor() ([]byte, []int) {
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RelayEnvironment) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *RelayEnvironment) GetCursor() *Cursor {
+	if x != nil {
+		return x.Cursor
+	}
+	return nil
+}
+
+func (x *RelayEnvironment) GetRejections() uint32 {
+	if x != nil {
+		return x.Rejections
+	}
+	return 0
+}
+
+func (x *RelayEnvironment) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
+// RelayDeparture is a relay that is gone.
+type RelayDeparture struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	InstanceId string                 `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	// It ended its stream by itself: it does not serve any more. Else it may.
+	Left          bool `protobuf:"varint,2,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RelayDeparture) Reset() {
+	*x = RelayDeparture{}
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RelayDeparture) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RelayDeparture) ProtoMessage() {}
+
+func (x *RelayDeparture) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RelayDeparture.ProtoReflect.Descriptor instead.
+func (*RelayDeparture) Descriptor() ([]byte, []int) {
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RelayDeparture) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
+func (x *RelayDeparture) GetLeft() bool {
+	if x != nil {
+		return x.Left
+	}
+	return false
+}
+
 // Rejection is one item that could not be compiled.
 type Rejection struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -1248,7 +1639,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1651,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1664,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{13}
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Rejection) GetKind() Kind {
@@ -1316,15 +1707,17 @@ func (x *Rejection) GetMessage() string {
 // follower has. A digest other than the follower's own means that they differ; the
 // follower then opens a new stream without a cursor.
 type Heartbeat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Environments  []*EnvironmentStatus   `protobuf:"bytes,1,rep,name=environments,proto3" json:"environments,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Environments []*EnvironmentStatus   `protobuf:"bytes,1,rep,name=environments,proto3" json:"environments,omitempty"`
+	// Welcome.path as it is now; only set if it changed since it was last sent.
+	Path          []string `protobuf:"bytes,2,rep,name=path,proto3" json:"path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1729,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,12 +1742,19 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{14}
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Heartbeat) GetEnvironments() []*EnvironmentStatus {
 	if x != nil {
 		return x.Environments
+	}
+	return nil
+}
+
+func (x *Heartbeat) GetPath() []string {
+	if x != nil {
+		return x.Path
 	}
 	return nil
 }
@@ -1372,7 +1772,7 @@ type EnvironmentStatus struct {
 
 func (x *EnvironmentStatus) Reset() {
 	*x = EnvironmentStatus{}
-	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1784,7 @@ func (x *EnvironmentStatus) String() string {
 func (*EnvironmentStatus) ProtoMessage() {}
 
 func (x *EnvironmentStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1797,7 @@ func (x *EnvironmentStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvironmentStatus.ProtoReflect.Descriptor instead.
 func (*EnvironmentStatus) Descriptor() ([]byte, []int) {
-	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{15}
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *EnvironmentStatus) GetEnvironment() string {
@@ -1428,14 +1828,16 @@ type Goodbye struct {
 	// Wait at least this long.
 	Backoff *durationpb.Duration `protobuf:"bytes,2,opt,name=backoff,proto3" json:"backoff,omitempty"`
 	// For people.
-	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// REVOKED: the environments concerned; none: all of the stream.
+	Environments  []string `protobuf:"bytes,4,rep,name=environments,proto3" json:"environments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[16]
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1849,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[16]
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1862,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{16}
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Goodbye) GetCode() Goodbye_Code {
@@ -1484,21 +1886,29 @@ func (x *Goodbye) GetMessage() string {
 	return ""
 }
 
+func (x *Goodbye) GetEnvironments() []string {
+	if x != nil {
+		return x.Environments
+	}
+	return nil
+}
+
 var File_tidegate_sync_v1_sync_proto protoreflect.FileDescriptor
 
 const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x1btidegate/sync/v1/sync.proto\x12\x10tidegate.sync.v1\x1a\x1egoogle/protobuf/duration.proto\"v\n" +
+	"\x1btidegate/sync/v1/sync.proto\x12\x10tidegate.sync.v1\x1a\x1egoogle/protobuf/duration.proto\"\xaa\x01\n" +
 	"\rStreamRequest\x12/\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.tidegate.sync.v1.HelloH\x00R\x05hello\x12)\n" +
-	"\x03ack\x18\x02 \x01(\v2\x15.tidegate.sync.v1.AckH\x00R\x03ackB\t\n" +
+	"\x03ack\x18\x02 \x01(\v2\x15.tidegate.sync.v1.AckH\x00R\x03ack\x122\n" +
+	"\x06report\x18\x03 \x01(\v2\x18.tidegate.sync.v1.ReportH\x00R\x06reportB\t\n" +
 	"\amessage\"\xfa\x01\n" +
 	"\x0eStreamResponse\x125\n" +
 	"\awelcome\x18\x01 \x01(\v2\x19.tidegate.sync.v1.WelcomeH\x00R\awelcome\x122\n" +
 	"\x06update\x18\x02 \x01(\v2\x18.tidegate.sync.v1.UpdateH\x00R\x06update\x12;\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x1b.tidegate.sync.v1.HeartbeatH\x00R\theartbeat\x125\n" +
 	"\agoodbye\x18\x04 \x01(\v2\x19.tidegate.sync.v1.GoodbyeH\x00R\agoodbyeB\t\n" +
-	"\amessage\"\x96\x02\n" +
+	"\amessage\"\xdb\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x1f\n" +
 	"\vinstance_id\x18\x02 \x01(\tR\n" +
@@ -1508,7 +1918,8 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\x06scopes\x18\x05 \x03(\v2\x17.tidegate.sync.v1.ScopeR\x06scopes\x12@\n" +
 	"\fcapabilities\x18\x06 \x03(\x0e2\x1c.tidegate.sync.v1.CapabilityR\fcapabilities\x12\x16\n" +
 	"\x06region\x18\a \x01(\tR\x06region\x12\x18\n" +
-	"\aversion\x18\b \x01(\tR\aversion\"[\n" +
+	"\aversion\x18\b \x01(\tR\aversion\x12C\n" +
+	"\rfollower_kind\x18\t \x01(\x0e2\x1e.tidegate.sync.v1.FollowerKindR\ffollowerKind\"[\n" +
 	"\x05Scope\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\"k\n" +
@@ -1518,7 +1929,7 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\x06digest\x18\x03 \x01(\fR\x06digest\"9\n" +
 	"\x05Epoch\x12\x18\n" +
 	"\acounter\x18\x01 \x01(\x04R\acounter\x12\x16\n" +
-	"\x06random\x18\x02 \x01(\x06R\x06random\"\xff\x01\n" +
+	"\x06random\x18\x02 \x01(\x06R\x06random\"\x93\x02\n" +
 	"\aWelcome\x12H\n" +
 	"\x12heartbeat_interval\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12#\n" +
 	"\rhead_revision\x18\x02 \x01(\x03R\fheadRevision\x12\x1d\n" +
@@ -1527,13 +1938,15 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\vinstance_id\x18\x04 \x01(\tR\n" +
 	"instanceId\x12\x12\n" +
 	"\x04hops\x18\x05 \x01(\rR\x04hops\x121\n" +
-	"\x14unknown_environments\x18\x06 \x03(\tR\x13unknownEnvironments\"\xea\x01\n" +
+	"\x14unknown_environments\x18\x06 \x03(\tR\x13unknownEnvironments\x12\x12\n" +
+	"\x04path\x18\a \x03(\tR\x04path\"\x82\x02\n" +
 	"\x06Update\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12-\n" +
 	"\x05begin\x18\x02 \x01(\v2\x17.tidegate.sync.v1.BeginR\x05begin\x12)\n" +
 	"\x04puts\x18\x03 \x03(\v2\x15.tidegate.sync.v1.PutR\x04puts\x122\n" +
 	"\adeletes\x18\x04 \x03(\v2\x18.tidegate.sync.v1.DeleteR\adeletes\x120\n" +
-	"\x06commit\x18\x05 \x01(\v2\x18.tidegate.sync.v1.CommitR\x06commit\"\xe5\x01\n" +
+	"\x06commit\x18\x05 \x01(\v2\x18.tidegate.sync.v1.CommitR\x06commit\x12\x16\n" +
+	"\x06urgent\x18\x06 \x01(\bR\x06urgent\"\xe5\x01\n" +
 	"\x05Begin\x120\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x1c.tidegate.sync.v1.Begin.ModeR\x04mode\x12,\n" +
 	"\x04base\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x04base\x120\n" +
@@ -1560,24 +1973,51 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x12;\n" +
 	"\n" +
 	"rejections\x18\x03 \x03(\v2\x1b.tidegate.sync.v1.RejectionR\n" +
-	"rejections\"\xa5\x01\n" +
+	"rejections\"\x81\x01\n" +
+	"\x06Report\x125\n" +
+	"\x06relays\x18\x01 \x03(\v2\x1d.tidegate.sync.v1.RelayStatusR\x06relays\x12@\n" +
+	"\n" +
+	"departures\x18\x02 \x03(\v2 .tidegate.sync.v1.RelayDepartureR\n" +
+	"departures\"\xf7\x01\n" +
+	"\vRelayStatus\x12\x1f\n" +
+	"\vinstance_id\x18\x01 \x01(\tR\n" +
+	"instanceId\x12\x17\n" +
+	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x1a\n" +
+	"\bupstream\x18\x05 \x01(\tR\bupstream\x12\x18\n" +
+	"\astreams\x18\x06 \x01(\rR\astreams\x12F\n" +
+	"\fenvironments\x18\a \x03(\v2\".tidegate.sync.v1.RelayEnvironmentR\fenvironments\"\xb3\x01\n" +
+	"\x10RelayEnvironment\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
+	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x12\x1e\n" +
+	"\n" +
+	"rejections\x18\x03 \x01(\rR\n" +
+	"rejections\x12+\n" +
+	"\x03age\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03age\"E\n" +
+	"\x0eRelayDeparture\x12\x1f\n" +
+	"\vinstance_id\x18\x01 \x01(\tR\n" +
+	"instanceId\x12\x12\n" +
+	"\x04left\x18\x02 \x01(\bR\x04left\"\xa5\x01\n" +
 	"\tRejection\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.tidegate.sync.v1.KindR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12!\n" +
 	"\fmod_revision\x18\x03 \x01(\x03R\vmodRevision\x12\x1d\n" +
 	"\n" +
 	"error_code\x18\x04 \x01(\tR\terrorCode\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"T\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"h\n" +
 	"\tHeartbeat\x12G\n" +
-	"\fenvironments\x18\x01 \x03(\v2#.tidegate.sync.v1.EnvironmentStatusR\fenvironments\"\x94\x01\n" +
+	"\fenvironments\x18\x01 \x03(\v2#.tidegate.sync.v1.EnvironmentStatusR\fenvironments\x12\x12\n" +
+	"\x04path\x18\x02 \x03(\tR\x04path\"\x94\x01\n" +
 	"\x11EnvironmentStatus\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x12+\n" +
-	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\"\xa8\x02\n" +
+	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\"\xcc\x02\n" +
 	"\aGoodbye\x122\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1e.tidegate.sync.v1.Goodbye.CodeR\x04code\x123\n" +
 	"\abackoff\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\abackoff\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\x99\x01\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\"\n" +
+	"\fenvironments\x18\x04 \x03(\tR\fenvironments\"\x99\x01\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCODE_DRAINING\x10\x01\x12\x0f\n" +
@@ -1587,14 +2027,19 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
 	"CODE_EPOCH\x10\x05\x12\r\n" +
 	"\tCODE_LOOP\x10\x06\x12\x13\n" +
-	"\x0fCODE_OVERLOADED\x10\a*(\n" +
+	"\x0fCODE_OVERLOADED\x10\a*]\n" +
+	"\fFollowerKind\x12\x1d\n" +
+	"\x19FOLLOWER_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13FOLLOWER_KIND_RELAY\x10\x01\x12\x15\n" +
+	"\x11FOLLOWER_KIND_SDK\x10\x02*(\n" +
 	"\n" +
 	"Capability\x12\x1a\n" +
-	"\x16CAPABILITY_UNSPECIFIED\x10\x00*=\n" +
+	"\x16CAPABILITY_UNSPECIFIED\x10\x00*K\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_FLAG\x10\x01\x12\x10\n" +
-	"\fKIND_SEGMENT\x10\x022^\n" +
+	"\fKIND_SEGMENT\x10\x02\x12\f\n" +
+	"\bKIND_KEY\x10\x032^\n" +
 	"\vSyncService\x12O\n" +
 	"\x06Stream\x12\x1f.tidegate.sync.v1.StreamRequest\x1a .tidegate.sync.v1.StreamResponse(\x010\x01B\xc0\x01\n" +
 	"\x14com.tidegate.sync.v1B\tSyncProtoP\x01Z;github.com/tidegate/tidegate/gen/go/tidegate/sync/v1;syncv1\xa2\x02\x03TSX\xaa\x02\x10Tidegate.Sync.V1\xca\x02\x10Tidegate\\Sync\\V1\xe2\x02\x1cTidegate\\Sync\\V1\\GPBMetadata\xea\x02\x12Tidegate::Sync::V1b\x06proto3"
@@ -1611,69 +2056,81 @@ func file_tidegate_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_tidegate_sync_v1_sync_proto_rawDescData
 }
 
-var file_tidegate_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_tidegate_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_tidegate_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_tidegate_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_tidegate_sync_v1_sync_proto_goTypes = []any{
-	(Capability)(0),             // 0: tidegate.sync.v1.Capability
-	(Kind)(0),                   // 1: tidegate.sync.v1.Kind
-	(Begin_Mode)(0),             // 2: tidegate.sync.v1.Begin.Mode
-	(Goodbye_Code)(0),           // 3: tidegate.sync.v1.Goodbye.Code
-	(*StreamRequest)(nil),       // 4: tidegate.sync.v1.StreamRequest
-	(*StreamResponse)(nil),      // 5: tidegate.sync.v1.StreamResponse
-	(*Hello)(nil),               // 6: tidegate.sync.v1.Hello
-	(*Scope)(nil),               // 7: tidegate.sync.v1.Scope
-	(*Cursor)(nil),              // 8: tidegate.sync.v1.Cursor
-	(*Epoch)(nil),               // 9: tidegate.sync.v1.Epoch
-	(*Welcome)(nil),             // 10: tidegate.sync.v1.Welcome
-	(*Update)(nil),              // 11: tidegate.sync.v1.Update
-	(*Begin)(nil),               // 12: tidegate.sync.v1.Begin
-	(*Put)(nil),                 // 13: tidegate.sync.v1.Put
-	(*Delete)(nil),              // 14: tidegate.sync.v1.Delete
-	(*Commit)(nil),              // 15: tidegate.sync.v1.Commit
-	(*Ack)(nil),                 // 16: tidegate.sync.v1.Ack
-	(*Rejection)(nil),           // 17: tidegate.sync.v1.Rejection
-	(*Heartbeat)(nil),           // 18: tidegate.sync.v1.Heartbeat
-	(*EnvironmentStatus)(nil),   // 19: tidegate.sync.v1.EnvironmentStatus
-	(*Goodbye)(nil),             // 20: tidegate.sync.v1.Goodbye
-	(*durationpb.Duration)(nil), // 21: google.protobuf.Duration
+	(FollowerKind)(0),           // 0: tidegate.sync.v1.FollowerKind
+	(Capability)(0),             // 1: tidegate.sync.v1.Capability
+	(Kind)(0),                   // 2: tidegate.sync.v1.Kind
+	(Begin_Mode)(0),             // 3: tidegate.sync.v1.Begin.Mode
+	(Goodbye_Code)(0),           // 4: tidegate.sync.v1.Goodbye.Code
+	(*StreamRequest)(nil),       // 5: tidegate.sync.v1.StreamRequest
+	(*StreamResponse)(nil),      // 6: tidegate.sync.v1.StreamResponse
+	(*Hello)(nil),               // 7: tidegate.sync.v1.Hello
+	(*Scope)(nil),               // 8: tidegate.sync.v1.Scope
+	(*Cursor)(nil),              // 9: tidegate.sync.v1.Cursor
+	(*Epoch)(nil),               // 10: tidegate.sync.v1.Epoch
+	(*Welcome)(nil),             // 11: tidegate.sync.v1.Welcome
+	(*Update)(nil),              // 12: tidegate.sync.v1.Update
+	(*Begin)(nil),               // 13: tidegate.sync.v1.Begin
+	(*Put)(nil),                 // 14: tidegate.sync.v1.Put
+	(*Delete)(nil),              // 15: tidegate.sync.v1.Delete
+	(*Commit)(nil),              // 16: tidegate.sync.v1.Commit
+	(*Ack)(nil),                 // 17: tidegate.sync.v1.Ack
+	(*Report)(nil),              // 18: tidegate.sync.v1.Report
+	(*RelayStatus)(nil),         // 19: tidegate.sync.v1.RelayStatus
+	(*RelayEnvironment)(nil),    // 20: tidegate.sync.v1.RelayEnvironment
+	(*RelayDeparture)(nil),      // 21: tidegate.sync.v1.RelayDeparture
+	(*Rejection)(nil),           // 22: tidegate.sync.v1.Rejection
+	(*Heartbeat)(nil),           // 23: tidegate.sync.v1.Heartbeat
+	(*EnvironmentStatus)(nil),   // 24: tidegate.sync.v1.EnvironmentStatus
+	(*Goodbye)(nil),             // 25: tidegate.sync.v1.Goodbye
+	(*durationpb.Duration)(nil), // 26: google.protobuf.Duration
 }
 var file_tidegate_sync_v1_sync_proto_depIdxs = []int32{
-	6,  // 0: tidegate.sync.v1.StreamRequest.hello:type_name -> tidegate.sync.v1.Hello
-	16, // 1: tidegate.sync.v1.StreamRequest.ack:type_name -> tidegate.sync.v1.Ack
-	10, // 2: tidegate.sync.v1.StreamResponse.welcome:type_name -> tidegate.sync.v1.Welcome
-	11, // 3: tidegate.sync.v1.StreamResponse.update:type_name -> tidegate.sync.v1.Update
-	18, // 4: tidegate.sync.v1.StreamResponse.heartbeat:type_name -> tidegate.sync.v1.Heartbeat
-	20, // 5: tidegate.sync.v1.StreamResponse.goodbye:type_name -> tidegate.sync.v1.Goodbye
-	7,  // 6: tidegate.sync.v1.Hello.scopes:type_name -> tidegate.sync.v1.Scope
-	0,  // 7: tidegate.sync.v1.Hello.capabilities:type_name -> tidegate.sync.v1.Capability
-	8,  // 8: tidegate.sync.v1.Scope.cursor:type_name -> tidegate.sync.v1.Cursor
-	9,  // 9: tidegate.sync.v1.Cursor.epoch:type_name -> tidegate.sync.v1.Epoch
-	21, // 10: tidegate.sync.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
-	12, // 11: tidegate.sync.v1.Update.begin:type_name -> tidegate.sync.v1.Begin
-	13, // 12: tidegate.sync.v1.Update.puts:type_name -> tidegate.sync.v1.Put
-	14, // 13: tidegate.sync.v1.Update.deletes:type_name -> tidegate.sync.v1.Delete
-	15, // 14: tidegate.sync.v1.Update.commit:type_name -> tidegate.sync.v1.Commit
-	2,  // 15: tidegate.sync.v1.Begin.mode:type_name -> tidegate.sync.v1.Begin.Mode
-	8,  // 16: tidegate.sync.v1.Begin.base:type_name -> tidegate.sync.v1.Cursor
-	8,  // 17: tidegate.sync.v1.Begin.target:type_name -> tidegate.sync.v1.Cursor
-	1,  // 18: tidegate.sync.v1.Put.kind:type_name -> tidegate.sync.v1.Kind
-	1,  // 19: tidegate.sync.v1.Delete.kind:type_name -> tidegate.sync.v1.Kind
-	8,  // 20: tidegate.sync.v1.Commit.cursor:type_name -> tidegate.sync.v1.Cursor
-	8,  // 21: tidegate.sync.v1.Ack.cursor:type_name -> tidegate.sync.v1.Cursor
-	17, // 22: tidegate.sync.v1.Ack.rejections:type_name -> tidegate.sync.v1.Rejection
-	1,  // 23: tidegate.sync.v1.Rejection.kind:type_name -> tidegate.sync.v1.Kind
-	19, // 24: tidegate.sync.v1.Heartbeat.environments:type_name -> tidegate.sync.v1.EnvironmentStatus
-	8,  // 25: tidegate.sync.v1.EnvironmentStatus.cursor:type_name -> tidegate.sync.v1.Cursor
-	21, // 26: tidegate.sync.v1.EnvironmentStatus.age:type_name -> google.protobuf.Duration
-	3,  // 27: tidegate.sync.v1.Goodbye.code:type_name -> tidegate.sync.v1.Goodbye.Code
-	21, // 28: tidegate.sync.v1.Goodbye.backoff:type_name -> google.protobuf.Duration
-	4,  // 29: tidegate.sync.v1.SyncService.Stream:input_type -> tidegate.sync.v1.StreamRequest
-	5,  // 30: tidegate.sync.v1.SyncService.Stream:output_type -> tidegate.sync.v1.StreamResponse
-	30, // [30:31] is the sub-list for method output_type
-	29, // [29:30] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	7,  // 0: tidegate.sync.v1.StreamRequest.hello:type_name -> tidegate.sync.v1.Hello
+	17, // 1: tidegate.sync.v1.StreamRequest.ack:type_name -> tidegate.sync.v1.Ack
+	18, // 2: tidegate.sync.v1.StreamRequest.report:type_name -> tidegate.sync.v1.Report
+	11, // 3: tidegate.sync.v1.StreamResponse.welcome:type_name -> tidegate.sync.v1.Welcome
+	12, // 4: tidegate.sync.v1.StreamResponse.update:type_name -> tidegate.sync.v1.Update
+	23, // 5: tidegate.sync.v1.StreamResponse.heartbeat:type_name -> tidegate.sync.v1.Heartbeat
+	25, // 6: tidegate.sync.v1.StreamResponse.goodbye:type_name -> tidegate.sync.v1.Goodbye
+	8,  // 7: tidegate.sync.v1.Hello.scopes:type_name -> tidegate.sync.v1.Scope
+	1,  // 8: tidegate.sync.v1.Hello.capabilities:type_name -> tidegate.sync.v1.Capability
+	0,  // 9: tidegate.sync.v1.Hello.follower_kind:type_name -> tidegate.sync.v1.FollowerKind
+	9,  // 10: tidegate.sync.v1.Scope.cursor:type_name -> tidegate.sync.v1.Cursor
+	10, // 11: tidegate.sync.v1.Cursor.epoch:type_name -> tidegate.sync.v1.Epoch
+	26, // 12: tidegate.sync.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
+	13, // 13: tidegate.sync.v1.Update.begin:type_name -> tidegate.sync.v1.Begin
+	14, // 14: tidegate.sync.v1.Update.puts:type_name -> tidegate.sync.v1.Put
+	15, // 15: tidegate.sync.v1.Update.deletes:type_name -> tidegate.sync.v1.Delete
+	16, // 16: tidegate.sync.v1.Update.commit:type_name -> tidegate.sync.v1.Commit
+	3,  // 17: tidegate.sync.v1.Begin.mode:type_name -> tidegate.sync.v1.Begin.Mode
+	9,  // 18: tidegate.sync.v1.Begin.base:type_name -> tidegate.sync.v1.Cursor
+	9,  // 19: tidegate.sync.v1.Begin.target:type_name -> tidegate.sync.v1.Cursor
+	2,  // 20: tidegate.sync.v1.Put.kind:type_name -> tidegate.sync.v1.Kind
+	2,  // 21: tidegate.sync.v1.Delete.kind:type_name -> tidegate.sync.v1.Kind
+	9,  // 22: tidegate.sync.v1.Commit.cursor:type_name -> tidegate.sync.v1.Cursor
+	9,  // 23: tidegate.sync.v1.Ack.cursor:type_name -> tidegate.sync.v1.Cursor
+	22, // 24: tidegate.sync.v1.Ack.rejections:type_name -> tidegate.sync.v1.Rejection
+	19, // 25: tidegate.sync.v1.Report.relays:type_name -> tidegate.sync.v1.RelayStatus
+	21, // 26: tidegate.sync.v1.Report.departures:type_name -> tidegate.sync.v1.RelayDeparture
+	20, // 27: tidegate.sync.v1.RelayStatus.environments:type_name -> tidegate.sync.v1.RelayEnvironment
+	9,  // 28: tidegate.sync.v1.RelayEnvironment.cursor:type_name -> tidegate.sync.v1.Cursor
+	26, // 29: tidegate.sync.v1.RelayEnvironment.age:type_name -> google.protobuf.Duration
+	2,  // 30: tidegate.sync.v1.Rejection.kind:type_name -> tidegate.sync.v1.Kind
+	24, // 31: tidegate.sync.v1.Heartbeat.environments:type_name -> tidegate.sync.v1.EnvironmentStatus
+	9,  // 32: tidegate.sync.v1.EnvironmentStatus.cursor:type_name -> tidegate.sync.v1.Cursor
+	26, // 33: tidegate.sync.v1.EnvironmentStatus.age:type_name -> google.protobuf.Duration
+	4,  // 34: tidegate.sync.v1.Goodbye.code:type_name -> tidegate.sync.v1.Goodbye.Code
+	26, // 35: tidegate.sync.v1.Goodbye.backoff:type_name -> google.protobuf.Duration
+	5,  // 36: tidegate.sync.v1.SyncService.Stream:input_type -> tidegate.sync.v1.StreamRequest
+	6,  // 37: tidegate.sync.v1.SyncService.Stream:output_type -> tidegate.sync.v1.StreamResponse
+	37, // [37:38] is the sub-list for method output_type
+	36, // [36:37] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_sync_v1_sync_proto_init() }
@@ -1684,6 +2141,7 @@ func file_tidegate_sync_v1_sync_proto_init() {
 	file_tidegate_sync_v1_sync_proto_msgTypes[0].OneofWrappers = []any{
 		(*StreamRequest_Hello)(nil),
 		(*StreamRequest_Ack)(nil),
+		(*StreamRequest_Report)(nil),
 	}
 	file_tidegate_sync_v1_sync_proto_msgTypes[1].OneofWrappers = []any{
 		(*StreamResponse_Welcome)(nil),
@@ -1696,8 +2154,8 @@ func file_tidegate_sync_v1_sync_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_sync_v1_sync_proto_rawDesc), len(file_tidegate_sync_v1_sync_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   17,
+			NumEnums:      5,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

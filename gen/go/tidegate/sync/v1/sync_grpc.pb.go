@@ -10,9 +10,9 @@
 // Order of messages. The follower opens the stream with one Hello. The server side
 // answers with one Welcome; then, for each scope, with Updates, each environment on
 // its own; with Heartbeats between them; and with at most one Goodbye, its last
-// message. The follower sends an Ack after applying an Update. Either side ignores
-// messages and fields that it does not know; what changes the meaning of known ones is
-// agreed on through capabilities.
+// message. The follower sends an Ack after applying an Update; a relay also sends Reports
+// of what is below it. Either side ignores messages and fields that it does not know;
+// what changes the meaning of known ones is agreed on through capabilities.
 //
 // Revisions are those of the store (etcd), global to all environments, never counters
 // of an environment. Within one epoch the revision that a follower applied never
@@ -29,6 +29,15 @@
 // it drops the staged Update, keeps what it had, and opens a new stream without a
 // cursor.
 //
+// The tree. Relays follow relays, four hops below the control server at most. Each
+// environment is streamed to those below that ask for it, so a relay has, and passes on,
+// no more than it asked for. Loops are found from both sides: a server side that finds
+// itself in Hello.path, and a follower that finds itself in the path of Welcome or of a
+// Heartbeat, end the stream. Acks and Reports carry the receipts up.
+//
+// A follower that ends its stream by itself closes its sending side: it has stopped
+// serving. One whose stream breaks may still serve what it had.
+//
 // Digest. A 128-bit sum (little-endian, modulo 2^128) over all items of an
 // environment, of the first 16 bytes of
 // SHA-256(kind as uint32 LE | key length as uint32 LE | key | mod_revision as uint64
@@ -40,6 +49,8 @@
 //
 // History of changes to this protocol:
 //   1 (2026-11): first version.
+//   1 (2026-11): added what old sides ignore: Report, Hello.follower_kind, Update.urgent,
+//     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY.
 
 package syncv1
 
