@@ -183,6 +183,9 @@ type Flag struct {
 // Key returns the flag's key.
 func (f *Flag) Key() string { return f.key.key }
 
+// Enabled tells whether the flag is switched on.
+func (f *Flag) Enabled() bool { return f.enabled }
+
 // Revision returns the revision at which the flag was written.
 func (f *Flag) Revision() int64 { return f.revision }
 

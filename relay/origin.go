@@ -13,8 +13,8 @@ import (
 type origin interface {
 	// Run brings them into the replicas until ctx ends.
 	Run(ctx context.Context) error
-	// hops of this relay from the store.
-	hops() uint32
+	// path of instance ids from the store to this relay.
+	path(self string) []string
 	// report says in /readyz how the origin is.
 	report(to *readiness)
 }
@@ -41,7 +41,11 @@ func (r *Relay) openOrigin(ctx context.Context, o *Options) (origin, error) {
 // upstreamOrigin is a server or another relay.
 type upstreamOrigin struct{ *follower.Follower }
 
-func (o upstreamOrigin) hops() uint32 { return o.State().Hops }
+func (o upstreamOrigin) path(self string) []string {
+	path := make([]string, o.State().Hops+1)
+	path[len(path)-1] = self
+	return path
+}
 
 func (o upstreamOrigin) report(to *readiness) {
 	state := o.State()
@@ -69,7 +73,7 @@ func (r *Relay) openFiles(ctx context.Context, paths []string) (origin, error) {
 	return fileOrigin{f, paths}, err
 }
 
-func (o fileOrigin) hops() uint32 { return 0 }
+func (o fileOrigin) path(self string) []string { return []string{self} }
 
 // maxReported bounds how many problems /readyz lists.
 const maxReported = 20

@@ -115,7 +115,7 @@ func (s *Server) openStore(ctx context.Context) error {
 
 func (s *Server) register() {
 	s.hub = hub.New(hub.Options{
-		Replicas: s.replicas, InstanceID: s.options.InstanceID, Hops: func() uint32 { return 0 },
+		Replicas: s.replicas, InstanceID: s.options.InstanceID,
 		Logger: s.logger, Registerer: s.options.Registry,
 	})
 	s.rpc = rpc.NewServer(rpc.Options{

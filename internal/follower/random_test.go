@@ -104,7 +104,7 @@ func (nd *node) start() {
 	f, stop := run(nd.t, o)
 	h := hub.New(hub.Options{
 		Replicas: set, InstanceID: nd.id, Heartbeat: 10 * time.Millisecond, BehindWait: 10 * time.Millisecond,
-		Hops: func() uint32 { return f.State().Hops },
+		Path: func() []string { return append(make([]string, f.State().Hops), nd.id) },
 	})
 	unserve := nd.network.serve(nd.t, nd.id, h)
 	nd.mu.Lock()

@@ -42,7 +42,9 @@ func FuzzHello(f *testing.F) {
 		if proto.Unmarshal(data, hello) != nil {
 			return
 		}
-		s := &stream{hub: h}
+		s := &stream{hub: h, ended: make(chan error, 1)}
+		s.pending.Store(1) // a turn that goes on
+		defer s.finish(nil)
 		if err := s.admit(hello); err != nil {
 			if _, parts := err.(*parting); !parts && status.Code(err) == codes.Unknown { //nolint:errorlint // as admit returns it
 				t.Fatalf("refused without a code: %v", err)
@@ -62,7 +64,7 @@ func FuzzHello(f *testing.F) {
 			delete(asked, name)
 		}
 		for _, sc := range s.scopes {
-			take(sc.replica.Environment(), sc.have)
+			take(sc.environment(), sc.have)
 		}
 		for _, w := range s.wanted {
 			take(w.environment, w.have)

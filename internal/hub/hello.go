@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -30,8 +31,8 @@ func (s *stream) admit(hello *syncv1.Hello) error {
 	if err := checkHello(hello); err != nil {
 		return status.Errorf(codes.InvalidArgument, "hello: %v", err)
 	}
-	if slices.Contains(hello.GetPath(), s.hub.o.InstanceID) {
-		return goodbye(syncv1.Goodbye_CODE_LOOP, "%s is its own upstream, over %v", s.hub.o.InstanceID, hello.GetPath())
+	if err := s.checkPath(hello); err != nil {
+		return err
 	}
 	seen := make(map[string]bool, len(hello.GetScopes()))
 	for i, sc := range hello.GetScopes() {
@@ -50,18 +51,33 @@ func (s *stream) admit(hello *syncv1.Hello) error {
 		}
 		s.wanted = append(s.wanted, wanted{name, have})
 	}
-	s.adopt()
-	if len(s.scopes) == 0 {
-		return status.Errorf(codes.NotFound, "none of the environments %q is known here; known: %q",
-			s.unknown(), s.hub.o.Replicas.Environments())
-	}
-	// Of the hello no more is kept: a stream lives long, and what it said may be large.
 	s.follower = Follower{
 		InstanceID: hello.GetInstanceId(), Region: hello.GetRegion(), Version: hello.GetVersion(),
 		Peer: s.peer, Path: hello.GetPath(), Since: s.since,
 	}
 	for _, sc := range hello.GetScopes() {
 		s.follower.Environments = append(s.follower.Environments, sc.GetEnvironment())
+	}
+	s.scopes = make([]*scope, 0, len(s.wanted))
+	s.adopt()
+	if len(s.scopes) == 0 {
+		return status.Errorf(codes.NotFound, "none of the environments %q is known here; known: %q",
+			s.unknown(), s.hub.o.Replicas.Environments())
+	}
+	return nil
+}
+
+// checkPath refuses a follower that is its own upstream, or that would be too far down.
+func (s *stream) checkPath(hello *syncv1.Hello) error {
+	path := s.hub.o.Path()
+	switch {
+	case slices.Contains(hello.GetPath(), s.hub.o.InstanceID):
+		return goodbye(syncv1.Goodbye_CODE_LOOP, "%s is its own upstream, over %v", s.hub.o.InstanceID, hello.GetPath())
+	case slices.Contains(path, hello.GetInstanceId()):
+		return goodbye(syncv1.Goodbye_CODE_LOOP, "%s is its own upstream, over %v", hello.GetInstanceId(), path)
+	case len(path) > maxPath:
+		return goodbye(syncv1.Goodbye_CODE_LOOP, "%s is %d hops below the control server, over %v; it may have no followers: at most %d hops are allowed",
+			s.hub.o.InstanceID, hops(path), path, maxPath)
 	}
 	return nil
 }
@@ -72,18 +88,25 @@ type wanted struct {
 	have        *snapshot.Cursor
 }
 
-// adopt makes scopes of the wanted environments that are known by now, and returns how
-// many.
-func (s *stream) adopt() int {
-	before := len(s.scopes)
+// adopt makes scopes of the wanted environments that are known by now, and sets them
+// going.
+func (s *stream) adopt() {
 	s.wanted = slices.DeleteFunc(s.wanted, func(w wanted) bool {
 		r := s.hub.o.Replicas.Replica(w.environment)
 		if r != nil {
-			s.scopes = append(s.scopes, newScope(r, w.have))
+			s.adoptOne(r, w.have)
 		}
 		return r != nil
 	})
-	return len(s.scopes) - before
+}
+
+func (s *stream) adoptOne(r *replica.Replica, have *snapshot.Cursor) {
+	sc := &scope{stream: s, index: len(s.scopes), have: have, state: compare}
+	sc.feed = s.hub.join(r, sc)
+	sc.purged = sc.feed.purged.Load()
+	s.scopes = append(s.scopes, sc)
+	s.remember(sc)
+	sc.wake()
 }
 
 func (s *stream) unknown() []string {

@@ -2,26 +2,36 @@
 // control server to relays, a relay to relays and in-process SDKs. It is the serving
 // half; package follower is the receiving one. They are joined by the protocol only.
 //
-// Each stream has three goroutines: one receives (Hello, then Acks, of which the newest
-// stands), one sends, and the handler's own watches over both, so that a follower that
-// does not read, or a shutdown, ends the stream whatever the other two wait for. The
-// handler outlives the sending goroutine, unless that one is blocked for too long.
+// What is published becomes frames (feed), made and encoded once for all streams. A
+// stream has two goroutines, and they wait: one for what the follower says, the handler's
+// own for the end. All else, from the Hello on, happens in turns (stream), which workers
+// give to the streams that have something to do (senders). A stream takes one turn at a
+// time, so what belongs to its turns needs no lock. In a turn each environment (scope)
+// takes a step. The handler outlives the stream's turns, unless one is blocked for too
+// long.
 //
-// Promises to a follower: each environment's states come in their order, each one
-// published here; no state is skipped, unless the follower was slower than the history
-// is long, and then what it gets leads to the same state; a heartbeat never names
-// another state than the one sent last. Streams never wait for each other, and never
-// hold up who publishes.
+// Promises to a follower: each environment's states come in their order, and whole; of
+// those that come soon after one another, or that it was too slow for, it gets the last;
+// what switches a flag off is not held back; a heartbeat never names another state than
+// the one sent last. Streams never wait for each other, and never hold up who publishes.
+// A follower that does not read keeps one frame alive, until it is cut loose.
 package hub
 
 import (
 	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/replica"
@@ -33,9 +43,10 @@ type Options struct {
 	Replicas *replica.Set // required
 	// InstanceID of this process, stable over restarts; required.
 	InstanceID string
-	// Hops between the store and this hub: 0 on a control server. A function, as a
-	// relay learns it from its upstream. Default: always 0.
-	Hops func() uint32
+	// Path are the instance ids from the control server to this process, itself last. A
+	// function, as a relay learns it from its upstream; it is called often. Default: this
+	// process alone.
+	Path func() []string
 	// Heartbeat interval; default 5 s.
 	Heartbeat time.Duration
 	// SendTimeout ends the stream of a follower that does not read; default 15 s.
@@ -47,44 +58,135 @@ type Options struct {
 	// BehindWait is how long a follower whose state is newer than the one here is kept
 	// waiting for it, before it is sent to another upstream; default 2 s.
 	BehindWait time.Duration
+	// Coalesce is for how long after a change further ones are gathered, to be sent as
+	// one; default 20 ms. Negative: each change is sent by itself.
+	Coalesce time.Duration
+	// FullBytes bounds the full states that are being sent at once, in bytes, over all
+	// followers; default 256 MiB. One is sent in any case.
+	FullBytes int
+	// FullWait is how long a follower waits to be sent everything, before it is told to
+	// come back later; default 10 s.
+	FullWait   time.Duration
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer // may be nil
 }
 
 func (o *Options) ensureDefaults() {
-	if o.Hops == nil {
-		o.Hops = func() uint32 { return 0 }
+	if o.Path == nil {
+		path := []string{o.InstanceID}
+		o.Path = func() []string { return path }
 	}
 	o.Heartbeat = cmp.Or(o.Heartbeat, 5*time.Second)
 	o.SendTimeout = cmp.Or(o.SendTimeout, 15*time.Second)
 	o.EmptyWait = cmp.Or(o.EmptyWait, 15*time.Second)
 	o.BehindWait = cmp.Or(o.BehindWait, 2*time.Second)
+	o.Coalesce = cmp.Or(o.Coalesce, 20*time.Millisecond)
+	o.FullBytes = cmp.Or(o.FullBytes, 256<<20)
+	o.FullWait = cmp.Or(o.FullWait, 10*time.Second)
 }
 
 // Hub implements syncv1.SyncServiceServer.
 type Hub struct {
 	syncv1.UnimplementedSyncServiceServer
-	o       Options
-	metrics *metrics
+	o          Options
+	metrics    *metrics
+	senders    senders
+	admission  admission
+	rejections atomic.Int64 // that followers reported with their last acknowledgements
 
-	drain    sync.Once
-	draining chan struct{}
+	feedsMu sync.Mutex
+	feeds   map[string]*feed // by environment; those that are followed
 
-	mu      sync.Mutex
-	streams map[*stream]struct{}
+	mu       sync.Mutex
+	streams  map[*stream]struct{} // all
+	beats    beats                // those that were admitted
+	draining bool
 }
 
 // New makes a Hub.
 func New(o Options) *Hub {
 	o.ensureDefaults()
-	h := &Hub{o: o, draining: make(chan struct{}), streams: make(map[*stream]struct{})}
+	h := &Hub{
+		o: o, feeds: make(map[string]*feed), streams: make(map[*stream]struct{}),
+		admission: admission{bytes: o.FullBytes, wait: o.FullWait},
+		senders:   senders{atOnce: runtime.GOMAXPROCS(0)},
+		beats:     newBeats(o.Heartbeat),
+	}
+	h.senders.overdue = h.overdue
 	h.metrics = newMetrics(h)
 	return h
 }
 
 // Drain sends Goodbye DRAINING on every stream and ends them; new ones are refused. It
 // does not wait for that: what ends is awaited where the gRPC server is stopped.
-func (h *Hub) Drain() { h.drain.Do(func() { close(h.draining) }) }
+func (h *Hub) Drain() {
+	h.mu.Lock()
+	h.draining = true
+	streams := slices.Collect(maps.Keys(h.streams))
+	h.mu.Unlock()
+	for _, s := range streams {
+		s.signal(eventDrain)
+	}
+	h.senders.lookSoon()
+}
+
+// add takes in a stream that has said nothing yet.
+func (h *Hub) add(s *stream) {
+	h.mu.Lock()
+	h.streams[s] = struct{}{}
+	draining := h.draining
+	h.mu.Unlock()
+	if draining {
+		s.signal(eventDrain)
+	}
+}
+
+// admitted makes the stream a follower's.
+func (h *Hub) admitted(s *stream) {
+	h.mu.Lock()
+	if _, there := h.streams[s]; there && h.beats.add(s) {
+		go h.beat(h.beats.stop)
+	}
+	h.mu.Unlock()
+	h.o.Logger.Info().Str("follower", s.follower.InstanceID).Str("peer", s.peer).
+		Str("region", s.follower.Region).Str("version", s.follower.Version).
+		Strs("environments", s.follower.Environments).Msg("follower connected")
+}
+
+// remove is the end of a stream.
+func (h *Hub) remove(s *stream, err error) {
+	h.mu.Lock()
+	delete(h.streams, s)
+	was := h.beats.remove(s)
+	h.mu.Unlock()
+	if !was {
+		return
+	}
+	event := h.o.Logger.Info()
+	if err != nil && !errors.Is(err, context.Canceled) && status.Code(err) != codes.Canceled {
+		event = event.Err(err)
+	}
+	event.Str("follower", s.follower.InstanceID).Str("peer", s.peer).
+		Dur("after", time.Since(s.since)).Msg("follower disconnected")
+}
+
+// overdue cuts streams loose whose followers do not read.
+func (h *Hub) overdue(workers []*worker) time.Duration {
+	h.mu.Lock()
+	draining := h.draining
+	h.mu.Unlock()
+	limit, err := h.o.SendTimeout, status.Errorf(codes.ResourceExhausted, "the follower has not read for %s", h.o.SendTimeout)
+	if draining {
+		limit, err = min(limit, drainTimeout), status.Error(codes.Unavailable, "shutting down")
+	}
+	now := time.Now()
+	for _, w := range workers {
+		if w.stream.blockedFor(now) > limit && w.stream.end(err) && !draining {
+			h.metrics.goodbyes.WithLabelValues(syncv1.Goodbye_CODE_TOO_SLOW.String()).Inc()
+		}
+	}
+	return max(limit/8, time.Millisecond)
+}
 
 // Follower is what a hub knows of one connected follower. Its slices are shared and must
 // not be modified.
@@ -104,10 +206,7 @@ type Follower struct {
 // Followers lists the connected followers, by instance id.
 func (h *Hub) Followers() []Follower {
 	h.mu.Lock()
-	streams := make([]*stream, 0, len(h.streams))
-	for s := range h.streams {
-		streams = append(streams, s)
-	}
+	streams := h.beats.all()
 	h.mu.Unlock()
 	followers := make([]Follower, 0, len(streams))
 	for _, s := range streams {
@@ -117,16 +216,4 @@ func (h *Hub) Followers() []Follower {
 		return cmp.Or(cmp.Compare(a.InstanceID, b.InstanceID), a.Since.Compare(b.Since))
 	})
 	return followers
-}
-
-func (h *Hub) register(s *stream) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.streams[s] = struct{}{}
-}
-
-func (h *Hub) unregister(s *stream) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.streams, s)
 }

@@ -154,9 +154,8 @@ func TestModes(t *testing.T) {
 	})
 	t.Run("from the history", func(t *testing.T) {
 		b.t = t
-		c := b.follow(production(states[0]), "production")
-		for _, s := range states[1:] {
-			c.expect(delta, s)
+		for _, s := range states[:len(states)-1] {
+			b.follow(production(s), "production").expect(delta, last) // in one
 		}
 	})
 	t.Run("of another epoch", func(t *testing.T) {
@@ -241,7 +240,7 @@ func TestLargeStateTravelsInChunks(t *testing.T) {
 }
 
 func TestHeartbeats(t *testing.T) {
-	b := newBed(t, hub.Options{Heartbeat: time.Millisecond, Hops: func() uint32 { return 2 }}, 0, "production", "quiet")
+	b := newBed(t, hub.Options{Heartbeat: time.Millisecond, Path: func() []string { return []string{"root", "between", "hub"} }}, 0, "production", "quiet")
 	state := b.publish("production", 1, "a")
 	c := b.open()
 	c.hello(hello("f", "production", "quiet"))
@@ -301,32 +300,51 @@ func TestHeartbeatsAmongChanges(t *testing.T) {
 	}
 }
 
-// TestLost: a follower that reads slower than things change gets the difference, or
-// everything if that is less; after that it goes on.
-func TestLost(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	b := newBed(t, hub.Options{Registerer: registry}, 1000, "production")
-	state := b.publish("production", 10_000, keys(100)...) // 1 MB
-	c := b.follow(nil, "production")
-	c.expect(full, state)
-	// It stops reading: of these some get through, the rest is beyond the history.
-	var last *snapshot.Snapshot
-	for range 100 {
-		last = b.publish("production", 10_000, "key-00001", "key-00002")
+// TestSlow: a follower that reads slower than things change gets the difference in one,
+// or, if that is beyond the history, everything; after that it goes on.
+func TestSlow(t *testing.T) {
+	for name, tc := range map[string]struct {
+		history int
+		mode    syncv1.Begin_Mode
+		lost    float64
+	}{
+		"within the history": {0, delta, 0},
+		"beyond it":          {-1, full, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			registry := prometheus.NewRegistry()
+			b := newBed(t, hub.Options{Registerer: registry}, tc.history, "production")
+			state := b.publish("production", 10_000, keys(100)...) // 1 MB
+			c := b.open()
+			c.hello(hello("f", "production"))
+			eventually(t, "a follower", func() bool { return len(b.hub.Followers()) == 1 })
+			// It does not read: the hub is in the middle of the first state. Another does.
+			other := b.follow(map[string]*snapshot.Snapshot{"production": state}, "production")
+			other.expect(none, state)
+			var last *snapshot.Snapshot
+			for range 100 {
+				last = b.publish("production", 10_000, "key-00001", "key-00002")
+				other.expect(delta, last)
+			}
+			c.recv() // welcome
+			mode, s := c.update()
+			if mode != full || s.Cursor() != state.Cursor() {
+				t.Fatalf("%v to %v", mode, s.Cursor())
+			}
+			c.expect(tc.mode, last)
+			if lost := metric(t, registry, "tidegate_hub_lost_total"); lost != tc.lost {
+				t.Errorf("lost %v times", lost)
+			}
+			c.expect(delta, b.publish("production", 10, "key-00003"))
+		})
 	}
-	mode, s := c.update()
-	for s.Cursor() != last.Cursor() {
-		if mode != delta {
-			t.Fatalf("mode %v", mode)
-		}
-		mode, s = c.update()
-	}
-	if lost := metric(t, registry, "tidegate_hub_lost_total"); lost == 0 {
-		t.Error("it lost nothing")
-	}
-	c.expect(delta, b.publish("production", 10, "key-00003"))
+}
 
-	// A new epoch while it follows.
+// TestNewEpoch: a follower goes on in the new one, with everything.
+func TestNewEpoch(t *testing.T) {
+	b := newBed(t, hub.Options{}, 0, "production")
+	c := b.follow(nil, "production")
+	c.expect(full, b.publish("production", 10, "a"))
 	restored, _ := snapshot.New("production", snapshot.Epoch{Counter: 2}).Next(1, []snapshot.Item{item("a", 1, 1)}, nil)
 	if err := b.set.Replica("production").Publish(restored, restored.Full()); err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
+	"github.com/tidegate/tidegate/internal/rpc"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -40,7 +41,7 @@ type bed struct {
 }
 
 // newBed starts a hub; unless told otherwise it sends no heartbeats of its own accord
-// that a test would have to expect.
+// that a test would have to expect, and each change by itself.
 func newBed(t testing.TB, o hub.Options, historyBytes int, environments ...string) *bed {
 	t.Helper()
 	set := replica.NewSet(replica.Options{HistoryBytes: historyBytes})
@@ -48,12 +49,15 @@ func newBed(t testing.TB, o hub.Options, historyBytes int, environments ...strin
 		set.Add(e)
 	}
 	o.Replicas, o.InstanceID = set, "hub"
+	if o.Coalesce == 0 {
+		o.Coalesce = -1
+	}
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 24 * time.Hour
 	}
 	b := &bed{t: t, set: set, hub: hub.New(o)}
 	listener := bufconn.Listen(64 << 10)
-	server := grpc.NewServer(grpc.StreamInterceptor(b.guard(t)))
+	server := grpc.NewServer(grpc.StreamInterceptor(b.guard(t)), grpc.ForceServerCodecV2(rpc.Codec()))
 	syncv1.RegisterSyncServiceServer(server, b.hub)
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(listener) }()

@@ -1,202 +1,226 @@
 package hub
 
 import (
-	"context"
-	"iter"
-	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
-	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
-// scope is one environment of one stream: a state machine whose steps are taken by the
-// sending goroutine.
+// scope is one environment of one stream: a state machine whose steps are taken when it
+// is the stream's turn. A step sends one message at most.
 //
-//	compare -> live                                  what it has is in the history
-//	compare -> full -> live                          it is not
-//	compare -> awaitRevision -> compare, or goodbye  it is ahead of the replica
-//	live -> live                                     a change, or several in one
-//	live -> full -> live                             too many changes, or a new epoch
+//	compare -> send -> live                                 what it has is in the history
+//	compare -> awaitTurn -> everything -> send -> live      it is not
+//	compare -> awaitRevision -> compare, or goodbye         it is ahead of the replica
+//	awaitTurn -> goodbye                                    too many at once
+//	live -> send -> live                                    a change, or several in one
+//	live -> awaitTurn -> ...                                too many changes, or a new epoch
 //
-// It is not entered before there is a snapshot; until then the other scopes go on.
+// A state is left when its step says so; it is tried again whenever the head has moved.
 type scope struct {
-	replica *replica.Replica
-	state   state
-	// wake is closed when the next step can be taken.
-	wake <-chan struct{}
+	stream *stream
+	feed   *feed
+	index  int // in the stream
+	place  int // in the feed
+	purged uint32
+	state  state
 
 	// have is the state that the follower has: what it said in Hello, then what it was
 	// sent. Nil: nothing.
 	have *snapshot.Cursor
-	// sent is the snapshot that the follower has, if it is known here.
-	sent *snapshot.Snapshot
 	// synced: have was sent, or confirmed, on this stream.
 	synced bool
+	// told: the follower was told how old the state is.
+	told bool
 	// current is when have was last seen to be the replica's newest state; the state's
 	// age was then age.
 	current time.Time
 	age     time.Duration
 
-	follow   *replica.Subscription
+	// frame is being sent, from message `at` on.
+	frame *frame
+	at    int
+	// ticket admits to be sent everything.
+	ticket   *ticket
 	deadline time.Time
 }
 
-// state takes one step and returns the next state, and what to wait for before it.
-type state func(context.Context, *stream, *scope) (state, <-chan struct{}, error)
+// state takes one step and returns the next state; again: it need not be woken for that.
+type state func(*stream, *scope) (next state, again bool, err error)
 
-// atOnce waits for nothing.
-func atOnce() <-chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}
+// wake has the scope take a step. It does not wait.
+func (sc *scope) wake() { sc.stream.wake(sc.index) }
 
-func newScope(r *replica.Replica, have *snapshot.Cursor) *scope {
-	return &scope{replica: r, have: have, state: compare, wake: r.Ready()}
-}
-
-func (sc *scope) step(ctx context.Context, s *stream) (err error) {
-	sc.state, sc.wake, err = sc.state(ctx, s, sc)
-	return err
-}
-
-// compare finds out how to go on from what the follower has. It is entered when there is
-// a snapshot.
-func compare(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{}, error) {
-	here := sc.replica.Snapshot().Cursor()
-	if sc.have == nil || sc.have.Epoch != here.Epoch {
-		return full, atOnce(), nil
+func (sc *scope) step(s *stream) (again bool, err error) {
+	if sc.purged != sc.feed.purged.Load() {
+		return false, revoked(sc.environment(), "environment %q is not served here any more", sc.environment())
 	}
-	if sc.have.Revision > here.Revision {
+	sc.state, again, err = sc.state(s, sc)
+	return again, err
+}
+
+func (sc *scope) environment() string { return sc.feed.replica.Environment() }
+
+// compare finds out how to go on from what the follower has. Before there is a snapshot it
+// waits; the other scopes go on.
+func compare(s *stream, sc *scope) (state, bool, error) {
+	newest := sc.feed.replica.Snapshot()
+	if newest == nil || sc.feed.empty() {
+		return compare, false, nil
+	}
+	here := newest.Cursor()
+	switch {
+	case sc.have == nil || sc.have.Epoch != here.Epoch:
+		return queue(s, sc)
+	case sc.have.Revision > here.Revision:
 		sc.deadline = time.Now().Add(s.hub.o.BehindWait)
-		return awaitRevision(ctx, s, sc)
+		return awaitRevision(s, sc)
+	case !sc.feed.replica.Holds(*sc.have):
+		return queue(s, sc)
 	}
-	follow, ok := sc.replica.SubscribeFrom(*sc.have)
-	if !ok {
-		return full, atOnce(), nil
+	if unchanged := sc.feed.confirm(*sc.have); unchanged != nil {
+		return sc.begin(s, unchanged)
 	}
-	sc.follow = follow
-	select {
-	case <-follow.Changed():
-		return live, atOnce(), nil
-	default:
-	}
-	// Nothing happened since; what does from now on comes through follow. The snapshot is
-	// read after it was known to be still the one that the follower has, or is newer.
-	snap := sc.replica.Snapshot()
-	if !snap.Cursor().SameState(*sc.have) {
-		return live, atOnce(), nil
-	}
-	unchanged := slices.Values([]*syncv1.Update{snap.Unchanged(*sc.have)})
-	if err := s.update(ctx, syncv1.Begin_MODE_NONE, responses(unchanged)); err != nil {
-		return nil, nil, err
-	}
-	return sc.shown(s, snap.Cursor(), snap)
+	return follow(s, sc, compare)
 }
 
 // awaitRevision waits until the replica has caught up with the follower. A revision that
 // only advances wakes nobody, so it looks again and again, a few times.
-func awaitRevision(_ context.Context, s *stream, sc *scope) (state, <-chan struct{}, error) {
-	here := sc.replica.Snapshot().Cursor()
+func awaitRevision(s *stream, sc *scope) (state, bool, error) {
+	newest := sc.feed.replica.Snapshot()
+	if newest == nil {
+		return compare, false, nil
+	}
+	here := newest.Cursor()
 	if here.Epoch != sc.have.Epoch || here.Revision >= sc.have.Revision {
-		return compare, atOnce(), nil
+		return compare, true, nil
 	}
 	if !time.Now().Before(sc.deadline) {
-		return nil, nil, goodbye(syncv1.Goodbye_CODE_BEHIND, "environment %q is at revision %d here, the follower at %d",
-			sc.replica.Environment(), here.Revision, sc.have.Revision)
+		return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND, "environment %q is at revision %d here, the follower at %d",
+			sc.environment(), here.Revision, sc.have.Revision)
 	}
-	wake := make(chan struct{})
-	time.AfterFunc(min(s.hub.o.BehindWait/20, 50*time.Millisecond), func() { close(wake) })
-	return awaitRevision, wake, nil
+	time.AfterFunc(min(s.hub.o.BehindWait/20, 50*time.Millisecond), sc.wake)
+	return awaitRevision, false, nil
 }
 
-// full sends everything.
-func full(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{}, error) {
-	snap, follow := sc.replica.Subscribe()
-	sc.follow = follow
-	if err := s.update(ctx, syncv1.Begin_MODE_FULL, responses(snap.Updates())); err != nil {
-		return nil, nil, err
-	}
-	return sc.shown(s, snap.Cursor(), snap)
+// queue asks to be admitted for everything.
+func queue(s *stream, sc *scope) (state, bool, error) {
+	sc.ticket = s.hub.admission.enter(sc.feed.size(), sc.wake)
+	return awaitTurn(s, sc)
 }
 
-// shown notes that the follower was sent a first state, and tells its age.
-func (sc *scope) shown(s *stream, c snapshot.Cursor, snap *snapshot.Snapshot) (state, <-chan struct{}, error) {
-	sc.note(c, snap)
-	if err := s.heartbeat(sc); err != nil {
-		return nil, nil, err
+func awaitTurn(s *stream, sc *scope) (state, bool, error) {
+	admitted, refused := sc.ticket.status()
+	switch {
+	case refused != nil:
+		return nil, false, refused
+	case admitted:
+		return everything(s, sc)
 	}
-	return live, sc.follow.Changed(), nil
+	return awaitTurn, false, nil
 }
 
-// live sends one change. A follower that lost some gets them in one.
-func live(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{}, error) {
-	change, lost, err := sc.follow.Next(ctx)
-	if err != nil {
-		return nil, nil, err
+func everything(s *stream, sc *scope) (state, bool, error) {
+	full := sc.feed.everything(sc.have)
+	if full == nil {
+		return everything, false, nil
 	}
-	if lost {
+	return sc.begin(s, full)
+}
+
+// live sends what has changed.
+func live(s *stream, sc *scope) (state, bool, error) { return follow(s, sc, live) }
+
+// follow goes to the head from what the follower has; where there is nothing to do, it
+// stays.
+func follow(s *stream, sc *scope, stay state) (state, bool, error) {
+	fr, wait := sc.feed.next(*sc.have)
+	switch {
+	case fr != nil:
+		return sc.begin(s, fr)
+	case wait:
+		return stay, false, nil
+	}
+	if sc.synced {
 		s.hub.metrics.lost.Inc()
-		return conflate(ctx, s, sc, change.Snapshot)
 	}
-	messages := change.Once(encode).([]*syncv1.StreamResponse)
-	if err := s.update(ctx, syncv1.Begin_MODE_DELTA, slices.Values(messages)); err != nil {
-		return nil, nil, err
-	}
-	if !sc.synced {
-		return sc.shown(s, change.Delta.Target, change.Snapshot)
-	}
-	sc.note(change.Delta.Target, change.Snapshot)
-	return live, sc.follow.Changed(), nil
+	return queue(s, sc)
 }
 
-// conflate sends what leads from what the follower has to the newest state: the
-// difference, or everything if that is less or the difference is not known.
-func conflate(ctx context.Context, s *stream, sc *scope, to *snapshot.Snapshot) (state, <-chan struct{}, error) {
-	if sc.sent == nil {
-		return full, atOnce(), nil
-	}
-	d := snapshot.Diff(sc.sent, to)
-	if d.Full || d.Bytes() > to.Bytes() {
-		return full, atOnce(), nil
-	}
-	if !d.Base.SameState(d.Target) {
-		if err := s.update(ctx, syncv1.Begin_MODE_DELTA, responses(d.Updates())); err != nil {
-			return nil, nil, err
+// begin begins to send a frame. Who may follow is asked before the first state, and again
+// before the follower is sent a change of who may.
+func (sc *scope) begin(s *stream, f *frame) (state, bool, error) {
+	if !sc.synced || f.keys {
+		if err := s.authorize(sc); err != nil {
+			return nil, false, err
 		}
 	}
-	sc.note(to.Cursor(), to)
-	return live, sc.follow.Changed(), nil
+	sc.frame, sc.at = f, 0
+	return send(s, sc)
 }
 
-// note records what the follower has now; snap may be nil.
-func (sc *scope) note(c snapshot.Cursor, snap *snapshot.Snapshot) {
-	sc.have, sc.sent, sc.synced = &c, snap, true
-	sc.look()
+// send sends one message of a frame.
+func send(s *stream, sc *scope) (state, bool, error) {
+	messages, err := sc.frame.encoded()
+	if err != nil {
+		return nil, false, err
+	}
+	m := messages[sc.at]
+	if err := s.transmit(m); err != nil {
+		return nil, false, err
+	}
+	s.hub.metrics.bytes.Add(float64(len(m.bytes())))
+	if sc.at++; sc.at < len(messages) {
+		return send, true, nil
+	}
+	return sc.sent(s)
+}
+
+// sent notes that the follower has what the frame leads to.
+func (sc *scope) sent(s *stream) (state, bool, error) {
+	s.hub.metrics.updates[sc.frame.mode].Inc()
+	have := sc.frame.target
+	sc.have, sc.synced, sc.frame = &have, true, nil
+	sc.admitted()
+	if sc.look(); !sc.told && !sc.current.IsZero() {
+		sc.told = true
+		if err := s.heartbeat(sc); err != nil {
+			return nil, false, err
+		}
+	}
+	return live, true, nil
+}
+
+// admitted gives the ticket back, for others.
+func (sc *scope) admitted() {
+	if sc.ticket != nil {
+		sc.ticket.leave()
+		sc.ticket = nil
+	}
 }
 
 // look records whether what the follower has is the newest there is.
 func (sc *scope) look() {
 	// The age is read first: a change between the two makes it too old, not too young.
-	age, ok := sc.replica.ConfirmedAge()
-	if now := sc.replica.Snapshot().Cursor(); now.SameState(*sc.have) {
-		*sc.have = now
-		if ok {
-			sc.current, sc.age = time.Now(), age
-		}
+	age, ok := sc.feed.replica.ConfirmedAge()
+	newest := sc.feed.replica.Snapshot()
+	if newest == nil || !newest.Cursor().SameState(*sc.have) {
+		return
+	}
+	sc.have.Revision = max(sc.have.Revision, newest.Cursor().Revision)
+	if ok {
+		sc.current, sc.age = time.Now(), age
 	}
 }
 
-// status tells where the follower is, for a heartbeat; nil if it was sent nothing yet,
-// or nobody knows how old that is. Changes that it was not sent yet do not count: its age
-// is that of what it has.
+// status tells where the follower is, for a heartbeat; nil if it was sent nothing yet, is
+// being sent something, or nobody knows how old that is. Changes that it was not sent yet
+// do not count: its age is that of what it has.
 func (sc *scope) status() *syncv1.EnvironmentStatus {
-	if !sc.synced {
+	if !sc.synced || sc.frame != nil {
 		return nil
 	}
 	sc.look()
@@ -204,61 +228,8 @@ func (sc *scope) status() *syncv1.EnvironmentStatus {
 		return nil
 	}
 	return &syncv1.EnvironmentStatus{
-		Environment: sc.replica.Environment(),
+		Environment: sc.environment(),
 		Cursor:      sc.have.Proto(),
 		Age:         durationpb.New(sc.age + time.Since(sc.current)),
-	}
-}
-
-// encode makes the messages in which a change travels; it is done once for all streams.
-func encode(d snapshot.Delta) any {
-	return slices.Collect(responses(d.Updates()))
-}
-
-func responses(updates iter.Seq[*syncv1.Update]) iter.Seq[*syncv1.StreamResponse] {
-	return func(yield func(*syncv1.StreamResponse) bool) {
-		for u := range updates {
-			if !yield(&syncv1.StreamResponse{Message: &syncv1.StreamResponse_Update{Update: u}}) {
-				return
-			}
-		}
-	}
-}
-
-// update sends the messages of one Update.
-func (s *stream) update(ctx context.Context, mode syncv1.Begin_Mode, messages iter.Seq[*syncv1.StreamResponse]) error {
-	for m := range messages {
-		if err := s.chunk(ctx, m); err != nil {
-			return err
-		}
-	}
-	s.hub.metrics.updates.WithLabelValues(modeLabel(mode)).Inc()
-	return nil
-}
-
-// chunk sends one message of an Update; between two of them an end is noticed.
-func (s *stream) chunk(ctx context.Context, m *syncv1.StreamResponse) error {
-	select {
-	case <-s.hub.draining:
-		return errDraining()
-	case <-ctx.Done():
-		return contextError(ctx)
-	default:
-	}
-	if err := s.transmit(m); err != nil {
-		return err
-	}
-	s.hub.metrics.bytes.Add(float64(proto.Size(m)))
-	return nil
-}
-
-func modeLabel(mode syncv1.Begin_Mode) string {
-	switch mode {
-	case syncv1.Begin_MODE_FULL:
-		return "full"
-	case syncv1.Begin_MODE_NONE:
-		return "none"
-	default:
-		return "delta"
 	}
 }

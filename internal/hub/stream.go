@@ -3,22 +3,18 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"maps"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
-	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
 const (
@@ -30,121 +26,185 @@ const (
 
 type grpcStream = grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.StreamResponse]
 
-// stream is one follower's stream.
+// stream is one follower's stream. What is of its turns, is used by one worker at a time:
+// see signal.
 type stream struct {
-	hub    *Hub
-	grpc   grpcStream
-	log    zerolog.Logger
-	scopes []*scope // of the sending goroutine
-	wanted []wanted // of the sending goroutine
-	peer   string
-	// follower is who it is; what it acknowledged is apart, as that changes.
-	follower Follower
-	since    time.Time
+	hub   *Hub
+	grpc  grpcStream
+	peer  string
+	since time.Time
+	// silence ends a stream that says nothing.
+	silence *time.Timer
+
+	// pending counts signals; the first of them puts the stream in line for a turn.
+	pending atomic.Int64
+	events  atomic.Uint32
+	ready   atomic.Uint64 // scopes that are to take a step, by their index
+	next    *stream       // in line
 	// sending is when the message being sent was begun, in nanoseconds after since;
 	// 0 while none is.
 	sending atomic.Int64
 
-	mu         sync.Mutex
-	acked      map[string]snapshot.Cursor
-	rejections map[string]int
+	// Of its turns.
+	scopes []*scope
+	wanted []wanted
+	path   []string // that the follower was told
+	over   bool
+
+	// follower is who it is, once it was admitted; what it acknowledged is apart.
+	follower Follower
+	beat     beatPlace
+
+	ended chan error // takes one: what the handler returns
+
+	mu       sync.Mutex
+	hello    *syncv1.Hello // until it was looked at
+	failed   bool
+	cause    error
+	receipts []receipt
 }
+
+// What a turn is for, beside the scopes.
+const (
+	eventHello uint32 = 1 << iota
+	eventSilence
+	eventBeat
+	eventDrain
+	eventEnd
+)
 
 // Stream serves one follower.
 func (h *Hub) Stream(g grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.StreamResponse]) error {
-	s := &stream{
-		hub: h, grpc: g, since: time.Now(),
-		acked: make(map[string]snapshot.Cursor), rejections: make(map[string]int),
-	}
+	s := &stream{hub: h, grpc: g, since: time.Now(), ended: make(chan error, 1)}
 	if p, ok := peer.FromContext(g.Context()); ok && p.Addr != nil {
 		s.peer = p.Addr.String()
 	}
-	hellos, received := make(chan *syncv1.Hello, 1), make(chan error, 1)
-	go func() { received <- s.receive(hellos) }()
-
-	timer := time.NewTimer(helloTimeout)
-	defer timer.Stop()
-	select {
-	case hello := <-hellos:
-		if err := s.admit(hello); err != nil {
-			return s.part(err)
-		}
-	case err := <-received:
-		return err
-	case <-timer.C:
-		return status.Errorf(codes.InvalidArgument, "no hello within %s", helloTimeout)
-	case <-h.draining:
-		return s.part(errDraining())
-	case <-g.Context().Done():
-		return contextError(g.Context())
-	}
-	return s.serve(received)
-}
-
-// serve sends until something ends the stream.
-func (s *stream) serve(received <-chan error) error {
-	s.log = s.hub.o.Logger.With().Str("follower", s.follower.InstanceID).Str("peer", s.peer).Logger()
-	s.hub.register(s)
-	defer s.hub.unregister(s)
-	s.log.Info().Str("region", s.follower.Region).Str("version", s.follower.Version).
-		Strs("environments", s.follower.Environments).Msg("follower connected")
-
-	ctx, cancel := context.WithCancel(s.grpc.Context())
-	defer cancel()
-	sent := make(chan error, 1)
-	go func() { sent <- s.send(ctx) }()
-	err := s.watch(cancel, sent, received)
-
-	event := s.log.Info()
-	if err != nil && !errors.Is(err, context.Canceled) && status.Code(err) != codes.Canceled {
-		event = event.Err(err)
-	}
-	event.Dur("after", time.Since(s.since)).Msg("follower disconnected")
+	s.silence = time.AfterFunc(helloTimeout, func() { s.signal(eventSilence) })
+	h.add(s)
+	go func() { s.fail(s.receive()) }()
+	err := s.wait()
+	s.silence.Stop()
+	h.remove(s, err)
 	return err
 }
 
-// watch waits for the end of the stream, and brings it about if the follower does not
-// read: nothing but the return of the handler ends a blocked send. In all other cases
-// the sending goroutine ends first, for the stream must not be used after the handler.
-func (s *stream) watch(cancel context.CancelFunc, sent, received <-chan error) error {
-	ticker := time.NewTicker(max(s.hub.o.SendTimeout/4, time.Millisecond))
-	defer ticker.Stop()
-	draining, limit := s.hub.draining, s.hub.o.SendTimeout
-	var end error
-	ended := false // by the follower
-	for {
-		select {
-		case err := <-sent:
-			if ended {
-				return end
-			}
-			return err
-		case end = <-received:
-			ended = true
-			cancel()
-		case <-draining:
-			draining, limit = nil, min(limit, drainTimeout)
-			ticker.Reset(max(limit/4, time.Millisecond))
-		case <-ticker.C:
-			begun := s.sending.Load()
-			switch {
-			case begun == 0 || time.Since(s.since)-time.Duration(begun) <= limit:
-				continue
-			case ended:
-				return end
-			case draining == nil:
-				return status.Error(codes.Unavailable, "shutting down")
-			}
-			s.hub.metrics.goodbyes.WithLabelValues(syncv1.Goodbye_CODE_TOO_SLOW.String()).Inc()
-			return status.Errorf(codes.ResourceExhausted, "the follower has not read for %s", limit)
+// wait waits for the end of the stream. It is all that a handler does meanwhile.
+func (s *stream) wait() error {
+	select {
+	case err := <-s.ended:
+		return err
+	case <-s.grpc.Context().Done():
+		s.fail(contextError(s.grpc.Context()))
+		return <-s.ended
+	}
+}
+
+// fail has the stream end with the next turn. The first cause counts.
+func (s *stream) fail(err error) {
+	s.mu.Lock()
+	if !s.failed {
+		s.failed, s.cause = true, err
+	}
+	s.mu.Unlock()
+	s.signal(eventEnd)
+}
+
+// end lets the handler return; false: it did already. It is the last that happens in a
+// stream's turns, for a stream must not be used after its handler; but for a follower
+// that does not read, as nothing but the return of the handler ends a blocked send.
+func (s *stream) end(err error) bool {
+	select {
+	case s.ended <- err:
+		return true
+	default:
+		return false
+	}
+}
+
+// signal asks for a turn. It does not wait, and however often it is called during one
+// turn, there is one more.
+func (s *stream) signal(event uint32) {
+	s.events.Or(event)
+	s.poke()
+}
+
+// wake asks for a turn of a scope.
+func (s *stream) wake(index int) {
+	s.ready.Or(1 << index)
+	s.poke()
+}
+
+func (s *stream) poke() {
+	if s.pending.Add(1) == 1 {
+		s.hub.senders.push(s)
+	}
+}
+
+// turn does what was asked for; again: there is more.
+func (s *stream) turn() (again bool) {
+	asked := s.pending.Load()
+	if !s.over {
+		if over, err := s.round(); over {
+			s.finish(err)
 		}
 	}
+	return s.pending.Add(-asked) > 0
+}
+
+// finish is the end of the stream's turns: nothing is sent after it.
+func (s *stream) finish(err error) {
+	s.over = true
+	for _, sc := range s.scopes {
+		sc.admitted()
+		s.forget(sc)
+		s.hub.leave(sc)
+	}
+	s.scopes, s.wanted = nil, nil
+	s.end(err)
+}
+
+// round handles what happened, and lets each scope that is ready do one step: so none
+// starves the others, nor the heartbeats.
+func (s *stream) round() (over bool, err error) {
+	events := s.events.Swap(0)
+	switch {
+	case events&eventEnd != 0:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return true, s.cause
+	case events&eventDrain != 0:
+		return true, s.part(errDraining())
+	case events&eventSilence != 0 && s.scopes == nil:
+		return true, status.Errorf(codes.InvalidArgument, "no hello within %s", helloTimeout)
+	}
+	if events&eventHello != 0 {
+		if err := s.greet(); err != nil {
+			return true, s.part(err)
+		}
+	}
+	if events&eventBeat != 0 {
+		if err := s.onBeat(); err != nil {
+			return true, s.part(err)
+		}
+	}
+	for ready := s.ready.Swap(0); ready != 0; ready &= ready - 1 {
+		sc := s.scopes[bits.TrailingZeros64(ready)]
+		again, err := sc.step(s)
+		if err != nil {
+			return true, s.part(err)
+		}
+		if again {
+			s.ready.Or(1 << sc.index)
+			s.pending.Add(1)
+		}
+	}
+	return false, nil
 }
 
 // receive takes the Hello, then Acks, until the follower closes its side (nil) or the
 // stream ends.
-func (s *stream) receive(hellos chan<- *syncv1.Hello) error {
-	var scopes map[string]bool
+func (s *stream) receive() error {
+	greeted := false
 	for {
 		m, err := s.grpc.Recv()
 		switch {
@@ -153,78 +213,64 @@ func (s *stream) receive(hellos chan<- *syncv1.Hello) error {
 		case err != nil:
 			return err
 		}
-		hello, ack := m.GetHello(), m.GetAck()
-		switch {
-		case (hello == nil) != (scopes != nil):
+		if (m.GetHello() != nil) == greeted {
 			return status.Error(codes.InvalidArgument, "a stream begins with one hello, and has no other")
-		case hello != nil:
-			scopes = make(map[string]bool, len(hello.GetScopes()))
-			for _, sc := range hello.GetScopes() {
-				scopes[sc.GetEnvironment()] = true
-			}
-			hellos <- hello
-		case ack != nil && scopes[ack.GetEnvironment()]:
-			c, err := snapshot.CursorFromProto(ack.GetCursor())
-			if err != nil {
-				return status.Errorf(codes.InvalidArgument, "ack of %q: %v", ack.GetEnvironment(), err)
-			}
-			s.noteAck(ack, c)
+		}
+		switch m := m.GetMessage().(type) {
+		case *syncv1.StreamRequest_Hello:
+			greeted = true
+			s.heard(m.Hello)
+		case *syncv1.StreamRequest_Ack:
+			err = s.noteAck(m.Ack)
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
 
-func (s *stream) noteAck(ack *syncv1.Ack, c snapshot.Cursor) {
+// heard hands the hello to the stream's turns. What is acknowledged before it was looked
+// at, counts.
+func (s *stream) heard(hello *syncv1.Hello) {
+	s.silence.Stop()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.acked[ack.GetEnvironment()] = c
-	s.rejections[ack.GetEnvironment()] = len(ack.GetRejections())
+	s.hello = hello
+	s.receipts = make([]receipt, len(hello.GetScopes()))
+	for i, sc := range hello.GetScopes() {
+		s.receipts[i].environment = sc.GetEnvironment()
+	}
+	s.mu.Unlock()
+	s.signal(eventHello)
+}
+
+// greet admits the follower, welcomes it, and sets its scopes going.
+func (s *stream) greet() error {
+	s.mu.Lock()
+	hello := s.hello
+	s.hello = nil // a stream lives long, and what it said may be large
+	s.mu.Unlock()
+	if err := s.admit(hello); err != nil {
+		return err
+	}
+	s.hub.admitted(s)
+	return s.transmit(s.welcome())
+}
+
+// blockedFor is how long the message that is being sent has been so.
+func (s *stream) blockedFor(now time.Time) time.Duration {
+	begun := s.sending.Load()
+	if begun == 0 {
+		return 0
+	}
+	return now.Sub(s.since) - time.Duration(begun)
 }
 
 // transmit sends one message; it may block until the stream ends.
-func (s *stream) transmit(m *syncv1.StreamResponse) error {
+func (s *stream) transmit(m any) error {
 	s.sending.Store(max(int64(time.Since(s.since)), 1))
-	defer s.sending.Store(0)
-	return s.grpc.Send(m)
+	err := s.grpc.SendMsg(m)
+	s.sending.Store(0)
+	return err
 }
 
-// parting is the reason for a Goodbye.
-type parting struct{ message *syncv1.Goodbye }
-
-func (p *parting) Error() string {
-	return fmt.Sprintf("goodbye %s: %s", p.message.GetCode(), p.message.GetMessage())
-}
-
-// backoff is how long a follower should stay away.
-func backoff(code syncv1.Goodbye_Code) time.Duration {
-	if code == syncv1.Goodbye_CODE_LOOP {
-		return 10 * time.Second // mended by people
-	}
-	return time.Second
-}
-
-func goodbye(code syncv1.Goodbye_Code, format string, args ...any) error {
-	return &parting{&syncv1.Goodbye{
-		Code: code, Backoff: durationpb.New(backoff(code)), Message: fmt.Sprintf(format, args...),
-	}}
-}
-
-func errDraining() error { return goodbye(syncv1.Goodbye_CODE_DRAINING, "shutting down") }
-
-// part says goodbye, if that is what err asks for, and returns what ends the stream.
-func (s *stream) part(err error) error {
-	var p *parting
-	if !errors.As(err, &p) {
-		return err
-	}
-	s.hub.metrics.goodbyes.WithLabelValues(p.message.GetCode().String()).Inc()
-	return s.transmit(&syncv1.StreamResponse{Message: &syncv1.StreamResponse_Goodbye{Goodbye: p.message}})
-}
-
-// describe is the follower with what it acknowledged by now.
-func (s *stream) describe() Follower {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := s.follower
-	f.Acked, f.Rejections = maps.Clone(s.acked), maps.Clone(s.rejections)
-	return f
-}
+func contextError(ctx context.Context) error { return status.FromContextError(ctx.Err()).Err() }

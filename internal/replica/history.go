@@ -20,8 +20,9 @@ type place struct {
 
 // step leads from one place to the next.
 type step struct {
-	delta  snapshot.Delta
-	shared shared
+	delta snapshot.Delta
+	// replaced are the revisions of the items that the delta's puts replace.
+	replaced []int64
 	// snapshot is the state after the step, while the step is one of the newest: each
 	// snapshot keeps alive a part of the environment as it was, and what was derived
 	// from it.
@@ -50,9 +51,8 @@ func (h *history) init(maxBytes int, start *place) {
 }
 
 const (
-	// stepOverhead is about what a step takes beside its delta's data, with the form in
-	// which it is sent.
-	stepOverhead = 1536
+	// stepOverhead is about what a step takes beside its delta's data.
+	stepOverhead = 512
 	// heldSnapshots is for how many of the newest steps the snapshot is held.
 	heldSnapshots = 64
 )
@@ -102,4 +102,19 @@ func (h *history) cut(start *place) {
 	close(h.last.left)
 	clear(h.byState)
 	h.last = start
+}
+
+// find returns the place of a state that is not the last one, nil if it is not held.
+//
+// The cursor's revision may be later than that of the step which led to the state: the
+// state stood until the next step.
+func (h *history) find(c snapshot.Cursor) *place {
+	p := h.byState[c.Digest]
+	if p == nil {
+		return nil
+	}
+	if next := p.next.Load(); next == nil || next == h.lost || c.Revision >= next.delta.Target.Revision {
+		return nil
+	}
+	return p
 }

@@ -104,7 +104,7 @@ func (r *Replica) Publish(next *snapshot.Snapshot, d snapshot.Delta) error {
 	}
 	to := newPlace()
 	r.current.Store(&state{snapshot: next, place: to})
-	s := &step{delta: d, to: to}
+	s := &step{delta: d, replaced: now.snapshot.Replaced(d), to: to}
 	s.snapshot.Store(next)
 	r.history.push(s)
 	return nil

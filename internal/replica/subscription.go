@@ -2,7 +2,6 @@ package replica
 
 import (
 	"context"
-	"sync"
 
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -13,25 +12,6 @@ type Change struct {
 	// Snapshot is the state after the delta; nil if some dozens of changes came since.
 	// The newest change always has it.
 	Snapshot *snapshot.Snapshot
-
-	shared *shared
-}
-
-// shared is what all subscribers have of one change together.
-type shared struct {
-	once sync.Once
-	form any
-}
-
-// Once returns what form returned to the first subscriber that asked for this change:
-// so a form in which many send it is made once, and lives as long as the change does.
-// All subscribers must ask for the same form.
-func (c Change) Once(form func(snapshot.Delta) any) any {
-	if c.shared == nil {
-		return form(c.Delta)
-	}
-	c.shared.once.Do(func() { c.shared.form = form(c.Delta) })
-	return c.shared.form
 }
 
 // Subscription walks the changes that follow one snapshot. It is used by one goroutine,
@@ -48,29 +28,53 @@ func (r *Replica) Subscribe() (*snapshot.Snapshot, *Subscription) {
 	return now.snapshot, &Subscription{replica: r, place: now.place}
 }
 
-// SubscribeFrom returns a subscription to what follows the given state, if the history
-// still holds it (or it is the current one).
+// Since returns what leads from a state in the history to the state `to`, as one delta.
 //
-// The cursor's revision may be later than that of the change which led to the state: the
-// state stood until the next change.
-func (r *Replica) SubscribeFrom(c snapshot.Cursor) (*Subscription, bool) {
+//	held, reached    the delta, which may change nothing
+//	held, !reached   `to` is not later than from, as far as the history goes
+//	!held            the state is not in the history, or left it meanwhile
+//
+// It takes time in proportion to the changes in between, and holds nobody up meanwhile.
+func (r *Replica) Since(from, to snapshot.Cursor) (d snapshot.Delta, held, reached bool) {
+	p := r.placeOf(from)
+	if p == nil {
+		return snapshot.Delta{}, false, false
+	}
+	var m snapshot.Merger
+	for {
+		next := p.next.Load()
+		switch next {
+		case nil:
+			return snapshot.Delta{}, true, false
+		case r.history.lost:
+			return snapshot.Delta{}, false, false
+		}
+		m.Add(next.delta, next.replaced)
+		if next.delta.Target.SameState(to) {
+			d = m.Delta()
+			d.Target = to
+			return d, true, true
+		}
+		p = next.to
+	}
+}
+
+// Holds tells whether the history holds a state: the current one, or one from which Since
+// leads on.
+func (r *Replica) Holds(c snapshot.Cursor) bool { return r.placeOf(c) != nil }
+
+// placeOf finds a state, the current one included; nil if it is not held.
+func (r *Replica) placeOf(c snapshot.Cursor) *place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.current.Load()
-	if now.snapshot == nil || now.snapshot.Cursor().Epoch != c.Epoch || c.Revision > now.snapshot.Cursor().Revision {
-		return nil, false
+	switch {
+	case now.snapshot == nil || now.snapshot.Cursor().Epoch != c.Epoch || c.Revision > now.snapshot.Cursor().Revision:
+		return nil
+	case now.snapshot.Cursor().Digest == c.Digest:
+		return now.place
 	}
-	if now.snapshot.Cursor().Digest == c.Digest {
-		return &Subscription{replica: r, place: now.place}, true
-	}
-	p := r.history.byState[c.Digest]
-	if p == nil {
-		return nil, false
-	}
-	if next := p.next.Load(); next == nil || next == r.history.lost || c.Revision >= next.delta.Target.Revision {
-		return nil, false
-	}
-	return &Subscription{replica: r, place: p}, true
+	return r.history.find(c)
 }
 
 // Changed is closed when Next would return at once.
@@ -91,7 +95,7 @@ func (s *Subscription) Next(ctx context.Context) (c Change, lost bool, err error
 	}
 	if next := s.place.next.Load(); next != s.replica.history.lost {
 		s.place = next.to
-		return Change{Delta: next.delta, Snapshot: next.snapshot.Load(), shared: &next.shared}, false, nil
+		return Change{Delta: next.delta, Snapshot: next.snapshot.Load()}, false, nil
 	}
 	now := s.replica.current.Load()
 	s.place = now.place

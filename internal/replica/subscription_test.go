@@ -43,10 +43,10 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
-func TestSubscribeFrom(t *testing.T) {
+func TestSince(t *testing.T) {
 	p := newPublisher(t, 0)
-	if _, ok := p.replica.SubscribeFrom(snapshot.Cursor{Epoch: epoch}); ok {
-		t.Error("subscribed to nothing")
+	if _, held, _ := p.replica.Since(snapshot.Cursor{Epoch: epoch}, snapshot.Cursor{Epoch: epoch}); held {
+		t.Error("there is a way from nothing")
 	}
 	for range 4 {
 		p.publish(1)
@@ -66,34 +66,34 @@ func TestSubscribeFrom(t *testing.T) {
 	unknown := at(2, 2)
 	unknown.Digest.Hi++
 	for name, tc := range map[string]struct {
-		from  snapshot.Cursor
-		first int64 // revision of what follows; 0: nothing, -1: not found
+		from          snapshot.Cursor
+		held, reached bool
 	}{
-		"oldest":                   {at(1, 1), 2},
-		"in between":               {at(2, 2), 3},
-		"as advanced":              {at(4, 10), 11},
-		"before it advanced":       {at(4, 4), 11},
-		"while it advanced":        {at(4, 7), 11},
-		"beyond what came next":    {at(4, 11), -1},
-		"current":                  {at(11, 20), 0},
-		"current as it came":       {at(11, 11), 0},
-		"ahead":                    {at(11, 21), -1},
-		"before the history":       {snapshot.Cursor{Epoch: epoch}, -1},
-		"of another epoch":         {foreign, -1},
-		"of a state never here":    {unknown, -1},
-		"revision of another, too": {at(2, 3), -1},
+		"oldest":                   {at(1, 1), true, true},
+		"in between":               {at(2, 2), true, true},
+		"as advanced":              {at(4, 10), true, true},
+		"before it advanced":       {at(4, 4), true, true},
+		"while it advanced":        {at(4, 7), true, true},
+		"beyond what came next":    {at(4, 11), false, false},
+		"current":                  {at(11, 20), true, false},
+		"current as it came":       {at(11, 11), true, false},
+		"ahead":                    {at(11, 21), false, false},
+		"before the history":       {snapshot.Cursor{Epoch: epoch}, false, false},
+		"of another epoch":         {foreign, false, false},
+		"of a state never here":    {unknown, false, false},
+		"revision of another, too": {at(2, 3), false, false},
 	} {
-		sub, ok := p.replica.SubscribeFrom(tc.from)
+		to := p.replica.Snapshot().Cursor()
+		d, held, reached := p.replica.Since(tc.from, to)
 		switch {
-		case ok != (tc.first >= 0):
-			t.Errorf("%s: found %v", name, ok)
-		case tc.first == 0 && pending(sub):
-			t.Errorf("%s: something follows", name)
-		case tc.first > 0:
-			if c, lost := next(t, sub); lost || c.Delta.Target.Revision != tc.first || !c.Delta.Base.SameState(tc.from) {
-				t.Errorf("%s: %v follows (lost %v)", name, c.Delta.Target, lost)
-			}
+		case held != tc.held || reached != tc.reached || p.replica.Holds(tc.from) != held:
+			t.Errorf("%s: held %v, reached %v", name, held, reached)
+		case reached && (d.Target != to || !d.Base.SameState(tc.from)):
+			t.Errorf("%s: from %s to %s", name, d.Base, d.Target)
 		}
+	}
+	if _, held, reached := p.replica.Since(at(4, 4), at(2, 2)); !held || reached {
+		t.Errorf("to an earlier state: held %v, reached %v", held, reached)
 	}
 }
 
@@ -113,12 +113,9 @@ func TestStateComesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sub, ok := p.replica.SubscribeFrom(one.Cursor())
-	if !ok {
-		t.Fatal("not found")
-	}
-	if c, _ := next(t, sub); c.Snapshot != four {
-		t.Errorf("%v follows", c.Snapshot.Cursor())
+	d, _, reached := p.replica.Since(one.Cursor(), four.Cursor())
+	if !reached || d.Base.Revision != 3 || len(d.Puts) != 1 || len(d.Deletes) != 0 {
+		t.Errorf("%+v leads there (%v)", d, reached)
 	}
 }
 
@@ -141,10 +138,10 @@ func TestFallsBehind(t *testing.T) {
 			t.Errorf("lost %v, to %v", lost, c.Snapshot.Cursor())
 		}
 	}
-	if _, ok := p.replica.SubscribeFrom(p.states[2].Cursor()); ok {
+	if p.replica.Holds(p.states[2].Cursor()) {
 		t.Error("the history has no bound")
 	}
-	if _, ok := p.replica.SubscribeFrom(p.states[5].Cursor()); !ok {
+	if !p.replica.Holds(p.states[5].Cursor()) {
 		t.Error("the history is shorter than its bound")
 	}
 	last := p.publish(size)
@@ -189,7 +186,7 @@ func TestCuts(t *testing.T) {
 			t.Errorf("lost %v, to %v", lost, c.Snapshot.Cursor())
 		}
 	}
-	if _, ok := p.replica.SubscribeFrom(p.states[2].Cursor()); ok {
+	if p.replica.Holds(p.states[2].Cursor()) {
 		t.Error("the old epoch is still in the history")
 	}
 	if err := p.replica.Publish(restored.Advance(5), restored.Advance(5).Full()); err != nil {
@@ -228,25 +225,6 @@ func TestSleeperHoldsNothing(t *testing.T) {
 	}
 }
 
-func TestOnce(t *testing.T) {
-	p := newPublisher(t, 0)
-	p.publish(1)
-	_, a := p.replica.Subscribe()
-	_, b := p.replica.Subscribe()
-	p.publish(1)
-	made := 0
-	form := func(d snapshot.Delta) any { made++; return d.Target }
-	for _, sub := range []*replica.Subscription{a, b} {
-		c, _ := next(t, sub)
-		if got := c.Once(form); got != p.states[2].Cursor() {
-			t.Errorf("got %v", got)
-		}
-	}
-	if made != 1 {
-		t.Errorf("made %d times", made)
-	}
-}
-
 // TestWalk: whatever is published, and at whatever pace subscribers read, each of them
 // sees a sequence of published states with rising revisions, and each change leads from
 // the one that it had to the one that it gets.
@@ -266,8 +244,13 @@ func TestWalk(t *testing.T) {
 				readers = append(readers, &reader{sub, have})
 			case 1:
 				from := p.states[rapid.IntRange(1, len(p.states)-1).Draw(rt, "from")]
-				if sub, ok := p.replica.SubscribeFrom(from.Cursor()); ok {
-					readers = append(readers, &reader{sub, from})
+				now := p.replica.Snapshot()
+				d, _, reached := p.replica.Since(from.Cursor(), now.Cursor())
+				if !reached {
+					continue
+				}
+				if got, err := from.Apply(d); err != nil || got.Cursor() != now.Cursor() {
+					rt.Fatalf("from %v to %v: %v", from.Cursor(), now.Cursor(), err)
 				}
 			case 2, 3:
 				p.publish(rapid.IntRange(0, 3000).Draw(rt, "size"))
@@ -311,14 +294,9 @@ func TestConcurrent(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var wg sync.WaitGroup
-	for i := range 6 {
+	for range 6 {
 		wg.Go(func() {
 			have, sub := p.replica.Subscribe()
-			if i == 0 {
-				if from, ok := p.replica.SubscribeFrom(have.Cursor()); ok { // else the history went on meanwhile
-					sub = from
-				}
-			}
 			for have.Cursor().Revision < last {
 				c, lost, err := sub.Next(ctx)
 				if err != nil {
@@ -328,6 +306,12 @@ func TestConcurrent(t *testing.T) {
 				if now := c.Snapshot.Cursor(); now.Revision <= have.Cursor().Revision || !lost && c.Delta.Base != have.Cursor() {
 					t.Errorf("from %v to %v", have.Cursor(), now)
 					return
+				}
+				if d, _, reached := p.replica.Since(have.Cursor(), c.Snapshot.Cursor()); reached { // else the history went on meanwhile
+					if got, err := have.Apply(d); err != nil || got.Cursor() != c.Snapshot.Cursor() {
+						t.Errorf("from %v to %v: %v", have.Cursor(), c.Snapshot.Cursor(), err)
+						return
+					}
 				}
 				have = c.Snapshot
 			}
@@ -368,7 +352,7 @@ func TestHistoryLetsGoOfSnapshots(t *testing.T) {
 	if old.Value() != nil {
 		t.Error("a snapshot of 200 changes ago is kept")
 	}
-	if _, ok := p.replica.SubscribeFrom(from); !ok {
+	if !p.replica.Holds(from) {
 		t.Error("the changes since then are not kept")
 	}
 	revision := from.Revision

@@ -2,8 +2,9 @@ package rpc
 
 import (
 	"google.golang.org/grpc/encoding"
-	"google.golang.org/grpc/encoding/proto"
+	grpcproto "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 )
 
 // Decoder is a message that reads itself from what came over the wire. The data is the
@@ -12,15 +13,29 @@ type Decoder interface {
 	DecodeWire(data mem.BufferSlice) error
 }
 
+// Encoded is a message that was encoded already, and may be sent by any number of streams
+// at once. A codec that does not know it encodes what it reflects.
+type Encoded interface {
+	proto.Message
+	// Wire is the message. It is shared, of buffers that nobody frees.
+	Wire() mem.BufferSlice
+}
+
 // codec is protobuf's, and knows messages that decode or encode themselves.
 type codec struct{ encoding.CodecV2 }
 
-func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
+func newCodec() codec { return codec{encoding.GetCodecV2(grpcproto.Name)} }
+
+// Codec is what the servers of this package use, for servers that are made otherwise.
+func Codec() encoding.CodecV2 { return newCodec() }
 
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(m any) (mem.BufferSlice, error) {
-	if r, ok := m.(*Reply); ok {
-		return r.Buffers(), nil
+	switch m := m.(type) {
+	case *Reply:
+		return m.Buffers(), nil
+	case Encoded:
+		return m.Wire(), nil
 	}
 	return c.CodecV2.Marshal(m)
 }

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 )
@@ -75,7 +76,9 @@ func (s *Snapshot) Next(revision int64, puts []Item, deletes []ID) (*Snapshot, D
 			d.Deletes = append(d.Deletes, Deletion{ID: c.was.id(), ModRevision: c.was.ModRevision})
 		}
 	}
-	return e.finish(d.Target, changes), d
+	next := e.finish(d.Target, changes)
+	d.Urgent = slices.ContainsFunc(d.Puts, func(i Item) bool { return switchedOff(i.ID(), s.eval, next.eval) })
+	return next, d
 }
 
 // editor makes one snapshot out of another. It is used by one goroutine, once.

@@ -2,6 +2,9 @@ package snapshot
 
 import (
 	"errors"
+
+	"github.com/tidegate/tidegate/eval"
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 )
 
 // Delta is a change from one state to another. Its slices and their data are shared and
@@ -13,6 +16,8 @@ type Delta struct {
 	Base, Target Cursor
 	Puts         []Item
 	Deletes      []Deletion
+	// Urgent: a flag is switched off. It is not held back to be sent with more.
+	Urgent bool
 }
 
 // Deletion takes away one item.
@@ -60,11 +65,22 @@ func Diff(a, b *Snapshot) Delta {
 	compare(a.root, b.root, 0, func(was, is *entry) {
 		if is != nil {
 			d.Puts = append(d.Puts, is.Item)
+			d.Urgent = d.Urgent || was != nil && switchedOff(is.id(), a.eval, b.eval)
 		} else {
 			d.Deletes = append(d.Deletes, Deletion{ID: was.id(), ModRevision: was.ModRevision})
 		}
 	})
 	return d
+}
+
+// switchedOff tells whether a flag that was in force and enabled is not enabled any more.
+// One that is deleted is not switched off: nobody does that in a hurry.
+func switchedOff(id ID, was, is *eval.Environment) bool {
+	if id.Kind != syncv1.Kind_KIND_FLAG {
+		return false
+	}
+	before, after := was.Flag(id.Key), is.Flag(id.Key)
+	return before != nil && after != nil && before.Enabled() && !after.Enabled()
 }
 
 // Full returns s as a delta that replaces everything.

@@ -149,7 +149,7 @@ func travel(t interface{ Fatal(...any) }, updates func(func(*syncv1.Update) bool
 func TestAlgebra(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		source, m := snapshot.New("production", epoch), newModel()
-		states := []*snapshot.Snapshot{source}
+		states, deltas := []*snapshot.Snapshot{source}, []snapshot.Delta{}
 		models := []*model{m.clone()}
 		replica := source
 		revision := int64(0)
@@ -167,13 +167,25 @@ func TestAlgebra(t *testing.T) {
 			}
 			m.check(rt, got)
 			source, replica = next, got
-			states, models = append(states, next), append(models, m.clone())
+			states, models, deltas = append(states, next), append(models, m.clone()), append(deltas, d)
 		}
 
 		from := rapid.IntRange(0, len(states)-1).Draw(rt, "from")
 		to := rapid.IntRange(from, len(states)-1).Draw(rt, "to")
 		a, b := states[from], states[to]
-		for name, d := range map[string]snapshot.Delta{"diff": snapshot.Diff(a, b), "full": b.Full()} {
+		ways := map[string]snapshot.Delta{"diff": snapshot.Diff(a, b), "full": b.Full()}
+		if from < to {
+			var merger snapshot.Merger
+			for i := from; i < to; i++ {
+				merger.Add(deltas[i], states[i].Replaced(deltas[i]))
+			}
+			ways["merged"] = merger.Delta()
+			if merged, diff := ways["merged"], ways["diff"]; len(merged.Puts) != len(diff.Puts) || len(merged.Deletes) != len(diff.Deletes) {
+				rt.Fatalf("merged it is %d puts and %d deletes, the difference %d and %d",
+					len(merged.Puts), len(merged.Deletes), len(diff.Puts), len(diff.Deletes))
+			}
+		}
+		for name, d := range ways {
 			got, err := a.Apply(travel(rt, d.Updates()))
 			if err != nil || got.Cursor() != b.Cursor() {
 				rt.Fatalf("%s from %v to %v: %v", name, a.Cursor(), b.Cursor(), err)

@@ -23,14 +23,14 @@ func (d Delta) Updates() iter.Seq[*syncv1.Update] {
 	if !d.Full {
 		begin.Mode, begin.Base = syncv1.Begin_MODE_DELTA, d.Base.Proto()
 	}
-	return chunks(d.Environment, begin, slices.Values(d.Puts), d.Deletes)
+	return chunks(&syncv1.Update{Environment: d.Environment, Begin: begin, Urgent: d.Urgent}, slices.Values(d.Puts), d.Deletes)
 }
 
 // Updates yields the messages in which the whole state travels, made as they are asked
 // for, so that however large it is no more than one is held at a time.
 func (s *Snapshot) Updates() iter.Seq[*syncv1.Update] {
 	begin := &syncv1.Begin{Mode: syncv1.Begin_MODE_FULL, Target: s.cursor.Proto()}
-	return chunks(s.environment, begin, s.Items(), nil)
+	return chunks(&syncv1.Update{Environment: s.environment, Begin: begin}, s.Items(), nil)
 }
 
 // Unchanged is the message which says that a follower at base has this very state.
@@ -42,16 +42,18 @@ func (s *Snapshot) Unchanged(base Cursor) *syncv1.Update {
 	}
 }
 
-func chunks(environment string, begin *syncv1.Begin, puts iter.Seq[Item], deletes []Deletion) iter.Seq[*syncv1.Update] {
+// chunks fills up first, and makes more as needed.
+func chunks(first *syncv1.Update, puts iter.Seq[Item], deletes []Deletion) iter.Seq[*syncv1.Update] {
 	return func(yield func(*syncv1.Update) bool) {
-		chunk, size := &syncv1.Update{Environment: environment, Begin: begin}, 0
+		chunk := &syncv1.Update{Environment: first.Environment, Begin: first.Begin, Urgent: first.Urgent}
+		size := 0
 		// room makes room for one more item; false: nobody asks for more.
 		room := func() bool {
 			if size < ChunkBytes && len(chunk.Puts)+len(chunk.Deletes) < ChunkItems {
 				return true
 			}
 			full := chunk
-			chunk, size = &syncv1.Update{Environment: environment}, 0
+			chunk, size = &syncv1.Update{Environment: first.Environment}, 0
 			return yield(full)
 		}
 		for item := range puts {
@@ -70,7 +72,7 @@ func chunks(environment string, begin *syncv1.Begin, puts iter.Seq[Item], delete
 			chunk.Deletes = append(chunk.Deletes, &syncv1.Delete{Kind: d.Kind, Key: d.Key, ModRevision: d.ModRevision})
 			size += itemOverhead + len(d.Key)
 		}
-		chunk.Commit = &syncv1.Commit{Cursor: begin.Target}
+		chunk.Commit = &syncv1.Commit{Cursor: first.Begin.Target}
 		yield(chunk)
 	}
 }
@@ -113,6 +115,7 @@ func (a *Assembler) add(u *syncv1.Update) error {
 	if err := a.begin(u); err != nil {
 		return err
 	}
+	a.staged.Urgent = a.staged.Urgent || u.GetUrgent()
 	for _, p := range u.GetPuts() {
 		a.bytes += itemOverhead + len(p.GetKey()) + len(p.GetData())
 		a.staged.Puts = append(a.staged.Puts, Item{
