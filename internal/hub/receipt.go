@@ -36,22 +36,34 @@ func (s *stream) receiptLocked(environment string) *receipt {
 	return &s.receipts[i]
 }
 
-// noteAck takes an acknowledgement, of which the newest stands.
-func (s *stream) noteAck(ack *syncv1.Ack) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.receiptLocked(ack.GetEnvironment())
-	if r == nil {
-		return nil // of what it does not follow
-	}
+// handleAck takes an acknowledgement of any form.
+func (s *stream) handleAck(ack *syncv1.Ack) error {
 	c, err := snapshot.CursorFromProto(ack.GetCursor())
-	if err != nil {
+	if err != nil && s.follows(ack.GetEnvironment()) {
 		return status.Errorf(codes.InvalidArgument, "ack of %q: %v", ack.GetEnvironment(), err)
 	}
-	r.countLocked(-1)
-	r.has, r.acked, r.rejections = true, c, len(ack.GetRejections())
-	r.countLocked(1)
+	s.noteAck(ack.GetEnvironment(), c, len(ack.GetRejections()))
 	return nil
+}
+
+func (s *stream) follows(environment string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.receiptLocked(environment) != nil
+}
+
+// noteAck takes an acknowledgement, of which the newest stands. One of what is not
+// followed is ignored.
+func (s *stream) noteAck(environment string, c snapshot.Cursor, rejections int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.receiptLocked(environment)
+	if r == nil {
+		return
+	}
+	r.countLocked(-1)
+	r.has, r.acked, r.rejections = true, c, rejections
+	r.countLocked(1)
 }
 
 // remember begins to count what the follower acknowledges of a scope.

@@ -57,6 +57,8 @@ type stream struct {
 
 	ended chan error // takes one: what the handler returns
 
+	greeted bool // the follower said hello; of who receives
+
 	mu       sync.Mutex
 	hello    *syncv1.Hello // until it was looked at
 	failed   bool
@@ -204,29 +206,44 @@ func (s *stream) round() (over bool, err error) {
 // receive takes the Hello, then Acks, until the follower closes its side (nil) or the
 // stream ends.
 func (s *stream) receive() error {
-	greeted := false
 	for {
-		m, err := s.grpc.Recv()
+		r := &request{}
+		err := s.grpc.RecvMsg(r)
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err
 		}
-		if (m.GetHello() != nil) == greeted {
-			return status.Error(codes.InvalidArgument, "a stream begins with one hello, and has no other")
+		if ack, ok := readAck(r.wire); ok && s.greeted {
+			s.noteAck(string(ack.environment), ack.cursor, 0)
+			continue
 		}
-		switch m := m.GetMessage().(type) {
-		case *syncv1.StreamRequest_Hello:
-			greeted = true
-			s.heard(m.Hello)
-		case *syncv1.StreamRequest_Ack:
-			err = s.noteAck(m.Ack)
-		}
-		if err != nil {
+		handled := make(chan error, 1)
+		go func() { handled <- s.handle(r) }()
+		if err := <-handled; err != nil {
 			return err
 		}
 	}
+}
+
+// handle takes a message that is not the most frequent one. It does not wait.
+func (s *stream) handle(r *request) error {
+	m, err := r.message()
+	if err != nil {
+		return status.Errorf(codes.InvalidArgument, "a message cannot be decoded: %v", err)
+	}
+	if (m.GetHello() != nil) == s.greeted {
+		return status.Error(codes.InvalidArgument, "a stream begins with one hello, and has no other")
+	}
+	s.greeted = true
+	switch m := m.GetMessage().(type) {
+	case *syncv1.StreamRequest_Hello:
+		s.heard(m.Hello)
+	case *syncv1.StreamRequest_Ack:
+		return s.handleAck(m.Ack)
+	}
+	return nil
 }
 
 // heard hands the hello to the stream's turns. What is acknowledged before it was looked
