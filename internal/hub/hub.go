@@ -90,7 +90,7 @@ type Hub struct {
 	syncv1.UnimplementedSyncServiceServer
 	o          Options
 	metrics    *metrics
-	senders    senders
+	senders    *senders
 	admission  admission
 	rejections atomic.Int64 // that followers reported with their last acknowledgements
 
@@ -109,10 +109,9 @@ func New(o Options) *Hub {
 	h := &Hub{
 		o: o, feeds: make(map[string]*feed), streams: make(map[*stream]struct{}),
 		admission: admission{bytes: o.FullBytes, wait: o.FullWait},
-		senders:   senders{atOnce: runtime.GOMAXPROCS(0)},
 		beats:     newBeats(o.Heartbeat),
 	}
-	h.senders.overdue = h.overdue
+	h.senders = newSenders(runtime.GOMAXPROCS(0), h.overdue)
 	h.metrics = newMetrics(h)
 	return h
 }

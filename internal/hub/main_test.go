@@ -30,12 +30,15 @@ func item(key string, revision int64, size int) snapshot.Item {
 	return snapshot.Item{Kind: syncv1.Kind(77), Key: key, ModRevision: revision, Data: make([]byte, size)}
 }
 
+type clientStream = grpc.BidiStreamingClient[syncv1.StreamRequest, syncv1.StreamResponse]
+
 // bed is a hub that is served in memory.
 type bed struct {
 	t    testing.TB
 	hub  *hub.Hub
 	set  *replica.Set
-	conn *grpc.ClientConn
+	// dial opens a stream.
+	dial func(context.Context) (clientStream, error)
 	// ended counts streams whose handlers have returned.
 	ended atomic.Int64
 }
@@ -44,18 +47,10 @@ type bed struct {
 // that a test would have to expect, and each change by itself.
 func newBed(t testing.TB, o hub.Options, historyBytes int, environments ...string) *bed {
 	t.Helper()
-	set := replica.NewSet(replica.Options{HistoryBytes: historyBytes})
-	for _, e := range environments {
-		set.Add(e)
-	}
-	o.Replicas, o.InstanceID = set, "hub"
 	if o.Coalesce == 0 {
 		o.Coalesce = -1
 	}
-	if o.Heartbeat == 0 {
-		o.Heartbeat = 24 * time.Hour
-	}
-	b := &bed{t: t, set: set, hub: hub.New(o)}
+	b := makeBed(t, o, historyBytes, environments...)
 	listener := bufconn.Listen(64 << 10)
 	server := grpc.NewServer(grpc.StreamInterceptor(b.guard(t)), grpc.ForceServerCodecV2(rpc.Codec()))
 	syncv1.RegisterSyncServiceServer(server, b.hub)
@@ -69,13 +64,26 @@ func newBed(t testing.TB, o hub.Options, historyBytes int, environments ...strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.conn = conn
+	b.dial = func(ctx context.Context) (clientStream, error) { return syncv1.NewSyncServiceClient(conn).Stream(ctx) }
 	t.Cleanup(func() {
 		_ = conn.Close()
 		server.Stop()
 		<-served
 	})
 	return b
+}
+
+// makeBed makes a hub that is not served yet.
+func makeBed(t testing.TB, o hub.Options, historyBytes int, environments ...string) *bed {
+	set := replica.NewSet(replica.Options{HistoryBytes: historyBytes})
+	for _, e := range environments {
+		set.Add(e)
+	}
+	o.Replicas, o.InstanceID = set, "hub"
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 24 * time.Hour
+	}
+	return &bed{t: t, set: set, hub: hub.New(o)}
 }
 
 // guard complains about a send that begins once the handler has returned: not every
@@ -125,7 +133,7 @@ func (b *bed) publish(environment string, size int, keys ...string) *snapshot.Sn
 // client is the follower's end of a stream, in the hands of a test.
 type client struct {
 	t      testing.TB
-	stream grpc.BidiStreamingClient[syncv1.StreamRequest, syncv1.StreamResponse]
+	stream clientStream
 	cancel context.CancelFunc
 	have   map[string]*snapshot.Snapshot
 	staged map[string]*snapshot.Assembler
@@ -134,7 +142,7 @@ type client struct {
 func (b *bed) open() *client {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	stream, err := syncv1.NewSyncServiceClient(b.conn).Stream(ctx)
+	stream, err := b.dial(ctx)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ const stuckAfter = 2 * time.Millisecond
 // and what is sent to thousands is sent from a few stacks that have grown. A worker whose
 // stream does not take what it is sent, is replaced: nobody waits for a slow follower.
 type senders struct {
-	// atOnce is how many workers there are that are not stuck.
+	// atOnce is how many workers are wanted that are not stuck.
 	atOnce int
 	// overdue is told, now and then, who is at work; it returns when to be told again.
 	overdue func([]*worker) time.Duration
@@ -22,7 +22,14 @@ type senders struct {
 	first, last *stream // have something to do, in order
 	workers     []*worker
 	stuck       int
-	timer       *time.Timer // nil while there are no workers
+	// wanted is atOnce, and twice as many with each look at which all are stuck: many
+	// followers stop reading at once.
+	wanted int
+	timer  *time.Timer // nil while there are no workers
+}
+
+func newSenders(atOnce int, overdue func([]*worker) time.Duration) *senders {
+	return &senders{atOnce: atOnce, wanted: atOnce, overdue: overdue}
 }
 
 // worker is one goroutine.
@@ -61,9 +68,9 @@ func (p *senders) takeLocked() *stream {
 	return s
 }
 
-// hireLocked starts workers while there is work for them.
+// hireLocked starts a worker if there is work for it.
 func (p *senders) hireLocked() {
-	if p.first == nil || len(p.workers)-p.stuck >= p.atOnce {
+	if p.first == nil || len(p.workers)-p.stuck >= p.wanted {
 		return
 	}
 	w := &worker{index: len(p.workers), stream: p.takeLocked(), began: time.Now()}
@@ -92,7 +99,7 @@ func (p *senders) next(w *worker, again bool) *stream {
 		w.stuck = false
 		p.stuck--
 	}
-	if len(p.workers)-p.stuck > p.atOnce || p.first == nil {
+	if len(p.workers)-p.stuck > p.wanted || p.first == nil {
 		p.dismissLocked(w)
 		return nil
 	}
@@ -127,7 +134,12 @@ func (p *senders) look() {
 		}
 	}
 	wait := p.overdue(p.workers)
-	for p.first != nil && len(p.workers)-p.stuck < p.atOnce {
+	if p.stuck == len(p.workers) && p.first != nil {
+		p.wanted *= 2
+	} else {
+		p.wanted = p.atOnce
+	}
+	for p.first != nil && len(p.workers)-p.stuck < p.wanted {
 		p.hireLocked()
 	}
 	if p.first != nil {

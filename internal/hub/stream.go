@@ -33,9 +33,6 @@ type stream struct {
 	grpc  grpcStream
 	peer  string
 	since time.Time
-	// silence ends a stream that says nothing.
-	silence *time.Timer
-
 	// pending counts signals; the first of them puts the stream in line for a turn.
 	pending atomic.Int64
 	events  atomic.Uint32
@@ -60,6 +57,7 @@ type stream struct {
 	greeted bool // the follower said hello; of who receives
 
 	mu       sync.Mutex
+	silence  *time.Timer   // ends a stream that says nothing; nil once it did
 	hello    *syncv1.Hello // until it was looked at
 	failed   bool
 	cause    error
@@ -85,7 +83,7 @@ func (h *Hub) Stream(g grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.Str
 	h.add(s)
 	go func() { s.fail(s.receive()) }()
 	err := s.wait()
-	s.silence.Stop()
+	s.spoken()
 	h.remove(s, err)
 	return err
 }
@@ -246,10 +244,20 @@ func (s *stream) handle(r *request) error {
 	return nil
 }
 
+// spoken: the stream is not silent, or over.
+func (s *stream) spoken() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.silence != nil {
+		s.silence.Stop()
+		s.silence = nil
+	}
+}
+
 // heard hands the hello to the stream's turns. What is acknowledged before it was looked
 // at, counts.
 func (s *stream) heard(hello *syncv1.Hello) {
-	s.silence.Stop()
+	s.spoken()
 	s.mu.Lock()
 	s.hello = hello
 	s.receipts = make([]receipt, len(hello.GetScopes()))

@@ -39,7 +39,11 @@ const (
 	maxStreams     = 1000 // on one connection
 	// streamWorkers handle calls on stacks that have grown already. Calls that find none
 	// free get a goroutine of their own.
-	streamWorkers   = 64
+	streamWorkers = 64
+	// Windows of a fixed size. To find the best size, gRPC would ping the other side after
+	// what it received, which costs both sides as much as a small message does.
+	streamWindow    = 256 << 10
+	connWindow      = 1 << 20
 	keepaliveTime   = 20 * time.Second
 	keepaliveAnswer = 5 * time.Second
 	// keepaliveMin is between two pings of a caller. It is next to nothing: flagd's provider
@@ -106,6 +110,8 @@ func NewServer(o Options) *Server {
 		grpc.StreamInterceptor(s.interceptStream),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.NumStreamWorkers(streamWorkers),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
 		grpc.MaxRecvMsgSize(o.MaxMessageBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(maxStreams),
