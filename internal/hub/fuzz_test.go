@@ -2,6 +2,7 @@ package hub
 
 import (
 	"testing"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -71,6 +72,48 @@ func FuzzHello(f *testing.F) {
 		}
 		if len(s.scopes) == 0 || len(asked) != 0 {
 			t.Fatalf("%d scopes; forgotten: %v", len(s.scopes), asked)
+		}
+	})
+}
+
+// FuzzAck: what the quick reader takes for an acknowledgement is one, and says the same
+// to the generated code.
+func FuzzAck(f *testing.F) {
+	digest := []byte("0123456789abcdef")
+	for _, ack := range []*syncv1.Ack{
+		{},
+		{Environment: "production", Cursor: &syncv1.Cursor{Epoch: &syncv1.Epoch{Counter: 1, Random: 7}, Revision: 300, Digest: digest}},
+		{Environment: "production", Cursor: &syncv1.Cursor{Epoch: &syncv1.Epoch{}, Digest: digest}},
+		{Environment: "production", Cursor: &syncv1.Cursor{Epoch: &syncv1.Epoch{Random: 7}, Revision: -1, Digest: digest}},
+		{Environment: "production", Cursor: &syncv1.Cursor{Epoch: &syncv1.Epoch{Counter: 1}, Revision: 3, Digest: digest[1:]}},
+		{
+			Environment: "production", Cursor: &syncv1.Cursor{Epoch: &syncv1.Epoch{Counter: 1}, Revision: 3, Digest: digest},
+			Rejections: []*syncv1.Rejection{{Key: "a"}},
+		},
+	} {
+		data, err := proto.Marshal(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Ack{Ack: ack}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		_, quick := readAck(data)
+		if _, err := snapshot.CursorFromProto(ack.GetCursor()); quick != (err == nil && ack.Environment != "" && ack.Rejections == nil) {
+			f.Errorf("%v is read quickly: %v", ack, quick)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, ok := readAck(data)
+		if !ok || !utf8.Valid(got.environment) { // no environment that is known has such a name
+			return
+		}
+		m := &syncv1.StreamRequest{}
+		if err := proto.Unmarshal(data, m); err != nil {
+			t.Fatal(err)
+		}
+		ack := m.GetAck()
+		c, err := snapshot.CursorFromProto(ack.GetCursor())
+		if err != nil || ack.GetEnvironment() != string(got.environment) || c != got.cursor || len(ack.GetRejections()) > 0 {
+			t.Fatalf("%q at %s was read of %v", got.environment, got.cursor, m)
 		}
 	})
 }
