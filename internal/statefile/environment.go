@@ -83,12 +83,13 @@ func (e *environment) appendLocked(delta snapshot.Delta) error {
 	if delta.Full || !delta.Base.SameState(e.disk.Cursor()) || delta.Target != e.shown.Cursor() {
 		delta = snapshot.Diff(e.disk, e.shown)
 	}
+	kept := snapshot.KeptBetween(e.disk, e.shown)
 	var frames []byte
 	var err error
-	if len(delta.Puts) == 0 && len(delta.Deletes) == 0 && delta.Target.Digest == e.disk.Cursor().Digest {
+	if kept.Empty() && len(delta.Puts) == 0 && len(delta.Deletes) == 0 && delta.Target.Digest == e.disk.Cursor().Digest {
 		frames = appendFrame(nil, mark{cursor: delta.Target, confirmed: e.confirmed}.encode(recordMark))
-	} else {
-		frames, err = appendDelta(nil, delta)
+	} else if frames, err = appendKept(nil, kept); err == nil {
+		frames, err = appendDelta(frames, delta)
 	}
 	if err == nil {
 		err = e.writeLocked(frames)
@@ -317,6 +318,10 @@ func appendChange(b []byte, from, to *snapshot.Snapshot) ([]byte, error) {
 	if from == to {
 		return b, nil
 	}
+	b, err := appendKept(b, snapshot.KeptBetween(from, to))
+	if err != nil {
+		return nil, err
+	}
 	return appendDelta(b, snapshot.Diff(from, to))
 }
 
@@ -333,10 +338,15 @@ func (e *environment) writeSnapshot(s *snapshot.Snapshot, m mark) (int64, error)
 		if err := emit(appendHeader([]byte(snapshotMagic), e.name, m)); err != nil {
 			return err
 		}
-		var frame []byte
+		frame, err := appendKept(nil, snapshot.KeptBetween(snapshot.New(e.name, s.Cursor().Epoch), s))
+		if err != nil {
+			return err
+		}
+		if err := emit(frame); err != nil {
+			return err
+		}
 		for u := range s.Updates() {
-			var err error
-			if frame, err = appendUpdate(frame[:0], u); err != nil {
+			if frame, err = appendUpdate(frame[:0], recordUpdate, u); err != nil {
 				return err
 			}
 			if err := emit(frame); err != nil {
