@@ -31,6 +31,9 @@ func (e *environment) loadOnce() (rewrite bool, err error) {
 		return false, nil
 	}
 	e.loaded = true
+	if e.forgottenLocked() {
+		return false, nil
+	}
 	for _, name := range []string{e.snapshotFile, e.logFile} {
 		// Left by a crash; in the way of nothing.
 		_ = e.dir.files.Remove(temporary(name))
