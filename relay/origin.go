@@ -13,8 +13,8 @@ import (
 type origin interface {
 	// Run brings them into the replicas until ctx ends.
 	Run(ctx context.Context) error
-	// hops of this relay from the store.
-	hops() uint32
+	// path are the instance ids from the store to this relay, itself last.
+	path() []string
 	// report says in /readyz how the origin is.
 	report(to *readiness)
 }
@@ -41,7 +41,7 @@ func (r *Relay) openOrigin(ctx context.Context, o *Options) (origin, error) {
 // upstreamOrigin is a server or another relay.
 type upstreamOrigin struct{ *follower.Follower }
 
-func (o upstreamOrigin) hops() uint32 { return o.State().Hops }
+func (o upstreamOrigin) path() []string { return o.State().Path }
 
 func (o upstreamOrigin) report(to *readiness) {
 	state := o.State()
@@ -55,6 +55,7 @@ func (o upstreamOrigin) report(to *readiness) {
 type fileOrigin struct {
 	*filesource.Source
 	paths []string
+	self  []string // the path
 }
 
 func (r *Relay) openFiles(ctx context.Context, paths []string) (origin, error) {
@@ -66,10 +67,10 @@ func (r *Relay) openFiles(ctx context.Context, paths []string) (origin, error) {
 		fo.Journal = r.state
 	}
 	f, err := filesource.Open(ctx, fo)
-	return fileOrigin{f, paths}, err
+	return fileOrigin{f, paths, []string{r.instanceID}}, err
 }
 
-func (o fileOrigin) hops() uint32 { return 0 }
+func (o fileOrigin) path() []string { return o.self }
 
 // maxReported bounds how many problems /readyz lists.
 const maxReported = 20

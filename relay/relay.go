@@ -101,7 +101,7 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 	}
 	r.hub = hub.New(hub.Options{
 		Replicas: r.replicas, InstanceID: r.instanceID,
-		Hops:   func() uint32 { return r.origin.hops() },
+		Hops:   func() uint32 { return uint32(len(r.origin.path()) - 1) },
 		Logger: r.logger, Registerer: r.registry,
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})

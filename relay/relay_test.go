@@ -157,7 +157,7 @@ func TestChain(t *testing.T) {
 	if err != nil || a.GetReason() != "TARGETING_MATCH" {
 		t.Errorf("%v, %v", a, err)
 	}
-	if hops := second.origin.hops(); hops != 2 {
+	if hops := len(second.origin.path()) - 1; hops != 2 {
 		t.Errorf("%d hops, want 2", hops)
 	}
 }

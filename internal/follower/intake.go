@@ -23,7 +23,10 @@ type intake struct {
 	scopes     []*scope
 	byName     map[string]*scope
 
+	backoffMin, backoffMax time.Duration
+
 	welcome *syncv1.Welcome // nil before
+	path    []string        // of this process, see State
 }
 
 // scope is one environment.
@@ -36,12 +39,17 @@ type scope struct {
 	synced bool
 	// unwritten: the journal could not take what is here.
 	unwritten bool
+	// asked: the stream is about it.
+	asked   bool
+	refusal refusal
 }
 
 func newIntake(o Options, d *durability, m *metrics) *intake {
 	in := &intake{
 		instanceID: o.InstanceID, log: o.Logger, journal: o.Journal, durable: d, metrics: m,
+		backoffMin: o.BackoffMin, backoffMax: o.BackoffMax,
 		byName: make(map[string]*scope, len(o.Environments)),
+		path:   []string{unknownHop, o.InstanceID},
 	}
 	for _, name := range o.Environments {
 		sc := &scope{replica: o.Replicas.Add(name), staged: snapshot.Assembler{MaxBytes: o.MaxStagedBytes}}
@@ -53,23 +61,28 @@ func newIntake(o Options, d *durability, m *metrics) *intake {
 
 // open begins a stream: it drops what the one before left staged, and says from where
 // to go on.
-func (in *intake) open() []*syncv1.Scope {
+func (in *intake) open(now time.Time) []*syncv1.Scope {
 	in.welcome = nil
-	scopes := make([]*syncv1.Scope, len(in.scopes))
-	for i, sc := range in.scopes {
+	in.ask(now)
+	var scopes []*syncv1.Scope
+	for _, sc := range in.scopes {
 		sc.staged.Reset()
 		sc.synced = false
-		scopes[i] = &syncv1.Scope{Environment: sc.replica.Environment()}
-		if snap := sc.replica.Snapshot(); snap != nil && !sc.afresh {
-			scopes[i].Cursor = snap.Cursor().Proto()
+		if !sc.asked {
+			continue
 		}
+		asked := &syncv1.Scope{Environment: sc.replica.Environment()}
+		if snap := sc.replica.Snapshot(); snap != nil && !sc.afresh {
+			asked.Cursor = snap.Cursor().Proto()
+		}
+		scopes = append(scopes, asked)
 	}
 	return scopes
 }
 
 // handle takes one message. An error ends the stream; it never takes back, or leaves
 // half done, what is shown.
-func (in *intake) handle(m *syncv1.StreamResponse) error {
+func (in *intake) handle(m *syncv1.StreamResponse, now time.Time) error {
 	switch m := m.GetMessage().(type) {
 	case *syncv1.StreamResponse_Welcome:
 		return in.handleWelcome(m.Welcome)
@@ -78,23 +91,18 @@ func (in *intake) handle(m *syncv1.StreamResponse) error {
 	case *syncv1.StreamResponse_Heartbeat:
 		return in.handleHeartbeat(m.Heartbeat)
 	case *syncv1.StreamResponse_Goodbye:
-		return in.handleGoodbye(m.Goodbye)
+		return in.handleGoodbye(m.Goodbye, now)
 	default:
 		return nil // of a later version of the protocol
 	}
 }
 
-// maxHops is the most that a follower may be away from the store.
-const maxHops = 4
-
 func (in *intake) handleWelcome(w *syncv1.Welcome) error {
-	switch {
-	case in.welcome != nil:
+	if in.welcome != nil {
 		return fmt.Errorf("%w: a second welcome", errProtocol)
-	case w.GetInstanceId() == in.instanceID:
-		return errLoop
-	case w.GetHops() >= maxHops:
-		return fmt.Errorf("%w: it is %d hops away from the store; at most %d are allowed", errLoop, w.GetHops(), maxHops-1)
+	}
+	if err := in.follows(pathOf(w)); err != nil {
+		return err
 	}
 	in.welcome = w
 	if unknown := w.GetUnknownEnvironments(); len(unknown) > 0 {
@@ -103,21 +111,22 @@ func (in *intake) handleWelcome(w *syncv1.Welcome) error {
 	return nil
 }
 
-func (in *intake) handleGoodbye(g *syncv1.Goodbye) error {
+func (in *intake) handleGoodbye(g *syncv1.Goodbye, now time.Time) error {
+	others := false
 	switch g.GetCode() {
 	case syncv1.Goodbye_CODE_EPOCH:
 		for _, sc := range in.scopes {
 			sc.afresh = true
 		}
 	case syncv1.Goodbye_CODE_REVOKED:
-		in.log.Error().Str("message", g.GetMessage()).Msg("REVOKED: the upstream no longer serves this process")
+		others = in.revoke(g, now)
 	}
-	return &goodbyeError{g}
+	return &goodbyeError{g, others}
 }
 
 func (in *intake) handleUpdate(u *syncv1.Update) error {
 	sc := in.byName[u.GetEnvironment()]
-	if sc == nil || in.welcome == nil {
+	if sc == nil || !sc.asked || in.welcome == nil {
 		return fmt.Errorf("%w: an update of environment %q was not asked for, or came before welcome", errProtocol, u.GetEnvironment())
 	}
 	d, done, err := sc.staged.Add(u)
@@ -130,6 +139,7 @@ func (in *intake) handleUpdate(u *syncv1.Update) error {
 	switch {
 	case err == nil:
 		sc.afresh, sc.synced = false, true
+		in.granted(sc)
 		in.metrics.updates.WithLabelValues(mode(d)).Inc()
 		return nil
 	case errors.Is(err, snapshot.ErrRevision):
@@ -243,6 +253,11 @@ func (in *intake) handleHeartbeat(h *syncv1.Heartbeat) error {
 	if in.welcome == nil {
 		return fmt.Errorf("%w: a heartbeat came before welcome", errProtocol)
 	}
+	if path := h.GetPath(); len(path) > 0 {
+		if err := in.follows(path); err != nil {
+			return err
+		}
+	}
 	for _, e := range h.GetEnvironments() {
 		sc := in.byName[e.GetEnvironment()]
 		if sc == nil || !sc.synced {
@@ -260,4 +275,15 @@ func (in *intake) handleHeartbeat(h *syncv1.Heartbeat) error {
 		in.observe(sc, c.Revision, e.GetAge().AsDuration())
 	}
 	return nil
+}
+
+// age is how old the oldest of the states is that the stream is about.
+func (in *intake) age(now time.Time) time.Duration {
+	var oldest time.Duration
+	for _, sc := range in.scopes {
+		if sc.asked {
+			oldest = max(oldest, sc.replica.AgeAt(now))
+		}
+	}
+	return oldest
 }

@@ -68,7 +68,11 @@ func (sc *scope) step(ctx context.Context, s *stream) (err error) {
 // compare finds out how to go on from what the follower has. It is entered when there is
 // a snapshot.
 func compare(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{}, error) {
-	here := sc.replica.Snapshot().Cursor()
+	now := sc.replica.Snapshot()
+	if now == nil {
+		return nil, nil, sc.revoked()
+	}
+	here := now.Cursor()
 	if sc.have == nil || sc.have.Epoch != here.Epoch {
 		return full, atOnce(), nil
 	}
@@ -89,7 +93,7 @@ func compare(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{},
 	// Nothing happened since; what does from now on comes through follow. The snapshot is
 	// read after it was known to be still the one that the follower has, or is newer.
 	snap := sc.replica.Snapshot()
-	if !snap.Cursor().SameState(*sc.have) {
+	if snap == nil || !snap.Cursor().SameState(*sc.have) {
 		return live, atOnce(), nil
 	}
 	unchanged := slices.Values([]*syncv1.Update{snap.Unchanged(*sc.have)})
@@ -102,7 +106,11 @@ func compare(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{},
 // awaitRevision waits until the replica has caught up with the follower. A revision that
 // only advances wakes nobody, so it looks again and again, a few times.
 func awaitRevision(_ context.Context, s *stream, sc *scope) (state, <-chan struct{}, error) {
-	here := sc.replica.Snapshot().Cursor()
+	now := sc.replica.Snapshot()
+	if now == nil {
+		return nil, nil, sc.revoked()
+	}
+	here := now.Cursor()
 	if here.Epoch != sc.have.Epoch || here.Revision >= sc.have.Revision {
 		return compare, atOnce(), nil
 	}
@@ -118,6 +126,9 @@ func awaitRevision(_ context.Context, s *stream, sc *scope) (state, <-chan struc
 // full sends everything.
 func full(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{}, error) {
 	snap, follow := sc.replica.Subscribe()
+	if snap == nil {
+		return nil, nil, sc.revoked()
+	}
 	sc.follow = follow
 	if err := s.update(ctx, syncv1.Begin_MODE_FULL, responses(snap.Updates())); err != nil {
 		return nil, nil, err
@@ -139,6 +150,9 @@ func live(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{}, er
 	change, lost, err := sc.follow.Next(ctx)
 	if err != nil {
 		return nil, nil, err
+	}
+	if lost && change.Snapshot == nil {
+		return nil, nil, sc.revoked()
 	}
 	if lost {
 		s.hub.metrics.lost.Inc()
@@ -174,6 +188,14 @@ func conflate(ctx context.Context, s *stream, sc *scope, to *snapshot.Snapshot) 
 	return live, sc.follow.Changed(), nil
 }
 
+// revoked says that the environment may not be held here any more, nor below.
+func (sc *scope) revoked() error {
+	return &parting{&syncv1.Goodbye{
+		Code: syncv1.Goodbye_CODE_REVOKED, Backoff: durationpb.New(backoff(syncv1.Goodbye_CODE_REVOKED)),
+		Message: "it is not served here any more", Environments: []string{sc.replica.Environment()},
+	}}
+}
+
 // note records what the follower has now; snap may be nil.
 func (sc *scope) note(c snapshot.Cursor, snap *snapshot.Snapshot) {
 	sc.have, sc.sent, sc.synced = &c, snap, true
@@ -184,8 +206,8 @@ func (sc *scope) note(c snapshot.Cursor, snap *snapshot.Snapshot) {
 func (sc *scope) look() {
 	// The age is read first: a change between the two makes it too old, not too young.
 	age, ok := sc.replica.ConfirmedAge()
-	if now := sc.replica.Snapshot().Cursor(); now.SameState(*sc.have) {
-		*sc.have = now
+	if now := sc.replica.Snapshot(); now != nil && now.Cursor().SameState(*sc.have) {
+		*sc.have = now.Cursor()
 		if ok {
 			sc.current, sc.age = time.Now(), age
 		}

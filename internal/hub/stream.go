@@ -177,7 +177,9 @@ func (s *stream) noteAck(ack *syncv1.Ack, c snapshot.Cursor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.acked[ack.GetEnvironment()] = c
-	s.rejections[ack.GetEnvironment()] = len(ack.GetRejections())
+	if !ack.GetRejectionsUnchanged() {
+		s.rejections[ack.GetEnvironment()] = len(ack.GetRejections())
+	}
 }
 
 // transmit sends one message; it may block until the stream ends.

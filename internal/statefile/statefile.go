@@ -134,6 +134,16 @@ func (d *Dir) Load(environment string) (*snapshot.Snapshot, time.Time, error) {
 	return e.load()
 }
 
+// Age is how long ago a state that was loaded was confirmed. It is the only age that
+// comes from the wall clock: a clock that was set forward or back in between makes it too
+// high or too low by as much. One that was set back so far that the confirmation lies
+// ahead counts as far as it lies ahead: such a state is not taken for a new one. It holds
+// until an upstream says how old the state is.
+func Age(confirmed, now time.Time) time.Duration {
+	// Without the monotonic reading, which would not know of steps.
+	return now.Round(0).Sub(confirmed.Round(0)).Abs()
+}
+
 // Append writes the state next, to which delta leads from the state before: it survives
 // the process, not yet the machine.
 func (d *Dir) Append(next *snapshot.Snapshot, delta snapshot.Delta) error {

@@ -50,7 +50,8 @@
 // History of changes to this protocol:
 //   1 (2026-11): first version.
 //   1 (2026-11): added what old sides ignore: Report, Hello.follower_kind, Update.urgent,
-//     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY.
+//     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
+//     Ack.rejections_unchanged.
 
 package syncv1
 
@@ -1289,9 +1290,13 @@ type Ack struct {
 	Cursor      *Cursor                `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// Items of this state that the follower could not use, 256 at most. It keeps the last
 	// version that it could use, or has none; the item is not sent again at this revision.
-	Rejections    []*Rejection `protobuf:"bytes,3,rep,name=rejections,proto3" json:"rejections,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// All of them each time, none if there are none, unless rejections_unchanged.
+	Rejections []*Rejection `protobuf:"bytes,3,rep,name=rejections,proto3" json:"rejections,omitempty"`
+	// The rejections are those of the last Ack of this environment on this stream, and are
+	// left out: they are told when they change, not with each state.
+	RejectionsUnchanged bool `protobuf:"varint,4,opt,name=rejections_unchanged,json=rejectionsUnchanged,proto3" json:"rejections_unchanged,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Ack) Reset() {
@@ -1343,6 +1348,13 @@ func (x *Ack) GetRejections() []*Rejection {
 		return x.Rejections
 	}
 	return nil
+}
+
+func (x *Ack) GetRejectionsUnchanged() bool {
+	if x != nil {
+		return x.RejectionsUnchanged
+	}
+	return false
 }
 
 // Report tells what is in the tree below the follower, itself included. The first on a
@@ -1967,13 +1979,14 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12!\n" +
 	"\fmod_revision\x18\x03 \x01(\x03R\vmodRevision\":\n" +
 	"\x06Commit\x120\n" +
-	"\x06cursor\x18\x01 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\"\x96\x01\n" +
+	"\x06cursor\x18\x01 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\"\xc9\x01\n" +
 	"\x03Ack\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x12;\n" +
 	"\n" +
 	"rejections\x18\x03 \x03(\v2\x1b.tidegate.sync.v1.RejectionR\n" +
-	"rejections\"\x81\x01\n" +
+	"rejections\x121\n" +
+	"\x14rejections_unchanged\x18\x04 \x01(\bR\x13rejectionsUnchanged\"\x81\x01\n" +
 	"\x06Report\x125\n" +
 	"\x06relays\x18\x01 \x03(\v2\x1d.tidegate.sync.v1.RelayStatusR\x06relays\x12@\n" +
 	"\n" +
