@@ -37,6 +37,9 @@ type scope struct {
 	afresh bool
 	// synced: the upstream of this stream knows what is here.
 	synced bool
+	// confirmed is the moment up to which the upstream of this stream has the store's
+	// state; zero if it did not say.
+	confirmed time.Time
 	// unwritten: the journal could not take what is here.
 	unwritten bool
 	// asked: the stream is about it.
@@ -67,7 +70,7 @@ func (in *intake) open(now time.Time) []*syncv1.Scope {
 	var scopes []*syncv1.Scope
 	for _, sc := range in.scopes {
 		sc.staged.Reset()
-		sc.synced = false
+		sc.synced, sc.confirmed = false, time.Time{}
 		if !sc.asked {
 			continue
 		}
@@ -89,7 +92,7 @@ func (in *intake) handle(m *syncv1.StreamResponse, now time.Time) error {
 	case *syncv1.StreamResponse_Update:
 		return in.handleUpdate(m.Update)
 	case *syncv1.StreamResponse_Heartbeat:
-		return in.handleHeartbeat(m.Heartbeat)
+		return in.handleHeartbeat(m.Heartbeat, now)
 	case *syncv1.StreamResponse_Goodbye:
 		return in.handleGoodbye(m.Goodbye, now)
 	default:
@@ -249,7 +252,7 @@ func (in *intake) acknowledge(sc *scope, s *snapshot.Snapshot) {
 	}
 }
 
-func (in *intake) handleHeartbeat(h *syncv1.Heartbeat) error {
+func (in *intake) handleHeartbeat(h *syncv1.Heartbeat, at time.Time) error {
 	if in.welcome == nil {
 		return fmt.Errorf("%w: a heartbeat came before welcome", errProtocol)
 	}
@@ -272,17 +275,24 @@ func (in *intake) handleHeartbeat(h *syncv1.Heartbeat) error {
 			sc.afresh = true
 			return fmt.Errorf("%w: environment %q: it is %s here, %s there", errDiffers, e.GetEnvironment(), now.Cursor(), c)
 		}
-		in.observe(sc, c.Revision, e.GetAge().AsDuration())
+		age := e.GetAge().AsDuration()
+		sc.confirmed = at.Add(-age)
+		in.observe(sc, c.Revision, age)
 	}
 	return nil
 }
 
-// age is how old the oldest of the states is that the stream is about.
+// age is how old the oldest of the states is that the upstream has; of one that does not
+// say, what is here tells.
 func (in *intake) age(now time.Time) time.Duration {
 	var oldest time.Duration
 	for _, sc := range in.scopes {
-		if sc.asked {
+		switch {
+		case !sc.asked:
+		case sc.confirmed.IsZero():
 			oldest = max(oldest, sc.replica.AgeAt(now))
+		default:
+			oldest = max(oldest, now.Sub(sc.confirmed))
 		}
 	}
 	return oldest
