@@ -183,10 +183,7 @@ func (f *Follower) Run(ctx context.Context) error {
 			return err
 		}
 		err := f.follow(ctx, upstream, rotation)
-		lived := time.Duration(0)
-		if s := f.State(); s.Connected {
-			lived = time.Since(s.Since)
-		}
+		lived := f.intake.lived()
 		if ctx.Err() != nil {
 			f.leave(upstream, ctx.Err())
 			return ctx.Err()

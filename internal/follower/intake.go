@@ -26,7 +26,10 @@ type intake struct {
 	backoffMin, backoffMax time.Duration
 
 	welcome *syncv1.Welcome // nil before
-	path    []string        // of this process, see State
+	// welcomed is when it came, heard when the last message did.
+	welcomed, heard time.Time
+
+	path []string // of this process, see State
 }
 
 // scope is one environment.
@@ -62,10 +65,22 @@ func newIntake(o Options, d *durability, m *metrics) *intake {
 	return in
 }
 
+// begin forgets the stream before.
+func (in *intake) begin() { in.welcome, in.welcomed, in.heard = nil, time.Time{}, time.Time{} }
+
+// lived is how long the upstream of the stream spoke, beginning with its Welcome; 0: it
+// had none. What it was silent before it was given up does not count.
+func (in *intake) lived() time.Duration {
+	if in.welcome == nil {
+		return 0
+	}
+	return max(in.heard.Sub(in.welcomed), 1)
+}
+
 // open begins a stream: it drops what the one before left staged, and says from where
 // to go on.
 func (in *intake) open(now time.Time) []*syncv1.Scope {
-	in.welcome = nil
+	in.begin()
 	in.ask(now)
 	var scopes []*syncv1.Scope
 	for _, sc := range in.scopes {
@@ -86,9 +101,10 @@ func (in *intake) open(now time.Time) []*syncv1.Scope {
 // handle takes one message. An error ends the stream; it never takes back, or leaves
 // half done, what is shown.
 func (in *intake) handle(m *syncv1.StreamResponse, now time.Time) error {
+	in.heard = now
 	switch m := m.GetMessage().(type) {
 	case *syncv1.StreamResponse_Welcome:
-		return in.handleWelcome(m.Welcome)
+		return in.handleWelcome(m.Welcome, now)
 	case *syncv1.StreamResponse_Update:
 		return in.handleUpdate(m.Update)
 	case *syncv1.StreamResponse_Heartbeat:
@@ -100,14 +116,14 @@ func (in *intake) handle(m *syncv1.StreamResponse, now time.Time) error {
 	}
 }
 
-func (in *intake) handleWelcome(w *syncv1.Welcome) error {
+func (in *intake) handleWelcome(w *syncv1.Welcome, now time.Time) error {
 	if in.welcome != nil {
 		return fmt.Errorf("%w: a second welcome", errProtocol)
 	}
 	if err := in.follows(pathOf(w)); err != nil {
 		return err
 	}
-	in.welcome = w
+	in.welcome, in.welcomed = w, now
 	if unknown := w.GetUnknownEnvironments(); len(unknown) > 0 {
 		in.log.Warn().Strs("environments", unknown).Msg("the upstream does not know some environments: nothing comes for them until it does")
 	}

@@ -84,7 +84,8 @@ func (r *rotation) ceiling(rounds int) time.Duration {
 	return min(d, r.max)
 }
 
-// failed notes the end of a stream that lived so long since its Welcome; 0: it had none.
+// failed notes the end of a stream that was alive so long since its Welcome; 0: it had
+// none.
 func (r *rotation) failed(upstream string, err error, lived time.Duration, now time.Time) {
 	if atOnce(err) {
 		r.atOnce = true

@@ -46,6 +46,7 @@ func (f *Follower) dialOptions() []grpc.DialOption {
 // the rotation, not by gRPC.
 func (f *Follower) follow(ctx context.Context, upstream string, r *rotation) error {
 	f.leave(upstream, f.State().Err)
+	f.intake.begin()
 	conn, err := grpc.NewClient(upstream, f.dialOptions()...)
 	if err != nil {
 		return fmt.Errorf("upstream address %q: %w", upstream, err)
