@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/syncwire"
 )
 
 const (
@@ -37,7 +38,7 @@ func (f *Follower) dialOptions() []grpc.DialOption {
 			Time: 20 * time.Second, Timeout: 5 * time.Second, PermitWithoutStream: true,
 		}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.ForceCodecV2(syncwire.Codec())),
 	}, f.o.DialOptions...)
 }
 

@@ -51,7 +51,7 @@
 //   1 (2026-11): first version.
 //   1 (2026-11): added what old sides ignore: Report, Hello.follower_kind, Update.urgent,
 //     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
-//     Ack.rejections_unchanged.
+//     Ack.rejections_unchanged, StreamResponse.checksum.
 
 package syncv1
 
@@ -456,7 +456,11 @@ type StreamResponse struct {
 	//	*StreamResponse_Update
 	//	*StreamResponse_Heartbeat
 	//	*StreamResponse_Goodbye
-	Message       isStreamResponse_Message `protobuf_oneof:"message"`
+	Message isStreamResponse_Message `protobuf_oneof:"message"`
+	// CRC-32C of the encoded message before this field, which is its last. Who receives
+	// another drops the message and the stream. Digests cover items alone: a revision in a
+	// heartbeat, or the code of a goodbye, is not to be taken with a bit flipped.
+	Checksum      *uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3,oneof" json:"checksum,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -532,6 +536,13 @@ func (x *StreamResponse) GetGoodbye() *Goodbye {
 		}
 	}
 	return nil
+}
+
+func (x *StreamResponse) GetChecksum() uint32 {
+	if x != nil && x.Checksum != nil {
+		return *x.Checksum
+	}
+	return 0
 }
 
 type isStreamResponse_Message interface {
@@ -1914,13 +1925,15 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\x05hello\x18\x01 \x01(\v2\x17.tidegate.sync.v1.HelloH\x00R\x05hello\x12)\n" +
 	"\x03ack\x18\x02 \x01(\v2\x15.tidegate.sync.v1.AckH\x00R\x03ack\x122\n" +
 	"\x06report\x18\x03 \x01(\v2\x18.tidegate.sync.v1.ReportH\x00R\x06reportB\t\n" +
-	"\amessage\"\xfa\x01\n" +
+	"\amessage\"\xa8\x02\n" +
 	"\x0eStreamResponse\x125\n" +
 	"\awelcome\x18\x01 \x01(\v2\x19.tidegate.sync.v1.WelcomeH\x00R\awelcome\x122\n" +
 	"\x06update\x18\x02 \x01(\v2\x18.tidegate.sync.v1.UpdateH\x00R\x06update\x12;\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x1b.tidegate.sync.v1.HeartbeatH\x00R\theartbeat\x125\n" +
-	"\agoodbye\x18\x04 \x01(\v2\x19.tidegate.sync.v1.GoodbyeH\x00R\agoodbyeB\t\n" +
-	"\amessage\"\xdb\x02\n" +
+	"\agoodbye\x18\x04 \x01(\v2\x19.tidegate.sync.v1.GoodbyeH\x00R\agoodbye\x12\x1f\n" +
+	"\bchecksum\x18\x0f \x01(\aH\x01R\bchecksum\x88\x01\x01B\t\n" +
+	"\amessageB\v\n" +
+	"\t_checksum\"\xdb\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x1f\n" +
 	"\vinstance_id\x18\x02 \x01(\tR\n" +
