@@ -11,8 +11,17 @@ import (
 
 // changedFlags returns the keys, sorted, of the flags that may answer differently in
 // next than in prev: those that differ, and those that depend on what differs. The time
-// is in proportion to their number where one snapshot came from the other.
+// is in proportion to their number where one snapshot came from the other. One of them may
+// be nil: nothing.
 func changedFlags(prev, next *snapshot.Snapshot) []string {
+	switch {
+	case prev == nil && next == nil:
+		return nil
+	case prev == nil:
+		prev = snapshot.New(next.Environment(), next.Cursor().Epoch)
+	case next == nil:
+		next = snapshot.New(prev.Environment(), prev.Cursor().Epoch)
+	}
 	c := closure{keys: map[string]struct{}{}, environments: []*eval.Environment{prev.Eval(), next.Eval()}}
 	d := snapshot.Diff(prev, next)
 	for i := range d.Puts {

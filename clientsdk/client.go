@@ -64,7 +64,8 @@ type Client interface {
 type State string
 
 const (
-	// StateNotReady says that there was nothing to answer from yet; defaults are served.
+	// StateNotReady says that there is nothing to answer from: nothing came yet, or the
+	// upstream has revoked what had come. Defaults are served.
 	StateNotReady State = "NOT_READY"
 	// StateReady says that answers are current.
 	StateReady State = "READY"

@@ -114,7 +114,7 @@ func (c *inProcess) open(cfg inProcessConfig, o *follower.Options) error {
 		return errors.Join(fmt.Errorf("clientsdk: state directory: %w", err), dir.Close())
 	}
 	if s != nil {
-		c.local.replica.Restore(s, time.Since(confirmed))
+		c.local.replica.Restore(s, statefile.Age(confirmed, time.Now()))
 		c.restored = &restored{snapshot: s, confirmed: time.Now().Add(-c.local.age())}
 	}
 	o.Journal, c.state = dir, dir
@@ -133,6 +133,7 @@ func (c *inProcess) run() {
 
 // start waits as NewInProcess promises.
 func (c *inProcess) start(ctx context.Context, timeout time.Duration) error {
+	defer func() { c.restored = nil }() // it may be revoked one day
 	if err := ctx.Err(); err != nil {
 		return err
 	}

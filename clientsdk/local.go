@@ -59,8 +59,7 @@ func (l *local) context(e *eval.Environment, f *eval.Flag, ec Context, own *eval
 func (l *local) explain(_ context.Context, key string, ec Context, want flagv1.ValueType) (*eval.VariantValue, Resolution) {
 	s := l.replica.Snapshot()
 	if s == nil {
-		return nil, failed(key, ErrorProviderNotReady,
-			fmt.Sprintf("there is no snapshot of environment %q yet: WaitReady waits for it, Status tells what is in the way", l.replica.Environment()))
+		return nil, failed(key, ErrorProviderNotReady, l.missing())
 	}
 	e := s.Eval()
 	f := e.Flag(key)
@@ -92,6 +91,14 @@ func (l *local) explain(_ context.Context, key string, ec Context, want flagv1.V
 	}
 	r.Variant = result.Variant.Name
 	return &result.Variant.Value, r
+}
+
+// missing says why there is nothing to evaluate.
+func (l *local) missing() string {
+	if l.replica.Purged() {
+		return fmt.Sprintf("environment %q was revoked: the upstream does not serve it to this client any more", l.replica.Environment())
+	}
+	return fmt.Sprintf("there is no snapshot of environment %q yet: WaitReady waits for it, Status tells what is in the way", l.replica.Environment())
 }
 
 func (l *local) isStale(age time.Duration) bool {

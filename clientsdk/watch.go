@@ -15,6 +15,7 @@ const stalePoll = 250 * time.Millisecond
 func (c *inProcess) watch(ctx context.Context, prev *snapshot.Snapshot, changes *replica.Subscription) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	first := prev == nil
 	for {
 		select {
 		case <-ctx.Done():
@@ -25,10 +26,10 @@ func (c *inProcess) watch(ctx context.Context, prev *snapshot.Snapshot, changes 
 				return
 			}
 			c.checkState()
-			if prev != nil {
+			if !first {
 				c.changed(changedFlags(prev, change.Snapshot))
 			}
-			prev = change.Snapshot
+			first, prev = first && change.Snapshot == nil, change.Snapshot
 		case <-timer.C:
 			c.checkState()
 		}

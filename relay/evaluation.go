@@ -86,8 +86,20 @@ func (e *environment) snapshot() (*snapshot.Snapshot, error) {
 	if snap := e.replica.Snapshot(); snap != nil {
 		return snap, nil
 	}
-	return nil, status.Errorf(codes.Unavailable, "environment %q: nothing came from upstream yet", e.name)
+	return nil, e.missing()
 }
+
+// missing says why there is nothing to answer from.
+func (e *environment) missing() error {
+	why := "nothing came from upstream yet"
+	if e.replica.Purged() {
+		why = whyRevoked
+	}
+	return status.Errorf(codes.Unavailable, "environment %q: %s", e.name, why)
+}
+
+// whyRevoked says why there is nothing to answer from any more.
+const whyRevoked = "revoked: the upstream does not serve it to this relay any more"
 
 // source is one snapshot, fit for one request.
 type source struct {

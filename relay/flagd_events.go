@@ -138,27 +138,34 @@ type flagChange struct{ key, how string }
 // flagFeed tells which flags of an environment changed, over and over. It is used by one
 // goroutine.
 type flagFeed struct {
-	// shown is the snapshot up to which changes were told.
-	shown   *snapshot.Snapshot
+	// shown is what was there up to the changes that were told.
+	shown   *eval.Environment
 	changes *replica.Subscription
 }
 
 func newFlagFeed(env *environment) *flagFeed {
-	f := &flagFeed{}
-	f.shown, f.changes = env.replica.Subscribe()
-	return f
+	now, changes := env.replica.Subscribe()
+	return &flagFeed{shown: evalOf(now), changes: changes}
+}
+
+// evalOf is what there is to evaluate in a snapshot that may be none.
+func evalOf(s *snapshot.Snapshot) *eval.Environment {
+	if s == nil {
+		return nil
+	}
+	return s.Eval()
 }
 
 // next takes in all changes that have come by now, and returns the flags that they
-// concern: all, if the way to the newest snapshot is not known.
+// concern: all, if the way to the newest snapshot is not known, or it was taken away.
 func (f *flagFeed) next(ctx context.Context) ([]flagChange, error) {
-	before := f.shown.Eval()
+	before := f.shown
 	touched, lost, newest, err := collect(ctx, f.changes)
 	if err != nil {
 		return nil, err
 	}
-	f.shown = newest
-	after := newest.Eval()
+	after := evalOf(newest)
+	f.shown = after
 	if lost {
 		return changesBetween(before, after, keysOf(before, after)), nil
 	}

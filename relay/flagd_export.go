@@ -38,14 +38,17 @@ type decoded[T any] struct {
 	definition T
 }
 
-// definition returns the flags of the newest snapshot, which there must be, as a flagd
-// definition.
-func (x *flagdExport) definition() string {
+// definition returns the flags of the newest snapshot as a flagd definition; without ok,
+// there is none.
+func (x *flagdExport) definition() (definition string, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	s := x.replica.Snapshot() // here, so that what is kept only goes forward
+	if s == nil {
+		return "", false
+	}
 	if x.set != "" && x.of.SameState(s.Cursor()) {
-		return x.set
+		return x.set, true
 	}
 	flags, segments, omitted := x.decode(s)
 	set, more := x.exporter.Export(flags, segments, x.metadata)
@@ -58,7 +61,7 @@ func (x *flagdExport) definition() string {
 			Msg("the flagd definition is larger than the 4 MiB that gRPC clients accept: raise their limits")
 	}
 	x.of, x.set, x.omitted = s.Cursor(), string(set), omitted
-	return x.set
+	return x.set, true
 }
 
 // release lets go of what is kept for the next time.
@@ -74,18 +77,21 @@ const grpcClientLimit = 4 << 20
 // decode returns the definitions of the snapshot. Those that did not change are the same
 // messages as before, which is how the exporter knows.
 func (x *flagdExport) decode(s *snapshot.Snapshot) (flags []*flagv1.Flag, segments []*flagv1.Segment, omitted []flagd.Omission) {
-	unusable := map[snapshot.ID]bool{}
+	inForce := map[snapshot.ID]*snapshot.Item{} // instead of what cannot be used; nil: nothing
 	for _, r := range s.Rejections() {
-		unusable[r.Item.ID()] = true
-		if r.Item.Kind == syncv1.Kind_KIND_FLAG {
+		inForce[r.Item.ID()] = r.Good
+		if r.Good == nil && r.Item.Kind == syncv1.Kind_KIND_FLAG {
 			omitted = append(omitted, flagd.Omission{Flag: r.Item.Key, Reason: "its definition cannot be used: " + r.Err.Error()})
 		}
 	}
 	nextFlags := make(map[string]decoded[*flagv1.Flag], len(x.flags))
 	nextSegments := make(map[string]decoded[*flagv1.Segment], len(x.segments))
 	for item := range s.Items() {
-		if unusable[item.ID()] {
-			continue
+		if good, rejected := inForce[item.ID()]; rejected {
+			if good == nil {
+				continue
+			}
+			item = *good
 		}
 		switch item.Kind {
 		case syncv1.Kind_KIND_FLAG:

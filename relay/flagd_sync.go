@@ -36,7 +36,11 @@ func (s *flagdSyncService) SyncFlags(q *flagdsyncv1.SyncFlagsRequest, stream grp
 	place := s.evaluation.syncContext()
 	sent := ""
 	for {
-		if set := env.flagd.definition(); set != sent {
+		set, ok := env.flagd.definition()
+		if !ok {
+			return env.missing() // whoever comes again waits for the next one
+		}
+		if set != sent {
 			if err := stream.Send(&flagdsyncv1.SyncFlagsResponse{FlagConfiguration: set, SyncContext: place}); err != nil {
 				return err
 			}
@@ -61,10 +65,11 @@ func (s *flagdSyncService) FetchAllFlags(ctx context.Context, q *flagdsyncv1.Fet
 	if err != nil {
 		return nil, err
 	}
-	if _, err := env.snapshot(); err != nil {
-		return nil, err
+	set, ok := env.flagd.definition()
+	if !ok {
+		return nil, env.missing()
 	}
-	return &flagdsyncv1.FetchAllFlagsResponse{FlagConfiguration: env.flagd.definition()}, nil
+	return &flagdsyncv1.FetchAllFlagsResponse{FlagConfiguration: set}, nil
 }
 
 // GetMetadata implements the service.

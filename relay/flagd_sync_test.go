@@ -191,7 +191,13 @@ func TestFlagdExport(t *testing.T) {
 	env := service(p).environments[0]
 	lines := &syncBuffer{}
 	env.flagd.logger = zerolog.New(lines)
-	now := env.flagd.definition
+	now := func() string {
+		set, ok := env.flagd.definition()
+		if !ok {
+			t.Error("there is no definition")
+		}
+		return set
+	}
 	first := now()
 	if keys, _ := definitionOf(t, first); !slices.Equal(keys, []string{"a"}) || env.flagd.omissions() != 1 {
 		t.Errorf("flags %v, %d omitted", keys, env.flagd.omissions())
@@ -211,17 +217,23 @@ func TestFlagdExport(t *testing.T) {
 	if env.flagd.flags["a"].definition != kept {
 		t.Error("a flag that did not change was decoded again")
 	}
-	broken := boolFlag("b")
-	broken.Variants = nil
-	p.put(production, broken)
-	if keys, _ := definitionOf(t, now()); !slices.Equal(keys, []string{"a"}) || env.flagd.omissions() != 2 {
-		t.Errorf("with a flag that cannot be used: %v", keys)
+	// Of one that comes broken, the version in force is exported; one that never was usable
+	// is left out.
+	good := env.flagd.flags["b"].definition
+	broken, never := boolFlag("b"), boolFlag("never")
+	broken.Variants, never.Variants = nil, nil
+	p.put(production, broken, never)
+	if keys, _ := definitionOf(t, now()); !slices.Equal(keys, []string{"a", "b"}) || env.flagd.omissions() != 2 {
+		t.Errorf("with flags that cannot be used: %v", keys)
 	}
-	if text := lines.taken(); !strings.Contains(text, `"b":"its definition cannot be used`) {
+	if env.flagd.flags["b"].definition != good {
+		t.Error("another version than the one in force is exported")
+	}
+	if text := lines.taken(); !strings.Contains(text, `"never":"its definition cannot be used`) || strings.Contains(text, `"b":`) {
 		t.Errorf("log: %s", text)
 	}
-	p.put(production, boolFlag("b"), boolFlag("regular"))
-	if keys, _ := definitionOf(t, now()); !slices.Equal(keys, []string{"a", "b", "regular"}) || env.flagd.omissions() != 0 {
+	p.put(production, boolFlag("b"), boolFlag("never"), boolFlag("regular"))
+	if keys, _ := definitionOf(t, now()); !slices.Equal(keys, []string{"a", "b", "never", "regular"}) || env.flagd.omissions() != 0 {
 		t.Errorf("at last: %v", keys)
 	}
 	if text := lines.taken(); !strings.Contains(text, "all flags again") {

@@ -58,7 +58,9 @@ func (r *Relay) readiness() readiness {
 	}
 	for _, e := range r.evaluation.environments {
 		er := environmentReadiness{Environment: e.name, Ready: true}
-		if s := e.replica.Snapshot(); s == nil {
+		if s := e.replica.Snapshot(); s == nil && e.replica.Purged() {
+			er.Ready, er.Reason = false, whyRevoked
+		} else if s == nil {
 			er.Ready, er.Reason = false, "nothing came from upstream yet, and nothing was on disk"
 		} else {
 			age := e.replica.Age()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidegate/tidegate/eval"
 	"github.com/tidegate/tidegate/internal/jsondoc"
+	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
 // The paths of OFREP, OpenFeature's remote evaluation protocol.
@@ -99,7 +100,7 @@ func (h *ofrepHandler) serve(ctx context.Context, c *ofrepCall) {
 
 // single answers one flag.
 func (h *ofrepHandler) single(c *ofrepCall) {
-	env, ok := h.begin(c)
+	env, snap, ok := h.begin(c)
 	if !ok {
 		return
 	}
@@ -107,7 +108,6 @@ func (h *ofrepHandler) single(c *ofrepCall) {
 	if !c.context() {
 		return
 	}
-	snap := env.replica.Snapshot()
 	r := snap.Eval().Evaluate(c.key, &c.subject)
 	env.answers.add(string(r.Reason))
 	c.out = env.appendAnswer(c.out, c.key, r)
@@ -116,11 +116,10 @@ func (h *ofrepHandler) single(c *ofrepCall) {
 
 // bulk answers all flags, or says that the caller has the answers.
 func (h *ofrepHandler) bulk(c *ofrepCall) {
-	env, ok := h.begin(c)
+	env, snap, ok := h.begin(c)
 	if !ok {
 		return
 	}
-	snap := env.replica.Snapshot()
 	h.evaluation.here(&c.subject, time.Now())
 	tag := env.tagOf(snap, &c.subject, c.body) // of the body before it is read: that modifies it
 	if !c.context() {
@@ -161,19 +160,19 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 
 // begin finds the environment, which has a snapshot, and reads the body. Without ok,
 // everything is answered.
-func (h *ofrepHandler) begin(c *ofrepCall) (env *environment, ok bool) {
+func (h *ofrepHandler) begin(c *ofrepCall) (env *environment, snap *snapshot.Snapshot, ok bool) {
 	if !c.isJSON() || !c.read() {
-		return nil, false
+		return nil, nil, false
 	}
 	env, err := h.evaluation.choose(c.r.Header["Tidegate-Environment"], c.r.Header["Flagd-Selector"], "")
 	if err == nil {
-		_, err = env.snapshot()
+		snap, err = env.snapshot()
 	}
 	if err != nil {
 		c.failCall(err)
-		return nil, false
+		return nil, nil, false
 	}
-	return env, true
+	return env, snap, true
 }
 
 // statusOf is the HTTP status of an answer.

@@ -40,7 +40,9 @@ func (h *ofrepHandler) events(ctx context.Context, c *ofrepCall) {
 	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	s := &eventStream{w: c.w, control: http.NewResponseController(c.w), told: c.r.Header.Get("Last-Event-ID")}
 	s.buffer = append(s.buffer, "retry: "+strconv.FormatInt(sseRetry.Milliseconds(), 10)+"\n\n"...)
-	s.tell(now)
+	if now != nil {
+		s.tell(now)
+	}
 	idle := time.NewTimer(keepAliveEvery)
 	defer idle.Stop()
 	for s.flush() {
@@ -88,8 +90,12 @@ type eventStream struct {
 }
 
 // tell adds an event that tells to fetch all flags again, if the state is another than
-// the caller knows of.
+// the caller knows of; also if there is none any more, which the caller then finds out.
 func (s *eventStream) tell(now *snapshot.Snapshot) {
+	if now == nil && s.told != "" {
+		s.told = ""
+		s.buffer = append(s.buffer, "id\nevent: message\ndata: {\"type\":\"refetchEvaluation\"}\n\n"...)
+	}
 	if now == nil || stateOf(now) == s.told {
 		return
 	}

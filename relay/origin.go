@@ -13,8 +13,8 @@ import (
 type origin interface {
 	// Run brings them into the replicas until ctx ends.
 	Run(ctx context.Context) error
-	// path of instance ids from the store to this relay.
-	path(self string) []string
+	// path are the instance ids from the store to this relay, itself last.
+	path() []string
 	// report says in /readyz how the origin is.
 	report(to *readiness)
 }
@@ -41,11 +41,7 @@ func (r *Relay) openOrigin(ctx context.Context, o *Options) (origin, error) {
 // upstreamOrigin is a server or another relay.
 type upstreamOrigin struct{ *follower.Follower }
 
-func (o upstreamOrigin) path(self string) []string {
-	path := make([]string, o.State().Hops+1)
-	path[len(path)-1] = self
-	return path
-}
+func (o upstreamOrigin) path() []string { return o.State().Path }
 
 func (o upstreamOrigin) report(to *readiness) {
 	state := o.State()
@@ -59,6 +55,7 @@ func (o upstreamOrigin) report(to *readiness) {
 type fileOrigin struct {
 	*filesource.Source
 	paths []string
+	self  []string // the path
 }
 
 func (r *Relay) openFiles(ctx context.Context, paths []string) (origin, error) {
@@ -70,10 +67,10 @@ func (r *Relay) openFiles(ctx context.Context, paths []string) (origin, error) {
 		fo.Journal = r.state
 	}
 	f, err := filesource.Open(ctx, fo)
-	return fileOrigin{f, paths}, err
+	return fileOrigin{f, paths, []string{r.instanceID}}, err
 }
 
-func (o fileOrigin) path(self string) []string { return []string{self} }
+func (o fileOrigin) path() []string { return o.self }
 
 // maxReported bounds how many problems /readyz lists.
 const maxReported = 20

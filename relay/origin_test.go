@@ -121,7 +121,7 @@ func TestFollowFile(t *testing.T) {
 	o.GRPCAddr = freeAddr(t)
 	first, stop := start(t, o)
 	second, _ := startReady(t, options(first.GRPCAddr(), production), 1)
-	if hops := len(second.origin.path("second")) - 1; hops != 1 {
+	if hops := len(second.origin.path()) - 1; hops != 1 {
 		t.Errorf("%d hops from the file, want 1", hops)
 	}
 	save(fileOff)

@@ -101,7 +101,7 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 	}
 	r.hub = hub.New(hub.Options{
 		Replicas: r.replicas, InstanceID: r.instanceID,
-		Path:   func() []string { return r.origin.path(r.instanceID) },
+		Path:   func() []string { return r.origin.path() },
 		Logger: r.logger, Registerer: r.registry,
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})

@@ -77,8 +77,7 @@ func (r *Relay) restore(e *environment) {
 		r.logger.Info().Str("environment", e.name).Msg("no state on disk")
 		return
 	}
-	// A clock that was set back must not make the state younger than new.
-	age := max(time.Since(confirmed), 0)
+	age := statefile.Age(confirmed, time.Now())
 	e.replica.Restore(s, age)
 	r.logger.Info().Str("environment", e.name).Int64("revision", s.Cursor().Revision).
 		Int("flags", s.Eval().FlagCount()).Stringer("age", age.Round(time.Millisecond)).Msg("state loaded from disk")
@@ -92,6 +91,7 @@ func (r *Relay) keep(ctx context.Context) {
 	first, loading := r.firstSnapshot(), true
 	for confirm := time.Now().Add(confirmEvery); ; {
 		r.updateHealth()
+		r.letGo()
 		if first == nil && loading {
 			// Loading everything leaves more garbage than a relay makes in a day.
 			loading = false
@@ -110,6 +110,15 @@ func (r *Relay) keep(ctx context.Context) {
 		if now := time.Now(); now.After(confirm) {
 			r.confirmState()
 			confirm = now.Add(confirmEvery)
+		}
+	}
+}
+
+// letGo drops what was derived from snapshots that may not be held any more.
+func (r *Relay) letGo() {
+	for _, e := range r.evaluation.environments {
+		if e.replica.Purged() {
+			e.flagd.release()
 		}
 	}
 }

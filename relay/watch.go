@@ -107,6 +107,9 @@ func (w *watch) next(ctx context.Context, now time.Time) (*evaluationv1.WatchRes
 	if err != nil {
 		return nil, err
 	}
+	if newest == nil {
+		return nil, w.env.missing()
+	}
 	w.shown = newest
 	var keys []string
 	if lost || touched.len() > w.shown.Eval().FlagCount()/2 {
@@ -153,7 +156,8 @@ func (w *watch) show(key string, before *snapshot.Snapshot, now int64) (r eval.R
 }
 
 // collect takes in all changes that have come by now, waiting for the first. lost: some
-// of them are not known; newest is the snapshot after the last one in any case.
+// of them are not known; newest is the snapshot after the last one in any case, nil if it
+// was taken away.
 func collect(ctx context.Context, changes *replica.Subscription) (t touched, lost bool, newest *snapshot.Snapshot, err error) {
 	for {
 		c, missed, err := changes.Next(ctx)
@@ -169,7 +173,7 @@ func collect(ctx context.Context, changes *replica.Subscription) (t touched, los
 			continue
 		default:
 		}
-		if c.Snapshot != nil { // else newer changes came meanwhile
+		if c.Snapshot != nil || missed { // else newer changes came meanwhile
 			return t, lost, c.Snapshot, nil
 		}
 	}

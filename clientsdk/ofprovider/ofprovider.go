@@ -125,6 +125,8 @@ func (p *Provider) onState(s clientsdk.Status) {
 		if s.Err != nil {
 			e.Message += ": " + s.Err.Error()
 		}
+	case clientsdk.StateNotReady: // again
+		e.EventType, e.ErrorCode, e.Message = openfeature.ProviderError, openfeature.ProviderNotReadyCode, "the upstream has revoked the environment "+s.Environment
 	default:
 		return
 	}

@@ -2,12 +2,10 @@ package follower
 
 import (
 	"context"
-	"strings"
 	"sync"
 
 	"github.com/rs/zerolog"
 
-	"github.com/tidegate/tidegate/eval"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -20,6 +18,9 @@ type durability struct {
 	metrics *metrics
 	applied *newest
 	durable *newest
+
+	// working is held while a state is on its way from applied to durable.
+	working sync.Mutex
 }
 
 func newDurability(j Journal, log zerolog.Logger, m *metrics) *durability {
@@ -39,58 +40,58 @@ func (d *durability) run(ctx context.Context) {
 		return
 	}
 	for {
-		states, err := d.applied.take(ctx)
-		if err != nil {
+		select {
+		case <-ctx.Done():
 			return
+		case <-d.applied.wake:
 		}
-		for _, s := range states {
-			if err := d.journal.Sync(s.Environment()); err != nil {
-				d.metrics.journalFailures.Inc()
-				d.log.Error().Err(err).Str("environment", s.Environment()).Stringer("cursor", s.Cursor()).
-					Msg("a change may not survive a power cut; it is not acknowledged")
-				continue
-			}
-			d.durable.put(s)
+		for d.sync() {
 		}
 	}
 }
 
+// sync makes one state durable; false: there is none.
+func (d *durability) sync() bool {
+	d.working.Lock()
+	defer d.working.Unlock()
+	s := d.applied.pop()
+	if s == nil {
+		return false
+	}
+	if err := d.journal.Sync(s.Environment()); err != nil {
+		d.metrics.journalFailures.Inc()
+		d.log.Error().Err(err).Str("environment", s.Environment()).Stringer("cursor", s.Cursor()).
+			Msg("a change may not survive a power cut; it is not acknowledged")
+		return true
+	}
+	d.durable.put(s)
+	return true
+}
+
+// forget drops what was wanted of an environment, and waits for what is under way: from
+// then on nothing that was wanted before is made durable, nor acknowledged on a stream
+// that is opened later.
+func (d *durability) forget(environment string) {
+	d.working.Lock()
+	defer d.working.Unlock()
+	d.applied.drop(environment)
+	d.durable.drop(environment)
+}
+
 // acknowledge sends Acks until ctx ends or the stream does not take them.
 func (d *durability) acknowledge(ctx context.Context, send func(*syncv1.StreamRequest) error) {
+	acks := make(acks)
 	for {
 		states, err := d.durable.take(ctx)
 		if err != nil {
 			return
 		}
 		for _, s := range states {
-			if send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Ack{Ack: ack(s)}}) != nil {
+			if send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Ack{Ack: acks.of(s)}}) != nil {
 				return // the receiving side learns why
 			}
 		}
 	}
-}
-
-const (
-	// maxRejections is how many items one Ack names.
-	maxRejections = 256
-	// maxReason bounds what it says of each, in bytes.
-	maxReason = 512
-)
-
-func ack(s *snapshot.Snapshot) *syncv1.Ack {
-	a := &syncv1.Ack{Environment: s.Environment(), Cursor: s.Cursor().Proto()}
-	rejections := s.Rejections()
-	for _, r := range rejections[:min(len(rejections), maxRejections)] {
-		reason := strings.ToValidUTF8(r.Err.Error(), "\uFFFD")
-		if len(reason) > maxReason {
-			reason = strings.ToValidUTF8(reason[:maxReason], "")
-		}
-		a.Rejections = append(a.Rejections, &syncv1.Rejection{
-			Kind: r.Item.Kind, Key: r.Item.Key, ModRevision: r.Item.ModRevision,
-			ErrorCode: string(eval.ParseError), Message: reason,
-		})
-	}
-	return a
 }
 
 // newest holds the newest state of each environment until it is taken.
@@ -126,4 +127,21 @@ func (n *newest) take(ctx context.Context) (map[string]*snapshot.Snapshot, error
 	states := n.states
 	n.states = make(map[string]*snapshot.Snapshot)
 	return states, nil
+}
+
+// pop takes one state; nil: there is none.
+func (n *newest) pop() *snapshot.Snapshot {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for environment, s := range n.states {
+		delete(n.states, environment)
+		return s
+	}
+	return nil
+}
+
+func (n *newest) drop(environment string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.states, environment)
 }

@@ -19,6 +19,10 @@ var (
 	errBehind = errors.New("upstream is behind")
 	// errLoop: the upstream follows this process.
 	errLoop = errors.New("upstream is this process, or follows it")
+	// errStale: the upstream lives, but what it has is old.
+	errStale = errors.New("upstream is stale")
+	// errAsk: it is time to ask again for what was refused.
+	errAsk = errors.New("asking again for what was refused")
 	// errDead: the upstream has been silent for too long.
 	errDead = errors.New("upstream is silent")
 	// errEnded: the upstream ended the stream without a word.
@@ -28,19 +32,37 @@ var (
 )
 
 // goodbyeError is the upstream's Goodbye.
-type goodbyeError struct{ message *syncv1.Goodbye }
+type goodbyeError struct {
+	message *syncv1.Goodbye
+	// others: of what the stream was about, some was refused, and some was not.
+	others bool
+}
 
 func (e *goodbyeError) Error() string {
 	return fmt.Sprintf("upstream said goodbye: %s: %s", e.message.GetCode(), e.message.GetMessage())
 }
 
-// requestedBackoff is how long the upstream asked to be left alone.
+// loopBackoff is how long an upstream is left alone that follows this process: it is
+// mended by people, or by what has moved when the relays in the loop come back.
+const loopBackoff = 10 * time.Second
+
+// requestedBackoff is how long the upstream is to be left alone.
 func requestedBackoff(err error) time.Duration {
+	if errors.Is(err, errLoop) {
+		return loopBackoff
+	}
 	var g *goodbyeError
 	if !errors.As(err, &g) {
 		return 0
 	}
 	return g.message.GetBackoff().AsDuration()
+}
+
+// atOnce tells whether the same upstream is to be asked again without a wait: the stream
+// did not fail, but has to be about something else.
+func atOnce(err error) bool {
+	var g *goodbyeError
+	return errors.Is(err, errAsk) || errors.As(err, &g) && g.others
 }
 
 // sameAgain tells whether the upstream that failed is the one to ask again first.
@@ -60,6 +82,10 @@ func reason(err error) string {
 		return "behind"
 	case errors.Is(err, errLoop):
 		return "loop"
+	case errors.Is(err, errStale):
+		return "stale"
+	case errors.Is(err, errAsk):
+		return "ask"
 	case errors.Is(err, errDead):
 		return "dead"
 	case errors.Is(err, errEnded):

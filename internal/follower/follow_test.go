@@ -42,7 +42,7 @@ func TestFollows(t *testing.T) {
 		fs := up.hub.Followers()
 		return len(fs) == 1 && fs[0].InstanceID == "relay" && fs[0].Acked["production"].SameState(last.Cursor())
 	})
-	if got := f.State(); got.Hops != 1 || got.Upstream != address("up") || got.Err != nil {
+	if got := f.State(); got.Hops() != 1 || got.Upstream != address("up") || got.Err != nil {
 		t.Errorf("state %+v", got)
 	}
 }

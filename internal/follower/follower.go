@@ -36,6 +36,11 @@ import (
 // that fails does not stop the follower: it logs, counts, and goes on serving from
 // memory, unacknowledged.
 //
+// Forget is called when this process may not hold an environment any more: nothing of it
+// may come back, whatever crashes once Forget has returned. A Journal that cannot goes on
+// trying by itself, and refuses to Append until it is done. What is appended next is a
+// full delta, of any revision.
+//
 // The deltas of an environment are appended in their order, from one goroutine; Sync is
 // called from another. Each continues the one before it; after a failed Append the next
 // is a full one. A delta without puts and deletes says that the same state stands at a
@@ -44,6 +49,7 @@ import (
 type Journal interface {
 	Append(next *snapshot.Snapshot, d snapshot.Delta) error
 	Sync(environment string) error
+	Forget(environment string) error
 }
 
 // Options of a Follower.
@@ -65,6 +71,9 @@ type Options struct {
 	// DeadAfter without a message from upstream the stream is given up. Default: three
 	// of its heartbeat intervals.
 	DeadAfter time.Duration
+	// StaleAfter is the age of what an upstream has from which another one is looked for,
+	// if there is another. Default: 15 s.
+	StaleAfter time.Duration
 	// BackoffMin and BackoffMax bound the random wait between attempts: 0.5 s, 30 s.
 	BackoffMin, BackoffMax time.Duration
 	// MaxStagedBytes bounds one Update while it arrives; default 1 GiB.
@@ -76,6 +85,7 @@ type Options struct {
 func (o *Options) ensureDefaults() {
 	o.BackoffMin = cmp.Or(o.BackoffMin, 500*time.Millisecond)
 	o.BackoffMax = max(cmp.Or(o.BackoffMax, 30*time.Second), o.BackoffMin)
+	o.StaleAfter = cmp.Or(o.StaleAfter, 15*time.Second)
 	o.MaxStagedBytes = cmp.Or(o.MaxStagedBytes, 1<<30)
 }
 
@@ -112,14 +122,18 @@ type State struct {
 	Connected bool
 	// Upstream is the address in use or tried last.
 	Upstream string
-	// Hops of this process from the store: the upstream's and one. 1 before there was
-	// an upstream.
-	Hops uint32
+	// Path are the instance ids from the control server to this process, itself last; "?"
+	// where nobody said. It stands while there is no upstream, until the next one says
+	// otherwise. The slice is another one whenever it changes, and must not be modified.
+	Path []string
 	// Err is the last failure, for people.
 	Err error
 	// Since the state began.
 	Since time.Time
 }
+
+// Hops of this process from the store.
+func (s State) Hops() uint32 { return uint32(len(s.Path) - 1) }
 
 // Follower follows.
 type Follower struct {
@@ -144,7 +158,7 @@ func New(o Options) (*Follower, error) {
 	f := &Follower{o: o, bootID: uuid.NewString(), metrics: m}
 	f.durable = newDurability(o.Journal, o.Logger, m)
 	f.intake = newIntake(o, f.durable, m)
-	f.state.Store(&State{Upstream: o.Upstreams[0], Hops: 1, Since: time.Now()})
+	f.enter(State{Upstream: o.Upstreams[0], Path: f.intake.path})
 	return f, nil
 }
 
@@ -165,29 +179,32 @@ func (f *Follower) Run(ctx context.Context) error {
 	for {
 		upstream, wait := rotation.next(time.Now())
 		if err := sleep(ctx, wait); err != nil {
-			f.enter(State{Upstream: upstream, Hops: f.State().Hops, Err: err})
+			f.leave(upstream, err)
 			return err
 		}
-		err := f.follow(ctx, upstream)
-		lived := time.Duration(0)
-		if s := f.State(); s.Connected {
-			lived = time.Since(s.Since)
-		}
+		err := f.follow(ctx, upstream, rotation)
+		lived := f.intake.lived()
 		if ctx.Err() != nil {
-			f.enter(State{Upstream: upstream, Hops: f.State().Hops, Err: ctx.Err()})
+			f.leave(upstream, ctx.Err())
 			return ctx.Err()
 		}
-		f.enter(State{Upstream: upstream, Hops: f.State().Hops, Err: err})
+		f.leave(upstream, err)
 		f.metrics.disconnects.WithLabelValues(reason(err)).Inc()
-		// The first failure after a success is news, the attempts that follow are not.
+		rotation.failed(upstream, err, lived, time.Now())
+		// The first failure after a success is news, the attempts that follow are not; nor
+		// is an end that this side wanted.
 		level := zerolog.WarnLevel
-		if lived == 0 && failing {
+		if lived == 0 && failing || atOnce(err) {
 			level = zerolog.DebugLevel
 		}
-		failing = true
+		failing = failing || !atOnce(err)
 		f.o.Logger.WithLevel(level).Err(err).Str("upstream", upstream).Stringer("after", lived.Round(time.Millisecond)).Msg("upstream lost")
-		rotation.failed(upstream, err, lived, time.Now())
 	}
+}
+
+// leave notes that no upstream is followed, and why.
+func (f *Follower) leave(upstream string, err error) {
+	f.enter(State{Upstream: upstream, Path: f.intake.path, Err: err})
 }
 
 func (f *Follower) enter(s State) {
@@ -197,6 +214,13 @@ func (f *Follower) enter(s State) {
 	if s.Connected {
 		f.metrics.connected.Set(1)
 	}
+}
+
+// moved notes that the path is another.
+func (f *Follower) moved() {
+	s := f.State()
+	s.Path = f.intake.path
+	f.state.Store(&s)
 }
 
 // sleep waits, at most until ctx ends.

@@ -39,7 +39,7 @@ func FuzzUpdate(f *testing.F) {
 			InstanceID: "relay", Replicas: set, Environments: []string{"production", "staging"}, MaxStagedBytes: 1 << 20,
 			Logger: zerolog.Nop(),
 		}, newDurability(nil, zerolog.Nop(), m), m)
-		in.open()
+		in.open(time.Now())
 		for len(stream) > 0 {
 			data, n := protowire.ConsumeBytes(stream)
 			if n < 0 {
@@ -51,12 +51,12 @@ func FuzzUpdate(f *testing.F) {
 				return
 			}
 			before := [2]*snapshot.Snapshot{set.Replica("production").Snapshot(), set.Replica("staging").Snapshot()}
-			err := in.handle(message)
+			err := in.handle(message, time.Now())
 			for i, name := range in.names() {
 				checkShown(t, message, before[i], set.Replica(name).Snapshot())
 			}
 			if err != nil {
-				in.open()
+				in.open(time.Now())
 			}
 		}
 	})

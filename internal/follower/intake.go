@@ -23,7 +23,13 @@ type intake struct {
 	scopes     []*scope
 	byName     map[string]*scope
 
+	backoffMin, backoffMax time.Duration
+
 	welcome *syncv1.Welcome // nil before
+	// welcomed is when it came, heard when the last message did.
+	welcomed, heard time.Time
+
+	path []string // of this process, see State
 }
 
 // scope is one environment.
@@ -34,14 +40,22 @@ type scope struct {
 	afresh bool
 	// synced: the upstream of this stream knows what is here.
 	synced bool
+	// confirmed is the moment up to which the upstream of this stream has the store's
+	// state; zero if it did not say.
+	confirmed time.Time
 	// unwritten: the journal could not take what is here.
 	unwritten bool
+	// asked: the stream is about it.
+	asked   bool
+	refusal refusal
 }
 
 func newIntake(o Options, d *durability, m *metrics) *intake {
 	in := &intake{
 		instanceID: o.InstanceID, log: o.Logger, journal: o.Journal, durable: d, metrics: m,
+		backoffMin: o.BackoffMin, backoffMax: o.BackoffMax,
 		byName: make(map[string]*scope, len(o.Environments)),
+		path:   []string{unknownHop, o.InstanceID},
 	}
 	for _, name := range o.Environments {
 		sc := &scope{replica: o.Replicas.Add(name), staged: snapshot.Assembler{MaxBytes: o.MaxStagedBytes}}
@@ -51,73 +65,87 @@ func newIntake(o Options, d *durability, m *metrics) *intake {
 	return in
 }
 
+// begin forgets the stream before.
+func (in *intake) begin() { in.welcome, in.welcomed, in.heard = nil, time.Time{}, time.Time{} }
+
+// lived is how long the upstream of the stream spoke, beginning with its Welcome; 0: it
+// had none. What it was silent before it was given up does not count.
+func (in *intake) lived() time.Duration {
+	if in.welcome == nil {
+		return 0
+	}
+	return max(in.heard.Sub(in.welcomed), 1)
+}
+
 // open begins a stream: it drops what the one before left staged, and says from where
 // to go on.
-func (in *intake) open() []*syncv1.Scope {
-	in.welcome = nil
-	scopes := make([]*syncv1.Scope, len(in.scopes))
-	for i, sc := range in.scopes {
+func (in *intake) open(now time.Time) []*syncv1.Scope {
+	in.begin()
+	in.ask(now)
+	var scopes []*syncv1.Scope
+	for _, sc := range in.scopes {
 		sc.staged.Reset()
-		sc.synced = false
-		scopes[i] = &syncv1.Scope{Environment: sc.replica.Environment()}
-		if snap := sc.replica.Snapshot(); snap != nil && !sc.afresh {
-			scopes[i].Cursor = snap.Cursor().Proto()
+		sc.synced, sc.confirmed = false, time.Time{}
+		if !sc.asked {
+			continue
 		}
+		asked := &syncv1.Scope{Environment: sc.replica.Environment()}
+		if snap := sc.replica.Snapshot(); snap != nil && !sc.afresh {
+			asked.Cursor = snap.Cursor().Proto()
+		}
+		scopes = append(scopes, asked)
 	}
 	return scopes
 }
 
 // handle takes one message. An error ends the stream; it never takes back, or leaves
 // half done, what is shown.
-func (in *intake) handle(m *syncv1.StreamResponse) error {
+func (in *intake) handle(m *syncv1.StreamResponse, now time.Time) error {
+	in.heard = now
 	switch m := m.GetMessage().(type) {
 	case *syncv1.StreamResponse_Welcome:
-		return in.handleWelcome(m.Welcome)
+		return in.handleWelcome(m.Welcome, now)
 	case *syncv1.StreamResponse_Update:
 		return in.handleUpdate(m.Update)
 	case *syncv1.StreamResponse_Heartbeat:
-		return in.handleHeartbeat(m.Heartbeat)
+		return in.handleHeartbeat(m.Heartbeat, now)
 	case *syncv1.StreamResponse_Goodbye:
-		return in.handleGoodbye(m.Goodbye)
+		return in.handleGoodbye(m.Goodbye, now)
 	default:
 		return nil // of a later version of the protocol
 	}
 }
 
-// maxHops is the most that a follower may be away from the store.
-const maxHops = 4
-
-func (in *intake) handleWelcome(w *syncv1.Welcome) error {
-	switch {
-	case in.welcome != nil:
+func (in *intake) handleWelcome(w *syncv1.Welcome, now time.Time) error {
+	if in.welcome != nil {
 		return fmt.Errorf("%w: a second welcome", errProtocol)
-	case w.GetInstanceId() == in.instanceID:
-		return errLoop
-	case w.GetHops() >= maxHops:
-		return fmt.Errorf("%w: it is %d hops away from the store; at most %d are allowed", errLoop, w.GetHops(), maxHops-1)
 	}
-	in.welcome = w
+	if err := in.follows(pathOf(w)); err != nil {
+		return err
+	}
+	in.welcome, in.welcomed = w, now
 	if unknown := w.GetUnknownEnvironments(); len(unknown) > 0 {
 		in.log.Warn().Strs("environments", unknown).Msg("the upstream does not know some environments: nothing comes for them until it does")
 	}
 	return nil
 }
 
-func (in *intake) handleGoodbye(g *syncv1.Goodbye) error {
+func (in *intake) handleGoodbye(g *syncv1.Goodbye, now time.Time) error {
+	others := false
 	switch g.GetCode() {
 	case syncv1.Goodbye_CODE_EPOCH:
 		for _, sc := range in.scopes {
 			sc.afresh = true
 		}
 	case syncv1.Goodbye_CODE_REVOKED:
-		in.log.Error().Str("message", g.GetMessage()).Msg("REVOKED: the upstream no longer serves this process")
+		others = in.revoke(g, now)
 	}
-	return &goodbyeError{g}
+	return &goodbyeError{g, others}
 }
 
 func (in *intake) handleUpdate(u *syncv1.Update) error {
 	sc := in.byName[u.GetEnvironment()]
-	if sc == nil || in.welcome == nil {
+	if sc == nil || !sc.asked || in.welcome == nil {
 		return fmt.Errorf("%w: an update of environment %q was not asked for, or came before welcome", errProtocol, u.GetEnvironment())
 	}
 	d, done, err := sc.staged.Add(u)
@@ -130,6 +158,7 @@ func (in *intake) handleUpdate(u *syncv1.Update) error {
 	switch {
 	case err == nil:
 		sc.afresh, sc.synced = false, true
+		in.granted(sc)
 		in.metrics.updates.WithLabelValues(mode(d)).Inc()
 		return nil
 	case errors.Is(err, snapshot.ErrRevision):
@@ -239,9 +268,14 @@ func (in *intake) acknowledge(sc *scope, s *snapshot.Snapshot) {
 	}
 }
 
-func (in *intake) handleHeartbeat(h *syncv1.Heartbeat) error {
+func (in *intake) handleHeartbeat(h *syncv1.Heartbeat, at time.Time) error {
 	if in.welcome == nil {
 		return fmt.Errorf("%w: a heartbeat came before welcome", errProtocol)
+	}
+	if path := h.GetPath(); len(path) > 0 {
+		if err := in.follows(path); err != nil {
+			return err
+		}
 	}
 	for _, e := range h.GetEnvironments() {
 		sc := in.byName[e.GetEnvironment()]
@@ -257,7 +291,25 @@ func (in *intake) handleHeartbeat(h *syncv1.Heartbeat) error {
 			sc.afresh = true
 			return fmt.Errorf("%w: environment %q: it is %s here, %s there", errDiffers, e.GetEnvironment(), now.Cursor(), c)
 		}
-		in.observe(sc, c.Revision, e.GetAge().AsDuration())
+		age := e.GetAge().AsDuration()
+		sc.confirmed = at.Add(-age)
+		in.observe(sc, c.Revision, age)
 	}
 	return nil
+}
+
+// age is how old the oldest of the states is that the upstream has; of one that does not
+// say, what is here tells.
+func (in *intake) age(now time.Time) time.Duration {
+	var oldest time.Duration
+	for _, sc := range in.scopes {
+		switch {
+		case !sc.asked:
+		case sc.confirmed.IsZero():
+			oldest = max(oldest, sc.replica.AgeAt(now))
+		default:
+			oldest = max(oldest, now.Sub(sc.confirmed))
+		}
+	}
+	return oldest
 }

@@ -17,7 +17,9 @@ type disk struct {
 	appended map[string]*snapshot.Snapshot
 	synced   map[string]*snapshot.Snapshot
 	deltas   []snapshot.Delta
-	err      error
+	// forgotten are the environments, in order.
+	forgotten []string
+	err       error
 
 	// onAppend and onSync may fail, and may block.
 	onAppend func(*snapshot.Snapshot, snapshot.Delta) error
@@ -65,6 +67,15 @@ func (d *disk) Sync(environment string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.synced[environment] = s
+	return nil
+}
+
+func (d *disk) Forget(environment string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.appended, environment)
+	delete(d.synced, environment)
+	d.forgotten = append(d.forgotten, environment)
 	return nil
 }
 

@@ -14,6 +14,7 @@ type metrics struct {
 	updates         *prometheus.CounterVec
 	revision        *prometheus.GaugeVec
 	rejected        *prometheus.GaugeVec
+	revoked         *prometheus.GaugeVec
 	journalFailures prometheus.Counter
 }
 
@@ -31,13 +32,14 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		updates:         prometheus.NewCounterVec(counter("updates_total", "Updates verified, by mode."), []string{"mode"}),
 		revision:        prometheus.NewGaugeVec(gauge("revision", "Revision that is shown, by environment."), []string{"environment"}),
 		rejected:        prometheus.NewGaugeVec(gauge("rejected_items", "Flags and segments that cannot be used, by environment."), []string{"environment"}),
+		revoked:         prometheus.NewGaugeVec(gauge("revoked", "1 while the upstream refuses to serve the environment to this process."), []string{"environment"}),
 		journalFailures: prometheus.NewCounter(counter("journal_failures_total", "Changes that could not be written or synced to disk.")),
 	}
 	if registerer == nil {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.connected, m.disconnects, m.messages, m.updates, m.revision, m.rejected, m.journalFailures,
+		m.connected, m.disconnects, m.messages, m.updates, m.revision, m.rejected, m.revoked, m.journalFailures,
 	} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("follower: a metric cannot be exported: %w", err)

@@ -104,12 +104,12 @@ func (nd *node) start() {
 	f, stop := run(nd.t, o)
 	h := hub.New(hub.Options{
 		Replicas: set, InstanceID: nd.id, Heartbeat: 10 * time.Millisecond, BehindWait: 10 * time.Millisecond,
-		Path: func() []string { return append(make([]string, f.State().Hops), nd.id) },
+		Path: func() []string { return f.State().Path },
 	})
 	unserve := nd.network.serve(nd.t, nd.id, h)
 	nd.mu.Lock()
 	defer nd.mu.Unlock()
-	nd.set, nd.hop = set, func() uint32 { return f.State().Hops }
+	nd.set, nd.hop = set, func() uint32 { return f.State().Hops() }
 	nd.stops = []func(){unserve, stop}
 	nd.shown = append(nd.shown, shown)
 }

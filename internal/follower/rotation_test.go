@@ -19,7 +19,7 @@ func rotationOf(upstreams ...string) *rotation {
 }
 
 func away(d time.Duration) error {
-	return fmt.Errorf("wrapped: %w", &goodbyeError{&syncv1.Goodbye{Code: syncv1.Goodbye_CODE_DRAINING, Backoff: durationpb.New(d)}})
+	return fmt.Errorf("wrapped: %w", &goodbyeError{message: &syncv1.Goodbye{Code: syncv1.Goodbye_CODE_DRAINING, Backoff: durationpb.New(d)}})
 }
 
 func TestRotationGoesRound(t *testing.T) {

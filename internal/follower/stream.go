@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/syncwire"
 )
 
 const (
@@ -37,15 +38,16 @@ func (f *Follower) dialOptions() []grpc.DialOption {
 			Time: 20 * time.Second, Timeout: 5 * time.Second, PermitWithoutStream: true,
 		}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.ForceCodecV2(syncwire.Codec())),
 	}, f.o.DialOptions...)
 }
 
 // follow opens one stream to the upstream and receives until it ends; it returns why. A
 // connection lives as long as its stream: what to do about a broken one is decided by
 // the rotation, not by gRPC.
-func (f *Follower) follow(ctx context.Context, upstream string) error {
-	f.enter(State{Upstream: upstream, Hops: f.State().Hops, Err: f.State().Err})
+func (f *Follower) follow(ctx context.Context, upstream string, r *rotation) error {
+	f.leave(upstream, f.State().Err)
+	f.intake.begin()
 	conn, err := grpc.NewClient(upstream, f.dialOptions()...)
 	if err != nil {
 		return fmt.Errorf("upstream address %q: %w", upstream, err)
@@ -67,6 +69,10 @@ func (f *Follower) follow(ctx context.Context, upstream string) error {
 	if err := stream.Send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Hello{Hello: f.hello()}}); err != nil && !errors.Is(err, io.EOF) {
 		return cause(ctx, err)
 	}
+	if wait, ok := f.intake.untilAsk(time.Now()); ok {
+		ask := time.AfterFunc(wait, func() { cancel(errAsk) })
+		defer ask.Stop()
+	}
 	acks.Go(func() { f.durable.acknowledge(ctx, stream.Send) })
 	for {
 		// Silence is the upstream's only while it is listened to.
@@ -77,15 +83,34 @@ func (f *Follower) follow(ctx context.Context, upstream string) error {
 			return cause(ctx, err)
 		}
 		f.metrics.messages.Inc()
-		if err := f.intake.handle(m); err != nil {
+		if err := f.intake.handle(m, time.Now()); err != nil {
 			return err
 		}
-		if w := m.GetWelcome(); w != nil {
-			limit = f.deadAfter(w)
-			f.enter(State{Connected: true, Upstream: upstream, Hops: w.GetHops() + 1})
-			f.o.Logger.Info().Str("upstream", upstream).Str("instance", w.GetInstanceId()).Uint32("hops", w.GetHops()+1).Msg("following")
+		switch m := m.GetMessage().(type) {
+		case *syncv1.StreamResponse_Welcome:
+			limit = f.deadAfter(m.Welcome)
+			f.enter(State{Connected: true, Upstream: upstream, Path: f.intake.path})
+			f.o.Logger.Info().Str("upstream", upstream).Strs("path", f.intake.path).Msg("following")
+		case *syncv1.StreamResponse_Heartbeat:
+			if m.Heartbeat.GetPath() != nil {
+				f.moved()
+			}
+			if err := f.checkAge(upstream, r); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// checkAge leaves an upstream that lives, but does not get what is new, once another one
+// may be better.
+func (f *Follower) checkAge(upstream string, r *rotation) error {
+	now := time.Now()
+	age := f.intake.age(now)
+	if age <= f.o.StaleAfter || now.Sub(f.State().Since) < f.o.StaleAfter || !r.better(upstream, age, now) {
+		return nil
+	}
+	return fmt.Errorf("%w: what it has is %s old", errStale, age.Round(time.Millisecond))
 }
 
 // cause says why a stream ended: what ended it here goes before what gRPC makes of it.
@@ -122,7 +147,7 @@ func (f *Follower) hello() *syncv1.Hello {
 		InstanceId: f.o.InstanceID,
 		BootId:     f.bootID,
 		Path:       append(path, f.o.InstanceID),
-		Scopes:     f.intake.open(),
+		Scopes:     f.intake.open(time.Now()),
 		Region:     f.o.Region,
 		Version:    f.o.Version,
 	}

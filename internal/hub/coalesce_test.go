@@ -102,7 +102,7 @@ func TestHeartbeatsOfWhoDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newPipeBed(t, hub.Options{Heartbeat: time.Second, SendTimeout: time.Hour}, 0, "production")
 		c := b.follow(nil, "production")
-		c.recv() // a heartbeat
+		c.recv()                                        // a heartbeat
 		time.Sleep(10*time.Second + 5*time.Millisecond) // between two of the hub's ticks
 		began := time.Now()
 		beats := 0

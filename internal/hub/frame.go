@@ -12,6 +12,7 @@ import (
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/syncwire"
 )
 
 // frame is an Update as it is sent: encoded once, when the first stream sends it, and
@@ -65,7 +66,7 @@ func (f *frame) encoded() ([]*message, error) {
 	return f.messages, f.err
 }
 
-// message is an encoded StreamResponse. It implements rpc.Encoded.
+// message is an encoded StreamResponse, sealed. It implements rpc.Encoded.
 type message struct{ wire mem.BufferSlice }
 
 func newMessage(m *syncv1.StreamResponse) (*message, error) {
@@ -73,7 +74,7 @@ func newMessage(m *syncv1.StreamResponse) (*message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &message{mem.BufferSlice{mem.SliceBuffer(data)}}, nil
+	return &message{mem.BufferSlice{mem.SliceBuffer(syncwire.Seal(data))}}, nil
 }
 
 func (m *message) bytes() []byte { return m.wire[0].ReadOnlyData() }

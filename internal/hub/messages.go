@@ -75,7 +75,7 @@ func (s *stream) heartbeat(scopes ...*scope) error {
 	if path := s.hub.o.Path(); !slices.Equal(path, s.path) {
 		beat.Path, s.path = path, path
 	}
-	return s.transmit(&syncv1.StreamResponse{Message: &syncv1.StreamResponse_Heartbeat{Heartbeat: beat}})
+	return s.say(&syncv1.StreamResponse{Message: &syncv1.StreamResponse_Heartbeat{Heartbeat: beat}})
 }
 
 // parting is the reason for a Goodbye.
@@ -121,5 +121,5 @@ func (s *stream) part(err error) error {
 		return err
 	}
 	s.hub.metrics.goodbyes.WithLabelValues(p.message.GetCode().String()).Inc()
-	return s.transmit(&syncv1.StreamResponse{Message: &syncv1.StreamResponse_Goodbye{Goodbye: p.message}})
+	return s.say(&syncv1.StreamResponse{Message: &syncv1.StreamResponse_Goodbye{Goodbye: p.message}})
 }

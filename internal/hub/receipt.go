@@ -42,7 +42,11 @@ func (s *stream) handleAck(ack *syncv1.Ack) error {
 	if err != nil && s.follows(ack.GetEnvironment()) {
 		return status.Errorf(codes.InvalidArgument, "ack of %q: %v", ack.GetEnvironment(), err)
 	}
-	s.noteAck(ack.GetEnvironment(), c, len(ack.GetRejections()))
+	rejections := len(ack.GetRejections())
+	if ack.GetRejectionsUnchanged() {
+		rejections = unchanged
+	}
+	s.noteAck(ack.GetEnvironment(), c, rejections)
 	return nil
 }
 
@@ -51,6 +55,9 @@ func (s *stream) follows(environment string) bool {
 	defer s.mu.Unlock()
 	return s.receiptLocked(environment) != nil
 }
+
+// unchanged, for a number of rejections, is the one before.
+const unchanged = -1
 
 // noteAck takes an acknowledgement, of which the newest stands. One of what is not
 // followed is ignored.
@@ -62,6 +69,9 @@ func (s *stream) noteAck(environment string, c snapshot.Cursor, rejections int) 
 		return
 	}
 	r.countLocked(-1)
+	if rejections == unchanged {
+		rejections = r.rejections
+	}
 	r.has, r.acked, r.rejections = true, c, rejections
 	r.countLocked(1)
 }

@@ -278,7 +278,7 @@ func (s *stream) greet() error {
 		return err
 	}
 	s.hub.admitted(s)
-	return s.transmit(s.welcome())
+	return s.say(s.welcome())
 }
 
 // blockedFor is how long the message that is being sent has been so.
@@ -290,8 +290,17 @@ func (s *stream) blockedFor(now time.Time) time.Duration {
 	return now.Sub(s.since) - time.Duration(begun)
 }
 
+// say sends a message that is this stream's alone.
+func (s *stream) say(m *syncv1.StreamResponse) error {
+	encoded, err := newMessage(m)
+	if err != nil {
+		return err
+	}
+	return s.transmit(encoded)
+}
+
 // transmit sends one message; it may block until the stream ends.
-func (s *stream) transmit(m any) error {
+func (s *stream) transmit(m *message) error {
 	s.sending.Store(max(int64(time.Since(s.since)), 1))
 	err := s.grpc.SendMsg(m)
 	s.sending.Store(0)

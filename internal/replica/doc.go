@@ -8,7 +8,7 @@
 // behind the bound is told so and starts again from the current snapshot.
 //
 // Promises, to readers and subscribers alike: within one epoch the revision never
-// decreases; every change begins at the state at which the one before it ended, or the
+// decreases, unless it was purged; every change begins at the state at which the one before it ended, or the
 // subscriber is told that it lost some; a subscriber that does not read keeps nothing of
 // the history alive.
 package replica

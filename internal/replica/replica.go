@@ -17,7 +17,6 @@ var ErrOutOfOrder = errors.New("replica: out of order")
 // Replica is the local copy of one environment.
 type Replica struct {
 	environment string
-	ready       chan struct{}
 	current     atomic.Pointer[state]
 	confirmed   atomic.Pointer[confirmation]
 
@@ -29,6 +28,10 @@ type Replica struct {
 type state struct {
 	snapshot *snapshot.Snapshot
 	place    *place
+	// ready is closed while there is a snapshot.
+	ready chan struct{}
+	// purged: there is none because it was taken away.
+	purged bool
 }
 
 // confirmation is a moment up to which everything that the store held is included.
@@ -41,23 +44,24 @@ type confirmation struct {
 }
 
 func newReplica(environment string, historyBytes int) *Replica {
-	r := &Replica{environment: environment, ready: make(chan struct{})}
+	r := &Replica{environment: environment}
 	start := newPlace()
 	r.history.init(historyBytes, start)
-	r.current.Store(&state{place: start})
+	r.current.Store(&state{place: start, ready: make(chan struct{})})
 	return r
 }
 
 // Environment returns the environment's name.
 func (r *Replica) Environment() string { return r.environment }
 
-// Snapshot returns the newest snapshot, or nil before the first. One atomic load.
+// Snapshot returns the newest snapshot, or nil before the first, and after a Purge. One
+// atomic load.
 func (r *Replica) Snapshot() *snapshot.Snapshot { return r.current.Load().snapshot }
 
 // Age tells how long ago the snapshot was last confirmed to be the store's current
 // state, summed over all hops; by the monotonic clock. A snapshot that was never
 // confirmed ages from the moment at which it was published, or (loaded from disk) from
-// the time given to Restore. 0 before the first snapshot.
+// the time given to Restore. 0 without a snapshot.
 func (r *Replica) Age() time.Duration { return r.AgeAt(time.Now()) }
 
 // AgeAt is Age for callers that know what time it is.
@@ -79,8 +83,28 @@ func (r *Replica) ConfirmedAge() (age time.Duration, ok bool) {
 	return time.Since(c.at), true
 }
 
-// Ready is closed when there is a first snapshot.
-func (r *Replica) Ready() <-chan struct{} { return r.ready }
+// Ready is closed while there is a snapshot. After a Purge it is another channel, closed
+// when the next one comes: who waits asks for it when the waiting begins.
+func (r *Replica) Ready() <-chan struct{} { return r.current.Load().ready }
+
+// Purged tells whether there is no snapshot because it may not be held any more.
+func (r *Replica) Purged() bool { return r.current.Load().purged }
+
+// Purge lets go of the snapshot and of the history: subscribers are told that they lost
+// changes, and that there is no snapshot. What is published next is a first snapshot
+// again, of any revision. It is called by the publisher.
+func (r *Replica) Purge() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, start := r.current.Load(), newPlace()
+	ready := now.ready
+	if now.snapshot != nil {
+		ready = make(chan struct{})
+	}
+	r.current.Store(&state{place: start, ready: ready, purged: true})
+	r.confirmed.Store(nil)
+	r.history.cut(start)
+}
 
 // Publish makes next current, having come from the current one through d, and wakes the
 // subscribers. Single publisher. A new epoch, or a Full delta, cuts the history.
@@ -103,7 +127,7 @@ func (r *Replica) Publish(next *snapshot.Snapshot, d snapshot.Delta) error {
 		return nil
 	}
 	to := newPlace()
-	r.current.Store(&state{snapshot: next, place: to})
+	r.current.Store(&state{snapshot: next, place: to, ready: now.ready})
 	s := &step{delta: d, replaced: now.snapshot.Replaced(d), to: to}
 	s.snapshot.Store(next)
 	r.history.push(s)
@@ -128,12 +152,11 @@ func follows(now, next *snapshot.Snapshot, d snapshot.Delta) error {
 
 // cutLocked makes s current without a history.
 func (r *Replica) cutLocked(s *snapshot.Snapshot) {
-	first := r.current.Load().snapshot == nil
-	start := newPlace()
-	r.current.Store(&state{snapshot: s, place: start})
+	now, start := r.current.Load(), newPlace()
+	r.current.Store(&state{snapshot: s, place: start, ready: now.ready})
 	r.history.cut(start)
-	if first {
-		close(r.ready)
+	if now.snapshot == nil {
+		close(now.ready)
 	}
 }
 
@@ -146,7 +169,7 @@ func (r *Replica) Confirm(age time.Duration) { r.Observe(0, age) }
 
 // Observe records that the snapshot was the store's current state `age` ago, and that
 // it was so at the revision, if that is later than its own. An older confirmation does
-// not replace a newer one. Nothing happens before the first snapshot.
+// not replace a newer one. Nothing happens without a snapshot.
 func (r *Replica) Observe(revision int64, age time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,7 +178,7 @@ func (r *Replica) Observe(revision int64, age time.Duration) {
 		return
 	}
 	if next := now.snapshot.Advance(revision); next != now.snapshot {
-		r.current.Store(&state{snapshot: next, place: now.place})
+		r.current.Store(&state{snapshot: next, place: now.place, ready: now.ready})
 	}
 	at := ago(age)
 	if was := r.confirmed.Load(); was == nil || was.presumed || at.After(was.at) {

@@ -21,7 +21,7 @@ type Subscription struct {
 	place   *place
 }
 
-// Subscribe returns the current snapshot (nil before the first) and a subscription to
+// Subscribe returns the current snapshot (nil if there is none) and a subscription to
 // what follows it. What follows nothing begins with a lost change: the first snapshot.
 func (r *Replica) Subscribe() (*snapshot.Snapshot, *Subscription) {
 	now := r.current.Load()
@@ -81,8 +81,9 @@ func (r *Replica) placeOf(c snapshot.Cursor) *place {
 func (s *Subscription) Changed() <-chan struct{} { return s.place.left }
 
 // Next waits for the next change. lost: the subscriber fell behind the history's bound,
-// or the history was cut (a new epoch, or a full delta); Change then holds the current
-// snapshot and no usable delta, and the subscription goes on from there.
+// or the history was cut (a new epoch, a full delta, or a purge); Change then holds the
+// current snapshot, nil if there is none any more, and no usable delta, and the
+// subscription goes on from there.
 func (s *Subscription) Next(ctx context.Context) (c Change, lost bool, err error) {
 	select {
 	case <-s.place.left:

@@ -17,6 +17,8 @@ import (
 type Rejection struct {
 	Item Item
 	Err  error
+	// Good is the version in force, as it was received; nil if there is none.
+	Good *Item
 }
 
 // Rejections are the items of this state that could not be used, by kind and key.
@@ -54,7 +56,7 @@ func compile(env *eval.Environment, rejected map[ID]Rejection, changed []change)
 			}
 		}
 		if err != nil {
-			rejected[id] = Rejection{Item: ch.is.Item, Err: err}
+			rejected[id] = Rejection{Item: ch.is.Item, Err: err, Good: inForce(rejected, ch.was)}
 		} else {
 			delete(rejected, id)
 		}
@@ -63,6 +65,18 @@ func compile(env *eval.Environment, rejected map[ID]Rejection, changed []change)
 		env = env.With(c)
 	}
 	return env, rejected
+}
+
+// inForce is the version of an item that was in force before it was replaced; nil if
+// there was none.
+func inForce(rejected map[ID]Rejection, was *entry) *Item {
+	if was == nil {
+		return nil
+	}
+	if r, ok := rejected[was.id()]; ok {
+		return r.Good
+	}
+	return &was.Item
 }
 
 // remove takes an item, or the version of it that is in force, out of the environment.

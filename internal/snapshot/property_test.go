@@ -202,6 +202,13 @@ func TestAlgebra(t *testing.T) {
 				}
 			}
 			jumped.check(rt, got)
+			// With what is kept beside the difference, everything is in force as it was.
+			kept := got.Keep(snapshot.KeptBetween(a, b))
+			models[to].check(rt, kept)
+			if again := snapshot.KeptBetween(b, kept); !again.Empty() {
+				rt.Fatalf("kept, and yet it differs: %v", again)
+			}
+			jumped.check(rt, got)
 		}
 		if got := travel(rt, b.Updates()); len(got.Puts) != b.Len() || !got.Full {
 			rt.Fatal("the whole state travels otherwise than as a full delta")

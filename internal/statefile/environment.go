@@ -22,6 +22,9 @@ type environment struct {
 	name         string
 	snapshotFile string
 	logFile      string
+	// forgottenFile is the snapshot file once the environment is to be forgotten: as long
+	// as it is there, the other files are to be removed.
+	forgottenFile string
 
 	// rewriting is held while a new snapshot file is made.
 	rewriting sync.Mutex
@@ -35,6 +38,8 @@ type environment struct {
 	shown, disk *snapshot.Snapshot
 	// failed is why the last write failed; nil once everything is written.
 	failed error
+	// forgetting: not all files could be removed yet.
+	forgetting bool
 	// mustRewrite: the log cannot be continued, only a new snapshot file helps.
 	mustRewrite bool
 	// notFolded is why the log could not be replaced by a new snapshot.
@@ -48,13 +53,19 @@ type environment struct {
 
 func newEnvironment(d *Dir, name string) *environment {
 	escaped := url.PathEscape(name)
-	return &environment{dir: d, name: name, snapshotFile: escaped + ".snapshot", logFile: escaped + ".log"}
+	return &environment{
+		dir: d, name: name,
+		snapshotFile: escaped + ".snapshot", logFile: escaped + ".log", forgottenFile: escaped + ".forgotten",
+	}
 }
 
 // append is Dir.Append.
 func (e *environment) append(next *snapshot.Snapshot, delta snapshot.Delta) error {
 	if _, _, err := e.load(); err != nil {
 		e.dir.logger.Error().Err(err).Str("environment", e.name).Msg("state file cannot be read and is replaced")
+	}
+	if err := e.finishForgetting(); err != nil {
+		return err
 	}
 	e.mu.Lock()
 	if e.disk != nil && e.disk.Cursor().Epoch == next.Cursor().Epoch && next.Cursor().Revision < e.disk.Cursor().Revision {
@@ -83,12 +94,13 @@ func (e *environment) appendLocked(delta snapshot.Delta) error {
 	if delta.Full || !delta.Base.SameState(e.disk.Cursor()) || delta.Target != e.shown.Cursor() {
 		delta = snapshot.Diff(e.disk, e.shown)
 	}
+	kept := snapshot.KeptBetween(e.disk, e.shown)
 	var frames []byte
 	var err error
-	if len(delta.Puts) == 0 && len(delta.Deletes) == 0 && delta.Target.Digest == e.disk.Cursor().Digest {
+	if kept.Empty() && len(delta.Puts) == 0 && len(delta.Deletes) == 0 && delta.Target.Digest == e.disk.Cursor().Digest {
 		frames = appendFrame(nil, mark{cursor: delta.Target, confirmed: e.confirmed}.encode(recordMark))
-	} else {
-		frames, err = appendDelta(nil, delta)
+	} else if frames, err = appendKept(nil, kept); err == nil {
+		frames, err = appendDelta(frames, delta)
 	}
 	if err == nil {
 		err = e.writeLocked(frames)
@@ -146,6 +158,9 @@ func continues(s *snapshot.Snapshot, c snapshot.Cursor) bool {
 func (e *environment) confirm(s *snapshot.Snapshot, at time.Time) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.shown == nil {
+		return e.failed // it was forgotten meanwhile
+	}
 	e.confirmed = at
 	if e.failed != nil || e.disk == nil || e.disk != e.shown || !continues(e.disk, s.Cursor()) {
 		return e.failed
@@ -184,13 +199,18 @@ func (e *environment) sync() error {
 // maintain folds the log into a new snapshot if it is due, and tries again what failed
 // if retry is set. The error is what is left to be tried again.
 func (e *environment) maintain(retry bool) error {
+	if retry {
+		if err := e.finishForgetting(); err != nil {
+			return err
+		}
+	}
 	e.mu.Lock()
 	failed := e.failed
 	if failed == nil {
 		failed = e.notFolded
 	}
 	switch {
-	case failed == nil && e.logSize <= max(compactFrom, e.snapshotSize), failed != nil && !retry:
+	case failed == nil && e.logSize <= max(compactFrom, e.snapshotSize), failed != nil && !retry, e.shown == nil:
 		defer e.mu.Unlock()
 		return failed
 	case e.failed != nil && !e.mustRewrite:
@@ -231,6 +251,9 @@ func (e *environment) tryRewrite() (bool, error) {
 	e.mu.Lock()
 	s, confirmed := e.shown, e.confirmed
 	e.mu.Unlock()
+	if s == nil {
+		return true, nil // it was forgotten meanwhile
+	}
 	if confirmed.IsZero() {
 		// It has just come, and nothing better is known yet.
 		confirmed = time.Now()
@@ -317,6 +340,10 @@ func appendChange(b []byte, from, to *snapshot.Snapshot) ([]byte, error) {
 	if from == to {
 		return b, nil
 	}
+	b, err := appendKept(b, snapshot.KeptBetween(from, to))
+	if err != nil {
+		return nil, err
+	}
 	return appendDelta(b, snapshot.Diff(from, to))
 }
 
@@ -333,10 +360,15 @@ func (e *environment) writeSnapshot(s *snapshot.Snapshot, m mark) (int64, error)
 		if err := emit(appendHeader([]byte(snapshotMagic), e.name, m)); err != nil {
 			return err
 		}
-		var frame []byte
+		frame, err := appendKept(nil, snapshot.KeptBetween(snapshot.New(e.name, s.Cursor().Epoch), s))
+		if err != nil {
+			return err
+		}
+		if err := emit(frame); err != nil {
+			return err
+		}
 		for u := range s.Updates() {
-			var err error
-			if frame, err = appendUpdate(frame[:0], u); err != nil {
+			if frame, err = appendUpdate(frame[:0], recordUpdate, u); err != nil {
 				return err
 			}
 			if err := emit(frame); err != nil {

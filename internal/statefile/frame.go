@@ -16,9 +16,11 @@ import (
 // The header has a checksum of its own so that a flipped bit in a length is told from a
 // file that merely ends early.
 const (
-	snapshotMagic = "TGSNAP\x00\x01"
-	logMagic      = "TGDLOG\x00\x01"
+	snapshotMagic = "TGSNAP\x00\x02"
+	logMagic      = "TGDLOG\x00\x02"
 	magicSize     = len(logMagic)
+	// firstVersion knew no recordKept; its files are read, and replaced.
+	firstVersion = 1
 
 	frameHeaderSize = 12
 	// maxPayload is far above what is written: an item has at most 512 KiB.
@@ -48,6 +50,8 @@ type frameReader struct {
 	r io.Reader
 	// end is the offset after the last whole frame.
 	end int64
+	// old: the file is of an earlier version.
+	old bool
 	buf []byte
 }
 
@@ -65,10 +69,11 @@ func newFrameReader(r io.Reader, magic string) (*frameReader, error) {
 		return nil, fmt.Errorf("%w: not a state file", errDamaged)
 	case err != nil:
 		return nil, err
-	case string(got) == magic:
-		return &frameReader{r: r, end: int64(magicSize)}, nil
+	case string(got) == magic, string(got) == magic[:magicSize-1]+string(rune(firstVersion)):
+		return &frameReader{r: r, end: int64(magicSize), old: string(got) != magic}, nil
 	case string(got[:magicSize-1]) == magic[:magicSize-1]:
-		return nil, fmt.Errorf("%w: format version %d, this program reads %d", errDamaged, got[magicSize-1], magic[magicSize-1])
+		return nil, fmt.Errorf("%w: format version %d, this program reads %d to %d",
+			errDamaged, got[magicSize-1], firstVersion, magic[magicSize-1])
 	case allZero(got):
 		return nil, zeroTail(r)
 	}

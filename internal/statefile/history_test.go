@@ -20,7 +20,10 @@ const production = "production"
 var testEpoch = snapshot.Epoch{Counter: 1, Random: 42}
 
 // flagItem is a boolean flag of about the given size.
-func flagItem(tb testing.TB, key string, revision int64, size int) snapshot.Item {
+func flagItem(tb interface {
+	Helper()
+	Fatal(...any)
+}, key string, revision int64, size int) snapshot.Item {
 	tb.Helper()
 	data, err := proto.Marshal(&flagv1.Flag{
 		Key: key, Type: flagv1.ValueType_VALUE_TYPE_BOOLEAN, Enabled: true,

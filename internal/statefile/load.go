@@ -31,6 +31,9 @@ func (e *environment) loadOnce() (rewrite bool, err error) {
 		return false, nil
 	}
 	e.loaded = true
+	if e.forgottenLocked() {
+		return false, nil
+	}
 	for _, name := range []string{e.snapshotFile, e.logFile} {
 		// Left by a crash; in the way of nothing.
 		_ = e.dir.files.Remove(temporary(name))
@@ -57,6 +60,10 @@ type state struct {
 	snapshot  *snapshot.Snapshot
 	confirmed time.Time
 	updates   snapshot.Assembler
+	// kept is of the change that comes next.
+	kept snapshot.Kept
+	// old: a file is of an earlier version.
+	old bool
 	// end is the offset after the last record that is part of the state.
 	end int64
 }
@@ -72,13 +79,18 @@ func (s *state) add(payload []byte, end int64) error {
 		if err != nil {
 			return err
 		}
-		if len(rest) > 0 || s.updates.Open() {
+		if len(rest) > 0 || s.updates.Open() || !s.kept.Empty() {
 			return fmt.Errorf("%w: misplaced mark", errDamaged)
 		}
 		if err := s.mark(m); err != nil {
 			return err
 		}
 		s.end = end
+	case recordKept:
+		if s.updates.Open() {
+			return fmt.Errorf("%w: misplaced kept version", errDamaged)
+		}
+		return readKept(payload, &s.kept)
 	case recordUpdate:
 		u, err := readUpdate(payload)
 		if err != nil {
@@ -118,8 +130,10 @@ func (s *state) mark(m mark) error {
 	return nil
 }
 
-// apply takes a delta, unless the state has it already.
+// apply takes a delta and what is kept with it, unless the state has it already.
 func (s *state) apply(d snapshot.Delta) error {
+	kept := s.kept
+	s.kept = snapshot.Kept{}
 	at := s.snapshot.Cursor()
 	if d.Target == at || d.Target.Epoch == at.Epoch && d.Target.Revision < at.Revision {
 		return nil
@@ -127,6 +141,9 @@ func (s *state) apply(d snapshot.Delta) error {
 	next, err := s.snapshot.Apply(d)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	if !kept.Empty() {
+		next = next.Keep(kept)
 	}
 	s.snapshot = next
 	return nil
@@ -163,7 +180,7 @@ func readSnapshot(r io.Reader, environment string) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &state{snapshot: snapshot.New(environment, m.cursor.Epoch), confirmed: m.confirmed}
+	s := &state{snapshot: snapshot.New(environment, m.cursor.Epoch), confirmed: m.confirmed, old: frames.old}
 	for {
 		payload, err := frames.next()
 		if errors.Is(err, io.EOF) {
@@ -199,7 +216,7 @@ func (e *environment) replayLog(s *state) error {
 }
 
 func replayLog(r io.Reader, environment string, s *state) error {
-	s.end = 0
+	s.end, s.kept = 0, snapshot.Kept{}
 	frames, err := newFrameReader(r, logMagic)
 	if errors.Is(err, io.EOF) {
 		err = errTorn
@@ -217,11 +234,11 @@ func replayLog(r io.Reader, environment string, s *state) error {
 	if m.cursor.Epoch != s.snapshot.Cursor().Epoch {
 		return errOtherEpoch
 	}
-	s.end = frames.end
+	s.end, s.old = frames.end, s.old || frames.old
 	for {
 		payload, err := frames.next()
 		if errors.Is(err, io.EOF) {
-			if s.updates.Open() {
+			if s.updates.Open() || !s.kept.Empty() {
 				return errTorn
 			}
 			return nil
@@ -251,6 +268,10 @@ func (e *environment) continueLog(s *state, tail error) (rewrite bool) {
 		e.mustRewrite = true
 	default:
 		logger.Error().Err(tail).Str("file", e.logFile).Msg("the state log cannot be read")
+		e.mustRewrite = true
+	}
+	if s.old {
+		logger.Info().Msg("the state files are of an earlier version; they are written anew")
 		e.mustRewrite = true
 	}
 	if e.mustRewrite {

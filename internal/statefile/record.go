@@ -20,6 +20,10 @@ const (
 	recordMark byte = 'M'
 	// recordUpdate is a tidegate.sync.v1.Update: a chunk of a change, as it travels.
 	recordUpdate byte = 'U'
+	// recordKept is a tidegate.sync.v1.Update without begin and commit: see
+	// snapshot.Kept. Its puts are the versions in force, its deletes what has none, in the
+	// state to which the next change leads.
+	recordKept byte = 'K'
 )
 
 // markSize is the length of an encoded mark.
@@ -86,9 +90,9 @@ func readHeader(f *frameReader, environment string) (mark, error) {
 	return m, nil
 }
 
-// appendUpdate appends one chunk of a change as a frame.
-func appendUpdate(b []byte, u *syncv1.Update) ([]byte, error) {
-	payload, err := proto.MarshalOptions{}.MarshalAppend([]byte{recordUpdate}, u)
+// appendUpdate appends one chunk of a change, or of what is kept, as a frame.
+func appendUpdate(b []byte, kind byte, u *syncv1.Update) ([]byte, error) {
+	payload, err := proto.MarshalOptions{}.MarshalAppend([]byte{kind}, u)
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
@@ -102,11 +106,47 @@ func appendUpdate(b []byte, u *syncv1.Update) ([]byte, error) {
 func appendDelta(b []byte, d snapshot.Delta) ([]byte, error) {
 	var err error
 	for u := range d.Updates() {
-		if b, err = appendUpdate(b, u); err != nil {
+		if b, err = appendUpdate(b, recordUpdate, u); err != nil {
 			return nil, err
 		}
 	}
 	return b, nil
+}
+
+// appendKept appends what is kept as frames, one an item: none is larger than the item
+// was when it came.
+func appendKept(b []byte, k snapshot.Kept) ([]byte, error) {
+	var err error
+	for _, i := range k.Good {
+		put := &syncv1.Put{Kind: i.Kind, Key: i.Key, ModRevision: i.ModRevision, Data: i.Data}
+		if b, err = appendUpdate(b, recordKept, &syncv1.Update{Puts: []*syncv1.Put{put}}); err != nil {
+			return nil, err
+		}
+	}
+	for _, id := range k.None {
+		del := &syncv1.Delete{Kind: id.Kind, Key: id.Key}
+		if b, err = appendUpdate(b, recordKept, &syncv1.Update{Deletes: []*syncv1.Delete{del}}); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// readKept adds a recordKept's payload to k.
+func readKept(payload []byte, k *snapshot.Kept) error {
+	u, err := readUpdate(payload)
+	if err != nil {
+		return err
+	}
+	for _, p := range u.GetPuts() {
+		k.Good = append(k.Good, snapshot.Item{
+			Kind: p.GetKind(), Key: p.GetKey(), ModRevision: p.GetModRevision(), Data: p.GetData(),
+		})
+	}
+	for _, d := range u.GetDeletes() {
+		k.None = append(k.None, snapshot.ID{Kind: d.GetKind(), Key: d.GetKey()})
+	}
+	return nil
 }
 
 // readUpdate reads an Update frame's payload.

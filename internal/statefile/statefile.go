@@ -12,6 +12,8 @@
 // they hold. From then on Append and Sync fail until a write succeeds again, which the
 // Dir tries by itself as well; nothing is missing then.
 //
+// An environment may be forgotten: then nothing of it comes back, whatever crashes.
+//
 // Append and Confirm wait for the operating system, never for the disk, but where a
 // first state or one of a new epoch makes a new snapshot file. Sync waits for the disk.
 // A log that outgrows its snapshot is folded into a new one in the background.
@@ -132,6 +134,16 @@ func (d *Dir) Load(environment string) (*snapshot.Snapshot, time.Time, error) {
 	return e.load()
 }
 
+// Age is how long ago a state that was loaded was confirmed. It is the only age that
+// comes from the wall clock: a clock that was set forward or back in between makes it too
+// high or too low by as much. One that was set back so far that the confirmation lies
+// ahead counts as far as it lies ahead: such a state is not taken for a new one. It holds
+// until an upstream says how old the state is.
+func Age(confirmed, now time.Time) time.Duration {
+	// Without the monotonic reading, which would not know of steps.
+	return now.Round(0).Sub(confirmed.Round(0)).Abs()
+}
+
 // Append writes the state next, to which delta leads from the state before: it survives
 // the process, not yet the machine.
 func (d *Dir) Append(next *snapshot.Snapshot, delta snapshot.Delta) error {
@@ -234,11 +246,13 @@ func (d *Dir) all() []*environment {
 // putAside renames a file that cannot be used, for people to look at.
 func (d *Dir) putAside(name string, why error) {
 	d.setAside.Add(1)
-	aside := name + ".corrupt"
-	err := d.files.Rename(name, aside)
-	d.logger.Error().Err(why).AnErr("rename_error", err).Str("file", name).Str("set_aside_as", aside).
+	err := d.files.Rename(name, aside(name))
+	d.logger.Error().Err(why).AnErr("rename_error", err).Str("file", name).Str("set_aside_as", aside(name)).
 		Msg("state file cannot be used and was set aside")
 }
+
+// aside is the name of a file that was set aside.
+func aside(name string) string { return name + ".corrupt" }
 
 // wakeUp makes the maintenance look for work.
 func (d *Dir) wakeUp() {

@@ -315,7 +315,7 @@ func TestForeignFiles(t *testing.T) {
 		name, want string
 		change     func([]byte) []byte
 	}{
-		{"another version", "format version 9, this program reads 1", func(b []byte) []byte { b[7] = 9; return b }},
+		{"another version", "format version 9, this program reads 1 to 2", func(b []byte) []byte { b[7] = 9; return b }},
 		{"something else", "not a state file", func([]byte) []byte { return []byte("#!/bin/sh\necho hello\n") }},
 		{"another environment", `holds environment \"staging\"`, func([]byte) []byte {
 			s, _ := snapshot.New("staging", testEpoch).Next(3, nil, nil)

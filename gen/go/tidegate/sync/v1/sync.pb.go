@@ -50,7 +50,8 @@
 // History of changes to this protocol:
 //   1 (2026-11): first version.
 //   1 (2026-11): added what old sides ignore: Report, Hello.follower_kind, Update.urgent,
-//     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY.
+//     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
+//     Ack.rejections_unchanged, StreamResponse.checksum.
 
 package syncv1
 
@@ -455,7 +456,11 @@ type StreamResponse struct {
 	//	*StreamResponse_Update
 	//	*StreamResponse_Heartbeat
 	//	*StreamResponse_Goodbye
-	Message       isStreamResponse_Message `protobuf_oneof:"message"`
+	Message isStreamResponse_Message `protobuf_oneof:"message"`
+	// CRC-32C of the encoded message before this field, which is its last. Who receives
+	// another drops the message and the stream. Digests cover items alone: a revision in a
+	// heartbeat, or the code of a goodbye, is not to be taken with a bit flipped.
+	Checksum      *uint32 `protobuf:"fixed32,15,opt,name=checksum,proto3,oneof" json:"checksum,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -531,6 +536,13 @@ func (x *StreamResponse) GetGoodbye() *Goodbye {
 		}
 	}
 	return nil
+}
+
+func (x *StreamResponse) GetChecksum() uint32 {
+	if x != nil && x.Checksum != nil {
+		return *x.Checksum
+	}
+	return 0
 }
 
 type isStreamResponse_Message interface {
@@ -1289,9 +1301,13 @@ type Ack struct {
 	Cursor      *Cursor                `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// Items of this state that the follower could not use, 256 at most. It keeps the last
 	// version that it could use, or has none; the item is not sent again at this revision.
-	Rejections    []*Rejection `protobuf:"bytes,3,rep,name=rejections,proto3" json:"rejections,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// All of them each time, none if there are none, unless rejections_unchanged.
+	Rejections []*Rejection `protobuf:"bytes,3,rep,name=rejections,proto3" json:"rejections,omitempty"`
+	// The rejections are those of the last Ack of this environment on this stream, and are
+	// left out: they are told when they change, not with each state.
+	RejectionsUnchanged bool `protobuf:"varint,4,opt,name=rejections_unchanged,json=rejectionsUnchanged,proto3" json:"rejections_unchanged,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Ack) Reset() {
@@ -1343,6 +1359,13 @@ func (x *Ack) GetRejections() []*Rejection {
 		return x.Rejections
 	}
 	return nil
+}
+
+func (x *Ack) GetRejectionsUnchanged() bool {
+	if x != nil {
+		return x.RejectionsUnchanged
+	}
+	return false
 }
 
 // Report tells what is in the tree below the follower, itself included. The first on a
@@ -1902,13 +1925,15 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\x05hello\x18\x01 \x01(\v2\x17.tidegate.sync.v1.HelloH\x00R\x05hello\x12)\n" +
 	"\x03ack\x18\x02 \x01(\v2\x15.tidegate.sync.v1.AckH\x00R\x03ack\x122\n" +
 	"\x06report\x18\x03 \x01(\v2\x18.tidegate.sync.v1.ReportH\x00R\x06reportB\t\n" +
-	"\amessage\"\xfa\x01\n" +
+	"\amessage\"\xa8\x02\n" +
 	"\x0eStreamResponse\x125\n" +
 	"\awelcome\x18\x01 \x01(\v2\x19.tidegate.sync.v1.WelcomeH\x00R\awelcome\x122\n" +
 	"\x06update\x18\x02 \x01(\v2\x18.tidegate.sync.v1.UpdateH\x00R\x06update\x12;\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x1b.tidegate.sync.v1.HeartbeatH\x00R\theartbeat\x125\n" +
-	"\agoodbye\x18\x04 \x01(\v2\x19.tidegate.sync.v1.GoodbyeH\x00R\agoodbyeB\t\n" +
-	"\amessage\"\xdb\x02\n" +
+	"\agoodbye\x18\x04 \x01(\v2\x19.tidegate.sync.v1.GoodbyeH\x00R\agoodbye\x12\x1f\n" +
+	"\bchecksum\x18\x0f \x01(\aH\x01R\bchecksum\x88\x01\x01B\t\n" +
+	"\amessageB\v\n" +
+	"\t_checksum\"\xdb\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x1f\n" +
 	"\vinstance_id\x18\x02 \x01(\tR\n" +
@@ -1967,13 +1992,14 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12!\n" +
 	"\fmod_revision\x18\x03 \x01(\x03R\vmodRevision\":\n" +
 	"\x06Commit\x120\n" +
-	"\x06cursor\x18\x01 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\"\x96\x01\n" +
+	"\x06cursor\x18\x01 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\"\xc9\x01\n" +
 	"\x03Ack\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x12;\n" +
 	"\n" +
 	"rejections\x18\x03 \x03(\v2\x1b.tidegate.sync.v1.RejectionR\n" +
-	"rejections\"\x81\x01\n" +
+	"rejections\x121\n" +
+	"\x14rejections_unchanged\x18\x04 \x01(\bR\x13rejectionsUnchanged\"\x81\x01\n" +
 	"\x06Report\x125\n" +
 	"\x06relays\x18\x01 \x03(\v2\x1d.tidegate.sync.v1.RelayStatusR\x06relays\x12@\n" +
 	"\n" +

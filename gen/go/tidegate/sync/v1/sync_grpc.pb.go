@@ -50,7 +50,8 @@
 // History of changes to this protocol:
 //   1 (2026-11): first version.
 //   1 (2026-11): added what old sides ignore: Report, Hello.follower_kind, Update.urgent,
-//     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY.
+//     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
+//     Ack.rejections_unchanged, StreamResponse.checksum.
 
 package syncv1
 
