@@ -55,6 +55,9 @@ func (s *stream) admit(hello *syncv1.Hello) error {
 		return status.Errorf(codes.NotFound, "none of the environments %q is known here; known: %q",
 			s.unknown(), s.hub.o.Replicas.Environments())
 	}
+	if err := s.authorizeHello(hello); err != nil {
+		return err
+	}
 	// Of the hello no more is kept: a stream lives long, and what it said may be large.
 	s.follower = Follower{
 		InstanceID: hello.GetInstanceId(), Region: hello.GetRegion(), Version: hello.GetVersion(),

@@ -16,6 +16,7 @@ package hub
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -47,6 +48,12 @@ type Options struct {
 	// BehindWait is how long a follower whose state is newer than the one here is kept
 	// waiting for it, before it is sent to another upstream; default 2 s.
 	BehindWait time.Duration
+	// RequireKeys: who follows must present a key that opens the environment. Without it, a
+	// key is not needed, but one that is presented must be good. See authorize.go.
+	RequireKeys bool
+	// Head asks the store, through its quorum, for its epoch and revision; nil on a relay,
+	// which has no store. See behind.go.
+	Head       func(context.Context) (snapshot.Epoch, int64, error)
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer // may be nil
 }
@@ -72,12 +79,15 @@ type Hub struct {
 
 	mu      sync.Mutex
 	streams map[*stream]struct{}
+
+	store *storeWatch
 }
 
 // New makes a Hub.
 func New(o Options) *Hub {
 	o.ensureDefaults()
 	h := &Hub{o: o, draining: make(chan struct{}), streams: make(map[*stream]struct{})}
+	h.store = newStoreWatch(o)
 	h.metrics = newMetrics(h)
 	return h
 }

@@ -39,6 +39,13 @@ func newMetrics(h *Hub) *metrics {
 			func() float64 { return float64(h.unacknowledged()) }),
 		gauge("rejected_items", "Items that connected followers could not use, summed over followers.",
 			func() float64 { return float64(h.rejected()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: "tidegate", Subsystem: "store", Name: "behind_followers",
+			Help: "Highest revision that a follower has of the epoch while the store is below it: the store lost data, or was restored from a backup; 0: none.",
+		}, func() float64 {
+			revision, _ := h.StoreBehind()
+			return float64(revision)
+		}),
 	} {
 		if err := h.o.Registerer.Register(c); err != nil {
 			h.o.Logger.Error().Err(err).Msg("hub: a metric is not exported")

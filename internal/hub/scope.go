@@ -44,6 +44,8 @@ type scope struct {
 
 	follow   *replica.Subscription
 	deadline time.Time
+	// head is what was asked of the store on entering awaitRevision.
+	head *headAnswer
 }
 
 // state takes one step and returns the next state, and what to wait for before it.
@@ -68,12 +70,15 @@ func (sc *scope) step(ctx context.Context, s *stream) (err error) {
 // compare finds out how to go on from what the follower has. It is entered when there is
 // a snapshot.
 func compare(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{}, error) {
+	if err := s.authorize(sc); err != nil {
+		return nil, nil, err
+	}
 	here := sc.replica.Snapshot().Cursor()
 	if sc.have == nil || sc.have.Epoch != here.Epoch {
 		return full, atOnce(), nil
 	}
 	if sc.have.Revision > here.Revision {
-		sc.deadline = time.Now().Add(s.hub.o.BehindWait)
+		sc.deadline, sc.head = time.Now().Add(s.hub.o.BehindWait), s.hub.store.ask()
 		return awaitRevision(ctx, s, sc)
 	}
 	follow, ok := sc.replica.SubscribeFrom(*sc.have)
@@ -105,6 +110,9 @@ func awaitRevision(_ context.Context, s *stream, sc *scope) (state, <-chan struc
 	here := sc.replica.Snapshot().Cursor()
 	if here.Epoch != sc.have.Epoch || here.Revision >= sc.have.Revision {
 		return compare, atOnce(), nil
+	}
+	if err := s.hub.store.judge(sc); err != nil {
+		return nil, nil, err
 	}
 	if !time.Now().Before(sc.deadline) {
 		return nil, nil, goodbye(syncv1.Goodbye_CODE_BEHIND, "environment %q is at revision %d here, the follower at %d",
@@ -139,6 +147,11 @@ func live(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{}, er
 	change, lost, err := sc.follow.Next(ctx)
 	if err != nil {
 		return nil, nil, err
+	}
+	if lost || touchesKeys(change.Delta) {
+		if err := s.authorize(sc); err != nil {
+			return nil, nil, err
+		}
 	}
 	if lost {
 		s.hub.metrics.lost.Inc()

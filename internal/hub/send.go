@@ -37,6 +37,9 @@ func (s *stream) send(ctx context.Context) error {
 			if s.adopt() > 0 {
 				cases = s.sleepCases(ctx, beat.C)
 			}
+			if err := s.authorize(s.scopes...); err != nil {
+				return s.part(err)
+			}
 			if err := s.heartbeat(s.scopes...); err != nil {
 				return err
 			}

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -38,6 +39,8 @@ type stream struct {
 	scopes []*scope // of the sending goroutine
 	wanted []wanted // of the sending goroutine
 	peer   string
+	// key that the follower presented; nil: none.
+	key *accesskey.Presented
 	// follower is who it is; what it acknowledged is apart, as that changes.
 	follower Follower
 	since    time.Time
@@ -58,6 +61,9 @@ func (h *Hub) Stream(g grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.Str
 	}
 	if p, ok := peer.FromContext(g.Context()); ok && p.Addr != nil {
 		s.peer = p.Addr.String()
+	}
+	if err := s.identify(); err != nil {
+		return err
 	}
 	hellos, received := make(chan *syncv1.Hello, 1), make(chan error, 1)
 	go func() { received <- s.receive(hellos) }()
@@ -196,16 +202,21 @@ func (p *parting) Error() string {
 
 // backoff is how long a follower should stay away.
 func backoff(code syncv1.Goodbye_Code) time.Duration {
-	if code == syncv1.Goodbye_CODE_LOOP {
+	switch code {
+	case syncv1.Goodbye_CODE_LOOP, syncv1.Goodbye_CODE_REVOKED:
 		return 10 * time.Second // mended by people
 	}
 	return time.Second
 }
 
 func goodbye(code syncv1.Goodbye_Code, format string, args ...any) error {
-	return &parting{&syncv1.Goodbye{
-		Code: code, Backoff: durationpb.New(backoff(code)), Message: fmt.Sprintf(format, args...),
-	}}
+	return partWith(&syncv1.Goodbye{Code: code, Message: fmt.Sprintf(format, args...)})
+}
+
+// partWith adds how long the follower should stay away.
+func partWith(g *syncv1.Goodbye) error {
+	g.Backoff = durationpb.New(backoff(g.GetCode()))
+	return &parting{g}
 }
 
 func errDraining() error { return goodbye(syncv1.Goodbye_CODE_DRAINING, "shutting down") }
