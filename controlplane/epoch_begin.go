@@ -55,16 +55,18 @@ func (a *Authority) readEpoch(ctx context.Context) (*epochState, error) {
 
 // GetEpoch tells the store's epoch, and what this server has applied of it.
 func (a *Authority) GetEpoch(ctx context.Context, _ *controlv1.GetEpochRequest) (*controlv1.GetEpochResponse, error) {
-	s, err := a.readEpoch(ctx)
-	if err != nil {
-		return nil, err
-	}
-	resp := &controlv1.GetEpochResponse{Epoch: s.epoch.Proto(), Revision: s.revision, Entry: s.entry}
+	// What is applied is read first: it goes on while the store answers.
+	resp := &controlv1.GetEpochResponse{}
 	for _, name := range a.replicas.Environments() {
 		if snap := a.replicas.Replica(name).Snapshot(); snap != nil && snap.Cursor().Revision >= resp.GetAppliedRevision() {
 			resp.AppliedRevision, resp.AppliedEpoch = snap.Cursor().Revision, snap.Cursor().Epoch.Proto()
 		}
 	}
+	s, err := a.readEpoch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp.Epoch, resp.Revision, resp.Entry = s.epoch.Proto(), s.revision, s.entry
 	return resp, nil
 }
 

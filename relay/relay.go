@@ -101,8 +101,9 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 	}
 	r.hub = hub.New(hub.Options{
 		Replicas: r.replicas, InstanceID: r.instanceID,
-		Hops:   func() uint32 { return r.origin.hops() },
-		Logger: r.logger, Registerer: r.registry,
+		Hops:        func() uint32 { return r.origin.hops() },
+		RequireKeys: o.RequireKeys,
+		Logger:      r.logger, Registerer: r.registry,
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
 	r.evaluation.register(r.server)

@@ -143,6 +143,22 @@ func opens(p accesskey.Presented, snap *snapshot.Snapshot, now time.Time) (probl
 	return "", false
 }
 
+// known lists the environments that the follower may be told of.
+func (s *stream) known() []string {
+	all := s.hub.o.Replicas.Environments()
+	if s.key == nil {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(name string) bool {
+		snap := s.hub.o.Replicas.Replica(name).Snapshot()
+		if snap == nil {
+			return true
+		}
+		problem, _ := opens(*s.key, snap, time.Now())
+		return problem != ""
+	})
+}
+
 // touchesKeys tells whether a change may change what followers may have.
 func touchesKeys(d snapshot.Delta) bool {
 	return d.Full || slices.ContainsFunc(d.Puts, func(i snapshot.Item) bool { return i.Kind == syncv1.Kind_KIND_KEY }) ||

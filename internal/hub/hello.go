@@ -53,7 +53,7 @@ func (s *stream) admit(hello *syncv1.Hello) error {
 	s.adopt()
 	if len(s.scopes) == 0 {
 		return status.Errorf(codes.NotFound, "none of the environments %q is known here; known: %q",
-			s.unknown(), s.hub.o.Replicas.Environments())
+			s.unknown(), s.known())
 	}
 	if err := s.authorizeHello(hello); err != nil {
 		return err
