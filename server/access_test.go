@@ -237,3 +237,33 @@ func TestRestoredUnderTheServer(t *testing.T) {
 		return code == 200 && !strings.Contains(body, "problems")
 	})
 }
+
+// TestOutgrownStore: once a restored store has gone beyond what a follower has, nobody can
+// tell by the revision; but its state is none of this history, so it gets everything, never a
+// difference to what it does not have.
+func TestOutgrownStore(t *testing.T) {
+	s := memstore.New()
+	first := start(t, Options{Store: unclosed{s}})
+	first.create("kept")
+	backup := s.Backup()
+	revision := first.create("lost").GetRevision()
+	var forked *syncv1.Cursor
+	eventually(t, "the write is streamed", func() bool {
+		forked = firstState(t, first.follow("", nil)).GetTarget()
+		return forked.GetRevision() >= revision
+	})
+	first.stop()
+	s.Restore(backup)
+
+	r := start(t, Options{Store: unclosed{s}})
+	t.Cleanup(func() { _ = s.Close() })
+	for _, key := range []string{"a", "b", "c"} {
+		revision = r.create(key).GetRevision()
+	}
+	eventually(t, "the writes are streamed", func() bool {
+		return firstState(t, r.follow("", nil)).GetTarget().GetRevision() >= revision
+	})
+	if begin := firstState(t, r.follow("", forked)); begin.GetMode() != syncv1.Begin_MODE_FULL || begin.GetTarget().GetRevision() <= forked.GetRevision() {
+		t.Errorf("from %v: %v", forked, begin)
+	}
+}
