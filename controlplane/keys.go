@@ -16,7 +16,7 @@ import (
 // for keys.
 //
 //	/tidegate/v1/meta/epoch              the life of the store, as JSON (see epoch.go);
-//	                                     made once
+//	                                     made once, replaced by BeginEpoch
 //	/tidegate/v1/meta/environments/E     the environment exists; empty
 //	/tidegate/v1/c/E/K/KEY               the flag, segment or key (by its id): the bytes that
 //	                                     relays get, marshalled once, when it is written

@@ -78,7 +78,7 @@ func newCommand(getenv func(string) string, run func(context.Context, relay.Opti
 		SilenceUsage:  true,
 		PreRunE:       func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags(), getenv) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s.options.Key = getenv(keyVariable) // not a flag: command lines can be seen by others
+			s.options.Key = strings.TrimSpace(getenv(keyVariable)) // not a flag: command lines can be seen by others
 			o, err := s.complete(cmd.ErrOrStderr())
 			if err != nil {
 				return &usageError{err}
