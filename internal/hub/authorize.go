@@ -136,7 +136,7 @@ func opens(p accesskey.Presented, snap *snapshot.Snapshot, now time.Time) (probl
 	case err != nil:
 		return fmt.Sprintf("environment %q: %v: update the key", snap.Environment(), err), false
 	case !p.Matches(key.GetSecretHash()):
-		return fmt.Sprintf("the secret presented is not that of key %s", p.ID), true
+		return "the secret presented is not that of key " + p.ID, true
 	case key.GetExpiresAt() != nil && !now.Before(key.GetExpiresAt().AsTime()):
 		return fmt.Sprintf("key %s has expired at %s", p.ID, key.GetExpiresAt().AsTime().Format(time.RFC3339)), false
 	}

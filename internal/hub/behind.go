@@ -94,13 +94,13 @@ func (w *storeWatch) judge(sc *scope) error {
 		return nil
 	}
 	have := *sc.have
-	if sc.head.err != nil || sc.head.epoch != have.Epoch || sc.head.revision >= have.Revision {
-		return nil
+	if lost := sc.head.err == nil && sc.head.epoch == have.Epoch && sc.head.revision < have.Revision; lost {
+		w.alarm(have, sc.head.revision)
+		return goodbye(syncv1.Goodbye_CODE_BEHIND,
+			"the store is at revision %d, the follower at %d of the same epoch in environment %q: the store lost data, or was restored from a backup and needs a new epoch",
+			sc.head.revision, have.Revision, sc.replica.Environment())
 	}
-	w.alarm(have, sc.head.revision)
-	return goodbye(syncv1.Goodbye_CODE_BEHIND,
-		"the store is at revision %d, the follower at %d of the same epoch in environment %q: the store lost data, or was restored from a backup and needs a new epoch",
-		sc.head.revision, have.Revision, sc.replica.Environment())
+	return nil
 }
 
 func (w *storeWatch) alarm(have snapshot.Cursor, store int64) {

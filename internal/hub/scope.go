@@ -78,7 +78,7 @@ func compare(ctx context.Context, s *stream, sc *scope) (state, <-chan struct{},
 		return full, atOnce(), nil
 	}
 	if sc.have.Revision > here.Revision {
-		sc.deadline, sc.head = time.Now().Add(s.hub.o.BehindWait), s.hub.store.ask()
+		sc.deadline, sc.head = time.Now().Add(s.hub.o.BehindWait), s.hub.store.ask() //nolint:contextcheck // the answer is for all who ask
 		return awaitRevision(ctx, s, sc)
 	}
 	follow, ok := sc.replica.SubscribeFrom(*sc.have)
