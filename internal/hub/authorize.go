@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/accesskey"
@@ -63,7 +64,7 @@ func (s *stream) authorizeHello(hello *syncv1.Hello) error {
 	}
 	names := environmentsOf(denied)
 	holds := slices.ContainsFunc(s.scopes, func(sc *scope) bool {
-		return sc.have != nil && slices.Contains(names, sc.replica.Environment()) && sc.have.Epoch == sc.replica.Snapshot().Cursor().Epoch
+		return sc.have != nil && slices.Contains(names, sc.environment()) && sc.have.Epoch == sc.snapshot().Cursor().Epoch
 	})
 	if len(denied) < len(s.scopes) || holds {
 		return s.revoke(hello.GetInstanceId(), denied)
@@ -81,12 +82,13 @@ func (s *stream) authorize(scopes ...*scope) error {
 }
 
 func (s *stream) revoke(follower string, denied []denial) error {
+	const code = syncv1.Goodbye_CODE_REVOKED
 	g := &syncv1.Goodbye{
-		Code: syncv1.Goodbye_CODE_REVOKED, Message: problemsOf(denied), Environments: environmentsOf(denied),
+		Code: code, Backoff: durationpb.New(backoff(code)), Message: problemsOf(denied), Environments: environmentsOf(denied),
 	}
 	s.hub.o.Logger.Warn().Str("follower", follower).Str("peer", s.peer).Str("key", s.key.ID).
 		Strs("environments", g.GetEnvironments()).Str("why", g.GetMessage()).Msg("a follower loses what its key does not open")
-	return partWith(g)
+	return &parting{g}
 }
 
 func environmentsOf(denied []denial) []string {
@@ -114,12 +116,12 @@ func (s *stream) denied(scopes []*scope) []denial {
 	var list []denial
 	now := time.Now()
 	for _, sc := range scopes {
-		snap := sc.replica.Snapshot()
+		snap := sc.snapshot()
 		if snap == nil {
 			continue
 		}
 		if problem, forged := opens(*s.key, snap, now); problem != "" {
-			list = append(list, denial{environment: sc.replica.Environment(), problem: problem, forged: forged})
+			list = append(list, denial{environment: sc.environment(), problem: problem, forged: forged})
 		}
 	}
 	return list

@@ -98,7 +98,7 @@ func (w *storeWatch) judge(sc *scope) error {
 		w.alarm(have, sc.head.revision)
 		return goodbye(syncv1.Goodbye_CODE_BEHIND,
 			"the store is at revision %d, the follower at %d of the same epoch in environment %q: the store lost data, or was restored from a backup and needs a new epoch",
-			sc.head.revision, have.Revision, sc.replica.Environment())
+			sc.head.revision, have.Revision, sc.environment())
 	}
 	return nil
 }

@@ -62,6 +62,11 @@ func newScope(r *replica.Replica, have *snapshot.Cursor) *scope {
 	return &scope{replica: r, have: have, state: compare, wake: r.Ready()}
 }
 
+func (sc *scope) environment() string { return sc.replica.Environment() }
+
+// snapshot is the newest there is; nil before the first.
+func (sc *scope) snapshot() *snapshot.Snapshot { return sc.replica.Snapshot() }
+
 func (sc *scope) step(ctx context.Context, s *stream) (err error) {
 	sc.state, sc.wake, err = sc.state(ctx, s, sc)
 	return err

@@ -210,13 +210,9 @@ func backoff(code syncv1.Goodbye_Code) time.Duration {
 }
 
 func goodbye(code syncv1.Goodbye_Code, format string, args ...any) error {
-	return partWith(&syncv1.Goodbye{Code: code, Message: fmt.Sprintf(format, args...)})
-}
-
-// partWith adds how long the follower should stay away.
-func partWith(g *syncv1.Goodbye) error {
-	g.Backoff = durationpb.New(backoff(g.GetCode()))
-	return &parting{g}
+	return &parting{&syncv1.Goodbye{
+		Code: code, Backoff: durationpb.New(backoff(code)), Message: fmt.Sprintf(format, args...),
+	}}
 }
 
 func errDraining() error { return goodbye(syncv1.Goodbye_CODE_DRAINING, "shutting down") }
