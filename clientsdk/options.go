@@ -13,6 +13,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/tidegate/tidegate/internal/accesskey"
+	"github.com/tidegate/tidegate/internal/rpc/dial"
 )
 
 // Defaults of the options.
@@ -72,6 +75,7 @@ type inProcessConfig struct {
 	startTimeout time.Duration
 	stateDir     string
 	instanceID   string
+	key, keyFile string
 }
 
 type remoteConfig struct {
@@ -150,6 +154,18 @@ func WithInstanceID(id string) InProcessOption {
 	return inProcessOption(func(c *inProcessConfig) { c.instanceID = id })
 }
 
+// WithKey presents a key's secret ('tidegate key create') to upstreams. Without TLS, whoever
+// sees the traffic sees it.
+func WithKey(secret string) InProcessOption {
+	return inProcessOption(func(c *inProcessConfig) { c.key = secret })
+}
+
+// WithKeyFile is WithKey with the secret in a file, which is read again at each connect: so a
+// key can be replaced while the process runs.
+func WithKeyFile(path string) InProcessOption {
+	return inProcessOption(func(c *inProcessConfig) { c.keyFile = path })
+}
+
 // WithRegion says where this process runs: rules read it as '$tidegate.region', and
 // upstreams are told for people and metrics. A remote client's is that of its relay.
 func WithRegion(region string) LocalOption {
@@ -195,6 +211,14 @@ func newInProcessConfig(address, environment string, options []InProcessOption) 
 	if environment == "" {
 		errs = append(errs, errors.New("no environment: want a name such as production"))
 	}
+	if c.key != "" && c.keyFile != "" {
+		errs = append(errs, errors.New("key and key file: want one of the two"))
+	}
+	if c.key != "" {
+		if _, err := accesskey.Parse(c.key); err != nil {
+			errs = append(errs, fmt.Errorf("key: %w", err))
+		}
+	}
 	if c.startTimeout < 0 {
 		errs = append(errs, fmt.Errorf("start timeout %v: want a positive duration, or 0 not to wait", c.startTimeout))
 	}
@@ -238,6 +262,17 @@ func configError(mode string, errs []error) error {
 // dial returns the options that secure a connection.
 func (c *config) dial() []grpc.DialOption {
 	return append([]grpc.DialOption{grpc.WithTransportCredentials(c.credentials)}, c.dialOptions...)
+}
+
+// dial returns the options that secure a connection, and present the key.
+func (c *inProcessConfig) dial() []grpc.DialOption {
+	switch {
+	case c.key != "":
+		return append(c.config.dial(), dial.Key(c.key))
+	case c.keyFile != "":
+		return append(c.config.dial(), dial.KeyFile(c.keyFile))
+	}
+	return c.config.dial()
 }
 
 func randomInstanceID() string { return "sdk-" + uuid.NewString() }

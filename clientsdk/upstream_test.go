@@ -26,6 +26,8 @@ type upstream struct {
 	server   *grpc.Server
 	hub      *hub.Hub
 	done     chan struct{}
+	// requireKeys: who follows must present one.
+	requireKeys bool
 }
 
 // newUpstream starts an upstream whose environment is still empty of a snapshot.
@@ -45,7 +47,7 @@ func (u *upstream) start() {
 		u.t.Fatal(err)
 	}
 	u.addr = l.Addr().String()
-	u.hub = hub.New(hub.Options{Replicas: u.replicas, InstanceID: "upstream", Heartbeat: 20 * time.Millisecond})
+	u.hub = hub.New(hub.Options{Replicas: u.replicas, InstanceID: "upstream", Heartbeat: 20 * time.Millisecond, RequireKeys: u.requireKeys})
 	u.server = grpc.NewServer()
 	syncv1.RegisterSyncServiceServer(u.server, u.hub)
 	server, done := u.server, make(chan struct{})
@@ -80,13 +82,10 @@ func (u *upstream) kill() {
 // put publishes flags at the next revision.
 func (u *upstream) put(flags ...*flagv1.Flag) {
 	u.t.Helper()
-	r := u.replicas.Replica(production)
-	now := r.Snapshot()
-	first := now == nil
-	if first {
-		now = snapshot.New(production, snapshot.Epoch{Counter: 1, Random: 7})
+	revision := int64(1)
+	if now := u.replicas.Replica(production).Snapshot(); now != nil {
+		revision = now.Cursor().Revision + 1
 	}
-	revision := now.Cursor().Revision + 1
 	items := make([]snapshot.Item, len(flags))
 	for i, f := range flags {
 		data, err := proto.Marshal(f)
@@ -94,6 +93,18 @@ func (u *upstream) put(flags ...*flagv1.Flag) {
 			u.t.Fatal(err)
 		}
 		items[i] = snapshot.Item{Kind: syncv1.Kind_KIND_FLAG, Key: f.GetKey(), ModRevision: revision, Data: data}
+	}
+	u.publish(revision, items)
+}
+
+// publish publishes items at a revision.
+func (u *upstream) publish(revision int64, items []snapshot.Item) {
+	u.t.Helper()
+	r := u.replicas.Replica(production)
+	now := r.Snapshot()
+	first := now == nil
+	if first {
+		now = snapshot.New(production, snapshot.Epoch{Counter: 1, Random: 7})
 	}
 	next, delta := now.Next(revision, items, nil)
 	if first {

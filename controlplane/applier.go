@@ -35,6 +35,8 @@ type applier struct {
 	epoch    snapshot.Epoch
 	// reachable: the store answered when it was last asked.
 	reachable atomic.Bool
+	// failure is why the store cannot be followed; nil while it is.
+	failure atomic.Pointer[error]
 }
 
 func newApplier(s store.Store, replicas *replica.Set, logger zerolog.Logger) *applier {
@@ -49,6 +51,7 @@ func (a *applier) run(ctx context.Context) error {
 			a.logger.Info().Dur("after", time.Since(failing)).Int64("revision", a.revision()).Msg("following the store again")
 		}
 		backoff, failing = firstBackoff, time.Time{}
+		a.failure.Store(nil)
 	}
 	for {
 		started := time.Now()
@@ -59,8 +62,12 @@ func (a *applier) run(ctx context.Context) error {
 		if err == nil {
 			continue
 		}
-		if failing.IsZero() { // once for each time that it fails
+		was := a.failure.Swap(&err)
+		lost := errors.Is(err, ErrDataLoss) && (was == nil || !errors.Is(*was, ErrDataLoss))
+		if failing.IsZero() {
 			failing = started
+		}
+		if was == nil || lost { // once for each time that it fails
 			a.logger.Error().Err(err).Int64("revision", a.revision()).Msg("cannot follow the store: what is served ages; trying again")
 		}
 		select {
@@ -103,7 +110,10 @@ func (a *applier) follow(ctx context.Context, healthy func()) error {
 				return err
 			}
 		case p := <-probes.results:
-			if err := a.checkProbe(p); err != nil {
+			switch err := a.checkProbe(p); {
+			case errors.Is(err, errNewEpoch):
+				return nil // to resume is to load it
+			case err != nil:
 				return err
 			}
 			if behind = p.revision > a.revision(); behind && time.Since(lastBatch) > stallTimeout {

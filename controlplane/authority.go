@@ -23,6 +23,7 @@ import (
 
 	"github.com/tidegate/tidegate/controlplane/store"
 	"github.com/tidegate/tidegate/internal/replica"
+	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
 // Options of an Authority.
@@ -91,6 +92,20 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 // reconnects, and recovers from compaction, by itself; while it cannot, replicas age.
 // Call it once.
 func (a *Authority) Run(ctx context.Context) error { return a.applier.run(ctx) }
+
+// Err is why the store cannot be followed, so that what is served ages; nil while it can.
+func (a *Authority) Err() error {
+	if err := a.applier.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Head asks the store, through its quorum, for its epoch and revision.
+func (a *Authority) Head(ctx context.Context) (snapshot.Epoch, int64, error) {
+	p := a.applier.ask(ctx)
+	return p.epoch, p.revision, p.err
+}
 
 // Caller is who asks for a change, and from where.
 type Caller struct{ Actor, Peer string }

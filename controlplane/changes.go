@@ -57,7 +57,7 @@ func (a *Authority) define(ctx context.Context, c Caller, r environmentRequest, 
 func (a *Authority) remove(ctx context.Context, c Caller, r environmentRequest, k *kind, key string, base int64) (*result, error) {
 	var check checker
 	check.environment("environment", r.GetEnvironment())
-	check.key(k.name+"_key", key)
+	check.key(k.field, key)
 	check.base(base)
 	check.write(r)
 	if err := check.err(); err != nil {
@@ -80,7 +80,7 @@ type restoreRequest interface {
 func (a *Authority) restore(ctx context.Context, c Caller, r restoreRequest, k *kind, key string) (*result, error) {
 	var check checker
 	check.environment("environment", r.GetEnvironment())
-	check.key(k.name+"_key", key)
+	check.key(k.field, key)
 	check.revision("base_revision", r.GetBaseRevision())
 	if r.GetRevision() <= 0 {
 		check.add("revision", "is required: the revision of the version to write again, from the history")
@@ -131,7 +131,7 @@ func (a *Authority) versionAt(ctx context.Context, r resource, revision int64) (
 func (a *Authority) get(ctx context.Context, k *kind, environment, key string) (version, error) {
 	var check checker
 	check.environment("environment", environment)
-	check.key(k.name+"_key", key)
+	check.key(k.field, key)
 	if err := check.err(); err != nil {
 		return version{}, err
 	}

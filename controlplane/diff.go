@@ -54,8 +54,10 @@ func fieldChanges(before, after proto.Message) []*controlv1.FieldChange {
 func keyed(m proto.Message) proto.Message {
 	from := m.ProtoReflect()
 	empty := from.New()
-	if key := from.Descriptor().Fields().ByName("key"); key != nil {
-		empty.Set(key, from.Get(key))
+	for _, name := range []protoreflect.Name{"key", "id"} {
+		if key := from.Descriptor().Fields().ByName(name); key != nil {
+			empty.Set(key, from.Get(key))
+		}
 	}
 	return empty.Interface()
 }

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -135,7 +136,7 @@ func (a *Authority) decide(ctx context.Context, d *draft) error {
 		return a.conflict(ctx, d.resource, *d.base)
 	}
 	d.differs = true
-	d.changes = fieldChanges(current, d.desired)
+	d.changes = fieldChanges(auditable(current), auditable(d.desired))
 	if d.desired == nil {
 		return nil
 	}
@@ -207,7 +208,7 @@ func (a *Authority) conflict(ctx context.Context, r resource, base int64) error 
 		return &ConflictError{Conflict: c}
 	}
 	if entry, err := a.entryAt(ctx, r, base, sequence); err == nil && entry != nil {
-		c.Changes = bounded(fieldChanges(entryResource(entry), current.message), maxConflictText)
+		c.Changes = bounded(fieldChanges(entryResource(entry), auditable(current.message)), maxConflictText)
 	}
 	return &ConflictError{Conflict: c}
 }
@@ -302,7 +303,9 @@ func (a *Authority) replay(ctx context.Context, p *plan, requestID, digest strin
 	}
 	w := &written{revision: s.record.ModRevision, repeated: true}
 	for _, stored := range rec.Results {
-		r := &result{resource: resource{environment: p.environment, kind: kindOf(stored.Kind), key: stored.Key}}
+		r := &result{resource: resource{
+			environment: cmp.Or(stored.Environment, p.environment), kind: kindOf(stored.Kind), key: stored.Key,
+		}}
 		w.results = append(w.results, r)
 		if stored.Sequence == 0 {
 			r.before, r.revision = stored.Revision, stored.Revision

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tidegate/tidegate/controlplane/store"
+	accessv1 "github.com/tidegate/tidegate/gen/go/tidegate/access/v1"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/bucketing"
@@ -29,15 +30,30 @@ func pinned(m proto.Message) proto.Message {
 	return m
 }
 
-// newMessage returns an empty flag or segment.
+// auditable returns what answers and audit entries may have of a resource: a key without its
+// hash, anything else as it is.
+func auditable(m proto.Message) proto.Message {
+	k, ok := m.(*accessv1.Key)
+	if !ok || len(k.GetSecretHash()) == 0 {
+		return m
+	}
+	shown := proto.CloneOf(k)
+	shown.SecretHash = nil
+	return shown
+}
+
+// newMessage returns an empty flag, segment or key.
 func (k *kind) newMessage() proto.Message {
-	if k == flagKind {
+	switch k {
+	case flagKind:
 		return new(flagv1.Flag)
+	case keyKind:
+		return new(accessv1.Key)
 	}
 	return new(flagv1.Segment)
 }
 
-// decode reads a stored flag or segment.
+// decode reads a stored flag, segment or key.
 func (k *kind) decode(data []byte) (proto.Message, error) {
 	m := k.newMessage()
 	if err := proto.Unmarshal(data, m); err != nil {
@@ -64,7 +80,7 @@ func entryHash(stored []byte) []byte {
 	return sum[:]
 }
 
-// entryResource is the flag or segment after the change; nil if it was deleted.
+// entryResource is the flag, segment or key after the change; nil if it was deleted.
 func entryResource(e *controlv1.AuditEntry) proto.Message {
 	switch r := e.GetResource().(type) {
 	case *controlv1.AuditEntry_Flag:
@@ -74,6 +90,10 @@ func entryResource(e *controlv1.AuditEntry) proto.Message {
 	case *controlv1.AuditEntry_Segment:
 		if r.Segment != nil {
 			return r.Segment
+		}
+	case *controlv1.AuditEntry_AccessKey:
+		if r.AccessKey != nil {
+			return r.AccessKey
 		}
 	}
 	return nil
@@ -85,12 +105,16 @@ func setEntryResource(e *controlv1.AuditEntry, m proto.Message) {
 		e.Resource = &controlv1.AuditEntry_Flag{Flag: m}
 	case *flagv1.Segment:
 		e.Resource = &controlv1.AuditEntry_Segment{Segment: m}
+	case *accessv1.Key:
+		e.Resource = &controlv1.AuditEntry_AccessKey{AccessKey: m}
 	}
 }
 
 func kindOfControl(k controlv1.ResourceKind) *kind {
-	if k == controlv1.ResourceKind_RESOURCE_KIND_SEGMENT {
-		return segmentKind
+	for _, known := range []*kind{segmentKind, keyKind} {
+		if known.control == k {
+			return known
+		}
 	}
 	return flagKind
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
-// storedEpoch is the epoch as JSON: an operator who restores a backup raises the counter
-// and draws a new random number.
+// storedEpoch is the epoch as JSON. BeginEpoch raises the counter and draws a new random
+// number.
 type storedEpoch struct {
 	Counter uint64 `json:"counter"`
 	Random  string `json:"random"` // 16 hexadecimal digits
@@ -35,11 +35,16 @@ func decodeEpoch(data []byte) (snapshot.Epoch, error) {
 	return snapshot.Epoch{Counter: stored.Counter, Random: random}, nil
 }
 
-// ensureEpoch gives a new store its epoch. Of servers that start at once, one does.
-func ensureEpoch(ctx context.Context, s store.Store) error {
+// drawEpoch returns an epoch that never was, whatever its counter.
+func drawEpoch(counter uint64) snapshot.Epoch {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
-	value, err := encodeEpoch(snapshot.Epoch{Counter: 1, Random: binary.LittleEndian.Uint64(random[:])})
+	return snapshot.Epoch{Counter: counter, Random: binary.LittleEndian.Uint64(random[:])}
+}
+
+// ensureEpoch gives a new store its epoch. Of servers that start at once, one does.
+func ensureEpoch(ctx context.Context, s store.Store) error {
+	value, err := encodeEpoch(drawEpoch(1))
 	if err != nil {
 		return err
 	}

@@ -28,8 +28,8 @@ var (
 // InvalidError says what is wrong with the request. Nothing was written.
 type InvalidError struct{ Fields eval.Errors }
 
-// PreconditionError says how the change contradicts other flags or segments. Nothing
-// was written.
+// PreconditionError says how the change contradicts other flags or segments, or that the
+// epoch is another. Nothing was written.
 type PreconditionError struct{ Fields eval.Errors }
 
 // NotFoundError says what is not there (such as `flag "a" in environment "production"`).

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/tidegate/tidegate/controlplane/store"
+	accessv1 "github.com/tidegate/tidegate/gen/go/tidegate/access/v1"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -28,7 +29,11 @@ func FuzzDecodeStored(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, seed := range [][]byte{flag, entry, rec, epoch, nil, []byte(`{"results":[{"kind":"x"}]}`), []byte(`{"counter":1,"random":"-1"}`)} {
+	key, err := marshal(&accessv1.Key{Id: "abcdefghijkl", SecretHash: make([]byte, 32), Version: 1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range [][]byte{flag, key, entry, rec, epoch, nil, []byte(`{"results":[{"kind":"x"}]}`), []byte(`{"counter":1,"random":"-1"}`)} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -45,11 +50,11 @@ func FuzzDecodeStored(f *testing.F) {
 			}
 			_ = fieldChanges(entryResource(e), nil)
 		}
-		for _, k := range []*kind{flagKind, segmentKind} {
+		for _, k := range []*kind{flagKind, segmentKind, keyKind} {
 			if m, err := k.decode(data); err != nil {
 				check(err)
 			} else {
-				_ = fieldChanges(k.newMessage(), m)
+				_ = fieldChanges(k.newMessage(), auditable(m))
 				_ = needs(m)
 				_ = provides(m)
 			}

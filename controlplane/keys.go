@@ -12,13 +12,14 @@ import (
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 )
 
-// The layout of the store. E is an environment, K is 'f' for flags and 's' for segments.
+// The layout of the store. E is an environment, K is 'f' for flags, 's' for segments and 'k'
+// for keys.
 //
 //	/tidegate/v1/meta/epoch              the life of the store, as JSON (see epoch.go);
-//	                                     made once
+//	                                     made once, replaced by BeginEpoch
 //	/tidegate/v1/meta/environments/E     the environment exists; empty
-//	/tidegate/v1/c/E/K/KEY               the flag or segment: the bytes that relays get,
-//	                                     marshalled once, when it is written
+//	/tidegate/v1/c/E/K/KEY               the flag, segment or key (by its id): the bytes that
+//	                                     relays get, marshalled once, when it is written
 //	/tidegate/v1/c/E/refs                the reference guard; empty. Modified by every
 //	                                     write after which references may no longer
 //	                                     hold that held before, and compared by it, so
@@ -31,6 +32,9 @@ import (
 //	                                     keys run from newest to oldest
 //	/tidegate/v1/q/E/REQUEST_ID          what became of a request, as JSON (see
 //	                                     request.go); leased for a day
+//
+// Where E is '_keys' in place of an environment, it is of a change to a key, which may be of
+// several; where it is '_store', of the store itself: its epoch, K 'e', KEY 'epoch'.
 //
 // A write is one transaction: it compares what it was decided on (the resource, the
 // absence of the next audit entry and of the request, the guard) and puts the resource,
@@ -46,22 +50,34 @@ const (
 	requestsRoot     = root + "q/"
 )
 
-// kind is what is stored of flags or of segments.
+// What stands in the place of an environment. None can have such a name.
+const (
+	keyScope   = "_keys"
+	storeScope = "_store"
+)
+
+// kind is what is stored of flags, of segments or of keys.
 type kind struct {
-	letter  string
-	name    string
+	letter string
+	name   string
+	// field is where requests name one.
+	field   string
 	control controlv1.ResourceKind
 	sync    syncv1.Kind
 }
 
 var (
 	flagKind = &kind{
-		letter: "f", name: "flag",
+		letter: "f", name: "flag", field: "flag_key",
 		control: controlv1.ResourceKind_RESOURCE_KIND_FLAG, sync: syncv1.Kind_KIND_FLAG,
 	}
 	segmentKind = &kind{
-		letter: "s", name: "segment",
+		letter: "s", name: "segment", field: "segment_key",
 		control: controlv1.ResourceKind_RESOURCE_KIND_SEGMENT, sync: syncv1.Kind_KIND_SEGMENT,
+	}
+	keyKind = &kind{
+		letter: "k", name: "key", field: "key_id",
+		control: controlv1.ResourceKind_RESOURCE_KIND_KEY, sync: syncv1.Kind_KIND_KEY,
 	}
 )
 
@@ -72,11 +88,13 @@ func kindOf(letter string) *kind {
 		return flagKind
 	case segmentKind.letter:
 		return segmentKind
+	case keyKind.letter:
+		return keyKind
 	}
 	return nil
 }
 
-// resource identifies a flag or segment.
+// resource identifies a flag, segment or key.
 type resource struct {
 	environment string
 	kind        *kind

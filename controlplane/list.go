@@ -97,13 +97,8 @@ func (a *Authority) readPage(ctx context.Context, p page) (kvs []store.KV, revis
 		} else {
 			chunk, err = a.store.ReadAt(ctx, revision, r)
 		}
-		switch {
-		case errors.Is(err, store.ErrCompacted):
-			return nil, 0, false, ErrTokenExpired
-		case errors.Is(err, store.ErrFutureRevision):
-			return nil, 0, false, invalid("page_token", "is not one that this service gave out")
-		case err != nil:
-			return nil, 0, false, unavailable(err)
+		if err != nil {
+			return nil, 0, false, pageError(err)
 		}
 		for _, kv := range chunk.KVs {
 			if bytes += len(kv.Value); bytes > maxPageBytes && len(kvs) > 0 {
@@ -116,6 +111,17 @@ func (a *Authority) readPage(ctx context.Context, p page) (kvs []store.KV, revis
 		}
 		r.Key = kvs[len(kvs)-1].Key + "\x00"
 	}
+}
+
+// pageError says why a page cannot be read.
+func pageError(err error) error {
+	switch {
+	case errors.Is(err, store.ErrCompacted):
+		return ErrTokenExpired
+	case errors.Is(err, store.ErrFutureRevision):
+		return invalid("page_token", "is not one that this service gave out")
+	}
+	return unavailable(err)
 }
 
 func nextToken(of string, kvs []store.KV, more bool, revision int64) (string, error) {
@@ -187,7 +193,7 @@ type historyRequest interface {
 func (a *Authority) history(ctx context.Context, k *kind, key string, r historyRequest) ([]*controlv1.AuditEntry, string, error) {
 	var check checker
 	check.environment("environment", r.GetEnvironment())
-	check.key(k.name+"_key", key)
+	check.key(k.field, key)
 	if err := check.err(); err != nil {
 		return nil, "", err
 	}

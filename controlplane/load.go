@@ -34,7 +34,7 @@ func (a *applier) load(ctx context.Context) error {
 		return fmt.Errorf("controlplane: load: %w", unavailable(began.err))
 	}
 	if began.epoch == a.epoch && began.revision < a.revision() {
-		return fmt.Errorf("controlplane: load: %w", errDataLoss)
+		return fmt.Errorf("controlplane: load: %w", ErrDataLoss)
 	}
 	revision := began.revision
 	environments, err := a.readEnvironments(ctx, revision)

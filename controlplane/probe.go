@@ -19,8 +19,9 @@ const (
 	probeTimeout  = 5 * time.Second
 )
 
-// errDataLoss: the store has gone back in its history.
-var errDataLoss = errors.New("the store is behind what was applied from it, in the same epoch: it lost data, or was restored from a backup and needs a new epoch")
+// ErrDataLoss says that the store has gone back in its history: what this server serves is
+// not what the store holds, and stays so until a new epoch begins.
+var ErrDataLoss = errors.New("the store is behind what was applied from it, in the same epoch: it lost data, or was restored from a backup; once it holds what shall be served, begin a new epoch: tidegate epoch begin --reason \"...\"")
 
 // probe is one answer of the store; linearizable, so it proves that there is a quorum.
 type probe struct {
@@ -63,7 +64,7 @@ func (a *applier) checkProbe(p probe) error {
 	case p.epoch != a.epoch:
 		return fmt.Errorf("%w: %s, not %s", errNewEpoch, p.epoch, a.epoch)
 	case p.revision < p.applied:
-		return fmt.Errorf("%w (its revision is %d, %d is applied)", errDataLoss, p.revision, p.applied)
+		return fmt.Errorf("%w (its revision is %d, %d is applied)", ErrDataLoss, p.revision, p.applied)
 	}
 	return nil
 }

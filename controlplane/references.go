@@ -23,6 +23,9 @@ const replicaPatience = 5 * time.Second
 // that does not, neither can break what the other was checked for.
 func needGuard(drafts []*draft) bool {
 	for _, d := range drafts {
+		if d.kind == keyKind {
+			continue // flags do not know keys
+		}
 		if d.desired == nil || !subset(needs(d.desired), needs(d.current.message)) ||
 			!subset(provides(d.current.message), provides(d.desired)) {
 			return true
@@ -161,6 +164,10 @@ func (a *Authority) snapshotAt(ctx context.Context, environment string, revision
 	defer cancel()
 	if applied, err := a.applier.wait(waitCtx, revision); err != nil {
 		return nil, fmt.Errorf("%w: this server has applied revision %d of %d: nothing was written", ErrUnavailable, applied, revision)
+	}
+	if err := a.Err(); errors.Is(err, ErrDataLoss) {
+		// The replicas hold what the store no longer does.
+		return nil, fmt.Errorf("%w: nothing was written: %w", ErrUnavailable, err)
 	}
 	r := a.replicas.Replica(environment)
 	if r == nil || r.Snapshot() == nil {

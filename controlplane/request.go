@@ -27,6 +27,8 @@ type record struct {
 type recordResult struct {
 	Kind string `json:"kind"` // letter
 	Key  string `json:"key"`
+	// Environment of the resource, if it is not the request's.
+	Environment string `json:"environment,omitempty"`
 	// Sequence of the audit entry; 0: the request did not change the resource, which
 	// was at Revision.
 	Sequence int64 `json:"sequence,omitempty"`

@@ -36,10 +36,12 @@ type writeRequest interface {
 	GetRequestId() string
 }
 
-// plan is a write: what shall become of some resources of one environment.
+// plan is a write: what shall become of some resources of one environment, or of one key in
+// several.
 type plan struct {
-	request     writeRequest
-	caller      Caller
+	request writeRequest
+	caller  Caller
+	// environment of the resources, and where the request's id counts; keyScope for a key.
 	environment string
 	changes     []*change
 	// validateOnly: do everything but commit.
@@ -121,8 +123,10 @@ func (a *Authority) settle(ctx context.Context, p *plan) (*written, error) {
 	if requestID == "" {
 		requestID = uuid.NewString()
 	}
-	if err := a.checkEnvironment(ctx, p.environment); err != nil {
-		return nil, err
+	for _, name := range p.environments() {
+		if err := a.checkEnvironment(ctx, name); err != nil {
+			return nil, err
+		}
 	}
 	races, outages := 0, 0
 	for {
@@ -148,6 +152,18 @@ func (a *Authority) settle(ctx context.Context, p *plan) (*written, error) {
 			return nil, unavailable(err)
 		}
 	}
+}
+
+// environments lists those that the plan needs.
+func (p *plan) environments() []string {
+	if p.environment != keyScope {
+		return []string{p.environment}
+	}
+	names := make([]string, 0, len(p.changes))
+	for _, c := range p.changes {
+		names = append(names, c.environment)
+	}
+	return names
 }
 
 // attempt decides on the current state, and commits if that has not changed since.
@@ -211,8 +227,13 @@ func (a *Authority) transaction(p *plan, s *state, requestID, digest string, lea
 	now := timestamppb.New(a.now())
 	rec := record{Fingerprint: digest}
 	for _, d := range s.drafts {
+		of := recordResult{Kind: d.kind.letter, Key: d.key}
+		if d.environment != p.environment {
+			of.Environment = d.environment
+		}
 		if !d.differs {
-			rec.Results = append(rec.Results, recordResult{Kind: d.kind.letter, Key: d.key, Revision: d.current.revision})
+			of.Revision = d.current.revision
+			rec.Results = append(rec.Results, of)
 			continue
 		}
 		entry := d.newEntry()
@@ -223,7 +244,8 @@ func (a *Authority) transaction(p *plan, s *state, requestID, digest string, lea
 			return t, err
 		}
 		d.entry = entry
-		rec.Results = append(rec.Results, recordResult{Kind: d.kind.letter, Key: d.key, Sequence: entry.GetSequence()})
+		of.Sequence = entry.GetSequence()
+		rec.Results = append(rec.Results, of)
 		t.Compares = append(t.Compares,
 			store.Unchanged(d.stateKey(), d.current.revision), store.Absent(d.auditKey(entry.GetSequence())))
 		if d.from != nil {
@@ -282,6 +304,6 @@ func (d *draft) newEntry() *controlv1.AuditEntry {
 		entry.SourceEnvironment = d.from.environment
 		entry.SourceRevision = d.source.revision
 	}
-	setEntryResource(entry, d.desired)
+	setEntryResource(entry, auditable(d.desired))
 	return entry
 }

@@ -13,7 +13,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/rpc"
+	rpcdial "github.com/tidegate/tidegate/internal/rpc/dial"
 )
 
 // Default listening addresses: flagd's own ports, so that its providers find a relay
@@ -55,6 +57,13 @@ type Options struct {
 	StateDir string
 	// Region is where this relay runs: rules may use it, and the upstream is told.
 	Region string
+	// Key is what this relay presents to its upstreams: a secret ('tidegate key create').
+	// KeyFile names a file that holds one; it is read again at each connect. At most one of
+	// them; without TLS, whoever sees the traffic sees the secret.
+	Key, KeyFile string
+	// RequireKeys: who follows this relay must present a key that opens the environment.
+	// Without it, a key that is presented must be good all the same.
+	RequireKeys bool
 	// InstanceID is stable over restarts, and unique. Default: the one kept in StateDir,
 	// else a random one.
 	InstanceID string
@@ -94,7 +103,7 @@ func (o *Options) EnsureDefaults() *Options {
 
 // Validate reports everything that is wrong, one error each.
 func (o *Options) Validate() error {
-	errs := o.validateOrigin()
+	errs := append(o.validateOrigin(), o.validateKeys()...)
 	errs = append(errs, validateList("environment", "a name such as production", o.Environments)...)
 	for _, l := range []struct{ name, addr string }{
 		{"gRPC address", o.GRPCAddr},
@@ -152,6 +161,33 @@ func (o *Options) validateOrigin() []error {
 		errs = append(errs, fmt.Errorf("environments %s: want one name, as files are one environment", strings.Join(o.Environments, ", ")))
 	}
 	return errs
+}
+
+func (o *Options) validateKeys() []error {
+	var errs []error
+	if o.Key != "" && o.KeyFile != "" {
+		errs = append(errs, errors.New("key and key file: want one of the two"))
+	}
+	if o.Key != "" {
+		if _, err := accesskey.Parse(o.Key); err != nil {
+			errs = append(errs, fmt.Errorf("key: %w", err))
+		}
+	}
+	if len(o.Files) > 0 && (o.RequireKeys || o.Key != "" || o.KeyFile != "") {
+		errs = append(errs, errors.New("file, and a key or required keys: files have neither an upstream nor keys"))
+	}
+	return errs
+}
+
+// dialOptions for the upstreams, with the key.
+func (o *Options) dialOptions() []grpc.DialOption {
+	switch {
+	case o.Key != "":
+		return append(slices.Clone(o.DialOptions), rpcdial.Key(o.Key))
+	case o.KeyFile != "":
+		return append(slices.Clone(o.DialOptions), rpcdial.KeyFile(o.KeyFile))
+	}
+	return o.DialOptions
 }
 
 // validateList checks that a list is not empty and has neither blanks nor duplicates.

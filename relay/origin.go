@@ -28,7 +28,7 @@ func (r *Relay) openOrigin(ctx context.Context, o *Options) (origin, error) {
 	fo := follower.Options{
 		Upstreams: o.Upstreams, Environments: o.Environments, Replicas: r.replicas,
 		InstanceID: r.instanceID, Region: o.Region, Version: r.version,
-		Below: r.longestPath, DialOptions: o.DialOptions,
+		Below: r.longestPath, DialOptions: o.dialOptions(),
 		Logger: r.logger, Registerer: r.registry,
 	}
 	if r.state != nil {

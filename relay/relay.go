@@ -101,8 +101,9 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 	}
 	r.hub = hub.New(hub.Options{
 		Replicas: r.replicas, InstanceID: r.instanceID,
-		Path:   func() []string { return r.origin.path() },
-		Logger: r.logger, Registerer: r.registry,
+		Path:        func() []string { return r.origin.path() },
+		RequireKeys: o.RequireKeys,
+		Logger:      r.logger, Registerer: r.registry,
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
 	r.evaluation.register(r.server)

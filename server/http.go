@@ -2,12 +2,14 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/tidegate/tidegate/controlplane"
 	"github.com/tidegate/tidegate/internal/version"
 )
 
@@ -30,10 +32,13 @@ func (s *Server) httpHandler() http.Handler {
 
 // readiness is the body of /readyz.
 type readiness struct {
-	Ready        bool                   `json:"ready"`
-	InstanceID   string                 `json:"instanceId"`
-	Version      string                 `json:"version"`
-	Draining     bool                   `json:"draining,omitempty"`
+	Ready      bool   `json:"ready"`
+	InstanceID string `json:"instanceId"`
+	Version    string `json:"version"`
+	Draining   bool   `json:"draining,omitempty"`
+	// Problems are what people have to look at, and what to do; the server may be ready all
+	// the same.
+	Problems     []string               `json:"problems,omitempty"`
 	Environments []environmentReadiness `json:"environments"`
 }
 
@@ -57,6 +62,8 @@ func (s *Server) readiness() readiness {
 	if s.draining.Load() {
 		out.Ready, out.Draining = false, true
 	}
+	err := s.authority.Err()
+	out.Problems = s.problems(err)
 	for _, name := range s.replicas.Environments() {
 		r := s.replicas.Replica(name)
 		e := environmentReadiness{Environment: name, Ready: true}
@@ -65,7 +72,11 @@ func (s *Server) readiness() readiness {
 		} else {
 			age := r.Age()
 			e.Revision, e.AgeSeconds, e.Flags = snap.Cursor().Revision, age.Seconds(), snap.Eval().FlagCount()
-			if age > readyAge {
+			switch {
+			case age <= readyAge:
+			case errors.Is(err, controlplane.ErrDataLoss):
+				e.Ready, e.Reason = false, "not what the store holds, for "+age.Round(time.Second).String()+": see problems"
+			default:
 				e.Ready, e.Reason = false, "the store has not answered for "+age.Round(time.Second).String()
 			}
 		}
@@ -73,6 +84,20 @@ func (s *Server) readiness() readiness {
 		out.Environments = append(out.Environments, e)
 	}
 	return out
+}
+
+// problems says what is wrong with the store. A store that is behind the server's followers
+// makes no server unready: to take all of them away would take away the way to mend it.
+func (s *Server) problems(following error) []string {
+	var problems []string
+	if following != nil {
+		problems = append(problems, following.Error())
+	}
+	if revision, behind := s.hub.StoreBehind(); behind {
+		problems = append(problems, fmt.Sprintf(
+			"the store is behind its followers, which have revision %d of the same epoch and keep it: it lost data, or was restored from a backup; once it holds what shall be served, begin a new epoch: tidegate epoch begin --reason \"...\"", revision))
+	}
+	return problems
 }
 
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {

@@ -50,6 +50,9 @@ type Options struct {
 	// InstanceID tells relays who serves them; stable over restarts. Default: the one
 	// kept in DataDir, else made of the host's name and the gRPC address.
 	InstanceID string
+	// RequireKeys: who follows must present a key that opens the environment ('tidegate key
+	// create'). Without it, a key that is presented must be good all the same.
+	RequireKeys bool
 	// Drain bounds the wait for calls in flight at shutdown. Default 5 s.
 	Drain  time.Duration
 	Logger zerolog.Logger

@@ -116,6 +116,7 @@ func (s *Server) openStore(ctx context.Context) error {
 func (s *Server) register() {
 	s.hub = hub.New(hub.Options{
 		Replicas: s.replicas, InstanceID: s.options.InstanceID,
+		RequireKeys: s.options.RequireKeys, Head: s.authority.Head,
 		Logger: s.logger, Registerer: s.options.Registry,
 	})
 	s.rpc = rpc.NewServer(rpc.Options{
@@ -124,6 +125,8 @@ func (s *Server) register() {
 	controlv1.RegisterFlagServiceServer(s.rpc, flagService{authority: s.authority})
 	controlv1.RegisterSegmentServiceServer(s.rpc, segmentService{authority: s.authority})
 	controlv1.RegisterEnvironmentServiceServer(s.rpc, environmentService{authority: s.authority})
+	controlv1.RegisterKeyServiceServer(s.rpc, keyService{authority: s.authority})
+	controlv1.RegisterEpochServiceServer(s.rpc, epochService{authority: s.authority, hub: s.hub})
 	syncv1.RegisterSyncServiceServer(s.rpc.GRPCOnly(), s.hub)
 	s.options.Registry.MustRegister(replicaCollector{s.replicas})
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tidegate/tidegate/controlplane"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/rpc"
 )
 
@@ -89,6 +90,53 @@ func (s segmentService) ListSegmentHistory(ctx context.Context, r *controlv1.Lis
 
 func (s segmentService) RestoreSegment(ctx context.Context, r *controlv1.RestoreSegmentRequest) (*controlv1.RestoreSegmentResponse, error) {
 	return s.authority.RestoreSegment(ctx, callerOf(ctx), r)
+}
+
+type keyService struct {
+	controlv1.UnimplementedKeyServiceServer
+	authority *controlplane.Authority
+}
+
+func (s keyService) ListKeys(ctx context.Context, r *controlv1.ListKeysRequest) (*controlv1.ListKeysResponse, error) {
+	return s.authority.ListKeys(ctx, r)
+}
+
+func (s keyService) GetKey(ctx context.Context, r *controlv1.GetKeyRequest) (*controlv1.GetKeyResponse, error) {
+	return s.authority.GetKey(ctx, r)
+}
+
+func (s keyService) CreateKey(ctx context.Context, r *controlv1.CreateKeyRequest) (*controlv1.CreateKeyResponse, error) {
+	return s.authority.CreateKey(ctx, callerOf(ctx), r)
+}
+
+func (s keyService) UpdateKey(ctx context.Context, r *controlv1.UpdateKeyRequest) (*controlv1.UpdateKeyResponse, error) {
+	return s.authority.UpdateKey(ctx, callerOf(ctx), r)
+}
+
+func (s keyService) RevokeKey(ctx context.Context, r *controlv1.RevokeKeyRequest) (*controlv1.RevokeKeyResponse, error) {
+	return s.authority.RevokeKey(ctx, callerOf(ctx), r)
+}
+
+func (s keyService) ListKeyHistory(ctx context.Context, r *controlv1.ListKeyHistoryRequest) (*controlv1.ListKeyHistoryResponse, error) {
+	return s.authority.ListKeyHistory(ctx, r)
+}
+
+type epochService struct {
+	controlv1.UnimplementedEpochServiceServer
+	authority *controlplane.Authority
+	hub       *hub.Hub
+}
+
+func (s epochService) GetEpoch(ctx context.Context, r *controlv1.GetEpochRequest) (*controlv1.GetEpochResponse, error) {
+	resp, err := s.authority.GetEpoch(ctx, r)
+	if err == nil {
+		resp.BehindFollowerRevision, _ = s.hub.StoreBehind()
+	}
+	return resp, err
+}
+
+func (s epochService) BeginEpoch(ctx context.Context, r *controlv1.BeginEpochRequest) (*controlv1.BeginEpochResponse, error) {
+	return s.authority.BeginEpoch(ctx, callerOf(ctx), r)
 }
 
 type environmentService struct {

@@ -29,6 +29,9 @@ With --file it needs no server: it serves flags from files (tidegate's YAML or f
 JSON or YAML), shows a change about a second after the save, and keeps the last good version
 while a file is broken.
 
+With --key-file, or a key in TIDEGATE_KEY, it presents that key to its upstream ('tidegate
+key create'). Without TLS, whoever sees the traffic sees the key.
+
 Every flag can be set by an environment variable too: --grpc-addr by TIDEGATE_GRPC_ADDR,
 and so on. The flag wins.
 
@@ -46,6 +49,9 @@ The management address serves /healthz (alive), /readyz (has something to serve)
   tidegate-relay --file flags.yaml
   tidegate-relay --file /etc/flags --environments production --state-dir /var/lib/tidegate-relay`
 )
+
+// keyVariable is the variable that holds the key to present.
+const keyVariable = "TIDEGATE_KEY"
 
 // settings are what the command line says.
 type settings struct {
@@ -72,6 +78,7 @@ func newCommand(getenv func(string) string, run func(context.Context, relay.Opti
 		SilenceUsage:  true,
 		PreRunE:       func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags(), getenv) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.options.Key = strings.TrimSpace(getenv(keyVariable)) // not a flag: command lines can be seen by others
 			o, err := s.complete(cmd.ErrOrStderr())
 			if err != nil {
 				return &usageError{err}
@@ -100,6 +107,8 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.DurationVar(&o.MaxStale, "max-stale", 0, "not ready from this `age` of a snapshot on; 0: ready at any age")
 	f.StringSliceVar(&o.CORSOrigins, "cors-origin", nil, "web `origins` whose pages may use the HTTP address, such as https://shop.example; * is any")
 	f.IntVar(&o.OFREPRateLimit, "ofrep-rate-limit", 0, "OFREP `requests` a second that one client address may make; 0: any number")
+	f.StringVar(&o.KeyFile, "key-file", "", "`path` of the key to present to the upstream, read at each connect; or the key itself in $TIDEGATE_KEY")
+	f.BoolVar(&o.RequireKeys, "require-keys", false, "who follows this relay must present a key; without it, a wrong one is refused all the same")
 	f.StringVar(&s.logLevel, "log-level", "info", "least `level` to log: debug, info, warn, error")
 	f.StringVar(&s.logFormat, "log-format", "json", "json or console")
 }

@@ -95,6 +95,24 @@ func TestEnvironmentVariables(t *testing.T) {
 	}
 }
 
+// TestKeys: a key comes from a file or a variable; a wrong one is not repeated.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	valid := []string{"--upstream", "a:1", "--environments", "e"}
+	const secret = "tgk_abcdefghijkl_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	o, _, err := runCommand(t, map[string]string{"TIDEGATE_KEY": secret + "\n"}, append(valid, "--require-keys")...)
+	if err != nil || o.Key != secret || !o.RequireKeys {
+		t.Errorf("%v; key %q, required %v", err, o.Key, o.RequireKeys)
+	}
+	if o, _, err = runCommand(t, map[string]string{"TIDEGATE_KEY_FILE": "/etc/key"}, valid...); err != nil || o.KeyFile != "/etc/key" || o.RequireKeys {
+		t.Errorf("%v; key file %q, required %v", err, o.KeyFile, o.RequireKeys)
+	}
+	_, _, err = runCommand(t, map[string]string{"TIDEGATE_KEY": secret[1:]}, valid...)
+	if err == nil || !strings.Contains(err.Error(), "key: not a key's secret") || strings.Contains(err.Error(), secret[17:]) {
+		t.Errorf("a malformed key: %v", err)
+	}
+}
+
 func TestUsageErrors(t *testing.T) {
 	t.Parallel()
 	valid := []string{"--upstream", "a:1", "--environments", "e"}
@@ -116,6 +134,12 @@ func TestUsageErrors(t *testing.T) {
 		{args: append(valid, "--ofrep-rate-limit", "-1"), want: "OFREP rate limit -1"},
 		{args: append(valid, "--log-level", "loud"), want: `--log-level "loud": want debug`},
 		{args: append(valid, "--log-format", "xml"), want: `--log-format "xml": want json or console`},
+		{
+			args: append(valid, "--key-file", "f"), environment: map[string]string{"TIDEGATE_KEY": "tgk_abcdefghijkl_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+			want: "key and key file: want one of the two",
+		},
+		{args: []string{"--file", "f", "--require-keys"}, want: "files have neither an upstream nor keys"},
+		{args: []string{"--file", "f", "--key-file", "k"}, want: "files have neither an upstream nor keys"},
 		{args: valid, environment: map[string]string{"TIDEGATE_MAX_STALE": "soon"}, want: "TIDEGATE_MAX_STALE: "},
 	} {
 		_, _, err := runCommand(t, c.environment, c.args...)

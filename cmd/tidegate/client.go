@@ -180,6 +180,8 @@ func (o *clientOptions) connect(io *streams) (*client, error) {
 		flags:        controlv1.NewFlagServiceClient(conn),
 		segments:     controlv1.NewSegmentServiceClient(conn),
 		environments: controlv1.NewEnvironmentServiceClient(conn),
+		keys:         controlv1.NewKeyServiceClient(conn),
+		epochs:       controlv1.NewEpochServiceClient(conn),
 		evaluations:  evaluationv1.NewEvaluationServiceClient(conn),
 	}, nil
 }
@@ -194,6 +196,8 @@ type client struct {
 	flags        controlv1.FlagServiceClient
 	segments     controlv1.SegmentServiceClient
 	environments controlv1.EnvironmentServiceClient
+	keys         controlv1.KeyServiceClient
+	epochs       controlv1.EpochServiceClient
 	evaluations  evaluationv1.EvaluationServiceClient
 }
 

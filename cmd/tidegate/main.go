@@ -78,6 +78,8 @@ func newRootCommand(io *streams) *cobra.Command {
 		newFlagCommand(io),
 		newSegmentCommand(io),
 		newEnvironmentCommand(io),
+		newKeyCommand(io),
+		newEpochCommand(io),
 		newEvaluateCommand(io),
 		newApplyCommand(io),
 		newExportCommand(io),

@@ -60,6 +60,7 @@ func newServerCommand(io *streams) *cobra.Command {
 	f.StringVar(&o.GRPCAddr, "grpc-addr", server.DefaultGRPCAddr, "control and sync services over gRPC")
 	f.StringVar(&o.HTTPAddr, "http-addr", server.DefaultHTTPAddr, "the same as JSON; /healthz, /readyz and /metrics")
 	f.StringSliceVar(&o.Environments, "environments", server.DefaultEnvironments(), "made where they are not there yet")
+	f.BoolVar(&o.RequireKeys, "require-keys", false, "who follows must present a key ('tidegate key create'); without it, a key is not needed, but a wrong one is refused")
 	f.StringVar(&o.InstanceID, "instance-id", "", "stable and unique; none: kept in --data-dir, else HOST/GRPC-ADDR")
 	f.DurationVar(&o.Drain, "drain", 0, "how long calls in flight may take at shutdown (default 5s)")
 	logs.register(f, "info")

@@ -44,8 +44,11 @@ func shortened(value string) string {
 }
 
 func kindWord(k controlv1.ResourceKind) string {
-	if k == controlv1.ResourceKind_RESOURCE_KIND_SEGMENT {
+	switch k {
+	case controlv1.ResourceKind_RESOURCE_KIND_SEGMENT:
 		return "segment"
+	case controlv1.ResourceKind_RESOURCE_KIND_KEY:
+		return "key"
 	}
 	return "flag"
 }

@@ -20,7 +20,7 @@ import (
 type frame struct {
 	mode   syncv1.Begin_Mode
 	target snapshot.Cursor
-	// keys: it changes who may follow.
+	// keys: it may change who may follow.
 	keys bool
 
 	once     sync.Once
@@ -30,7 +30,7 @@ type frame struct {
 }
 
 func newFull(s *snapshot.Snapshot) *frame {
-	return &frame{mode: syncv1.Begin_MODE_FULL, target: s.Cursor(), updates: s.Updates()}
+	return &frame{mode: syncv1.Begin_MODE_FULL, target: s.Cursor(), keys: true, updates: s.Updates()}
 }
 
 func newDelta(d snapshot.Delta) *frame {

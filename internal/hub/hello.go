@@ -62,9 +62,9 @@ func (s *stream) admit(hello *syncv1.Hello) error {
 	s.adopt()
 	if len(s.scopes) == 0 {
 		return status.Errorf(codes.NotFound, "none of the environments %q is known here; known: %q",
-			s.unknown(), s.hub.o.Replicas.Environments())
+			s.unknown(), s.known())
 	}
-	return nil
+	return s.authorizeHello(hello)
 }
 
 // checkPath refuses a follower that is its own upstream, or that would be too far down.

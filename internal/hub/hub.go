@@ -66,7 +66,13 @@ type Options struct {
 	FullBytes int
 	// FullWait is how long a follower waits to be sent everything, before it is told to
 	// come back later; default 10 s.
-	FullWait   time.Duration
+	FullWait time.Duration
+	// RequireKeys: who follows must present a key that opens the environment. Without it, a
+	// key is not needed, but one that is presented must be good. See authorize.go.
+	RequireKeys bool
+	// Head asks the store, through its quorum, for its epoch and revision; nil on a relay,
+	// which has no store. See behind.go.
+	Head       func(context.Context) (snapshot.Epoch, int64, error)
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer // may be nil
 }
@@ -92,6 +98,7 @@ type Hub struct {
 	metrics    *metrics
 	senders    *senders
 	admission  admission
+	store      *storeWatch
 	rejections atomic.Int64 // that followers reported with their last acknowledgements
 
 	feedsMu sync.Mutex
@@ -110,6 +117,7 @@ func New(o Options) *Hub {
 		o: o, feeds: make(map[string]*feed), streams: make(map[*stream]struct{}),
 		admission: admission{bytes: o.FullBytes, wait: o.FullWait},
 		beats:     newBeats(o.Heartbeat),
+		store:     newStoreWatch(o),
 	}
 	h.senders = newSenders(runtime.GOMAXPROCS(0), h.overdue)
 	h.metrics = newMetrics(h)

@@ -42,13 +42,8 @@ func (s *stream) onBeat() error {
 		return err
 	}
 	s.adopt()
-	for _, sc := range s.scopes {
-		if !sc.synced {
-			continue // it is asked before it is sent anything
-		}
-		if err := s.authorize(sc); err != nil {
-			return err
-		}
+	if err := s.authorize(s.scopes...); err != nil {
+		return err
 	}
 	return s.heartbeat(s.scopes...)
 }

@@ -54,6 +54,13 @@ func newMetrics(h *Hub) *metrics {
 			_, waiting := h.admission.load()
 			return float64(waiting)
 		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: "tidegate", Subsystem: "store", Name: "behind_followers",
+			Help: "Highest revision that a follower has of the epoch while the store is below it: the store lost data, or was restored from a backup; 0: none.",
+		}, func() float64 {
+			revision, _ := h.StoreBehind()
+			return float64(revision)
+		}),
 	} {
 		if err := h.o.Registerer.Register(c); err != nil {
 			h.o.Logger.Error().Err(err).Msg("hub: a metric is not exported")

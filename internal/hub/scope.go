@@ -46,6 +46,8 @@ type scope struct {
 	// ticket admits to be sent everything.
 	ticket   *ticket
 	deadline time.Time
+	// head is what was asked of the store on entering awaitRevision.
+	head *headAnswer
 }
 
 // state takes one step and returns the next state; again: it need not be woken for that.
@@ -64,6 +66,9 @@ func (sc *scope) step(s *stream) (again bool, err error) {
 
 func (sc *scope) environment() string { return sc.feed.replica.Environment() }
 
+// snapshot is the newest there is; nil before the first.
+func (sc *scope) snapshot() *snapshot.Snapshot { return sc.feed.replica.Snapshot() }
+
 // compare finds out how to go on from what the follower has. Before there is a snapshot it
 // waits; the other scopes go on.
 func compare(s *stream, sc *scope) (state, bool, error) {
@@ -76,7 +81,7 @@ func compare(s *stream, sc *scope) (state, bool, error) {
 	case sc.have == nil || sc.have.Epoch != here.Epoch:
 		return queue(s, sc)
 	case sc.have.Revision > here.Revision:
-		sc.deadline = time.Now().Add(s.hub.o.BehindWait)
+		sc.deadline, sc.head = time.Now().Add(s.hub.o.BehindWait), s.hub.store.ask()
 		return awaitRevision(s, sc)
 	case !sc.feed.replica.Holds(*sc.have):
 		return queue(s, sc)
@@ -97,6 +102,9 @@ func awaitRevision(s *stream, sc *scope) (state, bool, error) {
 	here := newest.Cursor()
 	if here.Epoch != sc.have.Epoch || here.Revision >= sc.have.Revision {
 		return compare, true, nil
+	}
+	if err := s.hub.store.judge(sc); err != nil {
+		return nil, false, err
 	}
 	if !time.Now().Before(sc.deadline) {
 		return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND, "environment %q is at revision %d here, the follower at %d",

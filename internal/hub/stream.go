@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
 )
 
 const (
@@ -29,9 +30,11 @@ type grpcStream = grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.StreamRe
 // stream is one follower's stream. What is of its turns, is used by one worker at a time:
 // see signal.
 type stream struct {
-	hub   *Hub
-	grpc  grpcStream
-	peer  string
+	hub  *Hub
+	grpc grpcStream
+	peer string
+	// key that the follower presented; nil: none.
+	key   *accesskey.Presented
 	since time.Time
 	// pending counts signals; the first of them puts the stream in line for a turn.
 	pending atomic.Int64
@@ -78,6 +81,9 @@ func (h *Hub) Stream(g grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.Str
 	s := &stream{hub: h, grpc: g, since: time.Now(), ended: make(chan error, 1)}
 	if p, ok := peer.FromContext(g.Context()); ok && p.Addr != nil {
 		s.peer = p.Addr.String()
+	}
+	if err := s.identify(); err != nil {
+		return err
 	}
 	s.silence = time.AfterFunc(helloTimeout, func() { s.signal(eventSilence) })
 	h.add(s)

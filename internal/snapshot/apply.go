@@ -205,6 +205,8 @@ func (id ID) String() string {
 		return fmt.Sprintf("flag %q", id.Key)
 	case syncv1.Kind_KIND_SEGMENT:
 		return fmt.Sprintf("segment %q", id.Key)
+	case syncv1.Kind_KIND_KEY:
+		return fmt.Sprintf("key %q", id.Key)
 	default:
 		return fmt.Sprintf("item %q of kind %d", id.Key, id.Kind)
 	}

@@ -31,8 +31,8 @@ func (s *Snapshot) Rejections() []Rejection {
 	})
 }
 
-// compile brings the changes into executable form. Items of kinds that it does not know
-// are carried, not used.
+// compile brings the changes into executable form. Keys, and items of kinds that it does not
+// know, are carried, not used.
 func compile(env *eval.Environment, rejected map[ID]Rejection, changed []change) (*eval.Environment, map[ID]Rejection) {
 	var c eval.Changes
 	shared := true

@@ -13,6 +13,9 @@ type Epoch struct{ Counter, Random uint64 }
 // String is COUNTER-RANDOM, such as 1-00c0ffee00c0ffee.
 func (e Epoch) String() string { return fmt.Sprintf("%d-%016x", e.Counter, e.Random) }
 
+// Proto converts to the wire form.
+func (e Epoch) Proto() *syncv1.Epoch { return &syncv1.Epoch{Counter: e.Counter, Random: e.Random} }
+
 // Cursor names one state of one environment. The same state has one cursor at each
 // revision that left it as it was: see [Cursor.SameState].
 type Cursor struct {
@@ -33,7 +36,7 @@ func (c Cursor) String() string {
 // Proto converts to the wire form.
 func (c Cursor) Proto() *syncv1.Cursor {
 	return &syncv1.Cursor{
-		Epoch:    &syncv1.Epoch{Counter: c.Epoch.Counter, Random: c.Epoch.Random},
+		Epoch:    c.Epoch.Proto(),
 		Revision: c.Revision,
 		Digest:   c.Digest.Bytes(),
 	}

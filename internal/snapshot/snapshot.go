@@ -1,14 +1,18 @@
 package snapshot
 
 import (
+	"fmt"
 	"iter"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/tidegate/tidegate/eval"
+	accessv1 "github.com/tidegate/tidegate/gen/go/tidegate/access/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 )
 
-// Item is one flag or segment as it travels: Data is never encoded again.
+// Item is one flag, segment or key as it travels: Data is never encoded again.
 type Item struct {
 	Kind        syncv1.Kind
 	Key         string
@@ -29,6 +33,18 @@ func (i Item) Flag() (*flagv1.Flag, error) {
 func (i Item) Segment() (*flagv1.Segment, error) {
 	definition := &flagv1.Segment{}
 	return definition, decode(i, definition)
+}
+
+// AccessKey decodes the definition of an item of KIND_KEY.
+func (i Item) AccessKey() (*accessv1.Key, error) {
+	key := &accessv1.Key{}
+	if err := proto.Unmarshal(i.Data, key); err != nil {
+		return nil, fmt.Errorf("%s cannot be decoded: %w", i.ID(), err)
+	}
+	if key.GetId() != i.Key {
+		return nil, fmt.Errorf("%s holds key %q", i.ID(), key.GetId())
+	}
+	return key, nil
 }
 
 // ID identifies an item in its environment.

@@ -37,11 +37,15 @@ type Key struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// For people: what uses it.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// SHA-256 of the whole secret; 32 bytes.
+	// SHA-256 of the whole secret; 32 bytes. Only what travels to relays has it: answers and
+	// audit entries do not.
 	SecretHash []byte                 `protobuf:"bytes,3,opt,name=secret_hash,json=secretHash,proto3" json:"secret_hash,omitempty"`
 	CreatedAt  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// Unset: never.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Unset: never. By the clock of whoever is asked.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// 1 for a new key, one higher with each change. A change writes the key anew in each of
+	// its environments, so all of them have it at one revision.
+	Version       uint32 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -111,11 +115,18 @@ func (x *Key) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Key) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 var File_tidegate_access_v1_key_proto protoreflect.FileDescriptor
 
 const file_tidegate_access_v1_key_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctidegate/access/v1/key.proto\x12\x12tidegate.access.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x01\n" +
+	"\x1ctidegate/access/v1/key.proto\x12\x12tidegate.access.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x01\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
@@ -124,7 +135,8 @@ const file_tidegate_access_v1_key_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAtB\xcd\x01\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x18\n" +
+	"\aversion\x18\x06 \x01(\rR\aversionB\xcd\x01\n" +
 	"\x16com.tidegate.access.v1B\bKeyProtoP\x01Z?github.com/tidegate/tidegate/gen/go/tidegate/access/v1;accessv1\xa2\x02\x03TAX\xaa\x02\x12Tidegate.Access.V1\xca\x02\x12Tidegate\\Access\\V1\xe2\x02\x1eTidegate\\Access\\V1\\GPBMetadata\xea\x02\x14Tidegate::Access::V1b\x06proto3"
 
 var (

@@ -7,7 +7,9 @@
 package controlv1
 
 import (
+	v11 "github.com/tidegate/tidegate/gen/go/tidegate/access/v1"
 	v1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	v12 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -29,6 +31,8 @@ const (
 	ResourceKind_RESOURCE_KIND_UNSPECIFIED ResourceKind = 0
 	ResourceKind_RESOURCE_KIND_FLAG        ResourceKind = 1
 	ResourceKind_RESOURCE_KIND_SEGMENT     ResourceKind = 2
+	ResourceKind_RESOURCE_KIND_KEY         ResourceKind = 3
+	ResourceKind_RESOURCE_KIND_EPOCH       ResourceKind = 4
 )
 
 // Enum value maps for ResourceKind.
@@ -37,11 +41,15 @@ var (
 		0: "RESOURCE_KIND_UNSPECIFIED",
 		1: "RESOURCE_KIND_FLAG",
 		2: "RESOURCE_KIND_SEGMENT",
+		3: "RESOURCE_KIND_KEY",
+		4: "RESOURCE_KIND_EPOCH",
 	}
 	ResourceKind_value = map[string]int32{
 		"RESOURCE_KIND_UNSPECIFIED": 0,
 		"RESOURCE_KIND_FLAG":        1,
 		"RESOURCE_KIND_SEGMENT":     2,
+		"RESOURCE_KIND_KEY":         3,
+		"RESOURCE_KIND_EPOCH":       4,
 	}
 )
 
@@ -138,14 +146,16 @@ func (Action) EnumDescriptor() ([]byte, []int) {
 	return file_tidegate_control_v1_audit_proto_rawDescGZIP(), []int{1}
 }
 
-// AuditEntry is one change of one flag or segment. It is written in the same
-// transaction as the change itself: neither exists without the other. The entries of
-// one resource form a chain; they are its history.
+// AuditEntry is one change of one flag, segment or key, or a new epoch of the store. It is
+// written in the same transaction as the change itself: neither exists without the other.
+// The entries of one resource form a chain; they are its history. A change of a key is an
+// entry in each of its environments.
 type AuditEntry struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
-	Kind        ResourceKind           `protobuf:"varint,2,opt,name=kind,proto3,enum=tidegate.control.v1.ResourceKind" json:"kind,omitempty"`
-	// The flag's or segment's key.
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty for the store's epoch.
+	Environment string       `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Kind        ResourceKind `protobuf:"varint,2,opt,name=kind,proto3,enum=tidegate.control.v1.ResourceKind" json:"kind,omitempty"`
+	// The flag's or segment's key, the key's id; 'epoch'.
 	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	// 1 for the first change of the resource ever, and so on without a gap, over
 	// deletions too.
@@ -174,6 +184,8 @@ type AuditEntry struct {
 	//
 	//	*AuditEntry_Flag
 	//	*AuditEntry_Segment
+	//	*AuditEntry_AccessKey
+	//	*AuditEntry_Epoch
 	Resource isAuditEntry_Resource `protobuf_oneof:"resource"`
 	// SHA-256 of the previous entry of this resource as stored, which is without its
 	// revision; empty for the first.
@@ -332,6 +344,24 @@ func (x *AuditEntry) GetSegment() *v1.Segment {
 	return nil
 }
 
+func (x *AuditEntry) GetAccessKey() *v11.Key {
+	if x != nil {
+		if x, ok := x.Resource.(*AuditEntry_AccessKey); ok {
+			return x.AccessKey
+		}
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetEpoch() *v12.Epoch {
+	if x != nil {
+		if x, ok := x.Resource.(*AuditEntry_Epoch); ok {
+			return x.Epoch
+		}
+	}
+	return nil
+}
+
 func (x *AuditEntry) GetPreviousHash() []byte {
 	if x != nil {
 		return x.PreviousHash
@@ -365,9 +395,22 @@ type AuditEntry_Segment struct {
 	Segment *v1.Segment `protobuf:"bytes,15,opt,name=segment,proto3,oneof"`
 }
 
+type AuditEntry_AccessKey struct {
+	// Without its hash.
+	AccessKey *v11.Key `protobuf:"bytes,19,opt,name=access_key,json=accessKey,proto3,oneof"`
+}
+
+type AuditEntry_Epoch struct {
+	Epoch *v12.Epoch `protobuf:"bytes,20,opt,name=epoch,proto3,oneof"`
+}
+
 func (*AuditEntry_Flag) isAuditEntry_Resource() {}
 
 func (*AuditEntry_Segment) isAuditEntry_Resource() {}
+
+func (*AuditEntry_AccessKey) isAuditEntry_Resource() {}
+
+func (*AuditEntry_Epoch) isAuditEntry_Resource() {}
 
 // FieldChange is one difference between two versions.
 type FieldChange struct {
@@ -537,7 +580,7 @@ var File_tidegate_control_v1_audit_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftidegate/control/v1/audit.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btidegate/flag/v1/flag.proto\"\xcc\x05\n" +
+	"\x1ftidegate/control/v1/audit.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctidegate/access/v1/key.proto\x1a\x1btidegate/flag/v1/flag.proto\x1a\x1btidegate/sync/v1/sync.proto\"\xb7\x06\n" +
 	"\n" +
 	"AuditEntry\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x125\n" +
@@ -556,7 +599,10 @@ const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\x11previous_revision\x18\f \x01(\x03R\x10previousRevision\x12:\n" +
 	"\achanges\x18\r \x03(\v2 .tidegate.control.v1.FieldChangeR\achanges\x12,\n" +
 	"\x04flag\x18\x0e \x01(\v2\x16.tidegate.flag.v1.FlagH\x00R\x04flag\x125\n" +
-	"\asegment\x18\x0f \x01(\v2\x19.tidegate.flag.v1.SegmentH\x00R\asegment\x12#\n" +
+	"\asegment\x18\x0f \x01(\v2\x19.tidegate.flag.v1.SegmentH\x00R\asegment\x128\n" +
+	"\n" +
+	"access_key\x18\x13 \x01(\v2\x17.tidegate.access.v1.KeyH\x00R\taccessKey\x12/\n" +
+	"\x05epoch\x18\x14 \x01(\v2\x17.tidegate.sync.v1.EpochH\x00R\x05epoch\x12#\n" +
 	"\rprevious_hash\x18\x10 \x01(\fR\fpreviousHash\x12-\n" +
 	"\x12source_environment\x18\x11 \x01(\tR\x11sourceEnvironment\x12'\n" +
 	"\x0fsource_revision\x18\x12 \x01(\x03R\x0esourceRevisionB\n" +
@@ -573,11 +619,13 @@ const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\rbase_revision\x18\x04 \x01(\x03R\fbaseRevision\x12)\n" +
 	"\x10current_revision\x18\x05 \x01(\x03R\x0fcurrentRevision\x12:\n" +
 	"\achanges\x18\x06 \x03(\v2 .tidegate.control.v1.FieldChangeR\achanges\x127\n" +
-	"\x06latest\x18\a \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x06latest*`\n" +
+	"\x06latest\x18\a \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x06latest*\x90\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12RESOURCE_KIND_FLAG\x10\x01\x12\x19\n" +
-	"\x15RESOURCE_KIND_SEGMENT\x10\x02*\xaf\x01\n" +
+	"\x15RESOURCE_KIND_SEGMENT\x10\x02\x12\x15\n" +
+	"\x11RESOURCE_KIND_KEY\x10\x03\x12\x17\n" +
+	"\x13RESOURCE_KIND_EPOCH\x10\x04*\xaf\x01\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eACTION_CREATED\x10\x01\x12\x12\n" +
@@ -613,22 +661,26 @@ var file_tidegate_control_v1_audit_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 	(*v1.Flag)(nil),               // 6: tidegate.flag.v1.Flag
 	(*v1.Segment)(nil),            // 7: tidegate.flag.v1.Segment
+	(*v11.Key)(nil),               // 8: tidegate.access.v1.Key
+	(*v12.Epoch)(nil),             // 9: tidegate.sync.v1.Epoch
 }
 var file_tidegate_control_v1_audit_proto_depIdxs = []int32{
-	0, // 0: tidegate.control.v1.AuditEntry.kind:type_name -> tidegate.control.v1.ResourceKind
-	1, // 1: tidegate.control.v1.AuditEntry.action:type_name -> tidegate.control.v1.Action
-	5, // 2: tidegate.control.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
-	3, // 3: tidegate.control.v1.AuditEntry.changes:type_name -> tidegate.control.v1.FieldChange
-	6, // 4: tidegate.control.v1.AuditEntry.flag:type_name -> tidegate.flag.v1.Flag
-	7, // 5: tidegate.control.v1.AuditEntry.segment:type_name -> tidegate.flag.v1.Segment
-	0, // 6: tidegate.control.v1.Conflict.kind:type_name -> tidegate.control.v1.ResourceKind
-	3, // 7: tidegate.control.v1.Conflict.changes:type_name -> tidegate.control.v1.FieldChange
-	2, // 8: tidegate.control.v1.Conflict.latest:type_name -> tidegate.control.v1.AuditEntry
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	0,  // 0: tidegate.control.v1.AuditEntry.kind:type_name -> tidegate.control.v1.ResourceKind
+	1,  // 1: tidegate.control.v1.AuditEntry.action:type_name -> tidegate.control.v1.Action
+	5,  // 2: tidegate.control.v1.AuditEntry.time:type_name -> google.protobuf.Timestamp
+	3,  // 3: tidegate.control.v1.AuditEntry.changes:type_name -> tidegate.control.v1.FieldChange
+	6,  // 4: tidegate.control.v1.AuditEntry.flag:type_name -> tidegate.flag.v1.Flag
+	7,  // 5: tidegate.control.v1.AuditEntry.segment:type_name -> tidegate.flag.v1.Segment
+	8,  // 6: tidegate.control.v1.AuditEntry.access_key:type_name -> tidegate.access.v1.Key
+	9,  // 7: tidegate.control.v1.AuditEntry.epoch:type_name -> tidegate.sync.v1.Epoch
+	0,  // 8: tidegate.control.v1.Conflict.kind:type_name -> tidegate.control.v1.ResourceKind
+	3,  // 9: tidegate.control.v1.Conflict.changes:type_name -> tidegate.control.v1.FieldChange
+	2,  // 10: tidegate.control.v1.Conflict.latest:type_name -> tidegate.control.v1.AuditEntry
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_audit_proto_init() }
@@ -639,6 +691,8 @@ func file_tidegate_control_v1_audit_proto_init() {
 	file_tidegate_control_v1_audit_proto_msgTypes[0].OneofWrappers = []any{
 		(*AuditEntry_Flag)(nil),
 		(*AuditEntry_Segment)(nil),
+		(*AuditEntry_AccessKey)(nil),
+		(*AuditEntry_Epoch)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -79,7 +79,14 @@ type SyncServiceClient interface {
 	// a stream that ends without it is to be opened again after a random wait of at most
 	// 0.5 s, doubled with each failure up to 30 s.
 	//
-	// Errors: INVALID_ARGUMENT for a stream that does not begin with a valid Hello,
+	// Who follows may present a key, and must where keys are required: its secret as
+	// 'authorization: Bearer SECRET' in the stream's metadata (access/v1/key.proto). It is
+	// looked at again whenever keys change, and with each heartbeat.
+	//
+	// Errors: UNAUTHENTICATED without a key where one is required, and for one that is
+	// malformed or forged; PERMISSION_DENIED for one that opens none of the environments, to a
+	// follower without a state of theirs (else Goodbye REVOKED, and so if it opens others);
+	// INVALID_ARGUMENT for a stream that does not begin with a valid Hello,
 	// NOT_FOUND if none of the environments is known, FAILED_PRECONDITION for an unknown
 	// protocol version, UNAVAILABLE while the server side has nothing to serve,
 	// RESOURCE_EXHAUSTED for a follower that does not read.
@@ -117,7 +124,14 @@ type SyncServiceServer interface {
 	// a stream that ends without it is to be opened again after a random wait of at most
 	// 0.5 s, doubled with each failure up to 30 s.
 	//
-	// Errors: INVALID_ARGUMENT for a stream that does not begin with a valid Hello,
+	// Who follows may present a key, and must where keys are required: its secret as
+	// 'authorization: Bearer SECRET' in the stream's metadata (access/v1/key.proto). It is
+	// looked at again whenever keys change, and with each heartbeat.
+	//
+	// Errors: UNAUTHENTICATED without a key where one is required, and for one that is
+	// malformed or forged; PERMISSION_DENIED for one that opens none of the environments, to a
+	// follower without a state of theirs (else Goodbye REVOKED, and so if it opens others);
+	// INVALID_ARGUMENT for a stream that does not begin with a valid Hello,
 	// NOT_FOUND if none of the environments is known, FAILED_PRECONDITION for an unknown
 	// protocol version, UNAVAILABLE while the server side has nothing to serve,
 	// RESOURCE_EXHAUSTED for a follower that does not read.

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+)
+
+func newEpochCommand(io *streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "epoch",
+		Short: "Show the store's epoch, and begin a new one after a restore",
+		Long: "Show the store's epoch, and begin a new one. Within an epoch relays never take back what\n" +
+			"they have. After etcd was restored from a backup, or lost data, they keep what they had\n" +
+			"until a new epoch begins; then all of them take over what the store holds.",
+	}
+	cmd.AddCommand(newEpochShowCommand(io), newEpochBeginCommand(io))
+	return cmd
+}
+
+func newEpochShowCommand(streams *streams) *cobra.Command {
+	o := newClientOptions()
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "Show the store's epoch, and whether the store is behind what was seen of it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
+				response, err := read(ctx, c, c.epochs.GetEpoch, &controlv1.GetEpochRequest{})
+				if err != nil {
+					return err
+				}
+				return c.show(response, func(out io.Writer) { c.writeEpoch(out, response) })
+			})
+		},
+	}
+	o.registerServer(cmd.Flags())
+	return cmd
+}
+
+func (c *client) writeEpoch(out io.Writer, r *controlv1.GetEpochResponse) {
+	fmt.Fprintf(out, "epoch %s, the store is at revision %d\n", c.paint.bold(epochText(r.GetEpoch())), r.GetRevision())
+	if e := r.GetEntry(); e != nil {
+		fmt.Fprintf(out, "begun at revision %d, %s, by %s: %s\n", e.GetRevision(), timeText(e.GetTime()), actorText(e.GetActor()), singleLine(e.GetReason()))
+	}
+	for _, problem := range epochProblems(r) {
+		fmt.Fprintln(out, c.paint.red(problem))
+	}
+}
+
+// epochProblems says what speaks for a new epoch.
+func epochProblems(r *controlv1.GetEpochResponse) []string {
+	var problems []string
+	applied, epoch := r.GetAppliedEpoch(), r.GetEpoch()
+	same := applied.GetCounter() == epoch.GetCounter() && applied.GetRandom() == epoch.GetRandom()
+	if same && r.GetAppliedRevision() > r.GetRevision() {
+		problems = append(problems, fmt.Sprintf("the server has applied revision %d of this epoch: the store is behind it, and needs a new epoch", r.GetAppliedRevision()))
+	}
+	if behind := r.GetBehindFollowerRevision(); behind > r.GetRevision() {
+		problems = append(problems, fmt.Sprintf("relays have revision %d of this epoch, and keep it: the store is behind them, and needs a new epoch", behind))
+	}
+	return problems
+}
+
+func epochText(e *syncv1.Epoch) string { return fmt.Sprintf("%d-%016x", e.GetCounter(), e.GetRandom()) }
+
+func newEpochBeginCommand(streams *streams) *cobra.Command {
+	o := newClientOptions()
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "begin",
+		Short: "Begin a new epoch: every relay takes over what the store holds now",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.requireReason(); err != nil {
+				return err
+			}
+			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
+				current, err := read(ctx, c, c.epochs.GetEpoch, &controlv1.GetEpochRequest{})
+				if err != nil {
+					return err
+				}
+				if !yes {
+					if err := c.confirmEpoch(current); err != nil {
+						return err
+					}
+				}
+				response, err := write(ctx, c, c.epochs.BeginEpoch, &controlv1.BeginEpochRequest{
+					Expected: current.GetEpoch(), Reason: o.reason, RequestId: newRequestID(),
+				})
+				if err != nil {
+					return err
+				}
+				return c.show(response, func(out io.Writer) {
+					fmt.Fprintf(out, "epoch %s has begun, at revision %d\n", epochText(response.GetEpoch()), response.GetRevision())
+				})
+			})
+		},
+	}
+	o.registerServer(cmd.Flags())
+	o.registerReason(cmd.Flags())
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+// confirmEpoch has a person type the number of the epoch that shall begin.
+func (c *client) confirmEpoch(current *controlv1.GetEpochResponse) error {
+	next := strconv.FormatUint(current.GetEpoch().GetCounter()+1, 10)
+	problems := epochProblems(current)
+	for _, problem := range problems {
+		fmt.Fprintln(c.err, problem)
+	}
+	if len(problems) == 0 {
+		fmt.Fprintln(c.err, "this server sees no reason for a new epoch: the store is not behind what was seen of it")
+	}
+	fmt.Fprintf(c.err, "Every relay and SDK will replace what it has by what the store holds now, at revision %d.\nType %s to begin epoch %s: ", current.GetRevision(), next, next)
+	answer, err := bufio.NewReader(c.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if strings.TrimSpace(answer) != next {
+		return errors.New("not confirmed; nothing was changed")
+	}
+	return nil
+}
