@@ -34,9 +34,9 @@ type clientStream = grpc.BidiStreamingClient[syncv1.StreamRequest, syncv1.Stream
 
 // bed is a hub that is served in memory.
 type bed struct {
-	t    testing.TB
-	hub  *hub.Hub
-	set  *replica.Set
+	t   testing.TB
+	hub *hub.Hub
+	set *replica.Set
 	// dial opens a stream.
 	dial func(context.Context) (clientStream, error)
 	// ended counts streams whose handlers have returned.
