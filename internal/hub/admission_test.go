@@ -87,9 +87,11 @@ func (a *admission) check(all []customer) string {
 			waiting++
 		}
 	}
-	if n, w := a.load(); underway > a.bytes || a.underway != underway || n != admitted || w != waiting {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if underway > a.bytes || a.underway != underway || a.admitted != admitted || a.waiting != waiting {
 		return fmt.Sprintf("%d bytes of %d are under way (counted: %d), %d admitted (%d), %d wait (%d)",
-			underway, a.bytes, a.underway, admitted, n, waiting, w)
+			underway, a.bytes, a.underway, admitted, a.admitted, waiting, a.waiting)
 	}
 	if waiting > 0 && underway+first <= a.bytes {
 		return "the first in line waits, though there is room"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,10 +178,23 @@ func TestRevoked(t *testing.T) {
 	other.expect(delta, b.publish("staging", 1, "b"))
 }
 
+// paths is a path that changes.
+type paths struct{ atomic.Pointer[[]string] }
+
+func newPaths(path ...string) *paths {
+	p := &paths{}
+	p.set(path...)
+	return p
+}
+
+func (p *paths) set(path ...string) { p.Store(&path) }
+
+func (p *paths) get() []string { return *p.Load() }
+
 // TestPath: loops are found from both sides, and nobody is too far down.
 func TestPath(t *testing.T) {
-	path := []string{"root", "hub"}
-	b := newPipeBed(t, hub.Options{Path: func() []string { return path }}, 0, "production")
+	path := newPaths("root", "hub")
+	b := newPipeBed(t, hub.Options{Path: path.get}, 0, "production")
 	b.publish("production", 1, "a")
 	refused := func(id string) *syncv1.Goodbye {
 		c := b.open()
@@ -190,9 +204,9 @@ func TestPath(t *testing.T) {
 	if g := refused("root"); g.GetCode() != syncv1.Goodbye_CODE_LOOP {
 		t.Errorf("goodbye %v", g)
 	}
-	path = []string{"root", "a", "b", "hub"}
+	path.set("root", "a", "b", "hub")
 	b.follow(nil, "production").cancel()
-	path = []string{"root", "a", "b", "c", "hub"}
+	path.set("root", "a", "b", "c", "hub")
 	if g := refused("f"); g.GetCode() != syncv1.Goodbye_CODE_LOOP {
 		t.Errorf("goodbye %v", g)
 	}
@@ -201,12 +215,12 @@ func TestPath(t *testing.T) {
 // TestPathChanges: a follower learns of a new way down with the next heartbeat, once.
 func TestPathChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		path := []string{"root", "hub"}
-		b := newPipeBed(t, hub.Options{Heartbeat: time.Second, Path: func() []string { return path }}, 0, "production")
+		path := newPaths("root", "hub")
+		b := newPipeBed(t, hub.Options{Heartbeat: time.Second, Path: path.get}, 0, "production")
 		c := b.follow(nil, "production")
 		for i, want := range []string{"[]", "[root between hub]", "[]"} {
 			if i == 1 {
-				path = []string{"root", "between", "hub"}
+				path.set("root", "between", "hub")
 			}
 			if h := c.recv().GetHeartbeat(); h == nil || fmt.Sprint(h.GetPath()) != want {
 				t.Errorf("heartbeat %d: %v", i, h)

@@ -28,23 +28,28 @@ func TestCoalescing(t *testing.T) {
 	}{
 		"one": {[]time.Duration{0}, nil, []arrival{{0, 2, false}}},
 		"far apart": {
-			[]time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond}, nil,
+			[]time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond},
+			nil,
 			[]arrival{{0, 2, false}, {20 * time.Millisecond, 3, false}, {50 * time.Millisecond, 4, false}},
 		},
 		"gathered": {
-			[]time.Duration{0, 5 * time.Millisecond, 10 * time.Millisecond, 19 * time.Millisecond}, nil,
+			[]time.Duration{0, 5 * time.Millisecond, 10 * time.Millisecond, 19 * time.Millisecond},
+			nil,
 			[]arrival{{0, 2, false}, {20 * time.Millisecond, 5, false}},
 		},
 		"without end": {
-			[]time.Duration{0, 8 * time.Millisecond, 16 * time.Millisecond, 24 * time.Millisecond, 32 * time.Millisecond, 42 * time.Millisecond}, nil,
+			[]time.Duration{0, 8 * time.Millisecond, 16 * time.Millisecond, 24 * time.Millisecond, 32 * time.Millisecond, 42 * time.Millisecond},
+			nil,
 			[]arrival{{0, 2, false}, {20 * time.Millisecond, 4, false}, {40 * time.Millisecond, 6, false}, {60 * time.Millisecond, 7, false}},
 		},
 		"urgent": {
-			[]time.Duration{0, 5 * time.Millisecond}, []int64{3},
+			[]time.Duration{0, 5 * time.Millisecond},
+			[]int64{3},
 			[]arrival{{0, 2, false}, {5 * time.Millisecond, 3, true}},
 		},
 		"urgent after one that waits": {
-			[]time.Duration{0, 5 * time.Millisecond, 7 * time.Millisecond, 12 * time.Millisecond}, []int64{4},
+			[]time.Duration{0, 5 * time.Millisecond, 7 * time.Millisecond, 12 * time.Millisecond},
+			[]int64{4},
 			[]arrival{{0, 2, false}, {7 * time.Millisecond, 4, true}, {27 * time.Millisecond, 5, false}},
 		},
 	} {

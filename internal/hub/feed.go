@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,13 +109,8 @@ type gathering struct {
 // take takes all that was published. Of what was published last there is the snapshot.
 func (g *gathering) take(changes *replica.Subscription) {
 	for {
-		select {
-		case <-changes.Changed():
-		default:
-			return
-		}
-		c, lost, err := changes.Next(context.Background())
-		if err != nil {
+		c, lost, ok := changes.Poll()
+		if !ok {
 			return
 		}
 		g.delta = nil

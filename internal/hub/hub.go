@@ -188,7 +188,7 @@ func (h *Hub) overdue(workers []*worker) time.Duration {
 	}
 	now := time.Now()
 	for _, w := range workers {
-		if w.stream.blockedFor(now) > limit && w.stream.end(err) && !draining {
+		if w.stream.cutLoose(now, limit, err) && !draining {
 			h.metrics.goodbyes.WithLabelValues(syncv1.Goodbye_CODE_TOO_SLOW.String()).Inc()
 		}
 	}

@@ -315,10 +315,9 @@ func TestSlow(t *testing.T) {
 			registry := prometheus.NewRegistry()
 			b := newBed(t, hub.Options{Registerer: registry}, tc.history, "production")
 			state := b.publish("production", 10_000, keys(100)...) // 1 MB
-			c := b.open()
-			c.hello(hello("f", "production"))
-			eventually(t, "a follower", func() bool { return len(b.hub.Followers()) == 1 })
-			// It does not read: the hub is in the middle of the first state. Another does.
+			c := b.follow(nil, "production")
+			c.apply(c.recv().GetUpdate())
+			// It reads no more: the hub is in the middle of the first state. Another does.
 			other := b.follow(map[string]*snapshot.Snapshot{"production": state}, "production")
 			other.expect(none, state)
 			var last *snapshot.Snapshot
@@ -326,10 +325,8 @@ func TestSlow(t *testing.T) {
 				last = b.publish("production", 10_000, "key-00001", "key-00002")
 				other.expect(delta, last)
 			}
-			c.recv() // welcome
-			mode, s := c.update()
-			if mode != full || s.Cursor() != state.Cursor() {
-				t.Fatalf("%v to %v", mode, s.Cursor())
+			if _, s := c.update(); s.Cursor() != state.Cursor() {
+				t.Fatalf("to %v", s.Cursor())
 			}
 			c.expect(tc.mode, last)
 			if lost := metric(t, registry, "tidegate_hub_lost_total"); lost != tc.lost {

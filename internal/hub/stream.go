@@ -44,6 +44,8 @@ type stream struct {
 	// sending is when the message being sent was begun, in nanoseconds after since;
 	// 0 while none is.
 	sending atomic.Int64
+	// cut is why nothing more may be sent; nil: it may.
+	cut atomic.Pointer[error]
 
 	// Of its turns.
 	scopes []*scope
@@ -115,15 +117,13 @@ func (s *stream) fail(err error) {
 	s.signal(eventEnd)
 }
 
-// end lets the handler return; false: it did already. It is the last that happens in a
-// stream's turns, for a stream must not be used after its handler; but for a follower
-// that does not read, as nothing but the return of the handler ends a blocked send.
-func (s *stream) end(err error) bool {
+// end lets the handler return. It is the last that happens in a stream's turns, for a
+// stream must not be used after its handler; but for a follower that does not read, as
+// nothing but the return of the handler ends a blocked send.
+func (s *stream) end(err error) {
 	select {
 	case s.ended <- err:
-		return true
-	default:
-		return false
+	default: // it was cut loose before
 	}
 }
 
@@ -287,13 +287,19 @@ func (s *stream) greet() error {
 	return s.say(s.welcome())
 }
 
-// blockedFor is how long the message that is being sent has been so.
-func (s *stream) blockedFor(now time.Time) time.Duration {
+// cutLoose ends a stream whose message has been on its way for longer than the limit;
+// first: it was not asked to before. Should the message get through just now, it is
+// the last, and the stream's turns end by themselves: none is begun after the handler.
+func (s *stream) cutLoose(now time.Time, limit time.Duration, err error) (first bool) {
 	begun := s.sending.Load()
-	if begun == 0 {
-		return 0
+	if begun == 0 || now.Sub(s.since)-time.Duration(begun) <= limit {
+		return false
 	}
-	return now.Sub(s.since) - time.Duration(begun)
+	first = s.cut.CompareAndSwap(nil, &err)
+	if s.sending.Load() == begun {
+		s.end(err)
+	}
+	return first
 }
 
 // say sends a message that is this stream's alone.
@@ -308,9 +314,11 @@ func (s *stream) say(m *syncv1.StreamResponse) error {
 // transmit sends one message; it may block until the stream ends.
 func (s *stream) transmit(m *message) error {
 	s.sending.Store(max(int64(time.Since(s.since)), 1))
-	err := s.grpc.SendMsg(m)
-	s.sending.Store(0)
-	return err
+	defer s.sending.Store(0)
+	if err := s.cut.Load(); err != nil {
+		return *err
+	}
+	return s.grpc.SendMsg(m)
 }
 
 func contextError(ctx context.Context) error { return status.FromContextError(ctx.Err()).Err() }

@@ -94,11 +94,21 @@ func (s *Subscription) Next(ctx context.Context) (c Change, lost bool, err error
 			return Change{}, false, ctx.Err()
 		}
 	}
-	if next := s.place.next.Load(); next != s.replica.history.lost {
+	c, lost, _ = s.Poll()
+	return c, lost, nil
+}
+
+// Poll is Next for who does not wait; ok is false if there is nothing yet.
+func (s *Subscription) Poll() (c Change, lost, ok bool) {
+	switch next := s.place.next.Load(); next {
+	case nil:
+		return Change{}, false, false
+	case s.replica.history.lost:
+		now := s.replica.current.Load()
+		s.place = now.place
+		return Change{Snapshot: now.snapshot}, true, true
+	default:
 		s.place = next.to
-		return Change{Delta: next.delta, Snapshot: next.snapshot.Load()}, false, nil
+		return Change{Delta: next.delta, Snapshot: next.snapshot.Load()}, false, true
 	}
-	now := s.replica.current.Load()
-	s.place = now.place
-	return Change{Snapshot: now.snapshot}, true, nil
 }
