@@ -57,7 +57,11 @@ func atOnce() <-chan struct{} {
 }
 
 func newScope(r *replica.Replica, have *snapshot.Cursor) *scope {
-	return &scope{replica: r, have: have, state: compare, wake: r.Ready()}
+	sc := &scope{replica: r, have: have, state: compare, wake: r.Ready()}
+	if r.Purged() {
+		sc.wake = atOnce() // to tell
+	}
+	return sc
 }
 
 func (sc *scope) step(ctx context.Context, s *stream) (err error) {
