@@ -28,6 +28,10 @@ func TestRevoked(t *testing.T) {
 	o.StateDir = t.TempDir()
 	r, stop := startReady(t, o, p.revision)
 	below, _ := startReady(t, options(r.GRPCAddr(), production), p.revision)
+	lateOptions := options(r.GRPCAddr(), production)
+	lateOptions.StateDir = t.TempDir()
+	_, stopLate := startReady(t, lateOptions, p.revision)
+	stopLate()
 
 	ask := func(r *Relay, environment, key string) (string, error) {
 		a, err := client(t, r).Evaluate(t.Context(), &evaluationv1.EvaluateRequest{Environment: environment, FlagKey: key})
@@ -40,8 +44,8 @@ func TestRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sync, err := flagdsyncv1.NewFlagSyncServiceClient(dial(t, r.GRPCAddr())).SyncFlags(t.Context(),
-		&flagdsyncv1.SyncFlagsRequest{Selector: production}) //nolint:staticcheck // providers still send it
+	which := &flagdsyncv1.SyncFlagsRequest{Selector: production} //nolint:staticcheck // providers still send it
+	sync, err := flagdsyncv1.NewFlagSyncServiceClient(dial(t, r.GRPCAddr())).SyncFlags(t.Context(), which)
 	if err == nil {
 		_, err = sync.Recv()
 	}
@@ -57,7 +61,10 @@ func TestRevoked(t *testing.T) {
 	}
 
 	p.replicas.Replica(production).Purge()
-	for name, relay := range map[string]*Relay{"relay": r, "below": below} {
+	eventually(t, "the relay denies", func() bool { _, err := ask(r, production, "a"); return err != nil })
+	lateOptions.Registry = nil
+	late, _ := start(t, lateOptions) // which was not connected when it was revoked
+	for name, relay := range map[string]*Relay{"relay": r, "below": below, "late": late} {
 		eventually(t, name+" denies", func() bool {
 			_, err := ask(relay, production, "a")
 			return status.Code(err) == codes.Unavailable && strings.Contains(err.Error(), "revoked")

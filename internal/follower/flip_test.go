@@ -19,6 +19,10 @@ import (
 // shown afterwards is the state before or the one that was sent, as is its revision, and
 // its age is not younger than was said. Updates do not need the seal for that.
 func TestFlippedBitsOnTheWire(t *testing.T) {
+	m, err := newMetrics(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	state := fuzzState()
 	next, d := state.Next(7, []snapshot.Item{fuzzItem("a", 7), fuzzItem("c", 6)}, []snapshot.ID{fuzzItem("b", 5).ID()})
 	restored, _ := snapshot.New("production", snapshot.Epoch{Counter: 9}).Next(3, []snapshot.Item{fuzzItem("z", 3)}, nil)
@@ -60,7 +64,7 @@ func TestFlippedBitsOnTheWire(t *testing.T) {
 			if bit >= 0 {
 				flipped[bit/8] ^= 1 << (bit % 8)
 			}
-			r := flipWorld(t, state, welcome, flipped)
+			r := flipWorld(t, m, state, welcome, flipped)
 			got := r.Snapshot()
 			if got == nil || got.Cursor() != state.Cursor() && got.Cursor() != c.after.Cursor() {
 				t.Fatalf("%s: with bit %d flipped, %v is shown", name, bit, got)
@@ -77,12 +81,8 @@ func TestFlippedBitsOnTheWire(t *testing.T) {
 
 // flipWorld is a replica of the state after one stream that said welcome, that the state
 // is current, and then what is given.
-func flipWorld(t *testing.T, state *snapshot.Snapshot, welcome *syncv1.StreamResponse, message []byte) *replica.Replica {
+func flipWorld(t *testing.T, m *metrics, state *snapshot.Snapshot, welcome *syncv1.StreamResponse, message []byte) *replica.Replica {
 	t.Helper()
-	m, err := newMetrics(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	set := replica.NewSet(replica.Options{})
 	r := set.Add("production")
 	r.Restore(state, time.Hour)

@@ -63,11 +63,15 @@ func TestHerd(t *testing.T) {
 		"dies and is back at once": {err: errAny, within: 500 * time.Millisecond, early: followers / 5},
 		"dies for a minute":        {err: errAny, away: time.Minute, within: 30 * time.Second, early: followers * 3 / 10},
 		// 15 s in the middle: 1/150 of all in each 100 ms.
-		"dies for ten minutes": {err: errAny, away: 10 * time.Minute, within: 30 * time.Second, early: followers * 3 / 10, steady: followers / 150},
-		"drains, back in 5 s": {err: away(5 * time.Second), away: 5 * time.Second, within: time.Second,
-			none: 5 * time.Second, early: followers / 5},
-		"drains for an hour, it says": {err: away(time.Hour), away: 30 * time.Second, within: time.Second,
-			none: 30 * time.Second, early: followers / 5},
+		"dies for five minutes": {err: errAny, away: 5 * time.Minute, within: 30 * time.Second, early: followers * 3 / 10, steady: followers / 150},
+		"drains, back in 5 s": {
+			err: away(5 * time.Second), away: 5 * time.Second, within: time.Second,
+			none: 5 * time.Second, early: followers / 5,
+		},
+		"drains for an hour, it says": {
+			err: away(time.Hour), away: 30 * time.Second, within: time.Second,
+			none: 30 * time.Second, early: followers / 5,
+		},
 	} {
 		h := &herd{}
 		for range followers {

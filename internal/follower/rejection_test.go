@@ -53,8 +53,8 @@ func (s ackStream) Recv() (*syncv1.StreamRequest, error) {
 // The upstream knows at all times how many there are.
 func TestPoison(t *testing.T) {
 	n, up := newNetwork(), newSource(t, "server", 0, "production")
-	log := &ackLog{Hub: up.hub}
-	n.serve(t, "up", log)
+	acks := &ackLog{Hub: up.hub}
+	n.serve(t, "up", acks)
 	set := replica.NewSet(replica.Options{})
 	r := set.Add("production")
 	run(t, n.options(set, "relay", "up"))
@@ -72,7 +72,7 @@ func TestPoison(t *testing.T) {
 	told := func(what string, want ...string) {
 		t.Helper()
 		var got []string
-		for _, ack := range log.take() {
+		for _, ack := range acks.take() {
 			for _, rejection := range ack.GetRejections() {
 				got = append(got, fmt.Sprint(rejection.GetKey(), " ", rejection.GetModRevision()))
 			}

@@ -53,8 +53,7 @@ func TestRevokedOne(t *testing.T) {
 		s.send(revoked(time.Hour, "production", "elsewhere"))
 		return nil
 	}
-	var l *liar
-	l = &liar{scripts: []func(*stage) error{refuse, func(s *stage) error {
+	l := &liar{scripts: []func(*stage) error{refuse, func(s *stage) error {
 		if !slices.Contains(asked(s.hello), "production") {
 			s.states(before)
 			return s.hold()

@@ -57,7 +57,7 @@ type state func(*stream, *scope) (next state, again bool, err error)
 func (sc *scope) wake() { sc.stream.wake(sc.index) }
 
 func (sc *scope) step(s *stream) (again bool, err error) {
-	if sc.purged != sc.feed.purged.Load() {
+	if sc.purged != sc.feed.purged.Load() || sc.feed.replica.Purged() {
 		return false, revoked(sc.environment(), "environment %q is not served here any more", sc.environment())
 	}
 	sc.state, again, err = sc.state(s, sc)

@@ -23,7 +23,8 @@ var testEpoch = snapshot.Epoch{Counter: 1, Random: 42}
 func flagItem(tb interface {
 	Helper()
 	Fatal(...any)
-}, key string, revision int64, size int) snapshot.Item {
+}, key string, revision int64, size int,
+) snapshot.Item {
 	tb.Helper()
 	data, err := proto.Marshal(&flagv1.Flag{
 		Key: key, Type: flagv1.ValueType_VALUE_TYPE_BOOLEAN, Enabled: true,
