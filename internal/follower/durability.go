@@ -2,13 +2,10 @@ package follower
 
 import (
 	"context"
-	"strings"
 	"sync"
 
 	"github.com/rs/zerolog"
 
-	"github.com/tidegate/tidegate/eval"
-	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -55,44 +52,6 @@ func (d *durability) run(ctx context.Context) {
 	}
 }
 
-// acknowledge sends Acks until ctx ends or the stream does not take them.
-func (d *durability) acknowledge(ctx context.Context, send func(*syncv1.StreamRequest) error) {
-	for {
-		states, err := d.durable.take(ctx)
-		if err != nil {
-			return
-		}
-		for _, s := range states {
-			if send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Ack{Ack: ack(s)}}) != nil {
-				return // the receiving side learns why
-			}
-		}
-	}
-}
-
-const (
-	// maxRejections is how many items one Ack names.
-	maxRejections = 256
-	// maxReason bounds what it says of each, in bytes.
-	maxReason = 512
-)
-
-func ack(s *snapshot.Snapshot) *syncv1.Ack {
-	a := &syncv1.Ack{Environment: s.Environment(), Cursor: s.Cursor().Proto()}
-	rejections := s.Rejections()
-	for _, r := range rejections[:min(len(rejections), maxRejections)] {
-		reason := strings.ToValidUTF8(r.Err.Error(), "\uFFFD")
-		if len(reason) > maxReason {
-			reason = strings.ToValidUTF8(reason[:maxReason], "")
-		}
-		a.Rejections = append(a.Rejections, &syncv1.Rejection{
-			Kind: r.Item.Kind, Key: r.Item.Key, ModRevision: r.Item.ModRevision,
-			ErrorCode: string(eval.ParseError), Message: reason,
-		})
-	}
-	return a
-}
-
 // newest holds the newest state of each environment until it is taken.
 type newest struct {
 	mu     sync.Mutex
@@ -121,9 +80,14 @@ func (n *newest) take(ctx context.Context) (map[string]*snapshot.Snapshot, error
 		return nil, ctx.Err()
 	case <-n.wake:
 	}
+	return n.all(), nil
+}
+
+// all takes what there is.
+func (n *newest) all() map[string]*snapshot.Snapshot {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	states := n.states
 	n.states = make(map[string]*snapshot.Snapshot)
-	return states, nil
+	return states
 }

@@ -44,7 +44,7 @@ func (f *Follower) dialOptions() []grpc.DialOption {
 // follow opens one stream to the upstream and receives until it ends; it returns why. A
 // connection lives as long as its stream: what to do about a broken one is decided by
 // the rotation, not by gRPC.
-func (f *Follower) follow(ctx context.Context, upstream string) error {
+func (f *Follower) follow(outer context.Context, upstream string) error {
 	f.enter(State{Upstream: upstream, Hops: f.State().Hops, Err: f.State().Err})
 	conn, err := grpc.NewClient(upstream, f.dialOptions()...)
 	if err != nil {
@@ -52,10 +52,13 @@ func (f *Follower) follow(ctx context.Context, upstream string) error {
 	}
 	defer conn.Close()
 
-	ctx, cancel := context.WithCancelCause(ctx)
-	var acks sync.WaitGroup
-	defer acks.Wait()
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(outer))
+	var receipts sync.WaitGroup
+	defer receipts.Wait()
 	defer cancel(nil)
+	defer context.AfterFunc(outer, func() {
+		time.AfterFunc(partTimeout, func() { cancel(outer.Err()) })
+	})()
 	limit := f.deadAfter(nil)
 	silence := time.AfterFunc(limit, func() { cancel(errDead) })
 	defer silence.Stop()
@@ -67,7 +70,7 @@ func (f *Follower) follow(ctx context.Context, upstream string) error {
 	if err := stream.Send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Hello{Hello: f.hello()}}); err != nil && !errors.Is(err, io.EOF) {
 		return cause(ctx, err)
 	}
-	acks.Go(func() { f.durable.acknowledge(ctx, stream.Send) })
+	receipts.Go(func() { f.sendReceipts(ctx, outer.Done(), stream) })
 	for {
 		// Silence is the upstream's only while it is listened to.
 		silence.Reset(limit)
@@ -114,16 +117,19 @@ func (f *Follower) deadAfter(w *syncv1.Welcome) time.Duration {
 func (f *Follower) hello() *syncv1.Hello {
 	var path []string
 	if f.o.Below != nil {
-		below := f.o.Below()
+		below := f.o.Below.Path()
 		path = append(path, below[max(len(below)-(maxHops-1), 0):]...)
 	}
+	f.streams++
 	return &syncv1.Hello{
-		Protocol:   protocol,
-		InstanceId: f.o.InstanceID,
-		BootId:     f.bootID,
-		Path:       append(path, f.o.InstanceID),
-		Scopes:     f.intake.open(),
-		Region:     f.o.Region,
-		Version:    f.o.Version,
+		Protocol:     protocol,
+		InstanceId:   f.o.InstanceID,
+		BootId:       f.bootID,
+		Path:         append(path, f.o.InstanceID),
+		Scopes:       f.intake.open(),
+		Region:       f.o.Region,
+		Version:      f.o.Version,
+		FollowerKind: f.o.Kind,
+		StreamNumber: f.streams,
 	}
 }

@@ -26,6 +26,7 @@ import (
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // Options of a Hub.
@@ -33,6 +34,8 @@ type Options struct {
 	Replicas *replica.Set // required
 	// InstanceID of this process, stable over restarts; required.
 	InstanceID string
+	// Tree is what the followers join, and what they report goes into; default: its own.
+	Tree *tree.Tree
 	// Hops between the store and this hub: 0 on a control server. A function, as a
 	// relay learns it from its upstream. Default: always 0.
 	Hops func() uint32
@@ -54,6 +57,9 @@ type Options struct {
 func (o *Options) ensureDefaults() {
 	if o.Hops == nil {
 		o.Hops = func() uint32 { return 0 }
+	}
+	if o.Tree == nil {
+		o.Tree = tree.New(o.InstanceID)
 	}
 	o.Heartbeat = cmp.Or(o.Heartbeat, 5*time.Second)
 	o.SendTimeout = cmp.Or(o.SendTimeout, 15*time.Second)
@@ -90,6 +96,10 @@ func (h *Hub) Drain() { h.drain.Do(func() { close(h.draining) }) }
 // not be modified.
 type Follower struct {
 	InstanceID, Region, Version, Peer string
+	Kind                              syncv1.FollowerKind
+	// BootID is new at each start of the follower; StreamNumber counts the streams of one.
+	BootID       string
+	StreamNumber uint64
 	// Path is the chain of followers below it, and itself, last.
 	Path []string
 	// Environments it follows.

@@ -45,6 +45,8 @@ type stream struct {
 	// 0 while none is.
 	sending atomic.Int64
 
+	receipts
+
 	mu         sync.Mutex
 	acked      map[string]snapshot.Cursor
 	rejections map[string]int
@@ -55,6 +57,7 @@ func (h *Hub) Stream(g grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.Str
 	s := &stream{
 		hub: h, grpc: g, since: time.Now(),
 		acked: make(map[string]snapshot.Cursor), rejections: make(map[string]int),
+		receipts: newReceipts(),
 	}
 	if p, ok := peer.FromContext(g.Context()); ok && p.Addr != nil {
 		s.peer = p.Addr.String()
@@ -86,6 +89,8 @@ func (s *stream) serve(received <-chan error) error {
 	s.log = s.hub.o.Logger.With().Str("follower", s.follower.InstanceID).Str("peer", s.peer).Logger()
 	s.hub.register(s)
 	defer s.hub.unregister(s)
+	s.join()
+	defer s.leave()
 	s.log.Info().Str("region", s.follower.Region).Str("version", s.follower.Version).
 		Strs("environments", s.follower.Environments).Msg("follower connected")
 
@@ -141,7 +146,7 @@ func (s *stream) watch(cancel context.CancelFunc, sent, received <-chan error) e
 	}
 }
 
-// receive takes the Hello, then Acks, until the follower closes its side (nil) or the
+// receive takes the Hello, then Acks and Reports, until the follower closes its side (nil) or the
 // stream ends.
 func (s *stream) receive(hellos chan<- *syncv1.Hello) error {
 	var scopes map[string]bool
@@ -149,6 +154,7 @@ func (s *stream) receive(hellos chan<- *syncv1.Hello) error {
 		m, err := s.grpc.Recv()
 		switch {
 		case errors.Is(err, io.EOF):
+			s.closed.Store(true)
 			return nil
 		case err != nil:
 			return err
@@ -163,6 +169,13 @@ func (s *stream) receive(hellos chan<- *syncv1.Hello) error {
 				scopes[sc.GetEnvironment()] = true
 			}
 			hellos <- hello
+			if err := s.awaitJoin(); err != nil {
+				return err
+			}
+		case m.GetReport() != nil:
+			if err := s.branch.Report(m.GetReport()); err != nil {
+				return status.Error(codes.InvalidArgument, err.Error())
+			}
 		case ack != nil && scopes[ack.GetEnvironment()]:
 			c, err := snapshot.CursorFromProto(ack.GetCursor())
 			if err != nil {
@@ -178,6 +191,7 @@ func (s *stream) noteAck(ack *syncv1.Ack, c snapshot.Cursor) {
 	defer s.mu.Unlock()
 	s.acked[ack.GetEnvironment()] = c
 	s.rejections[ack.GetEnvironment()] = len(ack.GetRejections())
+	s.branch.Ack(ack.GetEnvironment(), c, len(ack.GetRejections()))
 }
 
 // transmit sends one message; it may block until the stream ends.
