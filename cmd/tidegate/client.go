@@ -180,6 +180,7 @@ func (o *clientOptions) connect(io *streams) (*client, error) {
 		flags:        controlv1.NewFlagServiceClient(conn),
 		segments:     controlv1.NewSegmentServiceClient(conn),
 		environments: controlv1.NewEnvironmentServiceClient(conn),
+		fleet:        controlv1.NewFleetServiceClient(conn),
 		evaluations:  evaluationv1.NewEvaluationServiceClient(conn),
 	}, nil
 }
@@ -194,6 +195,7 @@ type client struct {
 	flags        controlv1.FlagServiceClient
 	segments     controlv1.SegmentServiceClient
 	environments controlv1.EnvironmentServiceClient
+	fleet        controlv1.FleetServiceClient
 	evaluations  evaluationv1.EvaluationServiceClient
 }
 

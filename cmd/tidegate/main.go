@@ -78,6 +78,7 @@ func newRootCommand(io *streams) *cobra.Command {
 		newFlagCommand(io),
 		newSegmentCommand(io),
 		newEnvironmentCommand(io),
+		newRelayCommand(io),
 		newEvaluateCommand(io),
 		newApplyCommand(io),
 		newExportCommand(io),
