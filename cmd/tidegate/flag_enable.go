@@ -20,9 +20,9 @@ func newFlagEnableCommand(streams *streams, enabled bool) *cobra.Command {
 		verb, done, effect, seen = "enable", "enabled", "its rules decide again", "in force"
 	}
 	cmd := &cobra.Command{
-		Use:     verb + " KEY",
-		Short:   "Turn a flag " + map[bool]string{true: "on", false: "off: the kill switch"}[enabled],
-		Long:    "Turn a flag " + map[bool]string{true: "on", false: "off"}[enabled] + ", whatever its current revision: " + effect + ".\n\n" +
+		Use:   verb + " KEY",
+		Short: "Turn a flag " + map[bool]string{true: "on", false: "off: the kill switch"}[enabled],
+		Long: "Turn a flag " + map[bool]string{true: "on", false: "off"}[enabled] + ", whatever its current revision: " + effect + ".\n\n" +
 			"Then waits for the relays, and tells how many have it, and who does not. That not all\n" +
 			"have it is no failure: the flag is " + done + ", and they get it when they can.",
 		Example: "  tidegate flag " + verb + ` new-checkout --environment production --reason "..."`,
