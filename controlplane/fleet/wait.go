@@ -20,8 +20,9 @@ import (
 const (
 	defaultWait = 10 * time.Second
 	longestWait = 5 * time.Minute
-	// answerGap is the least time between two answers.
-	answerGap = 50 * time.Millisecond
+	// answerGap is the time between two answers, on the average; the first few come at once.
+	answerGap   = 50 * time.Millisecond
+	answerBurst = 4
 	// countGap is the least time between two looks.
 	countGap = 5 * time.Millisecond
 	// maxMissing is how many relays an answer names.
@@ -90,7 +91,7 @@ func (w *waiting) run(ctx context.Context, send func(*controlv1.WaitAppliedRespo
 	deadline := time.NewTimer(w.timeout - time.Since(w.began))
 	defer deadline.Stop()
 	var last *controlv1.WaitAppliedResponse
-	var sent time.Time
+	due := w.began.Add(-answerBurst * answerGap)
 	for over := false; ; {
 		began := time.Now()
 		local, fresh := w.news()
@@ -100,22 +101,29 @@ func (w *waiting) run(ctx context.Context, send func(*controlv1.WaitAppliedRespo
 		}
 		answer.Last = over || answer.GetReached()
 		changed := last == nil || differs(last, answer)
-		if answer.GetLast() || changed && began.Sub(sent) >= answerGap {
+		if answer.GetLast() || changed && !began.Before(due) {
 			if err := send(answer); err != nil || answer.GetLast() {
 				return err
 			}
-			last, sent, changed = answer, began, false
+			last, due, changed = answer, later(due, began.Add(-answerBurst*answerGap)).Add(answerGap), false
 		}
 		// To count takes the more the larger the fleet is: most of the time goes to others.
 		over, err = w.pause(ctx, deadline.C, max(countGap, 4*time.Since(began)), news{})
 		if err == nil && !over {
-			over, err = w.pause(ctx, deadline.C, w.patience(changed, sent), fresh)
+			over, err = w.pause(ctx, deadline.C, w.patience(changed, due), fresh)
 		}
 		if err != nil {
 			return err
 		}
 		w.others.find()
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // news are what is closed, or signalled, when something is new.
@@ -132,10 +140,10 @@ func (w *waiting) news() ([]*member, news) {
 
 // patience is how long to wait for news: until an answer that was held back is due, or
 // this server may have the revision. 0: however long it takes.
-func (w *waiting) patience(heldBack bool, sent time.Time) time.Duration {
+func (w *waiting) patience(heldBack bool, due time.Time) time.Duration {
 	switch {
 	case heldBack:
-		return max(time.Until(sent.Add(answerGap)), time.Nanosecond)
+		return max(time.Until(due), time.Nanosecond)
 	case !w.arrived():
 		return answerGap
 	}
