@@ -22,6 +22,7 @@ type history struct {
 	epoch  snapshot.Epoch
 	states []state // oldest first
 	gone   int     // how many are forgotten
+	changed chan struct{} // closed and replaced with each state
 	// byDigest is the number of a state, gone ones counted; the newest, should one come back.
 	byDigest map[snapshot.Digest]int
 }
@@ -45,10 +46,25 @@ func (h *history) follow(ctx context.Context) {
 		}
 		cursor := c.Delta.Target
 		if lost {
+			// Which states were skipped, nobody knows: up to when earlier ones stood, neither.
+			h.forget()
 			cursor = c.Snapshot.Cursor()
 		}
 		h.note(cursor, time.Now())
 	}
+}
+
+func (h *history) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.states, h.gone, h.byDigest = nil, 0, nil
+}
+
+// news is closed when there is another state.
+func (h *history) news() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.changed
 }
 
 func (h *history) note(c snapshot.Cursor, at time.Time) {
@@ -60,6 +76,8 @@ func (h *history) note(c snapshot.Cursor, at time.Time) {
 	}
 	h.byDigest[c.Digest] = h.gone + len(h.states)
 	h.states = append(h.states, state{cursor: c, at: at})
+	close(h.changed)
+	h.changed = make(chan struct{})
 	if len(h.states) <= maxStates {
 		return
 	}
@@ -132,7 +150,7 @@ func (h *histories) of(environment string) *history {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.byID[environment] == nil {
-		h.byID[environment] = &history{replica: r}
+		h.byID[environment] = &history{replica: r, changed: make(chan struct{})}
 		if h.follow != nil {
 			h.follow(h.byID[environment])
 		}

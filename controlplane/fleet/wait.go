@@ -127,10 +127,10 @@ func later(a, b time.Time) time.Time {
 }
 
 // news are what is closed, or signalled, when something is new.
-type news struct{ local, relays, servers, others <-chan struct{} }
+type news struct{ states, local, relays, servers, others <-chan struct{} }
 
 func (w *waiting) news() ([]*member, news) {
-	n := news{others: w.others.changed}
+	n := news{states: w.history.news(), others: w.others.changed}
 	_, n.relays = w.fleet.relays.all()
 	_, n.servers = w.fleet.servers.all()
 	var local []*member
@@ -160,6 +160,7 @@ func (w *waiting) pause(ctx context.Context, deadline <-chan time.Time, limit ti
 	case <-deadline:
 		return true, nil
 	case <-timer:
+	case <-n.states:
 	case <-n.local:
 	case <-n.relays:
 	case <-n.servers:
