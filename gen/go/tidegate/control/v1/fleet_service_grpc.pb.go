@@ -35,7 +35,7 @@ const (
 type FleetServiceClient interface {
 	ListRelays(ctx context.Context, in *ListRelaysRequest, opts ...grpc.CallOption) (*ListRelaysResponse, error)
 	// Waits until enough relays have applied a revision and made it durable. Answers at
-	// once with how it stands, then with each change of that, at most 20 times a second;
+	// once with how it stands, then with each change of that, about 20 times a second at most;
 	// the last answer is marked. A relay whose state has not changed since an earlier revision
 	// has the later one, too.
 	//
@@ -127,7 +127,7 @@ type FleetService_WatchRelaysClient = grpc.ServerStreamingClient[WatchRelaysResp
 type FleetServiceServer interface {
 	ListRelays(context.Context, *ListRelaysRequest) (*ListRelaysResponse, error)
 	// Waits until enough relays have applied a revision and made it durable. Answers at
-	// once with how it stands, then with each change of that, at most 20 times a second;
+	// once with how it stands, then with each change of that, about 20 times a second at most;
 	// the last answer is marked. A relay whose state has not changed since an earlier revision
 	// has the later one, too.
 	//
