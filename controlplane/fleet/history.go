@@ -18,10 +18,10 @@ const maxStates = 1000
 type history struct {
 	replica *replica.Replica
 
-	mu     sync.Mutex
-	epoch  snapshot.Epoch
-	states []state // oldest first
-	gone   int     // how many are forgotten
+	mu      sync.Mutex
+	epoch   snapshot.Epoch
+	states  []state       // oldest first
+	gone    int           // how many are forgotten
 	changed chan struct{} // closed and replaced with each state
 	// byDigest is the number of a state, gone ones counted; the newest, should one come back.
 	byDigest map[snapshot.Digest]int

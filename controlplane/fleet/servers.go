@@ -77,7 +77,6 @@ func (f *Fleet) unregister(lease store.LeaseID) {
 // peers are the other servers, as one call follows them.
 type peers struct {
 	fleet       *Fleet
-	ctx         context.Context // the call's own
 	environment string
 	running     sync.WaitGroup
 	// changed is signalled when one of them tells something, or fails to.
@@ -100,15 +99,15 @@ type peer struct {
 
 // ask begins to follow the other servers until ctx ends; then wait is to be called.
 func (f *Fleet) ask(ctx context.Context, environment string) *peers {
-	p := &peers{fleet: f, ctx: ctx, environment: environment, changed: make(chan struct{}, 1), byID: make(map[string]*peer)}
-	p.find()
+	p := &peers{fleet: f, environment: environment, changed: make(chan struct{}, 1), byID: make(map[string]*peer)}
+	p.find(ctx)
 	return p
 }
 
 func (p *peers) wait() { p.running.Wait() }
 
-// find follows servers that are new, and no longer those that are gone.
-func (p *peers) find() {
+// find follows servers that are new, until ctx ends, and no longer those that are gone.
+func (p *peers) find(ctx context.Context) {
 	if p.fleet.o.Advertise == "" {
 		return
 	}
@@ -125,7 +124,7 @@ func (p *peers) find() {
 		if id == p.fleet.o.InstanceID || p.byID[id] != nil {
 			continue
 		}
-		ctx, cancel := context.WithCancel(p.ctx)
+		ctx, cancel := context.WithCancel(ctx)
 		one := &peer{address: e.value.GRPC, cancel: cancel, known: newMembers(), answered: make(chan struct{})}
 		p.byID[id] = one
 		p.running.Go(func() { p.follow(ctx, one) })

@@ -47,7 +47,7 @@ func (f *Fleet) ready(ctx context.Context, others *peers) error {
 			return ErrStopped
 		}
 	}
-	others.find()
+	others.find(ctx)
 	return others.settled(ctx)
 }
 

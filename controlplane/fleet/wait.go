@@ -115,7 +115,7 @@ func (w *waiting) run(ctx context.Context, send func(*controlv1.WaitAppliedRespo
 		if err != nil {
 			return err
 		}
-		w.others.find()
+		w.others.find(ctx)
 	}
 }
 
