@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -221,6 +222,7 @@ func TestAnswersAreFew(t *testing.T) {
 		one.join(fmt.Sprintf("r%03d", i), "boot", 1).Ack("e", state, 0)
 	}
 	last := one.join("z", "boot", 1)
+	eventually(t, func() bool { return strings.Count(one.list(t), "on one") == relays+1 }, func() string { return "not all relays are known" })
 	began := time.Now()
 	w := one.begin(t, &controlv1.WaitAppliedRequest{Environment: "e", Revision: 2, Timeout: durationpb.New(minute)})
 	w.until(fmt.Sprintf("%d of %d z", relays, relays+1))
