@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/follower"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
@@ -75,6 +76,7 @@ func startInProcess(cfg inProcessConfig) (_ *inProcess, err error) {
 		InstanceID:   cfg.instanceID,
 		Region:       cfg.region,
 		Version:      version.Version,
+		Kind:         syncv1.FollowerKind_FOLLOWER_KIND_SDK,
 		DialOptions:  cfg.dial(),
 		Logger:       cfg.logger,
 	}

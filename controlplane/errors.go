@@ -105,6 +105,9 @@ func invalid(field, problem string) error {
 	return &InvalidError{Fields: eval.Errors{{Field: field, Problem: problem}}}
 }
 
+// Unavailable says that the store failed.
+func Unavailable(err error) error { return unavailable(err) }
+
 // unavailable says that the store failed; a page or version may also have been
 // compacted, which the caller has to look for first.
 func unavailable(err error) error {

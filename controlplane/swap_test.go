@@ -38,4 +38,12 @@ func (s *swappableStore) Grant(ctx context.Context, ttl time.Duration) (store.Le
 	return s.get().Grant(ctx, ttl)
 }
 
+func (s *swappableStore) KeepAlive(ctx context.Context, lease store.LeaseID) error {
+	return s.get().KeepAlive(ctx, lease)
+}
+
+func (s *swappableStore) Revoke(ctx context.Context, lease store.LeaseID) error {
+	return s.get().Revoke(ctx, lease)
+}
+
 func (s *swappableStore) Close() error { return s.get().Close() }

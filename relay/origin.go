@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"strings"
 
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/filesource"
 	"github.com/tidegate/tidegate/internal/follower"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // origin is where the snapshots come from.
@@ -20,15 +22,15 @@ type origin interface {
 }
 
 // openOrigin opens what the options name: upstreams or files. State from disk must have
-// been restored.
-func (r *Relay) openOrigin(ctx context.Context, o *Options) (origin, error) {
+// been restored. An upstream is told what is below.
+func (r *Relay) openOrigin(ctx context.Context, o *Options, below *tree.Tree) (origin, error) {
 	if len(o.Files) > 0 {
 		return r.openFiles(ctx, o.Files)
 	}
 	fo := follower.Options{
 		Upstreams: o.Upstreams, Environments: o.Environments, Replicas: r.replicas,
 		InstanceID: r.instanceID, Region: o.Region, Version: r.version,
-		Below: r.longestPath, DialOptions: o.dialOptions(),
+		Kind: syncv1.FollowerKind_FOLLOWER_KIND_RELAY, Below: below, DialOptions: o.dialOptions(),
 		Logger: r.logger, Registerer: r.registry,
 	}
 	if r.state != nil {

@@ -28,6 +28,7 @@ import (
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/rpc"
 	"github.com/tidegate/tidegate/internal/statefile"
+	"github.com/tidegate/tidegate/internal/tree"
 	"github.com/tidegate/tidegate/internal/version"
 )
 
@@ -95,12 +96,13 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 
 // connect opens the origin, and makes what serves from it.
 func (r *Relay) connect(ctx context.Context, o *Options) error {
+	below := tree.New(r.instanceID)
 	var err error
-	if r.origin, err = r.openOrigin(ctx, o); err != nil {
+	if r.origin, err = r.openOrigin(ctx, o, below); err != nil {
 		return err
 	}
 	r.hub = hub.New(hub.Options{
-		Replicas: r.replicas, InstanceID: r.instanceID,
+		Replicas: r.replicas, InstanceID: r.instanceID, Tree: below,
 		Path:        func() []string { return r.origin.path() },
 		RequireKeys: o.RequireKeys,
 		Logger:      r.logger, Registerer: r.registry,
@@ -112,17 +114,6 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 	flagdsyncv1.RegisterFlagSyncServiceServer(r.server, &flagdSyncService{evaluation: r.evaluation})
 	syncv1.RegisterSyncServiceServer(r.server.GRPCOnly(), r.hub)
 	return r.register()
-}
-
-// longestPath is the longest chain of followers below this relay.
-func (r *Relay) longestPath() []string {
-	var longest []string
-	for _, f := range r.hub.Followers() {
-		if len(f.Path) > len(longest) {
-			longest = f.Path
-		}
-	}
-	return longest
 }
 
 // listen binds all addresses, so that nothing is announced that does not serve.

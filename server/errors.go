@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/controlplane/fleet"
 	"github.com/tidegate/tidegate/internal/rpc"
 )
 
@@ -38,6 +39,10 @@ func mapError(err error) error {
 		return rpc.Status(codes.AlreadyExists, err.Error())
 	case errors.As(err, &conflict):
 		return rpc.Status(codes.Aborted, err.Error(), protoadapt.MessageV1Of(conflict.Conflict))
+	case errors.Is(err, fleet.ErrEpoch):
+		return rpc.Status(codes.Aborted, err.Error())
+	case errors.Is(err, fleet.ErrStopped):
+		return rpc.Status(codes.Unavailable, err.Error())
 	case errors.Is(err, controlplane.ErrTokenExpired):
 		return rpc.Status(codes.OutOfRange, err.Error())
 	case errors.Is(err, controlplane.ErrFull):

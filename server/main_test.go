@@ -43,7 +43,8 @@ func start(t *testing.T, o Options) *running {
 	if o.DataDir == "" && o.Store == nil {
 		o.Store = memstore.New()
 	}
-	o.GRPCAddr, o.HTTPAddr = "127.0.0.1:0", "127.0.0.1:0"
+	setDefault(&o.GRPCAddr, "127.0.0.1:0")
+	o.HTTPAddr = "127.0.0.1:0"
 	o.Logger = zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)
 	s, err := Open(t.Context(), o)
 	if err != nil {

@@ -45,6 +45,10 @@ type Options struct {
 	// GRPCAddr serves the control and sync services, HTTPAddr the same with JSON, and
 	// /healthz, /readyz and /metrics. Port 0 picks a free one.
 	GRPCAddr, HTTPAddr string
+	// AdvertiseAddr is where the other servers of an external cluster reach this one's
+	// GRPCAddr. Default: GRPCAddr, with the host's name where it names none. Servers that
+	// share a Store that was given are a cluster if they have it.
+	AdvertiseAddr string
 	// Environments that there shall be. Default: DefaultEnvironments.
 	Environments []string
 	// InstanceID tells relays who serves them; stable over restarts. Default: the one
@@ -84,12 +88,22 @@ func (o *Options) validate() error {
 			errs = append(errs, fmt.Errorf("%s address %q: want HOST:PORT, such as %s", l.name, l.addr, DefaultGRPCAddr))
 		}
 	}
+	if a := o.AdvertiseAddr; a != "" {
+		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+			errs = append(errs, fmt.Errorf("advertised address %q: want HOST:PORT at which the other servers reach this one, such as control-1:7013", a))
+		}
+	}
 	for i, e := range o.EtcdEndpoints {
 		if e == "" {
 			errs = append(errs, fmt.Errorf("etcd endpoint %d is empty: want HOST:PORT or a URL", i+1))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// clustered tells whether there may be other servers on the same store.
+func (o *Options) clustered() bool {
+	return len(o.EtcdEndpoints) > 0 || o.Store != nil && o.AdvertiseAddr != ""
 }
 
 func setDefault[T comparable](p *T, value T) {

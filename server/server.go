@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/controlplane/fleet"
 	"github.com/tidegate/tidegate/controlplane/store"
 	"github.com/tidegate/tidegate/controlplane/store/etcdstore"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
@@ -24,6 +25,7 @@ import (
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/rpc"
+	"github.com/tidegate/tidegate/internal/tree"
 	"github.com/tidegate/tidegate/internal/version"
 )
 
@@ -38,6 +40,7 @@ type Server struct {
 	replicas  *replica.Set
 	authority *controlplane.Authority
 	hub       *hub.Hub
+	fleet     *fleet.Fleet
 	rpc       *rpc.Server
 	draining  atomic.Bool
 
@@ -82,7 +85,9 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 			return nil, err
 		}
 	}
-	s.register()
+	if err := s.register(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -113,12 +118,26 @@ func (s *Server) openStore(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) register() {
+func (s *Server) register() error {
+	below := tree.New(s.options.InstanceID)
 	s.hub = hub.New(hub.Options{
-		Replicas: s.replicas, InstanceID: s.options.InstanceID,
+		Replicas: s.replicas, InstanceID: s.options.InstanceID, Tree: below,
 		RequireKeys: s.options.RequireKeys, Head: s.authority.Head,
 		Logger: s.logger, Registerer: s.options.Registry,
 	})
+	fo := fleet.Options{
+		Store: s.store, Replicas: s.replicas, Tree: below, InstanceID: s.options.InstanceID,
+		Ask: askServer, Logger: s.logger, Registerer: s.options.Registry,
+	}
+	var err error
+	if s.options.clustered() {
+		if fo.Advertise, err = advertised(s.options.AdvertiseAddr, s.GRPCAddr()); err != nil {
+			return fmt.Errorf("address for the other servers: %w", err)
+		}
+	}
+	if s.fleet, err = fleet.New(fo); err != nil {
+		return err
+	}
 	s.rpc = rpc.NewServer(rpc.Options{
 		Logger: s.logger, Registerer: s.options.Registry, MaxMessageBytes: maxMessage, Validate: knownFields, MapError: mapError,
 	})
@@ -127,8 +146,10 @@ func (s *Server) register() {
 	controlv1.RegisterEnvironmentServiceServer(s.rpc, environmentService{authority: s.authority})
 	controlv1.RegisterKeyServiceServer(s.rpc, keyService{authority: s.authority})
 	controlv1.RegisterEpochServiceServer(s.rpc, epochService{authority: s.authority, hub: s.hub})
+	controlv1.RegisterFleetServiceServer(s.rpc, fleetService{fleet: s.fleet})
 	syncv1.RegisterSyncServiceServer(s.rpc.GRPCOnly(), s.hub)
 	s.options.Registry.MustRegister(replicaCollector{s.replicas})
+	return nil
 }
 
 // Run serves until ctx ends; then it tells followers to go elsewhere, lets calls end
@@ -154,6 +175,12 @@ func (s *Server) Run(ctx context.Context) error {
 		watched <- err
 	}()
 
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		s.fleet.Run(serving)
+	}()
+
 	served := s.rpc.Serve(serving, rpc.ServeOptions{
 		GRPC:  []net.Listener{s.grpcListener},
 		HTTP:  []rpc.HTTPListener{{Listener: s.httpListener, Handler: s.httpHandler()}},
@@ -165,6 +192,7 @@ func (s *Server) Run(ctx context.Context) error {
 		err = fmt.Errorf("watch the store: %w", err)
 	}
 	endServing(nil)
+	<-counted
 	err = errors.Join(served, err, s.Close())
 	s.logger.Info().Err(err).Msg("server has stopped")
 	return err

@@ -104,6 +104,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.FlagdSyncAddr, "flagd-sync-addr", relay.DefaultFlagdSyncAddr, "listening `address` for flagd's in-process providers")
 	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps state over restarts (default: memory only)")
 	f.StringVar(&o.Region, "region", "", "`name` of the place where this relay runs: rules may use it, and the upstream is told")
+	f.StringVar(&o.InstanceID, "instance-id", "", "`id` in lists of relays, stable and unique (default: one kept in --state-dir, else a random one)")
 	f.DurationVar(&o.MaxStale, "max-stale", 0, "not ready from this `age` of a snapshot on; 0: ready at any age")
 	f.StringSliceVar(&o.CORSOrigins, "cors-origin", nil, "web `origins` whose pages may use the HTTP address, such as https://shop.example; * is any")
 	f.IntVar(&o.OFREPRateLimit, "ofrep-rate-limit", 0, "OFREP `requests` a second that one client address may make; 0: any number")

@@ -17,7 +17,7 @@ type addressFlags map[string]string
 func addressesOf(flags *pflag.FlagSet) addressFlags {
 	a := addressFlags{}
 	flags.VisitAll(func(f *pflag.Flag) {
-		if strings.HasSuffix(f.Name, "-addr") {
+		if strings.HasSuffix(f.Name, "-addr") && f.Name != "advertise-addr" {
 			a[f.Name] = f.Value.String()
 		}
 	})

@@ -182,6 +182,7 @@ func (o *clientOptions) connect(io *streams) (*client, error) {
 		environments: controlv1.NewEnvironmentServiceClient(conn),
 		keys:         controlv1.NewKeyServiceClient(conn),
 		epochs:       controlv1.NewEpochServiceClient(conn),
+		fleet:        controlv1.NewFleetServiceClient(conn),
 		evaluations:  evaluationv1.NewEvaluationServiceClient(conn),
 	}, nil
 }
@@ -198,6 +199,7 @@ type client struct {
 	environments controlv1.EnvironmentServiceClient
 	keys         controlv1.KeyServiceClient
 	epochs       controlv1.EpochServiceClient
+	fleet        controlv1.FleetServiceClient
 	evaluations  evaluationv1.EvaluationServiceClient
 }
 

@@ -80,6 +80,7 @@ func newRootCommand(io *streams) *cobra.Command {
 		newEnvironmentCommand(io),
 		newKeyCommand(io),
 		newEpochCommand(io),
+		newRelayCommand(io),
 		newEvaluateCommand(io),
 		newApplyCommand(io),
 		newExportCommand(io),

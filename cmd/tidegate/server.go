@@ -58,6 +58,7 @@ func newServerCommand(io *streams) *cobra.Command {
 	f.StringVar(&o.DataDir, "data-dir", "", "where the embedded etcd keeps its data")
 	f.StringSliceVar(&o.EtcdEndpoints, "etcd-endpoints", nil, "HOST:PORT of an external etcd cluster's members; none: embedded")
 	f.StringVar(&o.GRPCAddr, "grpc-addr", server.DefaultGRPCAddr, "control and sync services over gRPC")
+	f.StringVar(&o.AdvertiseAddr, "advertise-addr", "", "with --etcd-endpoints: HOST:PORT at which the other servers reach --grpc-addr (default: that, or this host's name)")
 	f.StringVar(&o.HTTPAddr, "http-addr", server.DefaultHTTPAddr, "the same as JSON; /healthz, /readyz and /metrics")
 	f.StringSliceVar(&o.Environments, "environments", server.DefaultEnvironments(), "made where they are not there yet")
 	f.BoolVar(&o.RequireKeys, "require-keys", false, "who follows must present a key ('tidegate key create'); without it, a key is not needed, but a wrong one is refused")

@@ -39,7 +39,8 @@ var (
 	ErrTooLarge = errors.New("store: transaction too large")
 	// ErrNoSpace says that the store is full and accepts no puts. It did not happen.
 	ErrNoSpace = errors.New("store: out of space")
-	// ErrLeaseNotFound says that a put names a lease that expired. The transaction did not happen.
+	// ErrLeaseNotFound says that a put, or a KeepAlive, names a lease that expired. It did not
+	// happen.
 	ErrLeaseNotFound = errors.New("store: lease not found")
 	// ErrDuplicateKey says that a transaction changes one key twice. It did not happen.
 	ErrDuplicateKey = errors.New("store: key given twice in one transaction")
@@ -209,6 +210,11 @@ type Store interface {
 	Watch(ctx context.Context, prefix string, from int64) (Watch, error)
 	// Grant makes a lease that expires, with its keys, not before ttl has passed.
 	Grant(ctx context.Context, ttl time.Duration) (LeaseID, error)
+	// KeepAlive has the lease expire not before its ttl has passed from now on.
+	// ErrLeaseNotFound if it has expired.
+	KeepAlive(ctx context.Context, lease LeaseID) error
+	// Revoke ends a lease now, and deletes its keys. One that has expired is no error.
+	Revoke(ctx context.Context, lease LeaseID) error
 	// Close ends everything, watches included. Only the first call does something.
 	Close() error
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -78,22 +77,6 @@ func (d *durability) forget(environment string) {
 	d.durable.drop(environment)
 }
 
-// acknowledge sends Acks until ctx ends or the stream does not take them.
-func (d *durability) acknowledge(ctx context.Context, send func(*syncv1.StreamRequest) error) {
-	acks := make(acks)
-	for {
-		states, err := d.durable.take(ctx)
-		if err != nil {
-			return
-		}
-		for _, s := range states {
-			if send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Ack{Ack: acks.of(s)}}) != nil {
-				return // the receiving side learns why
-			}
-		}
-	}
-}
-
 // newest holds the newest state of each environment until it is taken.
 type newest struct {
 	mu     sync.Mutex
@@ -115,18 +98,13 @@ func (n *newest) put(s *snapshot.Snapshot) {
 	}
 }
 
-// take waits until there is something, and takes all there is.
-func (n *newest) take(ctx context.Context) (map[string]*snapshot.Snapshot, error) {
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-n.wake:
-	}
+// all takes what there is.
+func (n *newest) all() map[string]*snapshot.Snapshot {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	states := n.states
 	n.states = make(map[string]*snapshot.Snapshot)
-	return states, nil
+	return states
 }
 
 // pop takes one state; nil: there is none.

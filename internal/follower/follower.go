@@ -9,7 +9,7 @@
 // makes the follower spin, or makes it hold more than a bound.
 //
 // One goroutine receives, verifies and publishes; a second makes durable; a third
-// acknowledges. The latter two work on the newest state alone, so a slow disk or an
+// acknowledges, and reports what is below. The latter two work on the newest state alone, so a slow disk or an
 // upstream that does not read delays no change.
 package follower
 
@@ -26,8 +26,10 @@ import (
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
 
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // Journal makes applied changes durable. Append is called before a change is shown (it
@@ -63,9 +65,10 @@ type Options struct {
 	InstanceID      string
 	Region, Version string
 	Journal         Journal // may be nil
-	// Below names a chain of followers of this process, the farthest first, for the
-	// detection of loops; may be nil.
-	Below func() []string
+	// Kind of this process; default: unspecified.
+	Kind syncv1.FollowerKind
+	// Below is what follows this process: upstream is told of it. Nil: nothing can.
+	Below *tree.Tree
 	// DialOptions must say how to secure the connection; keepalive is added.
 	DialOptions []grpc.DialOption
 	// DeadAfter without a message from upstream the stream is given up. Default: three
@@ -143,6 +146,7 @@ type Follower struct {
 	intake  *intake
 	durable *durability
 	state   atomic.Pointer[State]
+	streams uint64 // opened so far
 }
 
 // New validates the options, and adds the replicas to the set.
@@ -166,7 +170,8 @@ func New(o Options) (*Follower, error) {
 func (f *Follower) State() State { return *f.state.Load() }
 
 // Run follows until ctx ends, and returns ctx's error, once no call of the Journal is
-// under way any more. It is called once.
+// under way any more. The upstream learns, if it answers within a moment, that the process
+// ends by itself. It is called once.
 func (f *Follower) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -24,6 +24,8 @@ const (
 	connectTimeout = 5 * time.Second
 	// maxMessageBytes is far above what a chunk can be: 64 KiB and one item.
 	maxMessageBytes = 16 << 20
+	// windowBytes may be on their way at once.
+	windowBytes = 4 << 20
 	// missed heartbeats make a dead upstream.
 	missed = 3
 	// defaultHeartbeat stands until the upstream says, and for one that does not say.
@@ -38,6 +40,9 @@ func (f *Follower) dialOptions() []grpc.DialOption {
 			Time: 20 * time.Second, Timeout: 5 * time.Second, PermitWithoutStream: true,
 		}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}),
+		// Fixed windows: no pings to find better ones, which cost a server with many followers
+		// as much as the changes do.
+		grpc.WithStaticStreamWindowSize(windowBytes), grpc.WithStaticConnWindowSize(windowBytes),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.ForceCodecV2(syncwire.Codec())),
 	}, f.o.DialOptions...)
 }
@@ -45,7 +50,7 @@ func (f *Follower) dialOptions() []grpc.DialOption {
 // follow opens one stream to the upstream and receives until it ends; it returns why. A
 // connection lives as long as its stream: what to do about a broken one is decided by
 // the rotation, not by gRPC.
-func (f *Follower) follow(ctx context.Context, upstream string, r *rotation) error {
+func (f *Follower) follow(outer context.Context, upstream string, r *rotation) error {
 	f.leave(upstream, f.State().Err)
 	f.intake.begin()
 	conn, err := grpc.NewClient(upstream, f.dialOptions()...)
@@ -54,10 +59,13 @@ func (f *Follower) follow(ctx context.Context, upstream string, r *rotation) err
 	}
 	defer conn.Close()
 
-	ctx, cancel := context.WithCancelCause(ctx)
-	var acks sync.WaitGroup
-	defer acks.Wait()
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(outer))
+	var receipts sync.WaitGroup
+	defer receipts.Wait()
 	defer cancel(nil)
+	defer context.AfterFunc(outer, func() {
+		time.AfterFunc(partTimeout, func() { cancel(outer.Err()) })
+	})()
 	limit := f.deadAfter(nil)
 	silence := time.AfterFunc(limit, func() { cancel(errDead) })
 	defer silence.Stop()
@@ -73,7 +81,7 @@ func (f *Follower) follow(ctx context.Context, upstream string, r *rotation) err
 		ask := time.AfterFunc(wait, func() { cancel(errAsk) })
 		defer ask.Stop()
 	}
-	acks.Go(func() { f.durable.acknowledge(ctx, stream.Send) })
+	receipts.Go(func() { f.sendReceipts(ctx, outer.Done(), stream) })
 	for {
 		// Silence is the upstream's only while it is listened to.
 		silence.Reset(limit)
@@ -107,7 +115,9 @@ func (f *Follower) follow(ctx context.Context, upstream string, r *rotation) err
 func (f *Follower) checkAge(upstream string, r *rotation) error {
 	now := time.Now()
 	age := f.intake.age(now)
-	if age <= f.o.StaleAfter || now.Sub(f.State().Since) < f.o.StaleAfter || !r.better(upstream, age, now) {
+	// With each hop a state may be older by the time between two heartbeats.
+	limit := f.o.StaleAfter + time.Duration(max(f.State().Hops(), 1)-1)*defaultHeartbeat
+	if age <= limit || now.Sub(f.State().Since) < f.o.StaleAfter || !r.better(upstream, age, now) {
 		return nil
 	}
 	return fmt.Errorf("%w: what it has is %s old", errStale, age.Round(time.Millisecond))
@@ -139,16 +149,19 @@ func (f *Follower) deadAfter(w *syncv1.Welcome) time.Duration {
 func (f *Follower) hello() *syncv1.Hello {
 	var path []string
 	if f.o.Below != nil {
-		below := f.o.Below()
+		below := f.o.Below.Path()
 		path = append(path, below[max(len(below)-(maxHops-1), 0):]...)
 	}
+	f.streams++
 	return &syncv1.Hello{
-		Protocol:   protocol,
-		InstanceId: f.o.InstanceID,
-		BootId:     f.bootID,
-		Path:       append(path, f.o.InstanceID),
-		Scopes:     f.intake.open(time.Now()),
-		Region:     f.o.Region,
-		Version:    f.o.Version,
+		Protocol:     protocol,
+		InstanceId:   f.o.InstanceID,
+		BootId:       f.bootID,
+		Path:         append(path, f.o.InstanceID),
+		Scopes:       f.intake.open(time.Now()),
+		Region:       f.o.Region,
+		Version:      f.o.Version,
+		FollowerKind: f.o.Kind,
+		StreamNumber: f.streams,
 	}
 }

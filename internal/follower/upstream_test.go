@@ -14,6 +14,7 @@ import (
 	"github.com/tidegate/tidegate/internal/follower"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // TestUpstreamsThatFail: each of these upstreams is left for the next one.
@@ -146,7 +147,9 @@ func TestHello(t *testing.T) {
 	o := n.options(set, "relay", "up")
 	o.Environments = []string{"production", "staging"}
 	o.Region, o.Version = "here", "7"
-	o.Below = func() []string { return []string{"w", "x", "y", "z"} }
+	o.Kind = syncv1.FollowerKind_FOLLOWER_KIND_RELAY
+	o.Below = tree.New("relay")
+	o.Below.Join(tree.Follower{Relay: true, InstanceID: "z", BootID: "boot", Path: []string{"w", "x", "y", "z"}})
 	run(t, o)
 	eventually(t, "a hello", func() bool { return l.hello(0) != nil })
 	got := l.hello(0)
@@ -156,7 +159,7 @@ func TestHello(t *testing.T) {
 	want := &syncv1.Hello{
 		Protocol: 1, InstanceId: "relay", BootId: got.GetBootId(), Path: []string{"x", "y", "z", "relay"},
 		Scopes: []*syncv1.Scope{{Environment: "production", Cursor: h.two.Cursor().Proto()}, {Environment: "staging"}},
-		Region: "here", Version: "7",
+		Region: "here", Version: "7", FollowerKind: syncv1.FollowerKind_FOLLOWER_KIND_RELAY, StreamNumber: 1,
 	}
 	if !proto.Equal(got, want) {
 		t.Errorf("hello %v, want %v", got, want)

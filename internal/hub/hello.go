@@ -54,6 +54,7 @@ func (s *stream) admit(hello *syncv1.Hello) error {
 	s.follower = Follower{
 		InstanceID: hello.GetInstanceId(), Region: hello.GetRegion(), Version: hello.GetVersion(),
 		Peer: s.peer, Path: hello.GetPath(), Since: s.since,
+		Kind: hello.GetFollowerKind(), BootID: hello.GetBootId(), StreamNumber: hello.GetStreamNumber(),
 	}
 	for _, sc := range hello.GetScopes() {
 		s.follower.Environments = append(s.follower.Environments, sc.GetEnvironment())

@@ -36,6 +36,7 @@ import (
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // Options of a Hub.
@@ -43,6 +44,8 @@ type Options struct {
 	Replicas *replica.Set // required
 	// InstanceID of this process, stable over restarts; required.
 	InstanceID string
+	// Tree is what the followers join, and what they report goes into; default: its own.
+	Tree *tree.Tree
 	// Path are the instance ids from the control server to this process, itself last. A
 	// function, as a relay learns it from its upstream; it is called often. Default: this
 	// process alone.
@@ -81,6 +84,9 @@ func (o *Options) ensureDefaults() {
 	if o.Path == nil {
 		path := []string{o.InstanceID}
 		o.Path = func() []string { return path }
+	}
+	if o.Tree == nil {
+		o.Tree = tree.New(o.InstanceID)
 	}
 	o.Heartbeat = cmp.Or(o.Heartbeat, 5*time.Second)
 	o.SendTimeout = cmp.Or(o.SendTimeout, 15*time.Second)
@@ -199,6 +205,10 @@ func (h *Hub) overdue(workers []*worker) time.Duration {
 // not be modified.
 type Follower struct {
 	InstanceID, Region, Version, Peer string
+	Kind                              syncv1.FollowerKind
+	// BootID is new at each start of the follower; StreamNumber counts the streams of one.
+	BootID       string
+	StreamNumber uint64
 	// Path is the chain of followers below it, and itself, last.
 	Path []string
 	// Environments it follows.

@@ -74,6 +74,7 @@ func (s *stream) noteAck(environment string, c snapshot.Cursor, rejections int) 
 	}
 	r.has, r.acked, r.rejections = true, c, rejections
 	r.countLocked(1)
+	s.branch.of.Ack(environment, c, rejections)
 }
 
 // remember begins to count what the follower acknowledges of a scope.

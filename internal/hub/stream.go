@@ -67,6 +67,8 @@ type stream struct {
 	failed   bool
 	cause    error
 	receipts []receipt
+
+	branch branch
 }
 
 // What a turn is for, beside the scopes.
@@ -80,7 +82,7 @@ const (
 
 // Stream serves one follower.
 func (h *Hub) Stream(g grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.StreamResponse]) error {
-	s := &stream{hub: h, grpc: g, since: time.Now(), ended: make(chan error, 1)}
+	s := &stream{hub: h, grpc: g, since: time.Now(), ended: make(chan error, 1), branch: newBranch()}
 	if p, ok := peer.FromContext(g.Context()); ok && p.Addr != nil {
 		s.peer = p.Addr.String()
 	}
@@ -92,6 +94,7 @@ func (h *Hub) Stream(g grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.Str
 	go func() { s.fail(s.receive()) }()
 	err := s.wait()
 	s.spoken()
+	s.leave()
 	h.remove(s, err)
 	return err
 }
@@ -207,14 +210,15 @@ func (s *stream) round() (over bool, err error) {
 	return false, nil
 }
 
-// receive takes the Hello, then Acks, until the follower closes its side (nil) or the
-// stream ends.
+// receive takes the Hello, then Acks and Reports, until the follower closes its side (nil)
+// or the stream ends.
 func (s *stream) receive() error {
 	for {
 		r := &request{}
 		err := s.grpc.RecvMsg(r)
 		switch {
 		case errors.Is(err, io.EOF):
+			s.branch.closed.Store(true)
 			return nil
 		case err != nil:
 			return err
@@ -231,7 +235,8 @@ func (s *stream) receive() error {
 	}
 }
 
-// handle takes a message that is not the most frequent one. It does not wait.
+// handle takes a message that is not the most frequent one. After the Hello it waits for
+// the follower to be admitted.
 func (s *stream) handle(r *request) error {
 	m, err := r.message()
 	if err != nil {
@@ -244,8 +249,11 @@ func (s *stream) handle(r *request) error {
 	switch m := m.GetMessage().(type) {
 	case *syncv1.StreamRequest_Hello:
 		s.heard(m.Hello)
+		return s.awaitJoin()
 	case *syncv1.StreamRequest_Ack:
 		return s.handleAck(m.Ack)
+	case *syncv1.StreamRequest_Report:
+		return s.handleReport(m.Report)
 	}
 	return nil
 }
@@ -260,8 +268,7 @@ func (s *stream) spoken() {
 	}
 }
 
-// heard hands the hello to the stream's turns. What is acknowledged before it was looked
-// at, counts.
+// heard hands the hello to the stream's turns.
 func (s *stream) heard(hello *syncv1.Hello) {
 	s.spoken()
 	s.mu.Lock()
@@ -283,6 +290,7 @@ func (s *stream) greet() error {
 	if err := s.admit(hello); err != nil {
 		return err
 	}
+	s.join()
 	s.hub.admitted(s)
 	return s.say(s.welcome())
 }

@@ -150,6 +150,30 @@ func (s *Store) Grant(ctx context.Context, ttl time.Duration) (store.LeaseID, er
 	return store.LeaseID(resp.ID), nil
 }
 
+// KeepAlive implements store.Store.
+func (s *Store) KeepAlive(ctx context.Context, lease store.LeaseID) error {
+	if s.ctx.Err() != nil {
+		return store.ErrClosed
+	}
+	_, err := s.client.KeepAliveOnce(ctx, clientv3.LeaseID(lease))
+	if err != nil {
+		return s.wrap(err)
+	}
+	return nil
+}
+
+// Revoke implements store.Store.
+func (s *Store) Revoke(ctx context.Context, lease store.LeaseID) error {
+	if s.ctx.Err() != nil {
+		return store.ErrClosed
+	}
+	_, err := s.client.Revoke(ctx, clientv3.LeaseID(lease))
+	if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return s.wrap(err)
+	}
+	return nil
+}
+
 // Close implements store.Store. The clients go before the member they talk to, which
 // would else wait for them.
 func (s *Store) Close() error {

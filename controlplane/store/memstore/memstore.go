@@ -41,6 +41,7 @@ type logEntry struct {
 }
 
 type lease struct {
+	ttl     time.Duration
 	expires time.Time
 	keys    map[string]struct{}
 }
@@ -119,8 +120,36 @@ func (s *Store) Grant(ctx context.Context, ttl time.Duration) (store.LeaseID, er
 		return 0, err
 	}
 	s.lastLease++
-	s.leases[s.lastLease] = &lease{expires: s.now().Add(ttl), keys: make(map[string]struct{})}
+	s.leases[s.lastLease] = &lease{ttl: ttl, expires: s.now().Add(ttl), keys: make(map[string]struct{})}
 	return s.lastLease, nil
+}
+
+// KeepAlive implements store.Store.
+func (s *Store) KeepAlive(ctx context.Context, id store.LeaseID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usableLocked(ctx); err != nil {
+		return err
+	}
+	l := s.leases[id]
+	if l == nil {
+		return store.ErrLeaseNotFound
+	}
+	l.expires = s.now().Add(l.ttl)
+	return nil
+}
+
+// Revoke implements store.Store.
+func (s *Store) Revoke(ctx context.Context, id store.LeaseID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usableLocked(ctx); err != nil {
+		return err
+	}
+	if l := s.leases[id]; l != nil {
+		s.endLocked(id, l)
+	}
+	return nil
 }
 
 // Close implements store.Store.
@@ -320,14 +349,17 @@ func (s *Store) attachLocked(op store.Op) {
 
 func (s *Store) expireLocked() {
 	for id, l := range s.leases {
-		if s.now().Before(l.expires) {
-			continue
+		if !s.now().Before(l.expires) {
+			s.endLocked(id, l)
 		}
-		delete(s.leases, id)
-		ops := make([]store.Op, 0, len(l.keys))
-		for key := range l.keys {
-			ops = append(ops, store.Delete(key))
-		}
-		s.applyLocked(ops)
 	}
+}
+
+func (s *Store) endLocked(id store.LeaseID, l *lease) {
+	delete(s.leases, id)
+	ops := make([]store.Op, 0, len(l.keys))
+	for key := range l.keys {
+		ops = append(ops, store.Delete(key))
+	}
+	s.applyLocked(ops)
 }

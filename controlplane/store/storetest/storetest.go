@@ -41,6 +41,8 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		{"RefusesBadTransactions", testRefused},
 		{"LosesNoUpdate", testCompareAndSwap},
 		{"ExpiresLeases", testLeases},
+		{"KeepsLeasesAlive", testLeasesKept},
+		{"RevokesLeases", testLeasesRevoked},
 		{"EndsWithItsContext", testContext},
 		{"FailsOnceClosed", testClosed},
 		{"WatchesInOrder", testWatchOrder},
@@ -366,6 +368,43 @@ func testLeases(t *testing.T, s *subject) {
 	if s.get("b") == "" {
 		t.Error("a key that was put again without the lease went with it")
 	}
+	s.fails("KeepAlive of a lease that has expired", s.Store.KeepAlive(s.ctx, lease), store.ErrLeaseNotFound)
+}
+
+// A lease that is kept alive outlives its ttl several times over.
+func testLeasesKept(t *testing.T, s *subject) {
+	lease, err := s.Store.Grant(s.ctx, 2*time.Second)
+	if err != nil {
+		t.Fatalf("Grant: %v", err)
+	}
+	created := s.commit(store.Txn{Ops: []store.Op{store.PutLeased("a", nil, lease)}}).Revision
+	for start := time.Now(); time.Since(start) < 5*time.Second; time.Sleep(50 * time.Millisecond) {
+		if err := s.Store.KeepAlive(s.ctx, lease); err != nil {
+			t.Fatalf("KeepAlive: %v", err)
+		}
+		s.equal("a", s.get("a"), fmt.Sprintf("a= %d/%d", created, created))
+	}
+}
+
+func testLeasesRevoked(t *testing.T, s *subject) {
+	lease, err := s.Store.Grant(s.ctx, time.Hour)
+	if err != nil {
+		t.Fatalf("Grant: %v", err)
+	}
+	s.commit(store.Txn{Ops: []store.Op{store.PutLeased("a", nil, lease), store.PutLeased("b", nil, lease)}})
+	s.put("c", "3")
+	for range 2 { // the second time, it has gone
+		if err := s.Store.Revoke(s.ctx, lease); err != nil {
+			t.Errorf("Revoke: %v", err)
+		}
+	}
+	s.equal("the lease's keys", s.get("a")+s.get("b"), "")
+	if s.get("c") == "" {
+		t.Error("a key of no lease went with it")
+	}
+	s.fails("KeepAlive of a lease that was revoked", s.Store.KeepAlive(s.ctx, lease), store.ErrLeaseNotFound)
+	_, err = s.Store.Commit(s.ctx, store.Txn{Ops: []store.Op{store.PutLeased("a", nil, lease)}})
+	s.fails("a put with a lease that was revoked", err, store.ErrLeaseNotFound)
 }
 
 func testContext(_ *testing.T, s *subject) {
@@ -379,6 +418,8 @@ func testContext(_ *testing.T, s *subject) {
 	s.fails("Commit", err, context.Canceled)
 	_, err = s.Store.Grant(ctx, time.Minute)
 	s.fails("Grant", err, context.Canceled)
+	s.fails("KeepAlive", s.Store.KeepAlive(ctx, 1), context.Canceled)
+	s.fails("Revoke", s.Store.Revoke(ctx, 1), context.Canceled)
 }
 
 func testClosed(t *testing.T, s *subject) {
@@ -398,5 +439,7 @@ func testClosed(t *testing.T, s *subject) {
 	s.fails("Commit", err, store.ErrClosed)
 	_, err = s.Store.Watch(s.ctx, "a", 1)
 	s.fails("Watch", err, store.ErrClosed)
+	s.fails("KeepAlive", s.Store.KeepAlive(s.ctx, 1), store.ErrClosed)
+	s.fails("Revoke", s.Store.Revoke(s.ctx, 1), store.ErrClosed)
 	w.Close()
 }

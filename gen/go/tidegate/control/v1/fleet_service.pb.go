@@ -35,11 +35,15 @@ type Relay struct {
 	// Instance id of what it follows: the server, or a relay.
 	Upstream  string `protobuf:"bytes,5,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	Connected bool   `protobuf:"varint,6,opt,name=connected,proto3" json:"connected,omitempty"`
-	// When it was last heard of, by the server's clock.
+	// When it was last heard of, by the server's clock; unset: not since the server started.
 	LastSeen *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
 	// Followers of its own, relays and SDKs.
-	Streams       uint32                `protobuf:"varint,8,opt,name=streams,proto3" json:"streams,omitempty"`
-	Environments  []*AppliedEnvironment `protobuf:"bytes,9,rep,name=environments,proto3" json:"environments,omitempty"`
+	Streams      uint32                `protobuf:"varint,8,opt,name=streams,proto3" json:"streams,omitempty"`
+	Environments []*AppliedEnvironment `protobuf:"bytes,9,rep,name=environments,proto3" json:"environments,omitempty"`
+	// New at each start of the relay.
+	BootId string `protobuf:"bytes,10,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	// How many streams it has opened since it started.
+	StreamNumber  uint64 `protobuf:"varint,11,opt,name=stream_number,json=streamNumber,proto3" json:"stream_number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -137,6 +141,20 @@ func (x *Relay) GetEnvironments() []*AppliedEnvironment {
 	return nil
 }
 
+func (x *Relay) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
+func (x *Relay) GetStreamNumber() uint64 {
+	if x != nil {
+		return x.StreamNumber
+	}
+	return 0
+}
+
 // AppliedEnvironment is what a relay has of one environment.
 type AppliedEnvironment struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -145,7 +163,7 @@ type AppliedEnvironment struct {
 	Cursor *v1.Cursor `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// For how long there has been something newer than what it has; 0 if there is nothing.
 	Lag *durationpb.Duration `protobuf:"bytes,3,opt,name=lag,proto3" json:"lag,omitempty"`
-	// How old its state is, by what it said last and the time since.
+	// How old its state is, by what it said last and the time since; unset if it did not say.
 	Age *durationpb.Duration `protobuf:"bytes,4,opt,name=age,proto3" json:"age,omitempty"`
 	// Flags and segments that it cannot use.
 	Rejections    uint32 `protobuf:"varint,5,opt,name=rejections,proto3" json:"rejections,omitempty"`
@@ -322,7 +340,7 @@ type WaitAppliedRequest struct {
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	// As a write answered it.
 	Revision int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// Of the relays that follow the environment; above 0, at most 1. Default 1.
+	// Of the relays that follow the environment; at most 1. Default 1.
 	Fraction float64 `protobuf:"fixed64,3,opt,name=fraction,proto3" json:"fraction,omitempty"`
 	// At most 5 minutes. Default 10 s.
 	Timeout       *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
@@ -390,9 +408,9 @@ func (x *WaitAppliedRequest) GetTimeout() *durationpb.Duration {
 
 type WaitAppliedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Relays that have it.
+	// Relays that have it. One that had it when it was last heard of counts.
 	Applied int32 `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
-	// Relays that should have it.
+	// Relays that should have it: all that follow the environment.
 	Total int32 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
 	// Those that do not, longest silent first, 100 at most.
 	Missing []*Relay `protobuf:"bytes,3,rep,name=missing,proto3" json:"missing,omitempty"`
@@ -400,7 +418,8 @@ type WaitAppliedResponse struct {
 	Reached bool `protobuf:"varint,4,opt,name=reached,proto3" json:"reached,omitempty"`
 	// Nothing follows.
 	Last bool `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
-	// Control servers that did not answer: their relays are not counted.
+	// Control servers that did not answer: of relays connected to them, those that were known
+	// before count as missing, and others are not counted.
 	UnreachableServers []string `protobuf:"bytes,6,rep,name=unreachable_servers,json=unreachableServers,proto3" json:"unreachable_servers,omitempty"`
 	// Since the request came.
 	Elapsed       *durationpb.Duration `protobuf:"bytes,7,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
@@ -567,11 +586,119 @@ func (*ForgetRelayResponse) Descriptor() ([]byte, []int) {
 	return file_tidegate_control_v1_fleet_service_proto_rawDescGZIP(), []int{7}
 }
 
+type WatchRelaysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only relays that follow it; all if empty.
+	Environment   string `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRelaysRequest) Reset() {
+	*x = WatchRelaysRequest{}
+	mi := &file_tidegate_control_v1_fleet_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRelaysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRelaysRequest) ProtoMessage() {}
+
+func (x *WatchRelaysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_fleet_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRelaysRequest.ProtoReflect.Descriptor instead.
+func (*WatchRelaysRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_fleet_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WatchRelaysRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+type WatchRelaysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// New or changed.
+	Relays []*Relay `protobuf:"bytes,1,rep,name=relays,proto3" json:"relays,omitempty"`
+	// Instance ids of relays that are no longer known.
+	Gone []string `protobuf:"bytes,2,rep,name=gone,proto3" json:"gone,omitempty"`
+	// Everything up to now has been sent.
+	Current       bool `protobuf:"varint,3,opt,name=current,proto3" json:"current,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRelaysResponse) Reset() {
+	*x = WatchRelaysResponse{}
+	mi := &file_tidegate_control_v1_fleet_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRelaysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRelaysResponse) ProtoMessage() {}
+
+func (x *WatchRelaysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_fleet_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRelaysResponse.ProtoReflect.Descriptor instead.
+func (*WatchRelaysResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_fleet_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WatchRelaysResponse) GetRelays() []*Relay {
+	if x != nil {
+		return x.Relays
+	}
+	return nil
+}
+
+func (x *WatchRelaysResponse) GetGone() []string {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *WatchRelaysResponse) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
 var File_tidegate_control_v1_fleet_service_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_fleet_service_proto_rawDesc = "" +
 	"\n" +
-	"'tidegate/control/v1/fleet_service.proto\x12\x13tidegate.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btidegate/sync/v1/sync.proto\"\xcc\x02\n" +
+	"'tidegate/control/v1/fleet_service.proto\x12\x13tidegate.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btidegate/sync/v1/sync.proto\"\x8a\x03\n" +
 	"\x05Relay\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x16\n" +
@@ -582,7 +709,10 @@ const file_tidegate_control_v1_fleet_service_proto_rawDesc = "" +
 	"\tconnected\x18\x06 \x01(\bR\tconnected\x127\n" +
 	"\tlast_seen\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x12\x18\n" +
 	"\astreams\x18\b \x01(\rR\astreams\x12K\n" +
-	"\fenvironments\x18\t \x03(\v2'.tidegate.control.v1.AppliedEnvironmentR\fenvironments\"\xe2\x01\n" +
+	"\fenvironments\x18\t \x03(\v2'.tidegate.control.v1.AppliedEnvironmentR\fenvironments\x12\x17\n" +
+	"\aboot_id\x18\n" +
+	" \x01(\tR\x06bootId\x12#\n" +
+	"\rstream_number\x18\v \x01(\x04R\fstreamNumber\"\xe2\x01\n" +
 	"\x12AppliedEnvironment\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x12+\n" +
@@ -612,12 +742,19 @@ const file_tidegate_control_v1_fleet_service_proto_rawDesc = "" +
 	"\x12ForgetRelayRequest\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\"\x15\n" +
-	"\x13ForgetRelayResponse2\xbd\x02\n" +
+	"\x13ForgetRelayResponse\"6\n" +
+	"\x12WatchRelaysRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\"w\n" +
+	"\x13WatchRelaysResponse\x122\n" +
+	"\x06relays\x18\x01 \x03(\v2\x1a.tidegate.control.v1.RelayR\x06relays\x12\x12\n" +
+	"\x04gone\x18\x02 \x03(\tR\x04gone\x12\x18\n" +
+	"\acurrent\x18\x03 \x01(\bR\acurrent2\xa6\x03\n" +
 	"\fFleetService\x12b\n" +
 	"\n" +
 	"ListRelays\x12&.tidegate.control.v1.ListRelaysRequest\x1a'.tidegate.control.v1.ListRelaysResponse\"\x03\x90\x02\x01\x12g\n" +
 	"\vWaitApplied\x12'.tidegate.control.v1.WaitAppliedRequest\x1a(.tidegate.control.v1.WaitAppliedResponse\"\x03\x90\x02\x010\x01\x12`\n" +
-	"\vForgetRelay\x12'.tidegate.control.v1.ForgetRelayRequest\x1a(.tidegate.control.v1.ForgetRelayResponseB\xdd\x01\n" +
+	"\vForgetRelay\x12'.tidegate.control.v1.ForgetRelayRequest\x1a(.tidegate.control.v1.ForgetRelayResponse\x12g\n" +
+	"\vWatchRelays\x12'.tidegate.control.v1.WatchRelaysRequest\x1a(.tidegate.control.v1.WatchRelaysResponse\"\x03\x90\x02\x010\x01B\xdd\x01\n" +
 	"\x17com.tidegate.control.v1B\x11FleetServiceProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/control/v1;controlv1\xa2\x02\x03TCX\xaa\x02\x13Tidegate.Control.V1\xca\x02\x13Tidegate\\Control\\V1\xe2\x02\x1fTidegate\\Control\\V1\\GPBMetadata\xea\x02\x15Tidegate::Control::V1b\x06proto3"
 
 var (
@@ -632,7 +769,7 @@ func file_tidegate_control_v1_fleet_service_proto_rawDescGZIP() []byte {
 	return file_tidegate_control_v1_fleet_service_proto_rawDescData
 }
 
-var file_tidegate_control_v1_fleet_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_tidegate_control_v1_fleet_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_tidegate_control_v1_fleet_service_proto_goTypes = []any{
 	(*Relay)(nil),                 // 0: tidegate.control.v1.Relay
 	(*AppliedEnvironment)(nil),    // 1: tidegate.control.v1.AppliedEnvironment
@@ -642,31 +779,36 @@ var file_tidegate_control_v1_fleet_service_proto_goTypes = []any{
 	(*WaitAppliedResponse)(nil),   // 5: tidegate.control.v1.WaitAppliedResponse
 	(*ForgetRelayRequest)(nil),    // 6: tidegate.control.v1.ForgetRelayRequest
 	(*ForgetRelayResponse)(nil),   // 7: tidegate.control.v1.ForgetRelayResponse
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*v1.Cursor)(nil),             // 9: tidegate.sync.v1.Cursor
-	(*durationpb.Duration)(nil),   // 10: google.protobuf.Duration
+	(*WatchRelaysRequest)(nil),    // 8: tidegate.control.v1.WatchRelaysRequest
+	(*WatchRelaysResponse)(nil),   // 9: tidegate.control.v1.WatchRelaysResponse
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*v1.Cursor)(nil),             // 11: tidegate.sync.v1.Cursor
+	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
 }
 var file_tidegate_control_v1_fleet_service_proto_depIdxs = []int32{
-	8,  // 0: tidegate.control.v1.Relay.last_seen:type_name -> google.protobuf.Timestamp
+	10, // 0: tidegate.control.v1.Relay.last_seen:type_name -> google.protobuf.Timestamp
 	1,  // 1: tidegate.control.v1.Relay.environments:type_name -> tidegate.control.v1.AppliedEnvironment
-	9,  // 2: tidegate.control.v1.AppliedEnvironment.cursor:type_name -> tidegate.sync.v1.Cursor
-	10, // 3: tidegate.control.v1.AppliedEnvironment.lag:type_name -> google.protobuf.Duration
-	10, // 4: tidegate.control.v1.AppliedEnvironment.age:type_name -> google.protobuf.Duration
+	11, // 2: tidegate.control.v1.AppliedEnvironment.cursor:type_name -> tidegate.sync.v1.Cursor
+	12, // 3: tidegate.control.v1.AppliedEnvironment.lag:type_name -> google.protobuf.Duration
+	12, // 4: tidegate.control.v1.AppliedEnvironment.age:type_name -> google.protobuf.Duration
 	0,  // 5: tidegate.control.v1.ListRelaysResponse.relays:type_name -> tidegate.control.v1.Relay
-	10, // 6: tidegate.control.v1.WaitAppliedRequest.timeout:type_name -> google.protobuf.Duration
+	12, // 6: tidegate.control.v1.WaitAppliedRequest.timeout:type_name -> google.protobuf.Duration
 	0,  // 7: tidegate.control.v1.WaitAppliedResponse.missing:type_name -> tidegate.control.v1.Relay
-	10, // 8: tidegate.control.v1.WaitAppliedResponse.elapsed:type_name -> google.protobuf.Duration
-	2,  // 9: tidegate.control.v1.FleetService.ListRelays:input_type -> tidegate.control.v1.ListRelaysRequest
-	4,  // 10: tidegate.control.v1.FleetService.WaitApplied:input_type -> tidegate.control.v1.WaitAppliedRequest
-	6,  // 11: tidegate.control.v1.FleetService.ForgetRelay:input_type -> tidegate.control.v1.ForgetRelayRequest
-	3,  // 12: tidegate.control.v1.FleetService.ListRelays:output_type -> tidegate.control.v1.ListRelaysResponse
-	5,  // 13: tidegate.control.v1.FleetService.WaitApplied:output_type -> tidegate.control.v1.WaitAppliedResponse
-	7,  // 14: tidegate.control.v1.FleetService.ForgetRelay:output_type -> tidegate.control.v1.ForgetRelayResponse
-	12, // [12:15] is the sub-list for method output_type
-	9,  // [9:12] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	12, // 8: tidegate.control.v1.WaitAppliedResponse.elapsed:type_name -> google.protobuf.Duration
+	0,  // 9: tidegate.control.v1.WatchRelaysResponse.relays:type_name -> tidegate.control.v1.Relay
+	2,  // 10: tidegate.control.v1.FleetService.ListRelays:input_type -> tidegate.control.v1.ListRelaysRequest
+	4,  // 11: tidegate.control.v1.FleetService.WaitApplied:input_type -> tidegate.control.v1.WaitAppliedRequest
+	6,  // 12: tidegate.control.v1.FleetService.ForgetRelay:input_type -> tidegate.control.v1.ForgetRelayRequest
+	8,  // 13: tidegate.control.v1.FleetService.WatchRelays:input_type -> tidegate.control.v1.WatchRelaysRequest
+	3,  // 14: tidegate.control.v1.FleetService.ListRelays:output_type -> tidegate.control.v1.ListRelaysResponse
+	5,  // 15: tidegate.control.v1.FleetService.WaitApplied:output_type -> tidegate.control.v1.WaitAppliedResponse
+	7,  // 16: tidegate.control.v1.FleetService.ForgetRelay:output_type -> tidegate.control.v1.ForgetRelayResponse
+	9,  // 17: tidegate.control.v1.FleetService.WatchRelays:output_type -> tidegate.control.v1.WatchRelaysResponse
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_fleet_service_proto_init() }
@@ -680,7 +822,7 @@ func file_tidegate_control_v1_fleet_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_fleet_service_proto_rawDesc), len(file_tidegate_control_v1_fleet_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

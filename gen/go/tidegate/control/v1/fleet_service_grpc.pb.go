@@ -22,6 +22,7 @@ const (
 	FleetService_ListRelays_FullMethodName  = "/tidegate.control.v1.FleetService/ListRelays"
 	FleetService_WaitApplied_FullMethodName = "/tidegate.control.v1.FleetService/WaitApplied"
 	FleetService_ForgetRelay_FullMethodName = "/tidegate.control.v1.FleetService/ForgetRelay"
+	FleetService_WatchRelays_FullMethodName = "/tidegate.control.v1.FleetService/WatchRelays"
 )
 
 // FleetServiceClient is the client API for FleetService service.
@@ -34,14 +35,20 @@ const (
 type FleetServiceClient interface {
 	ListRelays(ctx context.Context, in *ListRelaysRequest, opts ...grpc.CallOption) (*ListRelaysResponse, error)
 	// Waits until enough relays have applied a revision and made it durable. Answers at
-	// once with how it stands, then with each change of that, at most 20 times a second;
-	// the last answer is marked.
+	// once with how it stands, then with each change of that, about 20 times a second at most;
+	// the last answer is marked. A relay whose state has not changed since an earlier revision
+	// has the later one, too.
 	//
-	// Errors: INVALID_ARGUMENT, NOT_FOUND for an unknown environment.
+	// Errors: INVALID_ARGUMENT, NOT_FOUND for an unknown environment, ABORTED if the store gets
+	// a new epoch meanwhile: its revisions are others.
 	WaitApplied(ctx context.Context, in *WaitAppliedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WaitAppliedResponse], error)
 	// Forgets a relay that is not connected and will not come back: nobody waits for it any
 	// more. NOT_FOUND if it is not known, FAILED_PRECONDITION while it is connected.
 	ForgetRelay(ctx context.Context, in *ForgetRelayRequest, opts ...grpc.CallOption) (*ForgetRelayResponse, error)
+	// Streams what this server knows of the relays that are, or were, connected to it: first of
+	// all, then of those that changed. It is how the servers of a cluster ask each other; it
+	// does not tell lag.
+	WatchRelays(ctx context.Context, in *WatchRelaysRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRelaysResponse], error)
 }
 
 type fleetServiceClient struct {
@@ -91,6 +98,25 @@ func (c *fleetServiceClient) ForgetRelay(ctx context.Context, in *ForgetRelayReq
 	return out, nil
 }
 
+func (c *fleetServiceClient) WatchRelays(ctx context.Context, in *WatchRelaysRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRelaysResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &FleetService_ServiceDesc.Streams[1], FleetService_WatchRelays_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRelaysRequest, WatchRelaysResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FleetService_WatchRelaysClient = grpc.ServerStreamingClient[WatchRelaysResponse]
+
 // FleetServiceServer is the server API for FleetService service.
 // All implementations must embed UnimplementedFleetServiceServer
 // for forward compatibility.
@@ -101,14 +127,20 @@ func (c *fleetServiceClient) ForgetRelay(ctx context.Context, in *ForgetRelayReq
 type FleetServiceServer interface {
 	ListRelays(context.Context, *ListRelaysRequest) (*ListRelaysResponse, error)
 	// Waits until enough relays have applied a revision and made it durable. Answers at
-	// once with how it stands, then with each change of that, at most 20 times a second;
-	// the last answer is marked.
+	// once with how it stands, then with each change of that, about 20 times a second at most;
+	// the last answer is marked. A relay whose state has not changed since an earlier revision
+	// has the later one, too.
 	//
-	// Errors: INVALID_ARGUMENT, NOT_FOUND for an unknown environment.
+	// Errors: INVALID_ARGUMENT, NOT_FOUND for an unknown environment, ABORTED if the store gets
+	// a new epoch meanwhile: its revisions are others.
 	WaitApplied(*WaitAppliedRequest, grpc.ServerStreamingServer[WaitAppliedResponse]) error
 	// Forgets a relay that is not connected and will not come back: nobody waits for it any
 	// more. NOT_FOUND if it is not known, FAILED_PRECONDITION while it is connected.
 	ForgetRelay(context.Context, *ForgetRelayRequest) (*ForgetRelayResponse, error)
+	// Streams what this server knows of the relays that are, or were, connected to it: first of
+	// all, then of those that changed. It is how the servers of a cluster ask each other; it
+	// does not tell lag.
+	WatchRelays(*WatchRelaysRequest, grpc.ServerStreamingServer[WatchRelaysResponse]) error
 	mustEmbedUnimplementedFleetServiceServer()
 }
 
@@ -127,6 +159,9 @@ func (UnimplementedFleetServiceServer) WaitApplied(*WaitAppliedRequest, grpc.Ser
 }
 func (UnimplementedFleetServiceServer) ForgetRelay(context.Context, *ForgetRelayRequest) (*ForgetRelayResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ForgetRelay not implemented")
+}
+func (UnimplementedFleetServiceServer) WatchRelays(*WatchRelaysRequest, grpc.ServerStreamingServer[WatchRelaysResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchRelays not implemented")
 }
 func (UnimplementedFleetServiceServer) mustEmbedUnimplementedFleetServiceServer() {}
 func (UnimplementedFleetServiceServer) testEmbeddedByValue()                      {}
@@ -196,6 +231,17 @@ func _FleetService_ForgetRelay_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FleetService_WatchRelays_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRelaysRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FleetServiceServer).WatchRelays(m, &grpc.GenericServerStream[WatchRelaysRequest, WatchRelaysResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type FleetService_WatchRelaysServer = grpc.ServerStreamingServer[WatchRelaysResponse]
+
 // FleetService_ServiceDesc is the grpc.ServiceDesc for FleetService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -216,6 +262,11 @@ var FleetService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WaitApplied",
 			Handler:       _FleetService_WaitApplied_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchRelays",
+			Handler:       _FleetService_WatchRelays_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -593,7 +593,10 @@ type Hello struct {
 	// For people and metrics: the follower's software version.
 	Version string `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
 	// Receipts count relays.
-	FollowerKind  FollowerKind `protobuf:"varint,9,opt,name=follower_kind,json=followerKind,proto3,enum=tidegate.sync.v1.FollowerKind" json:"follower_kind,omitempty"`
+	FollowerKind FollowerKind `protobuf:"varint,9,opt,name=follower_kind,json=followerKind,proto3,enum=tidegate.sync.v1.FollowerKind" json:"follower_kind,omitempty"`
+	// How many streams the follower has opened since it started, this one included. Whoever
+	// hears of one follower over two ways takes the later stream for where it is.
+	StreamNumber  uint64 `protobuf:"varint,10,opt,name=stream_number,json=streamNumber,proto3" json:"stream_number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -689,6 +692,13 @@ func (x *Hello) GetFollowerKind() FollowerKind {
 		return x.FollowerKind
 	}
 	return FollowerKind_FOLLOWER_KIND_UNSPECIFIED
+}
+
+func (x *Hello) GetStreamNumber() uint64 {
+	if x != nil {
+		return x.StreamNumber
+	}
+	return 0
 }
 
 // Scope is what is followed: one environment, from a cursor on.
@@ -1368,15 +1378,16 @@ func (x *Ack) GetRejectionsUnchanged() bool {
 	return false
 }
 
-// Report tells what is in the tree below the follower, itself included. The first on a
-// stream is of everything, later ones of what is new. Sent at once after Hello, then
-// whenever a relay in it applied something, came or went; what changes in between is
-// sent as it then stands.
+// Report tells what is in the tree below the follower, and how old its own states are. The
+// first on a stream are of everything, later ones of what is new. Sent at once after Hello,
+// then whenever a relay in the tree applied something, came or went; what changes within 20 ms
+// is sent as it then stands. That relays have merely aged, and how many SDKs follow them, is
+// told now and then. A server side takes reports of relays alone.
 type Report struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// New or changed.
+	// New or changed: whole, not what is different. 1000 at most.
 	Relays []*RelayStatus `protobuf:"bytes,1,rep,name=relays,proto3" json:"relays,omitempty"`
-	// Instance ids of relays that are no longer below the follower.
+	// Relays that are no longer below the follower. 1000 at most.
 	Departures    []*RelayDeparture `protobuf:"bytes,2,rep,name=departures,proto3" json:"departures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1426,7 +1437,8 @@ func (x *Report) GetDepartures() []*RelayDeparture {
 	return nil
 }
 
-// RelayStatus is one relay.
+// RelayStatus is one relay. Of itself, a follower tells its streams and ages: Hello and Acks
+// say the rest.
 type RelayStatus struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	InstanceId string                 `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
@@ -1436,8 +1448,10 @@ type RelayStatus struct {
 	// Instance id of what it follows.
 	Upstream string `protobuf:"bytes,5,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	// Followers of its own, relays and SDKs.
-	Streams       uint32              `protobuf:"varint,6,opt,name=streams,proto3" json:"streams,omitempty"`
-	Environments  []*RelayEnvironment `protobuf:"bytes,7,rep,name=environments,proto3" json:"environments,omitempty"`
+	Streams      uint32              `protobuf:"varint,6,opt,name=streams,proto3" json:"streams,omitempty"`
+	Environments []*RelayEnvironment `protobuf:"bytes,7,rep,name=environments,proto3" json:"environments,omitempty"`
+	// As in Hello.
+	StreamNumber  uint64 `protobuf:"varint,8,opt,name=stream_number,json=streamNumber,proto3" json:"stream_number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1521,6 +1535,13 @@ func (x *RelayStatus) GetEnvironments() []*RelayEnvironment {
 	return nil
 }
 
+func (x *RelayStatus) GetStreamNumber() uint64 {
+	if x != nil {
+		return x.StreamNumber
+	}
+	return 0
+}
+
 // RelayEnvironment is what a relay has of one environment.
 type RelayEnvironment struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -1529,7 +1550,7 @@ type RelayEnvironment struct {
 	Cursor *Cursor `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// Items that it cannot use.
 	Rejections uint32 `protobuf:"varint,3,opt,name=rejections,proto3" json:"rejections,omitempty"`
-	// How old its state was when this was sent, summed over the hops.
+	// How old its state was when this was sent, summed over the hops; unset if it is not known.
 	Age           *durationpb.Duration `protobuf:"bytes,4,opt,name=age,proto3" json:"age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1933,7 +1954,7 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\agoodbye\x18\x04 \x01(\v2\x19.tidegate.sync.v1.GoodbyeH\x00R\agoodbye\x12\x1f\n" +
 	"\bchecksum\x18\x0f \x01(\aH\x01R\bchecksum\x88\x01\x01B\t\n" +
 	"\amessageB\v\n" +
-	"\t_checksum\"\xdb\x02\n" +
+	"\t_checksum\"\x80\x03\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x1f\n" +
 	"\vinstance_id\x18\x02 \x01(\tR\n" +
@@ -1944,7 +1965,9 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\fcapabilities\x18\x06 \x03(\x0e2\x1c.tidegate.sync.v1.CapabilityR\fcapabilities\x12\x16\n" +
 	"\x06region\x18\a \x01(\tR\x06region\x12\x18\n" +
 	"\aversion\x18\b \x01(\tR\aversion\x12C\n" +
-	"\rfollower_kind\x18\t \x01(\x0e2\x1e.tidegate.sync.v1.FollowerKindR\ffollowerKind\"[\n" +
+	"\rfollower_kind\x18\t \x01(\x0e2\x1e.tidegate.sync.v1.FollowerKindR\ffollowerKind\x12#\n" +
+	"\rstream_number\x18\n" +
+	" \x01(\x04R\fstreamNumber\"[\n" +
 	"\x05Scope\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\"k\n" +
@@ -2004,7 +2027,7 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\x06relays\x18\x01 \x03(\v2\x1d.tidegate.sync.v1.RelayStatusR\x06relays\x12@\n" +
 	"\n" +
 	"departures\x18\x02 \x03(\v2 .tidegate.sync.v1.RelayDepartureR\n" +
-	"departures\"\xf7\x01\n" +
+	"departures\"\x9c\x02\n" +
 	"\vRelayStatus\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x17\n" +
@@ -2013,7 +2036,8 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x12\x1a\n" +
 	"\bupstream\x18\x05 \x01(\tR\bupstream\x12\x18\n" +
 	"\astreams\x18\x06 \x01(\rR\astreams\x12F\n" +
-	"\fenvironments\x18\a \x03(\v2\".tidegate.sync.v1.RelayEnvironmentR\fenvironments\"\xb3\x01\n" +
+	"\fenvironments\x18\a \x03(\v2\".tidegate.sync.v1.RelayEnvironmentR\fenvironments\x12#\n" +
+	"\rstream_number\x18\b \x01(\x04R\fstreamNumber\"\xb3\x01\n" +
 	"\x10RelayEnvironment\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x12\x1e\n" +
