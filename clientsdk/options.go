@@ -72,6 +72,7 @@ type inProcessConfig struct {
 	startTimeout time.Duration
 	stateDir     string
 	instanceID   string
+	streamLog    string
 }
 
 type remoteConfig struct {
@@ -148,6 +149,13 @@ func WithStateDir(dir string) InProcessOption {
 // restart. Default: the one kept in the state directory, else a random one.
 func WithInstanceID(id string) InProcessOption {
 	return inProcessOption(func(c *inProcessConfig) { c.instanceID = id })
+}
+
+// WithStreamLog writes down in a file all that this process shows of the environment, for
+// tests and the analysis of incidents: slow, and without bound. The file is this
+// process's own, and is appended to over restarts.
+func WithStreamLog(path string) InProcessOption {
+	return inProcessOption(func(c *inProcessConfig) { c.streamLog = path })
 }
 
 // WithRegion says where this process runs: rules read it as '$tidegate.region', and

@@ -34,6 +34,7 @@ func (r *Relay) openOrigin(ctx context.Context, o *Options) (origin, error) {
 	if r.state != nil {
 		fo.Journal = r.state
 	}
+	r.streamLog.Follow(&fo)
 	f, err := follower.New(fo)
 	return upstreamOrigin{f}, err
 }

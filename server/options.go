@@ -50,6 +50,9 @@ type Options struct {
 	// InstanceID tells relays who serves them; stable over restarts. Default: the one
 	// kept in DataDir, else made of the host's name and the gRPC address.
 	InstanceID string
+	// StreamLog is a file in which all that is shown is written down, for tests and the
+	// analysis of incidents; see package streamlog. Empty: none.
+	StreamLog string
 	// Drain bounds the wait for calls in flight at shutdown. Default 5 s.
 	Drain  time.Duration
 	Logger zerolog.Logger

@@ -15,11 +15,12 @@ import (
 // durability brings what was applied to disk, and then up for acknowledgement, off the
 // receiving path. Of each environment it works on the newest state only.
 type durability struct {
-	journal Journal
-	log     zerolog.Logger
-	metrics *metrics
-	applied *newest
-	durable *newest
+	journal  Journal
+	observer Observer // may be nil
+	log      zerolog.Logger
+	metrics  *metrics
+	applied  *newest
+	durable  *newest
 }
 
 func newDurability(j Journal, log zerolog.Logger, m *metrics) *durability {
@@ -63,6 +64,9 @@ func (d *durability) acknowledge(ctx context.Context, send func(*syncv1.StreamRe
 			return
 		}
 		for _, s := range states {
+			if d.observer != nil {
+				d.observer.Acknowledging(s)
+			}
 			if send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Ack{Ack: ack(s)}}) != nil {
 				return // the receiving side learns why
 			}

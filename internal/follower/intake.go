@@ -18,6 +18,7 @@ type intake struct {
 	instanceID string
 	log        zerolog.Logger
 	journal    Journal
+	observer   Observer // may be nil
 	durable    *durability
 	metrics    *metrics
 	scopes     []*scope
@@ -40,7 +41,7 @@ type scope struct {
 
 func newIntake(o Options, d *durability, m *metrics) *intake {
 	in := &intake{
-		instanceID: o.InstanceID, log: o.Logger, journal: o.Journal, durable: d, metrics: m,
+		instanceID: o.InstanceID, log: o.Logger, journal: o.Journal, observer: o.Observer, durable: d, metrics: m,
 		byName: make(map[string]*scope, len(o.Environments)),
 	}
 	for _, name := range o.Environments {
@@ -165,6 +166,9 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 	next, err := from.Apply(d)
 	if err != nil {
 		return err
+	}
+	if in.observer != nil && (d.Full || !sc.synced) {
+		in.observer.Resuming(d)
 	}
 	switch {
 	case now == nil:
