@@ -159,7 +159,7 @@ func Read(r io.Reader) ([]Record, error) {
 				return records, torn
 			case parsed != nil:
 				torn = fmt.Errorf("%w: line %d: %w", ErrDamaged, number, parsed)
-			case whole:
+			default:
 				torn, records = nil, append(records, record)
 			}
 		}
