@@ -112,6 +112,8 @@ type track struct {
 	boot                  boot
 	memory                // of this run
 	disk                  // over runs
+	// kept is what the disk had when the run began.
+	kept disk
 }
 
 // memory is what ends with the process.
@@ -141,6 +143,8 @@ func (t *track) restart(b boot) {
 	t.boot = b
 	t.memory = memory{left: map[string]bool{}, ever: map[streamlog.Cursor]bool{}, safe: map[streamlog.Cursor]bool{}}
 	t.begun = false
+	t.kept = t.disk
+	t.kept.past = maps.Clone(t.past)
 }
 
 func (t *track) violated(g Guarantee, reason string, records ...streamlog.Record) {

@@ -74,15 +74,15 @@ func (t *track) restarted(r streamlog.Record) {
 	if slices.Contains(t.o.Damaged, t.instance) {
 		return
 	}
-	if t.purged != nil {
+	if t.kept.purged != nil {
 		t.report.Checked[Durable]++
 		if r.Event == streamlog.Restore {
-			t.violated(Durable, "it was taken away, and came back from disk", *t.purged, r)
+			t.violated(Durable, "it was taken away, and came back from disk", *t.kept.purged, r)
 		}
 		return
 	}
-	t.noLess(Durable, t.acked, r)
-	t.noLess(Ordered, t.appended, r)
+	t.noLess(Durable, t.kept.acked, r)
+	t.noLess(Ordered, t.kept.appended, r)
 }
 
 // noLess checks that a run does not begin with less than an earlier one had.
@@ -96,7 +96,7 @@ func (t *track) noLess(g Guarantee, had *streamlog.Record, r streamlog.Record) {
 		t.violated(g, "after a restart nothing was there", *had, r)
 	case r.Cursor.Epoch == had.Cursor.Epoch && r.Cursor.Revision < had.Cursor.Revision:
 		t.violated(g, "after a restart an earlier state was there", *had, r)
-	case r.Cursor.Epoch != had.Cursor.Epoch && t.past[r.Cursor.Epoch]:
+	case r.Cursor.Epoch != had.Cursor.Epoch && t.kept.past[r.Cursor.Epoch]:
 		t.violated(g, "after a restart a state of an earlier epoch was there", *had, r)
 	}
 }

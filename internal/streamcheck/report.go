@@ -54,7 +54,7 @@ type Violation struct {
 
 func (v *Violation) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: instance %q, environment %q: %s", v.Guarantee, v.Instance, v.Environment, v.Reason)
+	fmt.Fprintf(&b, "%s: instance %q, environment %q: %s", string(v.Guarantee), v.Instance, v.Environment, v.Reason)
 	for _, r := range v.Records {
 		fmt.Fprintf(&b, "\n\t%s", r)
 	}
@@ -103,7 +103,7 @@ func (r *Report) Err() error {
 	}
 	for _, g := range r.require {
 		if r.Checked[g] == 0 {
-			errs = append(errs, fmt.Errorf("streamcheck: nothing was checked for %s: the run shows nothing of it", g))
+			errs = append(errs, fmt.Errorf("streamcheck: nothing was checked for %s: the run shows nothing of it", string(g)))
 		}
 	}
 	return errors.Join(errs...)
@@ -114,7 +114,7 @@ func (r *Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d instances, %d runs, %d records;", r.Instances, r.Runs, r.Records)
 	for _, g := range slices.Sorted(maps.Keys(r.Checked)) {
-		fmt.Fprintf(&b, " %s %d/%d", g, r.Violated[g], r.Checked[g])
+		fmt.Fprintf(&b, " %s %d/%d", string(g), r.Violated[g], r.Checked[g])
 	}
 	for _, m := range slices.Sorted(maps.Keys(r.Resumed)) {
 		fmt.Fprintf(&b, "; resumed %s %d", m, r.Resumed[m])
