@@ -91,7 +91,7 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 	if err == nil {
 		r.streamLog.Begin(streamlog.Process{
 			Instance: r.instanceID, Kind: "relay", Version: r.version,
-			Environments: o.Environments, Durable: r.state != nil,
+			Environments: o.Environments, Durable: r.state != nil && len(o.Files) == 0,
 		})
 		r.restoreState()
 		err = r.connect(ctx, &o)

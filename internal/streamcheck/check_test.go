@@ -50,7 +50,7 @@ func TestViolations(t *testing.T) {
 			p.sequence++
 			p.delta(b.head())
 		}, want: []Guarantee{Complete}},
-		"another process writes too": {run: func(b *builder, p *proc) {
+		"another process writes too": {run: func(_ *builder, p *proc) {
 			p.boot = "another"
 			p.confirm(0)
 		}, want: []Guarantee{Complete}},
@@ -213,7 +213,7 @@ func TestViolations(t *testing.T) {
 			p.durable = false
 			p.show(r, b.head())
 		}, want: []Guarantee{Durable}},
-		"acknowledged": {run: func(b *builder, p *proc) {
+		"acknowledged": {run: func(_ *builder, p *proc) {
 			p.sync()
 			p.ack(p.shown)
 		}},
@@ -230,7 +230,7 @@ func TestViolations(t *testing.T) {
 			p.write(streamlog.Record{Event: streamlog.Sync, Covers: covered})
 			p.ack(p.shown)
 		}, want: []Guarantee{Durable}},
-		"acknowledged though the sync failed": {run: func(b *builder, p *proc) {
+		"acknowledged though the sync failed": {run: func(_ *builder, p *proc) {
 			p.write(streamlog.Record{Event: streamlog.Sync, Covers: p.sequence, Error: "no"})
 			p.ack(p.shown)
 		}, want: []Guarantee{Durable}},
@@ -339,9 +339,9 @@ func TestViolations(t *testing.T) {
 			p.delta(b.head())
 		}, o: Options{ClocksSet: true, Within: time.Hour}},
 
-		"behind in the end":          {run: func(b *builder, p *proc) { b.put("a") }, want: []Guarantee{Convergence}},
-		"behind in the end and gone": {run: func(b *builder, p *proc) { b.put("a"); b.process("server", false).full(b.head()) }, o: Options{Gone: []string{"relay"}}},
-		"with nothing in the end":    {run: func(b *builder, p *proc) { b.process("sdk", false) }, want: []Guarantee{Convergence}},
+		"behind in the end":          {run: func(b *builder, _ *proc) { b.put("a") }, want: []Guarantee{Convergence}},
+		"behind in the end and gone": {run: func(b *builder, _ *proc) { b.put("a"); b.process("server", false).full(b.head()) }, o: Options{Gone: []string{"relay"}}},
+		"with nothing in the end":    {run: func(b *builder, _ *proc) { b.process("sdk", false) }, want: []Guarantee{Convergence}},
 		"late": {run: func(b *builder, p *proc) {
 			b.put("a")
 			b.tick(time.Minute)

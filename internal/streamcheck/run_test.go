@@ -226,7 +226,7 @@ func TestRun(t *testing.T) {
 	history := linear.NewHistory()
 	write := func(steps int) {
 		var writers sync.WaitGroup
-		for n := range 3 {
+		for n := range 8 {
 			w := &writer{t: t, number: n, flags: flags, history: history, random: rand.New(rand.NewPCG(1, uint64(history.Len()+n))), bases: map[string]int64{}}
 			writers.Go(func() {
 				for range steps {

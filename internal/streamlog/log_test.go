@@ -132,8 +132,14 @@ func TestLog(t *testing.T) {
 		source string
 		age    time.Duration
 	}{
-		{Start, "", 0}, {Restore, FromDisk, time.Hour}, {Advance, FromStore, time.Minute}, {Confirm, FromStore, time.Second},
-		{Delta, FromStore, time.Second}, {Delta, FromStore, time.Second}, {Full, FromArrival, 0}, {End, "", 0},
+		{Start, "", 0},
+		{Restore, FromDisk, time.Hour},
+		{Advance, FromStore, time.Minute},
+		{Confirm, FromStore, time.Second},
+		{Delta, FromStore, time.Second},
+		{Delta, FromStore, time.Second},
+		{Full, FromArrival, 0},
+		{End, "", 0},
 	}
 	if len(records) != len(want) {
 		t.Fatalf("records:\n%v", records)

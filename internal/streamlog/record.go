@@ -104,7 +104,7 @@ type Process struct {
 	Version string `json:"version"`
 	// Environments that it is to show.
 	Environments []string `json:"environments"`
-	// Durable: it keeps its states over restarts.
+	// Durable: it keeps its states over restarts, and logs how.
 	Durable bool `json:"durable,omitempty"`
 }
 

@@ -66,9 +66,10 @@ var model = (&porcupine.NondeterministicModel{
 	Partition: partition,
 	Init:      func() []any { return []any{flag{}} },
 	Step: func(state, input, output any) []any {
-		var states []any
-		for _, f := range state.(flag).step(input.(Call), output.(Answer)) {
-			states = append(states, f)
+		next := state.(flag).step(input.(Call), output.(Answer))
+		states := make([]any, len(next))
+		for i, f := range next {
+			states[i] = f
 		}
 		return states
 	},
