@@ -303,7 +303,7 @@ func TestViolations(t *testing.T) {
 			p.start()
 			p.full(b.head())
 		}},
-		"taken away, and back": {run: func(b *builder, p *proc) {
+		"taken away, and back": {run: func(_ *builder, p *proc) {
 			last := p.shown
 			p.write(streamlog.Record{Event: streamlog.Purge})
 			p.start()
