@@ -12,6 +12,7 @@ import (
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 	"github.com/tidegate/tidegate/internal/statefile"
+	"github.com/tidegate/tidegate/internal/streamlog"
 	"github.com/tidegate/tidegate/internal/version"
 )
 
@@ -53,6 +54,8 @@ type inProcess struct {
 	restored *restored      // nil if there was nothing in it
 	cfg      config
 
+	streamLog *streamlog.Log // may be nil
+
 	cancel    context.CancelFunc
 	running   sync.WaitGroup
 	closed    chan struct{}
@@ -61,13 +64,24 @@ type inProcess struct {
 }
 
 func startInProcess(cfg inProcessConfig) (_ *inProcess, err error) {
-	replicas := replica.NewSet(replica.Options{HistoryBytes: -1})
+	streamLog, err := streamlog.Open(cfg.streamLog, cfg.logger)
+	if err != nil {
+		return nil, fmt.Errorf("clientsdk: %w", err)
+	}
+	replicas := replica.NewSet(replica.Options{HistoryBytes: -1, Observer: streamLog.Observer()})
 	r := replicas.Add(cfg.environment)
 	c := &inProcess{
 		local:  local{replica: r, age: r.Age, staleAfter: cfg.staleAfter, region: cfg.region, clock: cfg.clock},
 		cfg:    cfg.config,
 		closed: make(chan struct{}),
+
+		streamLog: streamLog,
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.release())
+		}
+	}()
 	c.typed = typed{source: &c.local, observe: cfg.observe}
 	o := follower.Options{
 		Upstreams:    cfg.addresses,
@@ -84,15 +98,18 @@ func startInProcess(cfg inProcessConfig) (_ *inProcess, err error) {
 		if err := c.open(cfg, &o); err != nil {
 			return nil, err
 		}
-		defer func() {
-			if err != nil {
-				err = errors.Join(err, c.state.Close())
-			}
-		}()
 	}
 	if o.InstanceID == "" {
 		o.InstanceID = randomInstanceID()
 	}
+	streamLog.Begin(streamlog.Process{
+		Instance: o.InstanceID, Kind: "sdk", Version: version.Version,
+		Environments: o.Environments, Durable: c.state != nil,
+	})
+	if err := c.restore(); err != nil {
+		return nil, err
+	}
+	streamLog.Follow(&o)
 	if c.follower, err = follower.New(o); err != nil {
 		return nil, fmt.Errorf("clientsdk: in-process client: %w", err)
 	}
@@ -100,7 +117,7 @@ func startInProcess(cfg inProcessConfig) (_ *inProcess, err error) {
 	return c, nil
 }
 
-// open starts from the state directory.
+// open opens the state directory.
 func (c *inProcess) open(cfg inProcessConfig, o *follower.Options) error {
 	dir, err := statefile.Open(cfg.stateDir, cfg.logger)
 	if err != nil {
@@ -111,16 +128,33 @@ func (c *inProcess) open(cfg inProcessConfig, o *follower.Options) error {
 			return errors.Join(fmt.Errorf("clientsdk: state directory: %w", err), dir.Close())
 		}
 	}
-	s, confirmed, err := dir.Load(cfg.environment)
+	o.Journal, c.state = dir, dir
+	return nil
+}
+
+// restore starts with what is in the state directory.
+func (c *inProcess) restore() error {
+	if c.state == nil {
+		return nil
+	}
+	s, confirmed, err := c.state.Load(c.cfg.environment)
 	if err != nil {
-		return errors.Join(fmt.Errorf("clientsdk: state directory: %w", err), dir.Close())
+		return fmt.Errorf("clientsdk: state directory: %w", err)
 	}
 	if s != nil {
 		c.local.replica.Restore(s, statefile.Age(confirmed, time.Now()))
 		c.restored = &restored{snapshot: s, confirmed: time.Now().Add(-c.local.age())}
 	}
-	o.Journal, c.state = dir, dir
 	return nil
+}
+
+// release closes the files.
+func (c *inProcess) release() error {
+	var err error
+	if c.state != nil {
+		err = c.state.Close()
+	}
+	return errors.Join(err, c.streamLog.Close())
 }
 
 // run starts the goroutines.
@@ -228,9 +262,7 @@ func (c *inProcess) Close() error {
 		c.cancel()
 		c.running.Wait()
 		c.stopNotifying()
-		if c.state != nil {
-			c.closeErr = c.state.Close()
-		}
+		c.closeErr = c.release()
 	})
 	return c.closeErr
 }

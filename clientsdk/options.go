@@ -76,6 +76,7 @@ type inProcessConfig struct {
 	stateDir     string
 	instanceID   string
 	key, keyFile string
+	streamLog    string
 }
 
 type remoteConfig struct {
@@ -164,6 +165,13 @@ func WithKey(secret string) InProcessOption {
 // key can be replaced while the process runs.
 func WithKeyFile(path string) InProcessOption {
 	return inProcessOption(func(c *inProcessConfig) { c.keyFile = path })
+}
+
+// WithStreamLog writes down in a file all that this process shows of the environment, for
+// tests and the analysis of incidents: slow, and without bound. The file is this
+// process's own, and is appended to over restarts.
+func WithStreamLog(path string) InProcessOption {
+	return inProcessOption(func(c *inProcessConfig) { c.streamLog = path })
 }
 
 // WithRegion says where this process runs: rules read it as '$tidegate.region', and

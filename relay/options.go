@@ -70,6 +70,9 @@ type Options struct {
 	// MaxStale is the age of a snapshot from which the relay reports that it is not
 	// ready; it answers all the same. 0: any age is ready.
 	MaxStale time.Duration
+	// StreamLog is a file in which all that is shown is written down, for tests and the
+	// analysis of incidents; see package streamlog. Empty: none.
+	StreamLog string
 	// Drain bounds the wait for calls in flight at shutdown. Default: DefaultDrain.
 	Drain time.Duration
 	// Loaded, if not nil, is called once: when every environment has its first snapshot,

@@ -36,6 +36,7 @@ func (r *Relay) openOrigin(ctx context.Context, o *Options, below *tree.Tree) (o
 	if r.state != nil {
 		fo.Journal = r.state
 	}
+	r.streamLog.Follow(&fo)
 	f, err := follower.New(fo)
 	return upstreamOrigin{f}, err
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/rpc"
 	"github.com/tidegate/tidegate/internal/statefile"
+	"github.com/tidegate/tidegate/internal/streamlog"
 	"github.com/tidegate/tidegate/internal/tree"
 	"github.com/tidegate/tidegate/internal/version"
 )
@@ -43,6 +44,7 @@ type Relay struct {
 	logger              zerolog.Logger
 	registry            *prometheus.Registry
 
+	streamLog  *streamlog.Log // may be nil
 	replicas   *replica.Set
 	evaluation *evaluationService
 	hub        *hub.Hub
@@ -68,12 +70,17 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	streamLog, err := streamlog.Open(o.StreamLog, o.Logger)
+	if err != nil {
+		return nil, err
+	}
 	r := &Relay{
 		instanceID: o.InstanceID, version: version.Version,
 		maxStale: o.MaxStale, drain: o.Drain,
 		logger: o.Logger, registry: o.Registry,
 		corsOrigins: o.CORSOrigins, loaded: o.Loaded,
-		replicas: replica.NewSet(replica.Options{HistoryBytes: historyBytes}),
+		streamLog: streamLog,
+		replicas:  replica.NewSet(replica.Options{HistoryBytes: historyBytes, Observer: streamLog.Observer()}),
 	}
 	r.evaluation = newEvaluationService(r.replicas, o.Environments)
 	r.evaluation.region = o.Region
@@ -81,8 +88,13 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 		e.flagd.logger = o.Logger.With().Str("environment", e.name).Logger()
 	}
 	r.ofrep = newOFREPHandler(r.evaluation, o.OFREPRateLimit)
-	err := r.openState(o.StateDir)
+	err = r.openState(o.StateDir)
 	if err == nil {
+		r.streamLog.Begin(streamlog.Process{
+			Instance: r.instanceID, Kind: "relay", Version: r.version,
+			Environments: o.Environments, Durable: r.state != nil && len(o.Files) == 0,
+		})
+		r.restoreState()
 		err = r.connect(ctx, &o)
 	}
 	if err == nil {
@@ -238,5 +250,5 @@ func (r *Relay) Close() error {
 	if r.state != nil {
 		errs = append(errs, r.state.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.streamLog.Close())...)
 }

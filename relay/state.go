@@ -24,9 +24,9 @@ const (
 	confirmEvery = 10 * time.Second
 )
 
-// openState opens the state directory and restores what it holds. A directory that
-// cannot be used does not stop the relay, which can get everything from its origin; one
-// that another process uses does: that is a mistake in the configuration.
+// openState opens the state directory. One that cannot be used does not stop the relay,
+// which can get everything from its origin; one that another process uses does: that is a
+// mistake in the configuration.
 func (r *Relay) openState(dir string) error {
 	if dir == "" {
 		r.logger.Info().Msg("no state directory: after a restart this relay needs its upstream, or files without a mistake, to answer")
@@ -45,10 +45,17 @@ func (r *Relay) openState(dir string) error {
 	}
 	r.state = state
 	r.ensureInstanceID(state)
+	return nil
+}
+
+// restoreState serves from disk what is there.
+func (r *Relay) restoreState() {
+	if r.state == nil {
+		return
+	}
 	for _, e := range r.evaluation.environments {
 		r.restore(e)
 	}
-	return nil
 }
 
 func (r *Relay) ensureInstanceID(state *statefile.Dir) {

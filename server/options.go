@@ -57,6 +57,9 @@ type Options struct {
 	// RequireKeys: who follows must present a key that opens the environment ('tidegate key
 	// create'). Without it, a key that is presented must be good all the same.
 	RequireKeys bool
+	// StreamLog is a file in which all that is shown is written down, for tests and the
+	// analysis of incidents; see package streamlog. Empty: none.
+	StreamLog string
 	// Drain bounds the wait for calls in flight at shutdown. Default 5 s.
 	Drain  time.Duration
 	Logger zerolog.Logger

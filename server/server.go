@@ -25,6 +25,7 @@ import (
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/rpc"
+	"github.com/tidegate/tidegate/internal/streamlog"
 	"github.com/tidegate/tidegate/internal/tree"
 	"github.com/tidegate/tidegate/internal/version"
 )
@@ -37,6 +38,7 @@ type Server struct {
 	options   Options
 	logger    zerolog.Logger
 	store     store.Store
+	streamLog *streamlog.Log // may be nil
 	replicas  *replica.Set
 	authority *controlplane.Authority
 	hub       *hub.Hub
@@ -54,7 +56,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, logger: o.Logger, store: o.Store, replicas: replica.NewSet(replica.Options{})}
+	s := &Server{options: o, logger: o.Logger, store: o.Store}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -62,6 +64,9 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	}()
 	// Listeners first: a port in use should not cost the start of a database.
 	if err := s.listen(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.makeReplicas(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout,
@@ -80,15 +85,29 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, withCause(ctx, fmt.Errorf("load the environments: %w", err))
 	}
-	if s.options.InstanceID == "" {
-		if s.options.InstanceID, err = instanceID(o.DataDir, s.GRPCAddr()); err != nil {
-			return nil, err
-		}
-	}
 	if err := s.register(); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// makeReplicas makes the set of replicas, and finds out who the log of what they show is
+// of.
+func (s *Server) makeReplicas() (err error) {
+	o := &s.options
+	if o.InstanceID == "" {
+		if o.InstanceID, err = instanceID(o.DataDir, s.GRPCAddr()); err != nil {
+			return err
+		}
+	}
+	if s.streamLog, err = streamlog.Open(o.StreamLog, s.logger); err != nil {
+		return err
+	}
+	s.streamLog.Begin(streamlog.Process{
+		Instance: o.InstanceID, Kind: "server", Version: version.Version, Environments: o.Environments,
+	})
+	s.replicas = replica.NewSet(replica.Options{Observer: s.streamLog.Observer()})
+	return nil
 }
 
 func (s *Server) listen(ctx context.Context) (err error) {
@@ -214,13 +233,13 @@ func (s *Server) Close() error {
 	if s.rpc != nil {
 		s.rpc.GRPC.Stop() // its workers, if it never served
 	}
-	if s.store == nil {
-		return nil
+	var err error
+	if s.store != nil {
+		if err = s.store.Close(); err != nil {
+			err = fmt.Errorf("close the store: %w", err)
+		}
 	}
-	if err := s.store.Close(); err != nil {
-		return fmt.Errorf("close the store: %w", err)
-	}
-	return nil
+	return errors.Join(err, s.streamLog.Close())
 }
 
 // GRPCAddr is the address that the gRPC listener is bound to.

@@ -64,6 +64,7 @@ func newServerCommand(io *streams) *cobra.Command {
 	f.BoolVar(&o.RequireKeys, "require-keys", false, "who follows must present a key ('tidegate key create'); without it, a key is not needed, but a wrong one is refused")
 	f.StringVar(&o.InstanceID, "instance-id", "", "stable and unique; none: kept in --data-dir, else HOST/GRPC-ADDR")
 	f.DurationVar(&o.Drain, "drain", 0, "how long calls in flight may take at shutdown (default 5s)")
+	f.StringVar(&o.StreamLog, "stream-log", "", "for tests and the analysis of incidents: `file` in which all that is shown is written down; slow, and without bound")
 	logs.register(f, "info")
 	return cmd
 }

@@ -12,11 +12,12 @@ import (
 // durability brings what was applied to disk, and then up for acknowledgement, off the
 // receiving path. Of each environment it works on the newest state only.
 type durability struct {
-	journal Journal
-	log     zerolog.Logger
-	metrics *metrics
-	applied *newest
-	durable *newest
+	journal  Journal
+	observer Observer // may be nil
+	log      zerolog.Logger
+	metrics  *metrics
+	applied  *newest
+	durable  *newest
 
 	// working is held while a state is on its way from applied to durable.
 	working sync.Mutex

@@ -54,6 +54,16 @@ type Journal interface {
 	Forget(environment string) error
 }
 
+// Observer is told what a follower does beside what its replicas show, for a record of
+// it. It is called by the follower's goroutines, which wait for it.
+type Observer interface {
+	// Resuming is told the first update of an environment on a stream, and any full one;
+	// it is verified and not shown yet.
+	Resuming(d snapshot.Delta)
+	// Acknowledging is told what is about to be acknowledged.
+	Acknowledging(s *snapshot.Snapshot)
+}
+
 // Options of a Follower.
 type Options struct {
 	// Upstreams are gRPC addresses, tried in turn; required.
@@ -64,7 +74,8 @@ type Options struct {
 	// InstanceID is stable over restarts, and unique; required.
 	InstanceID      string
 	Region, Version string
-	Journal         Journal // may be nil
+	Journal         Journal  // may be nil
+	Observer        Observer // may be nil
 	// Kind of this process; default: unspecified.
 	Kind syncv1.FollowerKind
 	// Below is what follows this process: upstream is told of it. Nil: nothing can.
@@ -161,6 +172,7 @@ func New(o Options) (*Follower, error) {
 	}
 	f := &Follower{o: o, bootID: uuid.NewString(), metrics: m}
 	f.durable = newDurability(o.Journal, o.Logger, m)
+	f.durable.observer = o.Observer
 	f.intake = newIntake(o, f.durable, m)
 	f.enter(State{Upstream: o.Upstreams[0], Path: f.intake.path})
 	return f, nil

@@ -18,6 +18,7 @@ type intake struct {
 	instanceID string
 	log        zerolog.Logger
 	journal    Journal
+	observer   Observer // may be nil
 	durable    *durability
 	metrics    *metrics
 	scopes     []*scope
@@ -52,7 +53,7 @@ type scope struct {
 
 func newIntake(o Options, d *durability, m *metrics) *intake {
 	in := &intake{
-		instanceID: o.InstanceID, log: o.Logger, journal: o.Journal, durable: d, metrics: m,
+		instanceID: o.InstanceID, log: o.Logger, journal: o.Journal, observer: o.Observer, durable: d, metrics: m,
 		backoffMin: o.BackoffMin, backoffMax: o.BackoffMax,
 		byName: make(map[string]*scope, len(o.Environments)),
 		path:   []string{unknownHop, o.InstanceID},
@@ -194,6 +195,9 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 	next, err := from.Apply(d)
 	if err != nil {
 		return err
+	}
+	if in.observer != nil && (d.Full || !sc.synced) {
+		in.observer.Resuming(d)
 	}
 	switch {
 	case now == nil:

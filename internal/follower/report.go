@@ -28,14 +28,16 @@ type receipts struct {
 	durable *newest
 	self    func() *syncv1.RelayStatus
 	acks    acks
-	below   *tree.Subscription // nil: reports nothing
+	// observer may be nil.
+	observer Observer
+	below    *tree.Subscription // nil: reports nothing
 	// streams as they were last told.
 	streams uint32
 }
 
 // sendReceipts sends until ctx ends, ended is closed, or the stream does not take them.
 func (f *Follower) sendReceipts(ctx context.Context, ended <-chan struct{}, stream syncv1.SyncService_StreamClient) {
-	r := &receipts{stream: stream, durable: f.durable.durable, self: f.self, acks: make(acks)}
+	r := &receipts{stream: stream, durable: f.durable.durable, self: f.self, acks: make(acks), observer: f.o.Observer}
 	if f.o.Below != nil {
 		r.below = f.o.Below.Subscribe()
 		defer r.below.Close()
@@ -85,6 +87,9 @@ func (r *receipts) run(ctx context.Context, ended <-chan struct{}) error {
 // acknowledge sends an Ack for each environment that has become durable.
 func (r *receipts) acknowledge() error {
 	for _, s := range r.durable.all() {
+		if r.observer != nil {
+			r.observer.Acknowledging(s)
+		}
 		if err := r.stream.Send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Ack{Ack: r.acks.of(s)}}); err != nil {
 			return err
 		}

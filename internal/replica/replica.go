@@ -17,6 +17,7 @@ var ErrOutOfOrder = errors.New("replica: out of order")
 // Replica is the local copy of one environment.
 type Replica struct {
 	environment string
+	observer    Observer // may be nil
 	current     atomic.Pointer[state]
 	confirmed   atomic.Pointer[confirmation]
 
@@ -43,8 +44,8 @@ type confirmation struct {
 	unknown bool
 }
 
-func newReplica(environment string, historyBytes int) *Replica {
-	r := &Replica{environment: environment}
+func newReplica(environment string, historyBytes int, o Observer) *Replica {
+	r := &Replica{environment: environment, observer: o}
 	start := newPlace()
 	r.history.init(historyBytes, start)
 	r.current.Store(&state{place: start, ready: make(chan struct{})})
@@ -101,6 +102,7 @@ func (r *Replica) Purge() {
 	if now.snapshot != nil {
 		ready = make(chan struct{})
 	}
+	r.observe(Purged, nil, snapshot.Delta{}, &confirmation{})
 	r.current.Store(&state{place: start, ready: ready, purged: true})
 	r.confirmed.Store(nil)
 	r.history.cut(start)
@@ -123,9 +125,11 @@ func (r *Replica) Publish(next *snapshot.Snapshot, d snapshot.Delta) error {
 		r.confirmed.Store(&confirmation{at: time.Now(), presumed: true, unknown: true})
 	}
 	if now.snapshot == nil || newEpoch || d.Full {
+		r.observe(Replaced, next, d, r.confirmed.Load())
 		r.cutLocked(next)
 		return nil
 	}
+	r.observe(Changed, next, d, r.confirmed.Load())
 	to := newPlace()
 	r.current.Store(&state{snapshot: next, place: to, ready: now.ready})
 	s := &step{delta: d, replaced: now.snapshot.Replaced(d), to: to}
@@ -177,12 +181,21 @@ func (r *Replica) Observe(revision int64, age time.Duration) {
 	if now.snapshot == nil {
 		return
 	}
-	if next := now.snapshot.Advance(revision); next != now.snapshot {
+	next, event := now.snapshot.Advance(revision), Confirmed
+	if next != now.snapshot {
+		event = Advanced
+	}
+	was := r.confirmed.Load()
+	is := was
+	if at := ago(age); was == nil || was.presumed || at.After(was.at) {
+		is = &confirmation{at: at}
+	}
+	r.observe(event, next, snapshot.Delta{}, is)
+	if next != now.snapshot {
 		r.current.Store(&state{snapshot: next, place: now.place, ready: now.ready})
 	}
-	at := ago(age)
-	if was := r.confirmed.Load(); was == nil || was.presumed || at.After(was.at) {
-		r.confirmed.Store(&confirmation{at: at})
+	if is != was {
+		r.confirmed.Store(is)
 	}
 }
 
@@ -194,7 +207,9 @@ func (r *Replica) Restore(s *snapshot.Snapshot, age time.Duration) {
 	if r.current.Load().snapshot != nil {
 		return
 	}
-	r.confirmed.Store(&confirmation{at: ago(age), presumed: true})
+	c := &confirmation{at: ago(age), presumed: true}
+	r.observe(Restored, s, snapshot.Delta{}, c)
+	r.confirmed.Store(c)
 	r.cutLocked(s)
 }
 

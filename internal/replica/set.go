@@ -15,11 +15,14 @@ type Options struct {
 	// data. 0: DefaultHistoryBytes. Negative: only the newest change is kept, which is
 	// all that a process without followers (an SDK) needs.
 	HistoryBytes int
+	// Observer is told what the replicas show; may be nil.
+	Observer Observer
 }
 
 // Set holds the replicas of some environments. Environments may be added while in use.
 type Set struct {
 	historyBytes int
+	observer     Observer
 
 	mu    sync.Mutex            // guards writes
 	index atomic.Pointer[index] // replaced as a whole
@@ -33,7 +36,7 @@ type index struct {
 
 // NewSet makes an empty set.
 func NewSet(o Options) *Set {
-	s := &Set{historyBytes: o.HistoryBytes}
+	s := &Set{historyBytes: o.HistoryBytes, observer: o.Observer}
 	if s.historyBytes == 0 {
 		s.historyBytes = DefaultHistoryBytes
 	}
@@ -52,7 +55,7 @@ func (s *Set) Add(name string) *Replica {
 	if r := old.replicas[name]; r != nil {
 		return r
 	}
-	r := newReplica(name, s.historyBytes)
+	r := newReplica(name, s.historyBytes, s.observer)
 	next := &index{
 		names:    append(slices.Clone(old.names), name),
 		replicas: make(map[string]*Replica, len(old.replicas)+1),
