@@ -18,6 +18,7 @@ import (
 	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/e2e/bed"
 )
 
 // TestCluster runs three control servers on a three-node etcd, each with a writer, and
@@ -34,63 +35,63 @@ func TestCluster(t *testing.T) {
 	}
 	defer etcd.Kill()
 
-	var servers []*server
+	var servers []*bed.Server
 	var addresses []string
-	var writers []*writer
+	var writers []*bed.Writer
 	for i := range 3 {
-		s := newServer(t, "--data-dir", t.TempDir(), "--etcd-endpoints", strings.Join(etcd.Endpoints(), ","))
-		s.start()
-		servers, addresses = append(servers, s), append(addresses, s.grpc)
-		writers = append(writers, newWriter(ctx, t, fmt.Sprintf("counter-%d", i), s.grpc))
+		s := bed.NewServer(t, bin, "--data-dir", t.TempDir(), "--etcd-endpoints", strings.Join(etcd.Endpoints(), ","))
+		s.Start()
+		servers, addresses = append(servers, s), append(addresses, s.GRPC)
+		writers = append(writers, bed.NewWriter(ctx, t, s.GRPC, fmt.Sprintf("counter-%d", i)))
 	}
-	var relays []*edge
+	var relays []*bed.Relay
 	for i := range servers {
 		upstreams := append(slices.Clone(addresses[i:]), addresses[:i]...)
-		r := newEdge(t, strings.Join(upstreams, ","), t.TempDir())
-		r.start()
+		r := bed.NewRelay(t, bin, strings.Join(upstreams, ","), t.TempDir())
+		r.Start()
 		relays = append(relays, r)
 	}
 
 	writeWhile(ctx, t, "all live", writers, writers, func() {})
-	eventually(t, "all agree", func() error { return sameState(ctx, t, servers, relays) })
+	bed.Eventually(t, "all agree", func() error { return sameState(ctx, t, servers, relays) })
 
 	var killed *etcdtest.Node
 	writeWhile(ctx, t, "one etcd node and one server are down", writers, writers[1:], func() {
 		killed = leader(ctx, t, etcd)
 		killed.Kill()
-		servers[0].kill()
+		servers[0].Kill()
 	})
-	eventually(t, "all that live agree", func() error { return sameState(ctx, t, servers[1:], relays) })
+	bed.Eventually(t, "all that live agree", func() error { return sameState(ctx, t, servers[1:], relays) })
 
 	writeWhile(ctx, t, "all are back", writers, writers, func() {
 		if err := killed.Start(); err != nil {
 			t.Fatal(err)
 		}
-		servers[0].start()
+		servers[0].Start()
 	})
-	eventually(t, "all agree again", func() error { return sameState(ctx, t, servers, relays) })
+	bed.Eventually(t, "all agree again", func() error { return sameState(ctx, t, servers, relays) })
 	for _, w := range writers {
-		w.verify(ctx)
-		t.Logf("%s: %d writes acknowledged", w.key, w.acknowledged.Load())
+		w.Verify(ctx)
+		t.Logf("%s: %d writes acknowledged", w.Keys[0], w.Acknowledged())
 	}
 }
 
 // writeWhile runs the writers while something happens, and then until each of those that
 // must progress has written some more.
-func writeWhile(ctx context.Context, t *testing.T, when string, writers, progress []*writer, happens func()) {
+func writeWhile(ctx context.Context, t *testing.T, when string, writers, progress []*bed.Writer, happens func()) {
 	t.Helper()
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
 	for _, w := range writers {
-		running.Go(func() { w.run(ctx) })
+		running.Go(func() { w.Run(ctx) })
 	}
 	happens()
 	for _, w := range progress {
-		before := w.acknowledged.Load()
-		eventually(t, w.key+" is written while "+when, func() error {
-			if n := w.acknowledged.Load(); n < before+10 {
+		before := w.Acknowledged()
+		bed.Eventually(t, w.Keys[0]+" is written while "+when, func() error {
+			if n := w.Acknowledged(); n < before+10 {
 				return fmt.Errorf("%d acknowledged, %d before", n, before)
 			}
 			return nil
@@ -106,7 +107,7 @@ func leader(ctx context.Context, t *testing.T, etcd *etcdtest.Cluster) (found *e
 		t.Fatal(err)
 	}
 	defer client.Close()
-	eventually(t, "etcd has a leader", func() error {
+	bed.Eventually(t, "etcd has a leader", func() error {
 		for _, node := range etcd.Nodes {
 			attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
 			s, err := client.Status(attempt, node.Endpoint)
@@ -125,7 +126,7 @@ func leader(ctx context.Context, t *testing.T, etcd *etcdtest.Cluster) (found *e
 }
 
 // sameState compares the digests of all servers and relays.
-func sameState(ctx context.Context, t *testing.T, servers []*server, relays []*edge) error {
+func sameState(ctx context.Context, t *testing.T, servers []*bed.Server, relays []*bed.Relay) error {
 	var first []byte
 	agree := func(who string, cursor *syncv1.Cursor) error {
 		if first == nil {
@@ -137,13 +138,13 @@ func sameState(ctx context.Context, t *testing.T, servers []*server, relays []*e
 		return nil
 	}
 	for _, s := range servers {
-		r, err := controlv1.NewEnvironmentServiceClient(dial(t, s.grpc)).ListEnvironments(ctx, &controlv1.ListEnvironmentsRequest{})
+		r, err := controlv1.NewEnvironmentServiceClient(bed.Dial(t, s.GRPC)).ListEnvironments(ctx, &controlv1.ListEnvironmentsRequest{})
 		if err != nil {
 			return err
 		}
 		for _, e := range r.GetEnvironments() {
 			if e.GetName() == "production" {
-				if err := agree("server "+s.grpc, e.GetCursor()); err != nil {
+				if err := agree("server "+s.GRPC, e.GetCursor()); err != nil {
 					return err
 				}
 			}
@@ -154,7 +155,7 @@ func sameState(ctx context.Context, t *testing.T, servers []*server, relays []*e
 		if err != nil {
 			return err
 		}
-		if err := agree("relay "+r.grpc, cursor); err != nil {
+		if err := agree("relay "+r.GRPC, cursor); err != nil {
 			return err
 		}
 	}
@@ -162,10 +163,10 @@ func sameState(ctx context.Context, t *testing.T, servers []*server, relays []*e
 }
 
 // relayCursor asks a relay for its state as a follower would.
-func relayCursor(ctx context.Context, t *testing.T, r *edge) (*syncv1.Cursor, error) {
+func relayCursor(ctx context.Context, t *testing.T, r *bed.Relay) (*syncv1.Cursor, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	stream, err := syncv1.NewSyncServiceClient(dial(t, r.grpc)).Stream(ctx)
+	stream, err := syncv1.NewSyncServiceClient(bed.Dial(t, r.GRPC)).Stream(ctx)
 	if err != nil {
 		return nil, err
 	}
