@@ -13,6 +13,7 @@ import (
 	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
 	flagdsyncv1 "github.com/tidegate/tidegate/gen/go/flagd/sync/v1"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/statefile"
 )
 
@@ -78,7 +79,7 @@ func (r *Relay) restore(e *environment) {
 		return
 	}
 	// A clock that was set back must not make the state younger than new.
-	age := max(time.Since(confirmed), 0)
+	age := max(fault.Now().Sub(confirmed), 0)
 	e.replica.Restore(s, age)
 	r.logger.Info().Str("environment", e.name).Int64("revision", s.Cursor().Revision).
 		Int("flags", s.Eval().FlagCount()).Stringer("age", age.Round(time.Millisecond)).Msg("state loaded from disk")
@@ -154,7 +155,7 @@ func (r *Relay) confirmState() {
 	for _, e := range r.evaluation.environments {
 		if s := e.replica.Snapshot(); s != nil {
 			// What fails is logged, counted and tried again where it is written.
-			_ = r.state.Confirm(s, time.Now().Add(-e.replica.Age()))
+			_ = r.state.Confirm(s, fault.Now().Add(-e.replica.Age()))
 		}
 	}
 }

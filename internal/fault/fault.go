@@ -11,8 +11,6 @@
 //	plant=BUG             has a bug
 package fault
 
-import "slices"
-
 // The points. Each is passed in one place, which its name tells.
 const (
 	BeforeCommit         = "controlplane/before-commit"
@@ -47,7 +45,3 @@ var Bugs []string
 
 // Variable of the environment says what is to break.
 const Variable = "TIDEGATE_FAULT"
-
-func known(point string) bool {
-	return slices.Contains(ServerPoints, point) || slices.Contains(RelayPoints, point)
-}

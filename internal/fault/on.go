@@ -91,6 +91,10 @@ func (p *plan) add(name, value string) (err error) {
 	return err
 }
 
+func known(point string) bool {
+	return slices.Contains(ServerPoints, point) || slices.Contains(RelayPoints, point)
+}
+
 // Point is passed where the process may have to end, or wait.
 func Point(name string) {
 	if !known(name) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidegate/tidegate/eval"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -44,12 +45,14 @@ func (d *durability) run(ctx context.Context) {
 			return
 		}
 		for _, s := range states {
+			fault.Point(fault.FollowerBeforeSync)
 			if err := d.journal.Sync(s.Environment()); err != nil {
 				d.metrics.journalFailures.Inc()
 				d.log.Error().Err(err).Str("environment", s.Environment()).Stringer("cursor", s.Cursor()).
 					Msg("a change may not survive a power cut; it is not acknowledged")
 				continue
 			}
+			fault.Point(fault.FollowerAfterSync)
 			d.durable.put(s)
 		}
 	}
@@ -63,6 +66,7 @@ func (d *durability) acknowledge(ctx context.Context, send func(*syncv1.StreamRe
 			return
 		}
 		for _, s := range states {
+			fault.Point(fault.FollowerBeforeAck)
 			if send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Ack{Ack: ack(s)}}) != nil {
 				return // the receiving side learns why
 			}

@@ -132,20 +132,18 @@ func (n *Node) Plug() error { return ip("link", "set", n.veth, "up") }
 // Mute cuts one direction: what this node sends to those addresses is lost; what they send
 // arrives.
 func (n *Node) Mute(addresses ...string) error {
-	var errs []error
-	for _, a := range addresses {
-		errs = append(errs, ip("-n", n.namespace, "neigh", "replace", a, "lladdr", nowhere, "dev", device, "nud", "permanent"))
-	}
-	return errors.Join(errs...)
+	return n.neighbours(addresses, "replace", "lladdr", nowhere, "nud", "permanent")
 }
 
 // Unmute undoes Mute.
-func (n *Node) Unmute(addresses ...string) error {
-	var errs []error
+func (n *Node) Unmute(addresses ...string) error { return n.neighbours(addresses, "del") }
+
+func (n *Node) neighbours(addresses []string, verb string, what ...string) (err error) {
 	for _, a := range addresses {
-		errs = append(errs, ip("-n", n.namespace, "neigh", "del", a, "dev", device))
+		args := append([]string{"-n", n.namespace, "neigh", verb, a, "dev", device}, what...)
+		err = errors.Join(err, ip(args...))
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // freeSubnet finds 256 addresses of the range that is meant for tests of networks.

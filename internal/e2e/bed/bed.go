@@ -28,7 +28,7 @@ const Environment = "production"
 // Build builds our binaries into dir, with tags if there are any; root is the
 // repository's.
 func Build(root, dir, tags string) error {
-	build := exec.Command("go", "build", "-tags", tags, "-o", dir+string(filepath.Separator), "./cmd/tidegate", "./cmd/tidegate-relay") //nolint:noctx // it ends
+	build := exec.Command("go", "build", "-tags", tags, "-o", dir+string(filepath.Separator), "./cmd/tidegate", "./cmd/tidegate-relay") //nolint:gosec,noctx // our own, and it ends
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the binaries: %w\n%s", err, out)
@@ -40,7 +40,7 @@ func Build(root, dir, tags string) error {
 // started again needs the same one.
 func FreeAddrs(t testing.TB, n int) []string {
 	t.Helper()
-	var addrs []string
+	addrs := make([]string, 0, n)
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
 		if err != nil {
