@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,13 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
 	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
-	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
-	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/e2e/bed"
 )
 
@@ -53,7 +49,7 @@ func TestCluster(t *testing.T) {
 	}
 
 	writeWhile(ctx, t, "all live", writers, writers, func() {})
-	bed.Eventually(t, "all agree", func() error { return sameState(ctx, t, servers, relays) })
+	bed.Eventually(t, "all agree", func() error { return sameState(ctx, servers, relays) })
 
 	var killed *etcdtest.Node
 	writeWhile(ctx, t, "one etcd node and one server are down", writers, writers[1:], func() {
@@ -61,7 +57,7 @@ func TestCluster(t *testing.T) {
 		killed.Kill()
 		servers[0].Kill()
 	})
-	bed.Eventually(t, "all that live agree", func() error { return sameState(ctx, t, servers[1:], relays) })
+	bed.Eventually(t, "all that live agree", func() error { return sameState(ctx, servers[1:], relays) })
 
 	writeWhile(ctx, t, "all are back", writers, writers, func() {
 		if err := killed.Start(); err != nil {
@@ -69,7 +65,7 @@ func TestCluster(t *testing.T) {
 		}
 		servers[0].Start()
 	})
-	bed.Eventually(t, "all agree again", func() error { return sameState(ctx, t, servers, relays) })
+	bed.Eventually(t, "all agree again", func() error { return sameState(ctx, servers, relays) })
 	for _, w := range writers {
 		w.Verify(ctx)
 		t.Logf("%s: %d writes acknowledged", w.Keys[0], w.Acknowledged())
@@ -125,65 +121,15 @@ func leader(ctx context.Context, t *testing.T, etcd *etcdtest.Cluster) (found *e
 	return found
 }
 
-// sameState compares the digests of all servers and relays.
-func sameState(ctx context.Context, t *testing.T, servers []*bed.Server, relays []*bed.Relay) error {
-	var first []byte
-	agree := func(who string, cursor *syncv1.Cursor) error {
-		if first == nil {
-			first = cursor.GetDigest()
-		}
-		if len(first) == 0 || !bytes.Equal(first, cursor.GetDigest()) {
-			return fmt.Errorf("%s has digest %x, the first has %x", who, cursor.GetDigest(), first)
-		}
-		return nil
-	}
+// sameState compares what all servers and relays hold.
+func sameState(ctx context.Context, servers []*bed.Server, relays []*bed.Relay) error {
+	var addrs []string
 	for _, s := range servers {
-		r, err := controlv1.NewEnvironmentServiceClient(bed.Dial(t, s.GRPC)).ListEnvironments(ctx, &controlv1.ListEnvironmentsRequest{})
-		if err != nil {
-			return err
-		}
-		for _, e := range r.GetEnvironments() {
-			if e.GetName() == "production" {
-				if err := agree("server "+s.GRPC, e.GetCursor()); err != nil {
-					return err
-				}
-			}
-		}
+		addrs = append(addrs, s.GRPC)
 	}
 	for _, r := range relays {
-		cursor, err := relayCursor(ctx, t, r)
-		if err != nil {
-			return err
-		}
-		if err := agree("relay "+r.GRPC, cursor); err != nil {
-			return err
-		}
+		addrs = append(addrs, r.GRPC)
 	}
-	return nil
-}
-
-// relayCursor asks a relay for its state as a follower would.
-func relayCursor(ctx context.Context, t *testing.T, r *bed.Relay) (*syncv1.Cursor, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	stream, err := syncv1.NewSyncServiceClient(bed.Dial(t, r.GRPC)).Stream(ctx)
-	if err != nil {
-		return nil, err
-	}
-	hello := &syncv1.Hello{
-		Protocol: 1, InstanceId: "e2e", BootId: uuid.NewString(), Path: []string{"e2e"},
-		Scopes: []*syncv1.Scope{{Environment: "production"}},
-	}
-	if err := stream.Send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Hello{Hello: hello}}); err != nil {
-		return nil, err
-	}
-	for {
-		m, err := stream.Recv()
-		if err != nil {
-			return nil, err
-		}
-		if b := m.GetUpdate().GetBegin(); b != nil {
-			return b.GetTarget(), nil
-		}
-	}
+	_, err := bed.SameState(ctx, addrs...)
+	return err
 }

@@ -22,13 +22,17 @@ type Process struct {
 	name string
 	args []string
 	// http is where it answers /readyz and /metrics.
-	http string
-	log  *tail
+	http    string
+	log     *tail
+	command Command
 
 	mu      sync.Mutex
 	env     []string // beside our own
 	running *running
 }
+
+// Command makes the command that starts a program; it says where.
+type Command func(name string, args ...string) *exec.Cmd
 
 // running is a process that was started.
 type running struct {
@@ -42,7 +46,7 @@ type running struct {
 // answers /readyz and /metrics.
 func NewProcess(t testing.TB, bin, http, name string, args ...string) *Process {
 	t.Helper()
-	p := &Process{t: t, bin: bin, name: name, args: args, http: http, log: &tail{}}
+	p := &Process{t: t, bin: bin, name: name, args: args, http: http, log: &tail{}, command: exec.Command}
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
@@ -78,7 +82,7 @@ func (p *Process) Launch() {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	cmd := exec.Command(filepath.Join(p.bin, p.name), p.args...) //nolint:gosec,noctx // our own; it lives until Kill
+	cmd := p.command(filepath.Join(p.bin, p.name), p.args...)
 	cmd.Env = append(os.Environ(), p.env...)
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	if err := cmd.Start(); err != nil {

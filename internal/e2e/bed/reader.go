@@ -18,6 +18,8 @@ import (
 type Readers struct {
 	Evaluation           evaluationv1.EvaluationServiceClient
 	Calls, Stream, Watch *Reader
+	// Pause is made after each answer.
+	Pause time.Duration
 
 	t       testing.TB
 	writers map[string]*Writer // by key of a flag
@@ -75,21 +77,24 @@ func (rs *Readers) MustNotFail(meanwhile func()) {
 	meanwhile()
 	for _, r := range rs.All() {
 		if n := r.Failures.Load() - before[r]; n > 0 {
-			rs.t.Errorf("%s failed %d times, though the relay was up", r.How, n)
+			rs.t.Errorf("%s failed %d times, though the relay was up: %v", r.How, n, *r.lastFailure.Load())
 		}
 	}
+}
+
+// Ask asks for the first flag.
+func (rs *Readers) Ask(ctx context.Context, r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	r.Environment, r.FlagKey = Environment, rs.keys[0]
+	return rs.Evaluation.Evaluate(ctx, r)
 }
 
 // MustTellAge demands, while there is no server, that answers tell that they grow older,
 // and that demands which cannot be met are refused, or answered as stale.
 func (rs *Readers) MustTellAge(ctx context.Context) {
 	rs.t.Helper()
-	ask := func(r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) {
-		ctx, cancel := context.WithTimeout(ctx, Patience)
-		defer cancel()
-		r.Environment, r.FlagKey = Environment, rs.keys[0]
-		return rs.Evaluation.Evaluate(ctx, r)
-	}
+	ask := func(r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) { return rs.Ask(ctx, r) }
 	Eventually(rs.t, "max_age is refused", func() error {
 		a, err := ask(&evaluationv1.EvaluateRequest{MaxAge: durationpb.New(500 * time.Millisecond)})
 		if code := status.Code(err); code != codes.FailedPrecondition {
@@ -125,6 +130,8 @@ type Reader struct {
 	session  func(context.Context) error
 	revision int64
 	values   map[string]int64
+	// lastFailure tells why, where there must be none.
+	lastFailure atomic.Pointer[error]
 }
 
 // Run reads until ctx ends.
@@ -132,8 +139,10 @@ func (r *Reader) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := r.session(ctx); err != nil && ctx.Err() == nil {
 			r.Failures.Add(1)
+			r.lastFailure.Store(&err)
 			time.Sleep(5 * time.Millisecond)
 		}
+		r.rest(ctx)
 	}
 }
 
@@ -153,6 +162,17 @@ func (r *Reader) see(revision int64, a *evaluationv1.EvaluateResponse) {
 	}
 	r.revision, r.values[key] = revision, a.GetIntValue()
 	r.Answers.Add(1)
+}
+
+// rest is a reader's pause.
+func (r *Reader) rest(ctx context.Context) {
+	if r.readers.Pause <= 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(r.readers.Pause):
+	}
 }
 
 func (r *Reader) evaluateAll(ctx context.Context) error {
@@ -212,6 +232,7 @@ func (r *Reader) evaluateStream(ctx context.Context) error {
 			}
 			r.see(m.GetResponse().GetEnvironmentRevision(), m.GetResponse())
 		}
+		r.rest(ctx)
 	}
 }
 

@@ -1,6 +1,10 @@
 package bed
 
-import "testing"
+import (
+	"net"
+	"strconv"
+	"testing"
+)
 
 // Server is a control server's process and its addresses.
 type Server struct {
@@ -26,7 +30,24 @@ type Relay struct {
 // added to its command line.
 func NewRelay(t testing.TB, bin, upstreams, stateDir string, args ...string) *Relay {
 	t.Helper()
-	a := FreeAddrs(t, 4)
+	return newRelay(t, bin, FreeAddrs(t, 4), upstreams, stateDir, args...)
+}
+
+// NewRelayAt is NewRelay in a place of its own: a host whose ports are all free, where
+// command starts it.
+func NewRelayAt(t testing.TB, bin, host string, command Command, upstreams, stateDir string, args ...string) *Relay {
+	t.Helper()
+	var a []string
+	for port := 8013; port < 8017; port++ {
+		a = append(a, net.JoinHostPort(host, strconv.Itoa(port)))
+	}
+	r := newRelay(t, bin, a, upstreams, stateDir, args...)
+	r.command = command
+	return r
+}
+
+func newRelay(t testing.TB, bin string, a []string, upstreams, stateDir string, args ...string) *Relay {
+	t.Helper()
 	args = append([]string{
 		"--upstream", upstreams, "--environments", Environment, "--grpc-addr", a[0], "--http-addr", a[1],
 		"--management-addr", a[2], "--flagd-sync-addr", a[3], "--state-dir", stateDir, "--region", "test", "--log-format", "json",
