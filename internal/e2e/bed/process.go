@@ -56,6 +56,9 @@ func NewProcess(t testing.TB, bin, http, name string, args ...string) *Process {
 	return p
 }
 
+// Name is the program's.
+func (p *Process) Name() string { return p.name }
+
 // SetEnv sets variables, NAME=VALUE, for the next start, in place of those set before.
 func (p *Process) SetEnv(env ...string) {
 	p.mu.Lock()
