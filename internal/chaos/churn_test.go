@@ -28,6 +28,7 @@ type churn struct {
 	items    []*churned
 	at       *churned // whose write is pending
 	pending  func(context.Context) error
+	tolerate func(error) bool // as bed.Writer's; may be nil
 }
 
 // churned is one flag or segment.
@@ -66,7 +67,7 @@ func (c *churn) run(ctx context.Context) {
 		switch code := status.Code(err); {
 		case err == nil:
 			c.pending = nil
-		case code != codes.Unavailable && code != codes.DeadlineExceeded && code != codes.Canceled:
+		case code != codes.Unavailable && code != codes.DeadlineExceeded && code != codes.Canceled && (c.tolerate == nil || !c.tolerate(err)):
 			c.t.Errorf("%s, based on revision %d: %v", c.at.key, c.at.revision, err)
 			return
 		}

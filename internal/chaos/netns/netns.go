@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -58,14 +59,19 @@ type Node struct {
 	veth      string // its end on the bridge
 }
 
-var networks int
+var (
+	making   sync.Mutex // of networks
+	networks int
+)
 
 // New makes a network, having removed what processes that are gone have left behind. It
-// must be closed. Networks are made from one goroutine.
+// must be closed.
 func New() (*Network, error) {
 	if err := Available(); err != nil {
 		return nil, err
 	}
+	making.Lock()
+	defer making.Unlock()
 	sweep()
 	subnet, err := freeSubnet()
 	if err != nil {
