@@ -21,9 +21,8 @@ func TestRelayDiskFull(t *testing.T) {
 	s := newScenario(t)
 	srv := s.embedded()
 	disk := s.smallDisk("state", 4)
-	p := s.proxy(srv.GRPC)
-	r := &relay{Relay: bed.NewRelay(s, bin, p.Addr(), disk.data())}
-	r.links = append(r.links, p)
+	r := &relay{}
+	r.Relay = bed.NewRelay(s, bin, r.front(s, srv.GRPC), disk.data())
 	r.Start()
 	s.relays = append(s.relays, r)
 	s.load()

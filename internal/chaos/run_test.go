@@ -90,18 +90,25 @@ func (s *scenario) proxy(target string) *proxy.Proxy {
 func (s *scenario) relay(upstreams ...string) *relay {
 	s.Helper()
 	r := &relay{}
-	var fronts []string
-	for _, u := range upstreams {
-		p := s.proxy(u)
-		r.links, fronts = append(r.links, p), append(fronts, p.Addr())
-	}
-	r.Relay = bed.NewRelay(s, bin, strings.Join(fronts, ","), s.folder("relay"))
+	fronts := r.front(s, upstreams...)
+	r.Relay = bed.NewRelay(s, bin, fronts, s.folder("relay"))
 	r.Start()
 	s.relays = append(s.relays, r)
 	return r
 }
 
-// links are all of a relay's.
+// front puts a proxy in front of each upstream of a relay, and returns their addresses.
+func (r *relay) front(s *scenario, upstreams ...string) string {
+	s.Helper()
+	var fronts []string
+	for _, u := range upstreams {
+		p := s.proxy(u)
+		r.links, fronts = append(r.links, p), append(fronts, p.Addr())
+	}
+	return strings.Join(fronts, ",")
+}
+
+// set disturbs all of a relay's upstreams.
 func (r *relay) set(up, down proxy.Direction) {
 	for _, l := range r.links {
 		l.Set(up, down)

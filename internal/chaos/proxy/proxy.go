@@ -47,7 +47,7 @@ type Stats struct {
 
 // Proxy is one listening address in front of a target.
 type Proxy struct {
-	target   string
+	target   atomic.Pointer[string]
 	seed     uint64
 	listener *net.TCPListener
 	ctx      context.Context // ends with Close
@@ -96,7 +96,8 @@ func Listen(address, target string, seed uint64) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy to %s: %w", target, err)
 	}
-	p := &Proxy{target: target, seed: seed, listener: l.(*net.TCPListener), conns: make(map[*connection]struct{})}
+	p := &Proxy{seed: seed, listener: l.(*net.TCPListener), conns: make(map[*connection]struct{})}
+	p.target.Store(&target)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	for _, w := range []*way{&p.up, &p.down} {
 		w.now, w.changed = &Direction{}, make(chan struct{})
@@ -104,6 +105,9 @@ func Listen(address, target string, seed uint64) (*Proxy, error) {
 	p.running.Go(p.accept)
 	return p, nil
 }
+
+// SetTarget changes where new connections go.
+func (p *Proxy) SetTarget(target string) { p.target.Store(&target) }
 
 // Addr is where to connect to.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
@@ -181,7 +185,7 @@ func (p *Proxy) accept() {
 func (p *Proxy) serve(client *net.TCPConn, number uint64) {
 	defer client.Close()
 	dialer := net.Dialer{Timeout: 10 * time.Second}
-	conn, err := dialer.DialContext(p.ctx, "tcp", p.target)
+	conn, err := dialer.DialContext(p.ctx, "tcp", *p.target.Load())
 	if err != nil {
 		p.unserved.Add(1)
 		abort(client)

@@ -38,6 +38,9 @@ func Follow(ctx context.Context, addr string, hello *syncv1.Hello) (*Follower, e
 	return &Follower{stream}, stream.Send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Hello{Hello: hello}})
 }
 
+// Send sends a message.
+func (f *Follower) Send(m *syncv1.StreamRequest) error { return f.stream.Send(m) }
+
 // Recv receives a message.
 func (f *Follower) Recv() (*syncv1.StreamResponse, error) { return f.stream.Recv() }
 
