@@ -116,13 +116,18 @@ func TestPoisonFlagOverRestart(t *testing.T) {
 	t.Parallel()
 	p := newPoisoned(t)
 	r := p.relays[0]
-	bed.Eventually(p, "the relay has it on disk", func() error {
-		if n := p.metric(r.Process, "tidegate_relay_snapshot_rejected_items", ""); n != 1 {
+	rewrites := p.metric(r.Process, "tidegate_relay_state_rewrites_total", "")
+	stop := p.bulk(p.servers[0])
+	bed.Eventually(p, "the relay has it in a snapshot on disk", func() error {
+		switch {
+		case p.metric(r.Process, "tidegate_relay_snapshot_rejected_items", "") != 1:
 			return errors.New("it has not rejected it")
+		case p.metric(r.Process, "tidegate_relay_state_rewrites_total", "") < rewrites+2:
+			return errors.New("its log is not folded") // one may have begun before
 		}
 		return nil
 	})
-	p.mustWrite("behind it", p.writers...)
+	stop()
 	r.set(proxy.Direction{Stall: true}, proxy.Direction{Stall: true})
 	r.Kill()
 	r.Start()
