@@ -73,7 +73,7 @@ func (c *churn) run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(30 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

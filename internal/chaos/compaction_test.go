@@ -89,7 +89,7 @@ func TestCompaction(t *testing.T) {
 				if err := compact(ctx, client); err != nil && ctx.Err() == nil {
 					t.Errorf("compact: %v", err)
 				}
-				time.Sleep(5 * time.Millisecond)
+				time.Sleep(20 * time.Millisecond)
 			}
 		})
 		held.Kill()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
@@ -28,7 +29,7 @@ func TestRelayDiskFull(t *testing.T) {
 	s.load()
 	s.mustServe(s.relays, func() {
 		disk.fill()
-		stop := s.bulk(srv) // has the log rewritten, too
+		stop := s.bulk(srv, 20*time.Millisecond) // has the log rewritten, too
 		bed.Eventually(s, "the relay says that it cannot write", func() error {
 			if s.metric(r.Process, "tidegate_relay_state_write_errors_total", "") == 0 {
 				return errors.New("it does not")
@@ -74,7 +75,7 @@ func TestServerDiskFull(t *testing.T) {
 	s.mustServe(s.relays, func() {
 		s.mustWrite("at first", s.writers...)
 		disk.fill()
-		stop := s.bulk(srv)
+		stop := s.bulk(srv, 20*time.Millisecond)
 		bed.Eventually(s, "the server refuses to write, or ends", func() error {
 			if !srv.Alive() {
 				return nil
@@ -105,7 +106,7 @@ func isFull(err error) bool { return status.Code(err) == codes.ResourceExhausted
 func TestStoreFull(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	etcd := s.etcd(etcdtest.Options{Quota: 24 << 20})
+	etcd := s.etcd(etcdtest.Options{Quota: 12 << 20})
 	client := s.client(etcd)
 	srv := s.server("--etcd-endpoints", etcd.Endpoints()[0])
 	r := s.relay(srv.GRPC)
@@ -117,7 +118,7 @@ func TestStoreFull(t *testing.T) {
 		c.tolerate = isFull
 	}
 	s.mustServe(s.relays, func() {
-		stop := s.bulk(srv)
+		stop := s.bulk(srv, 20*time.Millisecond)
 		bed.Eventually(s, "the store is full", func() error {
 			alarms, err := client.AlarmList(s.ctx)
 			if err == nil && len(alarms.Alarms) == 0 {

@@ -39,7 +39,7 @@ func TestKillAtEveryPoint(t *testing.T) {
 		hit, stop := 1+s.random.IntN(8), func() {}
 		if strings.HasPrefix(point, "statefile/") {
 			// They are passed where the log has grown long.
-			hit, stop = 1, s.bulk(srv)
+			hit, stop = 1, s.bulk(srv, 30*time.Millisecond)
 		}
 		s.mustServe([]*relay{behind}, func() { s.killAt(edge.Process, point, hit) })
 		stop()
@@ -47,8 +47,8 @@ func TestKillAtEveryPoint(t *testing.T) {
 	s.converge()
 }
 
-// bulk writes a large flag again and again, until it is stopped.
-func (s *scenario) bulk(srv *bed.Server) (stop func()) {
+// bulk writes a large flag again and again, with pauses, until it is stopped.
+func (s *scenario) bulk(srv *bed.Server, pause time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	flags := controlv1.NewFlagServiceClient(bed.Dial(s, srv.GRPC))
 	var writing sync.WaitGroup
@@ -64,7 +64,7 @@ func (s *scenario) bulk(srv *bed.Server) (stop func()) {
 				s.Errorf("write a large flag: %v", err)
 				return
 			}
-			time.Sleep(10 * time.Millisecond) // leaves the disk to others
+			time.Sleep(pause) // leaves the disk to others
 		}
 	})
 	return func() { cancel(); writing.Wait() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -117,7 +118,7 @@ func TestPoisonFlagOverRestart(t *testing.T) {
 	p := newPoisoned(t)
 	r := p.relays[0]
 	rewrites := p.metric(r.Process, "tidegate_relay_state_rewrites_total", "")
-	stop := p.bulk(p.servers[0])
+	stop := p.bulk(p.servers[0], 30*time.Millisecond)
 	bed.Eventually(p, "the relay has it in a snapshot on disk", func() error {
 		switch {
 		case p.metric(r.Process, "tidegate_relay_snapshot_rejected_items", "") != 1:

@@ -121,6 +121,10 @@ func (r *relay) heal() {
 	}
 }
 
+// pause is what every client makes after an answer: many scenarios share the machine, and
+// wait more than they compute.
+const pause = 70 * time.Millisecond
+
 // load starts writers at the servers, of single flags and of two that are always written
 // together, and readers at every relay.
 func (s *scenario) load() {
@@ -132,7 +136,7 @@ func (s *scenario) load() {
 		s.churns = append(s.churns, newChurn(s, srv.GRPC, i))
 	}
 	for _, w := range s.writers {
-		w.Pause = 25 * time.Millisecond
+		w.Pause = pause
 	}
 	for _, r := range s.relays {
 		s.read(r)
@@ -144,7 +148,7 @@ func (s *scenario) load() {
 func (s *scenario) read(r *relay) {
 	s.Helper()
 	r.readers = bed.NewReaders(s, r.GRPC, s.writers)
-	r.readers.Pause = 20 * time.Millisecond
+	r.readers.Pause = pause
 	r.readers.AwaitAll(s.ctx)
 	for _, reader := range r.readers.All() {
 		s.clients.Go(func() { reader.Run(s.ctx) })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/tidegate/tidegate/internal/chaos/proxy"
 	"github.com/tidegate/tidegate/internal/e2e/bed"
@@ -33,7 +34,7 @@ func TestStalledReaders(t *testing.T) {
 	// Of the whole memory etcd's files are a part, which are mapped.
 	heap := func() int64 { return int64(s.metric(srv.Process, "go_memstats_heap_inuse_bytes", "")) >> 20 }
 	before := heap()
-	stop := s.bulk(srv)
+	stop := s.bulk(srv, 100*time.Millisecond)
 	s.mustServe(s.relays, func() {
 		bed.Eventually(s, "those that do not read are cut loose", func() error {
 			if n := s.metric(srv.Process, "tidegate_hub_goodbyes_total", "TOO_SLOW"); n < stalled {
@@ -62,7 +63,7 @@ func TestThrottled(t *testing.T) {
 	slow, healthy := s.relay(srv.GRPC), s.relay(srv.GRPC)
 	s.load()
 	slow.set(proxy.Direction{}, proxy.Direction{Rate: 100 << 10})
-	stop := s.bulk(srv)
+	stop := s.bulk(srv, 100*time.Millisecond)
 	s.mustServe(s.relays, func() {
 		bed.Eventually(s, "much more was written than the link takes", func() error {
 			if n := slow.links[0].Stats().DownBytes; n < 500<<10 {
