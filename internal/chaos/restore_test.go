@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -68,10 +69,10 @@ func TestRestoredStoreAlarms(t *testing.T) {
 	bed.EventuallyWithin(t, deadAfter, "the server raises an alarm", func() error {
 		body, err := s.srv.Get("/readyz")
 		if !strings.Contains(string(body), "tidegate epoch begin") {
-			return fmt.Errorf("readyz: %s, %v", body, err)
+			return fmt.Errorf("readyz: %s, %w", body, err)
 		}
 		if s.metric(s.srv.Process, "tidegate_store_behind_followers", "") == 0 {
-			return fmt.Errorf("the metric is silent")
+			return errors.New("the metric is silent")
 		}
 		return nil
 	})

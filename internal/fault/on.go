@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -85,7 +86,7 @@ func (p *plan) add(name, value string) (err error) {
 	case "pause":
 		a.pause, err = time.ParseDuration(argument)
 	default:
-		err = fmt.Errorf("want kill:N or pause:DURATION")
+		err = errors.New("want kill:N or pause:DURATION")
 	}
 	p.points[name] = a
 	return err
