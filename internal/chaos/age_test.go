@@ -17,10 +17,13 @@ const (
 	deadAfter = 15 * time.Second
 	// slack is for a machine that is slow.
 	slack = 2 * time.Second
-	// fresh is the age that a relay of a healthy server stays below: a heartbeat, the
-	// server's own age, and slack.
-	fresh = 5*time.Second + 500*time.Millisecond + slack
+	// heartbeat is the interval of heartbeats, and probe the age of a healthy server.
+	heartbeat = 5 * time.Second
+	probe     = 500 * time.Millisecond
 )
+
+// fresh is the age that a relay of a healthy server stays below: ages add up over hops.
+func (r *relay) fresh() time.Duration { return time.Duration(r.hops)*heartbeat + probe + slack }
 
 // age asks for the age of what a relay answers, and demands that one of at least limit
 // is told as STALE.
@@ -60,7 +63,7 @@ func (s *scenario) mustBeFresh(relays ...*relay) {
 	s.Helper()
 	for _, r := range relays {
 		bed.Eventually(s, "the relay is fresh again", func() error {
-			if age := s.age(r, fresh); age > fresh {
+			if age := s.age(r, r.fresh()); age > r.fresh() {
 				return fmt.Errorf("its age is %v", age)
 			}
 			return nil

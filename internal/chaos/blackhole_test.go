@@ -94,7 +94,7 @@ func (s *scenario) remote(upstream string) (r *relay, cut, mend func()) {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { front.Close() })
-	r = &relay{Relay: bed.NewRelayAt(s, bin, node.Address, node.Command, front.Addr(), s.folder("relay")), links: []*proxy.Proxy{front}}
+	r = &relay{Relay: bed.NewRelayAt(s, bin, node.Address, node.Command, front.Addr(), s.folder("relay")), links: []*proxy.Proxy{front}, hops: 1}
 	r.Start()
 	s.relays = append(s.relays, r)
 	return r, func() { s.must(node.Unplug()) }, func() { s.must(node.Plug()) }

@@ -38,7 +38,7 @@ func TestClock(t *testing.T) {
 	restart(ahead, "+1h")
 	restart(back, "-1h")
 	for _, r := range s.relays {
-		if age := s.age(r, fresh); age < 0 {
+		if age := s.age(r, r.fresh()); age < 0 {
 			t.Errorf("started from disk, the relay tells an age of %v", age)
 		}
 		r.heal()

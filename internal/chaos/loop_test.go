@@ -21,6 +21,7 @@ func TestLoop(t *testing.T) {
 	one.Relay = bed.NewRelay(s, bin, one.front(s, srv.GRPC)+","+back.Addr(), s.folder("relay"))
 	other.Relay = bed.NewRelay(s, bin, other.front(s, one.GRPC), s.folder("relay"))
 	back.SetTarget(other.GRPC)
+	other.hops = 2
 	for _, r := range []*relay{one, other} {
 		r.Start()
 		s.relays = append(s.relays, r)

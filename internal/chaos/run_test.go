@@ -41,6 +41,7 @@ type relay struct {
 	*bed.Relay
 	links   []*proxy.Proxy
 	readers *bed.Readers
+	hops    int // from the server, at most
 }
 
 func newScenario(t *testing.T) *scenario {
@@ -101,7 +102,13 @@ func (s *scenario) relay(upstreams ...string) *relay {
 func (r *relay) front(s *scenario, upstreams ...string) string {
 	s.Helper()
 	var fronts []string
+	r.hops = 1
 	for _, u := range upstreams {
+		for _, other := range s.relays {
+			if other.GRPC == u {
+				r.hops = max(r.hops, other.hops+1)
+			}
+		}
 		p := s.proxy(u)
 		r.links, fronts = append(r.links, p), append(fronts, p.Addr())
 	}

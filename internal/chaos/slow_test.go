@@ -37,8 +37,8 @@ func TestStalledReaders(t *testing.T) {
 	stop := s.bulk(srv, 100*time.Millisecond)
 	s.mustServe(s.relays, func() {
 		bed.Eventually(s, "those that do not read are cut loose", func() error {
-			if n := s.metric(srv.Process, "tidegate_hub_goodbyes_total", "TOO_SLOW"); n < stalled {
-				return fmt.Errorf("%v are", n)
+			if n := s.metric(srv.Process, "tidegate_hub_followers", ""); n > float64(len(s.relays)) {
+				return fmt.Errorf("%v followers are there", n)
 			}
 			return nil
 		})
