@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package chaos is the fault suite: real processes, disturbed in every way that the fault
 // matrix of docs/reliability.md names, one file a row; and runs of faults drawn from a
 // seed. It has no code of its own beside the tools in its folders.

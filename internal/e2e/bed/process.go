@@ -173,12 +173,6 @@ func (p *Process) end(signal os.Signal) error {
 	return r.err
 }
 
-// Freeze stops the process as it is, with SIGSTOP, until Thaw.
-func (p *Process) Freeze() { p.signal(syscall.SIGSTOP) }
-
-// Thaw lets a frozen process go on.
-func (p *Process) Thaw() { p.signal(syscall.SIGCONT) }
-
 func (p *Process) signal(s syscall.Signal) {
 	p.t.Helper()
 	p.mu.Lock()
