@@ -79,6 +79,11 @@ bench: ## Measure, and bring docs/benchmarks.md up to date (ONLY=rivals,footprin
 soak: ## Kill servers and relays at random under load (ROUNDS, default 20)
 	go test -race -count=1 -timeout 60m -run TestKill -v ./internal/e2e -args -rounds $(or $(ROUNDS),20)
 
+DURATION ?= 30m
+.PHONY: chaos
+chaos: ## The fault suite, with DURATION (default 30m) of faults drawn from SEED (default: a random one)
+	go test -count=1 -timeout 0 -v ./internal/chaos -args -duration $(DURATION) -seed $(or $(SEED),0)
+
 LANGUAGES ?= node python java
 .PHONY: conformance
 conformance: $(LANGUAGES:%=$(TMP)/conformance-%) ## Official OpenFeature providers against a relay (LANGUAGES="node python java")

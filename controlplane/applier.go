@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/controlplane/store"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -207,9 +208,11 @@ func (a *applier) applyRevision(revision int64, events []store.Event) error {
 		}
 	}
 	for _, name := range names {
+		fault.Point(fault.ApplierBeforePublish)
 		if err := a.publish(name, revision, byEnvironment[name]); err != nil {
 			return err
 		}
+		fault.Point(fault.ApplierAfterPublish)
 	}
 	return nil
 }

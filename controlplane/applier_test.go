@@ -2,17 +2,20 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"pgregory.net/rapid"
 
 	"github.com/tidegate/tidegate/controlplane/store"
 	"github.com/tidegate/tidegate/controlplane/store/memstore"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -279,5 +282,41 @@ func TestProbeMayBeOvertaken(t *testing.T) {
 	}
 	if err := f.applier.checkProbe(p); err != nil {
 		t.Error(err)
+	}
+}
+
+// compactingStore compacts what is about to be read, some times.
+type compactingStore struct {
+	*memstore.Store
+	left int
+}
+
+func (s *compactingStore) ReadAt(ctx context.Context, revision int64, r store.Range) (store.Result, error) {
+	if s.left > 0 {
+		s.left--
+		out, err := s.Commit(ctx, store.Txn{Ops: []store.Op{store.Put("/elsewhere", nil)}})
+		if err == nil {
+			err = s.Compact(out.Revision)
+		}
+		if err != nil {
+			return store.Result{}, err
+		}
+	}
+	return s.Store.ReadAt(ctx, revision, r)
+}
+
+// TestLoadBeginsAgainAfterCompaction: a server starts though the store compacts what it
+// loads, and says so if that never ends.
+func TestLoadBeginsAgainAfterCompaction(t *testing.T) {
+	s := &compactingStore{Store: memstore.New(), left: loadAttempts - 1}
+	t.Cleanup(func() { _ = s.Close() })
+	options := Options{Store: s, Replicas: replica.NewSet(replica.Options{}), Environments: []string{production}, Logger: zerolog.Nop()}
+	if _, err := Open(t.Context(), options); err != nil {
+		t.Errorf("compacted %d times: %v", loadAttempts-1, err)
+	}
+	s.left = 1000
+	options.Replicas = replica.NewSet(replica.Options{})
+	if _, err := Open(t.Context(), options); !errors.Is(err, store.ErrCompacted) {
+		t.Errorf("compacted for ever: %v, want %v", err, store.ErrCompacted)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/controlplane/store"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -56,7 +57,7 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 		return nil, errors.New("controlplane: Options.Store and Options.Replicas are required")
 	}
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = fault.Now
 	}
 	if err := ensureEpoch(ctx, o.Store); err != nil {
 		return nil, err

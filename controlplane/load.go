@@ -25,10 +25,24 @@ func (a *applier) resume(ctx context.Context) error {
 	return err
 }
 
+// loadAttempts is how often a load begins again because the store compacted what it was
+// reading.
+const loadAttempts = 10
+
 // load brings all replicas to the state that the store has now, all environments at one
 // revision. A replica of the same epoch gets there by one delta, so its followers need
 // no snapshot and miss no delete.
 func (a *applier) load(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		err := a.tryLoad(ctx)
+		if !errors.Is(err, store.ErrCompacted) || attempt == loadAttempts {
+			return err
+		}
+	}
+}
+
+// tryLoad is load, unless the store compacts what it reads.
+func (a *applier) tryLoad(ctx context.Context) error {
 	began := a.ask(ctx)
 	if began.err != nil {
 		return fmt.Errorf("controlplane: load: %w", unavailable(began.err))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidegate/tidegate/controlplane/store"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 )
 
 const (
@@ -110,6 +111,7 @@ func (a *Authority) write(ctx context.Context, p *plan) (*written, error) {
 	if errors.Is(err, ErrFull) {
 		a.logger.Error().Err(err).Str("environment", p.environment).Msg("cannot write")
 	}
+	fault.Point(fault.BeforeAnswer)
 	return w, err
 }
 
@@ -206,7 +208,9 @@ func (a *Authority) attempt(ctx context.Context, p *plan, requestID, digest stri
 	if err != nil {
 		return nil, err
 	}
+	fault.Point(fault.BeforeCommit)
 	out, err := a.store.Commit(ctx, txn)
+	fault.Point(fault.AfterCommit)
 	switch {
 	case isLeaseLost(err):
 		a.leases.drop(lease)

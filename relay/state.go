@@ -13,6 +13,7 @@ import (
 	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
 	flagdsyncv1 "github.com/tidegate/tidegate/gen/go/flagd/sync/v1"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/statefile"
 )
 
@@ -84,7 +85,7 @@ func (r *Relay) restore(e *environment) {
 		r.logger.Info().Str("environment", e.name).Msg("no state on disk")
 		return
 	}
-	age := statefile.Age(confirmed, time.Now())
+	age := statefile.Age(confirmed, fault.Now())
 	e.replica.Restore(s, age)
 	r.logger.Info().Str("environment", e.name).Int64("revision", s.Cursor().Revision).
 		Int("flags", s.Eval().FlagCount()).Stringer("age", age.Round(time.Millisecond)).Msg("state loaded from disk")
@@ -170,7 +171,7 @@ func (r *Relay) confirmState() {
 	for _, e := range r.evaluation.environments {
 		if s := e.replica.Snapshot(); s != nil {
 			// What fails is logged, counted and tried again where it is written.
-			_ = r.state.Confirm(s, time.Now().Add(-e.replica.Age()))
+			_ = r.state.Confirm(s, fault.Now().Add(-e.replica.Age()))
 		}
 	}
 }

@@ -17,15 +17,16 @@ import (
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/e2e/bed"
 )
 
 // TestKeys: a server, a relay and a relay behind it, each of which lets nobody follow without
 // a key. A key that is revoked loses its streams on all three within a second of the commit;
 // the relays, with keys of their own, are not disturbed. Nothing logs a secret.
 func TestKeys(t *testing.T) {
-	srv := newServer(t, "--data-dir", t.TempDir(), "--require-keys", "--log-level", "debug")
-	srv.start()
-	keys := controlv1.NewKeyServiceClient(dial(t, srv.grpc))
+	srv := bed.NewServer(t, bin, "--data-dir", t.TempDir(), "--require-keys", "--log-level", "debug")
+	srv.Start()
+	keys := controlv1.NewKeyServiceClient(bed.Dial(t, srv.GRPC))
 	create := func(name string) *controlv1.CreateKeyResponse {
 		t.Helper()
 		r, err := keys.CreateKey(t.Context(), &controlv1.CreateKeyRequest{
@@ -37,22 +38,22 @@ func TestKeys(t *testing.T) {
 		return r
 	}
 	nearKey, farKey := create("the near relay"), create("the far relay")
-	relay := func(upstream string, key *controlv1.CreateKeyResponse) *edge {
+	relay := func(upstream string, key *controlv1.CreateKeyResponse) *bed.Relay {
 		file := filepath.Join(t.TempDir(), "key")
 		if err := os.WriteFile(file, []byte(key.GetSecret()+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r := newEdge(t, upstream, t.TempDir())
-		r.args = append(r.args, "--key-file", file, "--require-keys", "--log-level", "debug")
-		r.start()
+		r := bed.NewRelay(t, bin, upstream, t.TempDir())
+		r.AddArgs("--key-file", file, "--require-keys", "--log-level", "debug")
+		r.Start()
 		return r
 	}
-	near := relay(srv.grpc, nearKey)
-	far := relay(near.grpc, farKey)
+	near := relay(srv.GRPC, nearKey)
+	far := relay(near.GRPC, farKey)
 
 	lost, kept := create("lost"), create("kept")
 	var lostStreams, keptStreams []*keyStream
-	for _, at := range []string{srv.grpc, near.grpc, far.grpc} {
+	for _, at := range []string{srv.GRPC, near.GRPC, far.GRPC} {
 		if _, err := openKeyStream(t, at, "").next(); status.Code(err) != codes.Unauthenticated {
 			t.Errorf("%s without a key: %v", at, err)
 		}
@@ -60,7 +61,7 @@ func TestKeys(t *testing.T) {
 			key  *controlv1.CreateKeyResponse
 			list *[]*keyStream
 		}{{lost, &lostStreams}, {kept, &keptStreams}} {
-			eventually(t, "the key opens "+at, func() error {
+			bed.Eventually(t, "the key opens "+at, func() error {
 				stream := openKeyStream(t, at, s.key.GetSecret())
 				if err := stream.synced(); err != nil {
 					return err
@@ -92,15 +93,15 @@ func TestKeys(t *testing.T) {
 			t.Errorf("another key's stream, %d hops away: %v", hops, err)
 		}
 	}
-	for _, at := range []string{srv.grpc, near.grpc, far.grpc} {
+	for _, at := range []string{srv.GRPC, near.GRPC, far.GRPC} {
 		if _, err := openKeyStream(t, at, lost.GetSecret()).next(); status.Code(err) != codes.PermissionDenied {
 			t.Errorf("%s with the revoked key: %v", at, err)
 		}
 	}
-	for _, p := range []*process{srv.process, near.process, far.process} {
+	for _, p := range []*bed.Process{srv.Process, near.Process, far.Process} {
 		for _, key := range []*controlv1.CreateKeyResponse{nearKey, farKey, lost, kept} {
-			if strings.Contains(p.log.String(), key.GetSecret()[17:]) {
-				t.Errorf("%s %v logs the secret of %s", p.name, p.args, key.GetKey().GetKey().GetName())
+			if strings.Contains(p.Log(), key.GetSecret()[17:]) {
+				t.Errorf("%s logs the secret of %s", p.Name(), key.GetKey().GetKey().GetName())
 			}
 		}
 	}
@@ -115,12 +116,12 @@ type keyStream struct {
 
 func openKeyStream(t *testing.T, addr, secret string) *keyStream {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*bed.Patience)
 	t.Cleanup(cancel)
 	if secret != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+secret)
 	}
-	stream, err := syncv1.NewSyncServiceClient(dial(t, addr)).Stream(ctx)
+	stream, err := syncv1.NewSyncServiceClient(bed.Dial(t, addr)).Stream(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

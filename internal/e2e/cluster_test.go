@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,13 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
 	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
-	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
-	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/e2e/bed"
 )
 
 // TestCluster runs three control servers on a three-node etcd, each with a writer, and
@@ -34,63 +31,63 @@ func TestCluster(t *testing.T) {
 	}
 	defer etcd.Kill()
 
-	var servers []*server
+	var servers []*bed.Server
 	var addresses []string
-	var writers []*writer
+	var writers []*bed.Writer
 	for i := range 3 {
-		s := newServer(t, "--data-dir", t.TempDir(), "--etcd-endpoints", strings.Join(etcd.Endpoints(), ","))
-		s.start()
-		servers, addresses = append(servers, s), append(addresses, s.grpc)
-		writers = append(writers, newWriter(ctx, t, fmt.Sprintf("counter-%d", i), s.grpc))
+		s := bed.NewServer(t, bin, "--data-dir", t.TempDir(), "--etcd-endpoints", strings.Join(etcd.Endpoints(), ","))
+		s.Start()
+		servers, addresses = append(servers, s), append(addresses, s.GRPC)
+		writers = append(writers, bed.NewWriter(ctx, t, s.GRPC, fmt.Sprintf("counter-%d", i)))
 	}
-	var relays []*edge
+	var relays []*bed.Relay
 	for i := range servers {
 		upstreams := append(slices.Clone(addresses[i:]), addresses[:i]...)
-		r := newEdge(t, strings.Join(upstreams, ","), t.TempDir())
-		r.start()
+		r := bed.NewRelay(t, bin, strings.Join(upstreams, ","), t.TempDir())
+		r.Start()
 		relays = append(relays, r)
 	}
 
 	writeWhile(ctx, t, "all live", writers, writers, func() {})
-	eventually(t, "all agree", func() error { return sameState(ctx, t, servers, relays) })
+	bed.Eventually(t, "all agree", func() error { return sameState(ctx, servers, relays) })
 
 	var killed *etcdtest.Node
 	writeWhile(ctx, t, "one etcd node and one server are down", writers, writers[1:], func() {
 		killed = leader(ctx, t, etcd)
 		killed.Kill()
-		servers[0].kill()
+		servers[0].Kill()
 	})
-	eventually(t, "all that live agree", func() error { return sameState(ctx, t, servers[1:], relays) })
+	bed.Eventually(t, "all that live agree", func() error { return sameState(ctx, servers[1:], relays) })
 
 	writeWhile(ctx, t, "all are back", writers, writers, func() {
 		if err := killed.Start(); err != nil {
 			t.Fatal(err)
 		}
-		servers[0].start()
+		servers[0].Start()
 	})
-	eventually(t, "all agree again", func() error { return sameState(ctx, t, servers, relays) })
+	bed.Eventually(t, "all agree again", func() error { return sameState(ctx, servers, relays) })
 	for _, w := range writers {
-		w.verify(ctx)
-		t.Logf("%s: %d writes acknowledged", w.key, w.acknowledged.Load())
+		w.Verify(ctx)
+		t.Logf("%s: %d writes acknowledged", w.Keys[0], w.Acknowledged())
 	}
 }
 
 // writeWhile runs the writers while something happens, and then until each of those that
 // must progress has written some more.
-func writeWhile(ctx context.Context, t *testing.T, when string, writers, progress []*writer, happens func()) {
+func writeWhile(ctx context.Context, t *testing.T, when string, writers, progress []*bed.Writer, happens func()) {
 	t.Helper()
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
 	for _, w := range writers {
-		running.Go(func() { w.run(ctx) })
+		running.Go(func() { w.Run(ctx) })
 	}
 	happens()
 	for _, w := range progress {
-		before := w.acknowledged.Load()
-		eventually(t, w.key+" is written while "+when, func() error {
-			if n := w.acknowledged.Load(); n < before+10 {
+		before := w.Acknowledged()
+		bed.Eventually(t, w.Keys[0]+" is written while "+when, func() error {
+			if n := w.Acknowledged(); n < before+10 {
 				return fmt.Errorf("%d acknowledged, %d before", n, before)
 			}
 			return nil
@@ -106,7 +103,7 @@ func leader(ctx context.Context, t *testing.T, etcd *etcdtest.Cluster) (found *e
 		t.Fatal(err)
 	}
 	defer client.Close()
-	eventually(t, "etcd has a leader", func() error {
+	bed.Eventually(t, "etcd has a leader", func() error {
 		for _, node := range etcd.Nodes {
 			attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
 			s, err := client.Status(attempt, node.Endpoint)
@@ -124,65 +121,15 @@ func leader(ctx context.Context, t *testing.T, etcd *etcdtest.Cluster) (found *e
 	return found
 }
 
-// sameState compares the digests of all servers and relays.
-func sameState(ctx context.Context, t *testing.T, servers []*server, relays []*edge) error {
-	var first []byte
-	agree := func(who string, cursor *syncv1.Cursor) error {
-		if first == nil {
-			first = cursor.GetDigest()
-		}
-		if len(first) == 0 || !bytes.Equal(first, cursor.GetDigest()) {
-			return fmt.Errorf("%s has digest %x, the first has %x", who, cursor.GetDigest(), first)
-		}
-		return nil
-	}
+// sameState compares what all servers and relays hold.
+func sameState(ctx context.Context, servers []*bed.Server, relays []*bed.Relay) error {
+	var addrs []string
 	for _, s := range servers {
-		r, err := controlv1.NewEnvironmentServiceClient(dial(t, s.grpc)).ListEnvironments(ctx, &controlv1.ListEnvironmentsRequest{})
-		if err != nil {
-			return err
-		}
-		for _, e := range r.GetEnvironments() {
-			if e.GetName() == "production" {
-				if err := agree("server "+s.grpc, e.GetCursor()); err != nil {
-					return err
-				}
-			}
-		}
+		addrs = append(addrs, s.GRPC)
 	}
 	for _, r := range relays {
-		cursor, err := relayCursor(ctx, t, r)
-		if err != nil {
-			return err
-		}
-		if err := agree("relay "+r.grpc, cursor); err != nil {
-			return err
-		}
+		addrs = append(addrs, r.GRPC)
 	}
-	return nil
-}
-
-// relayCursor asks a relay for its state as a follower would.
-func relayCursor(ctx context.Context, t *testing.T, r *edge) (*syncv1.Cursor, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	stream, err := syncv1.NewSyncServiceClient(dial(t, r.grpc)).Stream(ctx)
-	if err != nil {
-		return nil, err
-	}
-	hello := &syncv1.Hello{
-		Protocol: 1, InstanceId: "e2e", BootId: uuid.NewString(), Path: []string{"e2e"},
-		Scopes: []*syncv1.Scope{{Environment: "production"}},
-	}
-	if err := stream.Send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Hello{Hello: hello}}); err != nil {
-		return nil, err
-	}
-	for {
-		m, err := stream.Recv()
-		if err != nil {
-			return nil, err
-		}
-		if b := m.GetUpdate().GetBegin(); b != nil {
-			return b.GetTarget(), nil
-		}
-	}
+	_, err := bed.SameState(ctx, addrs...)
+	return err
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	"github.com/tidegate/tidegate/internal/e2e/bed"
 )
 
 const fileFlags = `apiVersion: tidegate/v1
@@ -33,12 +34,12 @@ func TestFile(t *testing.T) {
 		return time.Now()
 	}
 	save("red")
-	a := freeAddrs(t, 4)
+	a := bed.FreeAddrs(t, 4)
 	management := "http://" + a[2]
 	args := []string{"--file", path, "--grpc-addr", a[0], "--http-addr", a[1], "--management-addr", a[2], "--flagd-sync-addr", a[3]}
-	relay := newProcess(t, management+"/readyz", "tidegate-relay", append(args, "--state-dir", t.TempDir())...)
-	relay.start()
-	evaluation := evaluationv1.NewEvaluationServiceClient(dial(t, a[0]))
+	relay := bed.NewProcess(t, bin, a[2], "tidegate-relay", append(args, "--state-dir", t.TempDir())...)
+	relay.Start()
+	evaluation := evaluationv1.NewEvaluationServiceClient(bed.Dial(t, a[0]))
 	serves := func(want string) error {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
@@ -52,7 +53,7 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	saved := save("blue")
-	eventually(t, "the save is shown", func() error { return serves("blue") })
+	bed.Eventually(t, "the save is shown", func() error { return serves("blue") })
 	t.Logf("shown %v after the save", time.Since(saved).Round(time.Millisecond))
 
 	save("pink")
@@ -74,19 +75,19 @@ func TestFile(t *testing.T) {
 		}
 		return nil
 	}
-	eventually(t, "the mistake is told", problem)
+	bed.Eventually(t, "the mistake is told", problem)
 	if err := serves("blue"); err != nil {
 		t.Errorf("with a mistake in the file: %v", err)
 	}
-	relay.kill()
-	relay.start()
-	eventually(t, "the mistake is told again", problem)
+	relay.Kill()
+	relay.Start()
+	bed.Eventually(t, "the mistake is told again", problem)
 	if err := serves("blue"); err != nil {
 		t.Errorf("started with a mistake in the file: %v", err)
 	}
 	save("red")
-	eventually(t, "the mended file is shown", func() error { return serves("red") })
-	relay.kill()
+	bed.Eventually(t, "the mended file is shown", func() error { return serves("red") })
+	relay.Kill()
 
 	save("pink")
 	out, err := exec.Command(filepath.Join(bin, "tidegate-relay"), args...).CombinedOutput()

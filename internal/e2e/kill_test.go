@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/tidegate/tidegate/internal/e2e/bed"
 )
 
 var (
@@ -30,59 +32,59 @@ func TestKill(t *testing.T) {
 	t.Logf("seed %d, %d rounds", *seed, *rounds)
 	random := rand.New(rand.NewPCG(*seed, 0))
 
-	srv := newServer(t, "--data-dir", t.TempDir())
-	srv.start()
-	relay := newEdge(t, srv.grpc, t.TempDir())
-	relay.start()
+	srv := bed.NewServer(t, bin, "--data-dir", t.TempDir())
+	srv.Start()
+	relay := bed.NewRelay(t, bin, srv.GRPC, t.TempDir())
+	relay.Start()
 
 	ctx, stop := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	defer func() { stop(); clients.Wait() }()
-	writers := make([]*writer, killFlags)
+	writers := make([]*bed.Writer, killFlags)
 	for i := range writers {
-		writers[i] = newWriter(ctx, t, fmt.Sprintf("counter-%d", i), srv.grpc)
+		writers[i] = bed.NewWriter(ctx, t, srv.GRPC, fmt.Sprintf("counter-%d", i))
 	}
-	readers := newReaders(t, relay.grpc, writers)
-	eventually(t, "the relay has the flags", func() error { return readers.calls.session(ctx) })
+	readers := bed.NewReaders(t, relay.GRPC, writers)
+	readers.AwaitAll(ctx)
 	for _, w := range writers {
-		clients.Go(func() { w.run(ctx) })
+		clients.Go(func() { w.Run(ctx) })
 	}
-	for _, r := range readers.all() {
-		clients.Go(func() { r.run(ctx) })
+	for _, r := range readers.All() {
+		clients.Go(func() { r.Run(ctx) })
 	}
-	readers.mustGoOn("at first", readers.all()...)
+	readers.MustGoOn("at first", readers.All()...)
 
 	for round := range *rounds {
-		acknowledged := writers[0].acknowledged.Load()
+		acknowledged := writers[0].Acknowledged()
 		switch random.IntN(3) {
 		case 0:
 			t.Logf("round %d: kill the server", round)
-			readers.mustNotFail(func() {
-				srv.kill()
-				readers.mustGoOn("without a server", readers.calls, readers.stream)
-				readers.mustTellAge(ctx)
-				srv.start()
+			readers.MustNotFail(func() {
+				srv.Kill()
+				readers.MustGoOn("without a server", readers.Calls, readers.Stream)
+				readers.MustTellAge(ctx)
+				srv.Start()
 			})
 		case 1:
 			t.Logf("round %d: kill the relay", round)
-			relay.kill()
-			relay.start()
+			relay.Kill()
+			relay.Start()
 		case 2:
 			t.Logf("round %d: kill both, start the relay first", round)
-			srv.kill()
-			relay.kill()
-			relay.start()
-			readers.mustGoOn("from disk, without a server", readers.calls, readers.stream)
-			readers.mustTellAge(ctx)
-			srv.start()
+			srv.Kill()
+			relay.Kill()
+			relay.Start()
+			readers.MustGoOn("from disk, without a server", readers.Calls, readers.Stream)
+			readers.MustTellAge(ctx)
+			srv.Start()
 		}
-		eventually(t, "writes go on", func() error {
-			if n := writers[0].acknowledged.Load(); n <= acknowledged+5 {
+		bed.Eventually(t, "writes go on", func() error {
+			if n := writers[0].Acknowledged(); n <= acknowledged+5 {
 				return fmt.Errorf("%d acknowledged, %d before", n, acknowledged)
 			}
 			return nil
 		})
-		readers.mustGoOn("after the kill", readers.all()...)
+		readers.MustGoOn("after the kill", readers.All()...)
 		time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond) // kill at odd moments
 	}
 
@@ -90,12 +92,12 @@ func TestKill(t *testing.T) {
 	clients.Wait()
 	var writes int64
 	for _, w := range writers {
-		w.verify(t.Context())
-		writes += w.acknowledged.Load()
-		eventually(t, "the relay serves the last write of "+w.key, func() error { return w.served(t.Context(), readers.evaluation) })
+		w.Verify(t.Context())
+		writes += w.Acknowledged()
+		bed.Eventually(t, "the relay serves the last write of "+w.Keys[0], func() error { return w.Served(t.Context(), readers.Evaluation) })
 	}
 	t.Logf("%d writes acknowledged", writes)
-	for _, r := range readers.all() {
-		t.Logf("by %s: %d answers, %d failures while the relay was down", r.how, r.answers.Load(), r.failures.Load())
+	for _, r := range readers.All() {
+		t.Logf("by %s: %d answers, %d failures while the relay was down", r.How, r.Answers.Load(), r.Failures.Load())
 	}
 }

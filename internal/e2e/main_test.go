@@ -1,15 +1,14 @@
 // Package e2e tests real processes: the binaries as they ship, started, killed and
-// started again. It has no code of its own.
+// started again.
 package e2e
 
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
+	"github.com/tidegate/tidegate/internal/e2e/bed"
 )
 
 // bin holds the binaries under test, built once.
@@ -27,10 +26,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir, "./cmd/tidegate", "./cmd/tidegate-relay")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the binaries: %v\n%s", err, out)
+	if err := bed.Build("../..", dir, ""); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	bin = dir

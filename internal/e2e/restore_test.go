@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
+	"github.com/tidegate/tidegate/internal/e2e/bed"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 )
@@ -31,16 +32,18 @@ func TestRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer etcd.Kill()
-	srv := newServer(t, "--data-dir", t.TempDir(), "--etcd-endpoints", strings.Join(etcd.Endpoints(), ","))
-	srv.start()
-	relay := newEdge(t, srv.grpc, t.TempDir())
-	relay.start()
-	evaluation := evaluationv1.NewEvaluationServiceClient(dial(t, relay.grpc))
-	w := newWriter(ctx, t, "counter-0", srv.grpc)
+	srv := bed.NewServer(t, bin, "--data-dir", t.TempDir(), "--etcd-endpoints", strings.Join(etcd.Endpoints(), ","))
+	srv.Start()
+	relay := bed.NewRelay(t, bin, srv.GRPC, t.TempDir())
+	relay.Start()
+	evaluation := evaluationv1.NewEvaluationServiceClient(bed.Dial(t, relay.GRPC))
+	const key = "counter-0"
+	bed.NewWriter(ctx, t, srv.GRPC, key)
+	flags := controlv1.NewFlagServiceClient(bed.Dial(t, srv.GRPC))
 	serves := func(what string, value int64) {
 		t.Helper()
-		eventually(t, what, func() error {
-			r, err := evaluation.Evaluate(ctx, &evaluationv1.EvaluateRequest{Environment: "production", FlagKey: w.key})
+		bed.Eventually(t, what, func() error {
+			r, err := evaluation.Evaluate(ctx, &evaluationv1.EvaluateRequest{Environment: "production", FlagKey: key})
 			if err == nil && r.GetIntValue() != value {
 				err = fmt.Errorf("serves %d, want %d", r.GetIntValue(), value)
 			}
@@ -49,12 +52,12 @@ func TestRestore(t *testing.T) {
 	}
 	set := func(value int64) {
 		t.Helper()
-		current, err := w.flags.GetFlag(ctx, &controlv1.GetFlagRequest{Environment: "production", FlagKey: w.key})
+		current, err := flags.GetFlag(ctx, &controlv1.GetFlagRequest{Environment: "production", FlagKey: key})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.flags.UpdateFlag(ctx, &controlv1.UpdateFlagRequest{
-			Environment: "production", Flag: w.definition(value), BaseRevision: current.GetFlag().GetRevision(), Reason: "count",
+		if _, err := flags.UpdateFlag(ctx, &controlv1.UpdateFlagRequest{
+			Environment: "production", Flag: bed.Counter(key, value), BaseRevision: current.GetFlag().GetRevision(), Reason: "count",
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +77,7 @@ func TestRestore(t *testing.T) {
 	}
 	serves("what the backup does not have", 21)
 
-	srv.kill()
+	srv.Kill()
 	etcd.Nodes[0].Kill()
 	if err := os.RemoveAll(data); err != nil {
 		t.Fatal(err)
@@ -85,42 +88,42 @@ func TestRestore(t *testing.T) {
 	if err := etcd.Nodes[0].Start(); err != nil {
 		t.Fatal(err)
 	}
-	srv.start()
+	srv.Start()
 	told := func() error {
-		if body := fetch(t, "http://"+srv.http+"/readyz"); !strings.Contains(body, "the store is behind its followers") {
+		if body := fetch(t, "http://"+srv.HTTP+"/readyz"); !strings.Contains(body, "the store is behind its followers") {
 			return fmt.Errorf("readyz: %s", body)
 		}
 		return nil
 	}
-	eventually(t, "the server tells", told)
-	if body := fetch(t, "http://"+srv.http+"/metrics"); strings.Contains(body, "\ntidegate_store_behind_followers 0\n") {
+	bed.Eventually(t, "the server tells", told)
+	if body := fetch(t, "http://"+srv.HTTP+"/metrics"); strings.Contains(body, "\ntidegate_store_behind_followers 0\n") {
 		t.Error("the metric does not tell")
 	}
-	if !strings.Contains(srv.log.String(), "THE STORE IS BEHIND ITS FOLLOWERS") {
+	if !strings.Contains(srv.Log(), "THE STORE IS BEHIND ITS FOLLOWERS") {
 		t.Error("the log does not tell")
 	}
 	serves("what it knows", 21)
-	relay.kill()
-	relay.start()
+	relay.Kill()
+	relay.Start()
 	serves("what it knows, after a restart", 21)
-	held, err := evaluation.Evaluate(ctx, &evaluationv1.EvaluateRequest{Environment: "production", FlagKey: w.key})
+	held, err := evaluation.Evaluate(ctx, &evaluationv1.EvaluateRequest{Environment: "production", FlagKey: key})
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, "tidegate"), "epoch", "begin", "--yes", "--server", srv.grpc, "--reason", "restored").CombinedOutput()
+	out, err := exec.CommandContext(ctx, filepath.Join(bin, "tidegate"), "epoch", "begin", "--yes", "--server", srv.GRPC, "--reason", "restored").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "epoch 2-") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	serves("what was restored", 1)
-	restored, err := evaluation.Evaluate(ctx, &evaluationv1.EvaluateRequest{Environment: "production", FlagKey: w.key})
+	restored, err := evaluation.Evaluate(ctx, &evaluationv1.EvaluateRequest{Environment: "production", FlagKey: key})
 	if err != nil || restored.GetEnvironmentRevision() >= held.GetEnvironmentRevision() {
 		t.Errorf("%v, %v: its revision was %d before", restored, err, held.GetEnvironmentRevision())
 	}
 	set(100)
 	serves("what was written since", 100)
-	eventually(t, "the server is well", func() error {
-		if body := fetch(t, "http://"+srv.http+"/readyz"); strings.Contains(body, "problems") {
+	bed.Eventually(t, "the server is well", func() error {
+		if body := fetch(t, "http://"+srv.HTTP+"/readyz"); strings.Contains(body, "problems") {
 			return fmt.Errorf("readyz: %s", body)
 		}
 		return nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -58,12 +59,14 @@ func (d *durability) sync() bool {
 	if s == nil {
 		return false
 	}
+	fault.Point(fault.FollowerBeforeSync)
 	if err := d.journal.Sync(s.Environment()); err != nil {
 		d.metrics.journalFailures.Inc()
 		d.log.Error().Err(err).Str("environment", s.Environment()).Stringer("cursor", s.Cursor()).
 			Msg("a change may not survive a power cut; it is not acknowledged")
 		return true
 	}
+	fault.Point(fault.FollowerAfterSync)
 	d.durable.put(s)
 	return true
 }

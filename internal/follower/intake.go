@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -217,10 +218,13 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 
 // show appends to the journal, publishes, and has the change made durable.
 func (in *intake) show(sc *scope, next *snapshot.Snapshot, d snapshot.Delta) error {
+	fault.Point(fault.FollowerBeforeAppend)
 	in.append(sc, next, d)
+	fault.Point(fault.FollowerAfterAppend)
 	if err := sc.replica.Publish(next, d); err != nil {
 		return err
 	}
+	fault.Point(fault.FollowerAfterPublish)
 	in.metrics.rejected.WithLabelValues(d.Environment).Set(float64(len(next.Rejections())))
 	in.metrics.revision.WithLabelValues(d.Environment).Set(float64(d.Target.Revision))
 	in.acknowledge(sc, next)

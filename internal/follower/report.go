@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/tree"
 )
 
@@ -87,6 +88,7 @@ func (r *receipts) run(ctx context.Context, ended <-chan struct{}) error {
 // acknowledge sends an Ack for each environment that has become durable.
 func (r *receipts) acknowledge() error {
 	for _, s := range r.durable.all() {
+		fault.Point(fault.FollowerBeforeAck)
 		if r.observer != nil {
 			r.observer.Acknowledging(s)
 		}

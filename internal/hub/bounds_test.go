@@ -50,6 +50,7 @@ func TestStalledReaders(t *testing.T) {
 				stuck = append(stuck, c)
 				time.Sleep(25 * time.Millisecond)
 				state = b.publish("production", size, "a") // which it does not read
+				synctest.Wait()
 				for _, r := range readers {
 					r.arrives(state)
 				}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -256,7 +257,7 @@ func (e *environment) tryRewrite() (bool, error) {
 	}
 	if confirmed.IsZero() {
 		// It has just come, and nothing better is known yet.
-		confirmed = time.Now()
+		confirmed = fault.Now()
 	}
 	size, err := e.writeSnapshot(s, mark{cursor: s.Cursor(), confirmed: confirmed})
 	if err != nil {
@@ -316,6 +317,7 @@ func (e *environment) switchLog(f file, target *snapshot.Snapshot, size, snapsho
 	if err == nil && len(rest) > 0 {
 		_, err = f.Write(rest)
 	}
+	fault.Point(fault.StatefileBeforeLogCut)
 	if err == nil {
 		err = e.dir.files.Rename(temporary(e.logFile), e.logFile)
 	}

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/tidegate/tidegate/internal/fault"
 )
 
 // files is what this package asks of a file system; names are within one directory.
@@ -86,9 +88,11 @@ func replaceFile(fsys files, name string, write func(io.Writer) error) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
+	fault.Point(fault.StatefileBeforeRename)
 	if err := fsys.Rename(temporary(name), name); err != nil {
 		return err
 	}
+	fault.Point(fault.StatefileAfterRename)
 	return fsys.SyncDir()
 }
 

@@ -4,6 +4,7 @@ package etcdtest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/url"
@@ -28,31 +29,40 @@ func RunNodeIfAsked() {
 	if spec == "" {
 		return
 	}
-	if err := runNode(strings.Split(spec, "|")); err != nil {
+	if err := runNode(spec); err != nil {
 		fmt.Fprintln(os.Stderr, "etcd node:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
 
-// runNode takes name, data directory, client URL, peer URL and the initial cluster.
-func runNode(spec []string) error {
-	if len(spec) != 5 {
-		return fmt.Errorf("%s has %d fields, not 5", nodeEnv, len(spec))
+// nodeSpec is what a node's process is told.
+type nodeSpec struct {
+	Name, Dir string
+	// ClientURL and PeerURL are listened on; AdvertisedPeerURL is where peers find it.
+	ClientURL, PeerURL, AdvertisedPeerURL string
+	InitialCluster                        string
+	Quota                                 int64
+}
+
+func runNode(encoded string) error {
+	var spec nodeSpec
+	if err := json.Unmarshal([]byte(encoded), &spec); err != nil {
+		return fmt.Errorf("%s: %w", nodeEnv, err)
 	}
-	client, err := url.Parse(spec[2])
-	if err != nil {
-		return err
-	}
-	peer, err := url.Parse(spec[3])
-	if err != nil {
-		return err
+	var urls [3]url.URL
+	for i, text := range []string{spec.ClientURL, spec.PeerURL, spec.AdvertisedPeerURL} {
+		u, err := url.Parse(text)
+		if err != nil {
+			return err
+		}
+		urls[i] = *u
 	}
 	wal.SegmentSizeBytes = 4 << 20 // the default preallocates 64 MB for each node
 	cfg := embed.NewConfig()
-	cfg.Name, cfg.Dir, cfg.InitialCluster = spec[0], spec[1], spec[4]
-	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{*client}, []url.URL{*client}
-	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{*peer}, []url.URL{*peer}
+	cfg.Name, cfg.Dir, cfg.InitialCluster, cfg.QuotaBackendBytes = spec.Name, spec.Dir, spec.InitialCluster, spec.Quota
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = urls[:1], urls[:1]
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = urls[1:2], urls[2:]
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	e, err := embed.StartEtcd(cfg)
 	if err != nil {
@@ -61,7 +71,29 @@ func runNode(spec []string) error {
 	return <-e.Err()
 }
 
-// Cluster is some nodes on loopback.
+// Options of a cluster.
+type Options struct {
+	// Dir is where the nodes keep their data, each in a folder of its own.
+	Dir string
+	// Places of the nodes, one each.
+	Places []Place
+	// Quota of a node's store in bytes; 0: etcd's default.
+	Quota int64
+}
+
+// Place is where and how a node runs. The zero value: on loopback.
+type Place struct {
+	// Host is the address that it listens on, on etcd's usual ports. Default: 127.0.0.1,
+	// on free ports.
+	Host string
+	// Front may put something between the node and its peers: it gets the address that the
+	// node listens on for them, and returns the one that they use.
+	Front func(listening string) (string, error)
+	// Command makes the command that runs the node's process. Default: exec.Command.
+	Command func(name string, args ...string) *exec.Cmd
+}
+
+// Cluster is some nodes.
 type Cluster struct {
 	Nodes []*Node
 }
@@ -69,30 +101,31 @@ type Cluster struct {
 // Node is one process.
 type Node struct {
 	Endpoint string
-	spec     string
+	spec     nodeSpec
+	command  func(name string, args ...string) *exec.Cmd
 	cmd      *exec.Cmd
 }
 
-// Start starts a cluster of n nodes with its data below dir, and waits until it has a
-// leader.
+// Start starts a cluster of n nodes on loopback with its data below dir, and waits until
+// it has a leader.
 func Start(ctx context.Context, dir string, n int) (*Cluster, error) {
-	ports, err := freePorts(2 * n)
-	if err != nil {
-		return nil, err
-	}
-	var initial []string
-	for i := range n {
-		initial = append(initial, fmt.Sprintf("n%d=http://127.0.0.1:%d", i, ports[2*i+1]))
-	}
+	return StartAt(ctx, Options{Dir: dir, Places: make([]Place, n)})
+}
+
+// StartAt starts a cluster, and waits until it has a leader.
+func StartAt(ctx context.Context, o Options) (*Cluster, error) {
 	c := &Cluster{}
-	for i := range n {
-		endpoint := fmt.Sprintf("127.0.0.1:%d", ports[2*i])
-		c.Nodes = append(c.Nodes, &Node{Endpoint: endpoint, spec: strings.Join([]string{
-			fmt.Sprintf("n%d", i), filepath.Join(dir, fmt.Sprintf("n%d", i)), "http://" + endpoint,
-			fmt.Sprintf("http://127.0.0.1:%d", ports[2*i+1]), strings.Join(initial, ","),
-		}, "|")})
+	var initial []string
+	for i, place := range o.Places {
+		node, err := newNode(o, place, i)
+		if err != nil {
+			return nil, err
+		}
+		c.Nodes = append(c.Nodes, node)
+		initial = append(initial, node.spec.Name+"="+node.spec.AdvertisedPeerURL)
 	}
 	for _, node := range c.Nodes {
+		node.spec.InitialCluster = strings.Join(initial, ",")
 		if err := node.Start(); err != nil {
 			c.Kill()
 			return nil, err
@@ -105,14 +138,45 @@ func Start(ctx context.Context, dir string, n int) (*Cluster, error) {
 	return c, nil
 }
 
+func newNode(o Options, place Place, i int) (*Node, error) {
+	client, peer := net.JoinHostPort(place.Host, "2379"), net.JoinHostPort(place.Host, "2380")
+	if place.Host == "" {
+		ports, err := freePorts(2)
+		if err != nil {
+			return nil, err
+		}
+		client, peer = fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
+	}
+	advertised := peer
+	if place.Front != nil {
+		var err error
+		if advertised, err = place.Front(peer); err != nil {
+			return nil, err
+		}
+	}
+	command := place.Command
+	if command == nil {
+		command = exec.Command
+	}
+	name := fmt.Sprintf("n%d", i)
+	return &Node{Endpoint: client, command: command, spec: nodeSpec{
+		Name: name, Dir: filepath.Join(o.Dir, name), Quota: o.Quota,
+		ClientURL: "http://" + client, PeerURL: "http://" + peer, AdvertisedPeerURL: "http://" + advertised,
+	}}, nil
+}
+
 // Start starts the node, for the first time or again on its data.
 func (n *Node) Start() error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self) //nolint:gosec,noctx // this binary; it lives until Kill
-	cmd.Env = append(os.Environ(), nodeEnv+"="+n.spec)
+	spec, err := json.Marshal(n.spec)
+	if err != nil {
+		return err
+	}
+	cmd := n.command(self)
+	cmd.Env = append(os.Environ(), nodeEnv+"="+string(spec))
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return err
@@ -120,6 +184,9 @@ func (n *Node) Start() error {
 	n.cmd = cmd
 	return nil
 }
+
+// Signal sends a signal to the node's process.
+func (n *Node) Signal(s os.Signal) error { return n.cmd.Process.Signal(s) }
 
 // Kill ends the node with SIGKILL and waits for its end.
 func (n *Node) Kill() {

@@ -1,0 +1,179 @@
+//go:build unix
+
+package chaos
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
+	"github.com/tidegate/tidegate/internal/chaos/proxy"
+	"github.com/tidegate/tidegate/internal/e2e/bed"
+)
+
+// TestRandom draws faults from a seed for as long as -duration says: of two servers on an
+// etcd of one or three nodes, and of four relays, two of them behind another. All that the
+// other tests promise holds: what lives answers, nothing goes back, what is written
+// together is seen together, no acknowledged write is lost; and when nothing is disturbed
+// any more all agree, and no process has grown.
+func TestRandom(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	etcd := s.etcd(etcdtest.Options{Places: make([]etcdtest.Place, 1+2*s.random.IntN(2))})
+	var stores []*proxy.Proxy
+	for range 2 {
+		var fronts []string
+		for _, endpoint := range etcd.Endpoints() {
+			p := s.proxy(endpoint)
+			stores, fronts = append(stores, p), append(fronts, p.Addr())
+		}
+		s.server("--etcd-endpoints", strings.Join(fronts, ","))
+	}
+	a, b := s.servers[0], s.servers[1]
+	one, two := s.relay(a.GRPC, b.GRPC), s.relay(b.GRPC, a.GRPC)
+	three := s.relay(one.GRPC, two.GRPC)
+	s.relay(three.GRPC)
+	s.load()
+	s.mustWrite("at first", s.writers...)
+	d := &disturbance{scenario: s, etcd: etcd, stores: stores}
+
+	start, warm := time.Now(), false
+	var before []bed.Usage
+	for round := 0; time.Since(start) < *duration; round++ {
+		// A process has what it needs after some of everything, and grows no more.
+		if !warm && time.Since(start) > *duration/4 {
+			before, warm = s.usage(), true
+		}
+		f := d.draw()
+		t.Logf("%v: %s", time.Since(start).Round(time.Millisecond), f.name)
+		s.mustServe(f.living, func() {
+			f.begin()
+			time.Sleep(s.hold())
+			f.end()
+		})
+		// Sometimes the next one comes while the last is not over yet.
+		if s.random.IntN(3) > 0 {
+			s.mustWrite("after "+f.name, s.writers[s.random.IntN(len(s.writers))])
+		}
+	}
+	s.mustBeFresh(s.relays...)
+	s.mustWrite("in the end", s.writers...)
+	s.mustNotGrow(before)
+	s.converge()
+}
+
+// hold is how long a fault stays: mostly short, now and then longer than anything waits.
+func (s *scenario) hold() time.Duration {
+	if *duration > time.Minute && s.random.IntN(10) == 0 {
+		return time.Duration(s.random.Int64N(int64(25 * time.Second)))
+	}
+	return time.Duration(s.random.Int64N(int64(1500 * time.Millisecond)))
+}
+
+// faultRun is a fault that can be begun and ended; living are the relays that answer meanwhile.
+type faultRun struct {
+	name       string
+	begin, end func()
+	living     []*relay
+}
+
+// disturbance draws faults.
+type disturbance struct {
+	*scenario
+	etcd   *etcdtest.Cluster
+	stores []*proxy.Proxy
+}
+
+func (d *disturbance) draw() faultRun {
+	server := d.servers[d.random.IntN(len(d.servers))]
+	at := d.random.IntN(len(d.relays))
+	r := d.relays[at]
+	others := slices.Concat(d.relays[:at], d.relays[at+1:])
+	node := d.etcd.Nodes[d.random.IntN(len(d.etcd.Nodes))]
+	link := r.links[d.random.IntN(len(r.links))]
+	store := d.stores[d.random.IntN(len(d.stores))]
+	flips := d.direction()
+	faults := []faultRun{
+		{"kill server " + server.GRPC, server.Kill, server.Start, d.relays},
+		{"restart server " + server.GRPC, func() { _ = server.Terminate() }, server.Start, d.relays},
+		{"freeze server " + server.GRPC, server.Freeze, server.Thaw, d.relays},
+		{"kill relay " + r.GRPC, r.Kill, r.Start, others},
+		{"restart relay " + r.GRPC, func() { d.must(r.Terminate()) }, r.Start, others},
+		{"freeze relay " + r.GRPC, r.Freeze, r.Thaw, others},
+		{"kill etcd " + node.Endpoint, node.Kill, func() { d.must(node.Start()) }, d.relays},
+		{"reset a link of relay " + r.GRPC, link.Reset, func() {}, d.relays},
+		{"refuse relay " + r.GRPC, func() { link.Refuse(true); link.Reset() }, link.Heal, d.relays},
+		{fmt.Sprintf("disturb what comes to relay %s: %+v", r.GRPC, flips), func() { link.SetDown(flips) }, link.Heal, d.relays},
+		{fmt.Sprintf("disturb what relay %s sends: %+v", r.GRPC, flips), func() { link.SetUp(flips) }, link.Heal, d.relays},
+		{fmt.Sprintf("disturb etcd for a server: %+v", flips), func() { store.SetDown(flips) }, func() { store.Heal(); store.Reset() }, d.relays},
+	}
+	return faults[d.random.IntN(len(faults))]
+}
+
+// direction draws what happens one way.
+func (d *disturbance) direction() proxy.Direction {
+	n := 1 + d.random.IntN(1000)
+	switch d.random.IntN(6) {
+	case 0:
+		return proxy.Direction{Delay: time.Duration(n) * time.Millisecond / 4, Jitter: 50 * time.Millisecond}
+	case 1:
+		return proxy.Direction{Rate: 100 * n}
+	case 2:
+		return proxy.Direction{Stall: true}
+	case 3:
+		return proxy.Direction{Swallow: true}
+	case 4:
+		return proxy.Direction{CutAfter: int64(10 * n)}
+	default:
+		return proxy.Direction{CorruptEvery: 10_000 + 10*n}
+	}
+}
+
+// usage is what every process uses, once nothing is disturbed.
+func (s *scenario) usage() []bed.Usage {
+	s.Helper()
+	s.mustBeFresh(s.relays...)
+	var all []bed.Usage
+	for _, p := range s.processes() {
+		u, err := p.Usage()
+		s.must(err)
+		all = append(all, u)
+	}
+	return all
+}
+
+func (s *scenario) processes() (all []*bed.Process) {
+	for _, srv := range s.servers {
+		all = append(all, srv.Process)
+	}
+	for _, r := range s.relays {
+		all = append(all, r.Process)
+	}
+	return all
+}
+
+// mustNotGrow demands that the processes use not much more than before; connections that
+// were broken may take a while to go.
+func (s *scenario) mustNotGrow(before []bed.Usage) {
+	s.Helper()
+	for i, p := range s.processes() {
+		if i >= len(before) {
+			return // too short a run to tell
+		}
+		var now bed.Usage
+		bed.Eventually(s, p.Name()+" gives back what it took", func() (err error) {
+			if now, err = p.Usage(); err != nil {
+				return err
+			}
+			b := before[i]
+			if now.Goroutines > b.Goroutines+60 || now.Files > b.Files+40 || now.RSS > b.RSS+96<<20 {
+				return fmt.Errorf("%v before, %v now", b, now)
+			}
+			return nil
+		})
+		s.Logf("%s %d: %v before, %v now", p.Name(), i, before[i], now)
+	}
+}

@@ -1,0 +1,47 @@
+// Package fault breaks our own processes at chosen places, for the fault suite. It is
+// there only in binaries that are built with the tag 'faults': without it a Point does
+// nothing, no bug is planted, Now is the time, and the compiler leaves nothing of it.
+//
+// A process built with it does what the variable TIDEGATE_FAULT says, a list with commas:
+//
+//	POINT=kill:N          kills itself with SIGKILL when it is at the point the N-th time
+//	POINT=pause:DURATION  stays there for so long each time
+//	clock=OFFSET          its wall clock is off by so much, such as -1h
+//	clock=OFFSET:AFTER    the same, from so long after its start on
+//	plant=BUG             has a bug
+package fault
+
+// The points. Each is passed in one place, which its name tells.
+const (
+	BeforeCommit         = "controlplane/before-commit"
+	AfterCommit          = "controlplane/after-commit"
+	BeforeAnswer         = "controlplane/before-answer"
+	ApplierBeforePublish = "applier/before-publish"
+	ApplierAfterPublish  = "applier/after-publish"
+
+	FollowerBeforeAppend = "follower/before-append"
+	FollowerAfterAppend  = "follower/after-append"
+	FollowerAfterPublish = "follower/after-publish"
+	FollowerBeforeSync   = "follower/before-sync"
+	FollowerAfterSync    = "follower/after-sync"
+	FollowerBeforeAck    = "follower/before-ack"
+
+	StatefileBeforeRename = "statefile/before-rename"
+	StatefileAfterRename  = "statefile/after-rename"
+	StatefileBeforeLogCut = "statefile/before-log-cut"
+)
+
+// ServerPoints are those that a control server passes, RelayPoints those of a relay.
+var (
+	ServerPoints = []string{BeforeCommit, AfterCommit, BeforeAnswer, ApplierBeforePublish, ApplierAfterPublish}
+	RelayPoints  = []string{
+		FollowerBeforeAppend, FollowerAfterAppend, FollowerAfterPublish, FollowerBeforeSync, FollowerAfterSync,
+		FollowerBeforeAck, StatefileBeforeRename, StatefileAfterRename, StatefileBeforeLogCut,
+	}
+)
+
+// Bugs are those that can be planted.
+var Bugs []string
+
+// Variable of the environment says what is to break.
+const Variable = "TIDEGATE_FAULT"

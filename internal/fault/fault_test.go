@@ -1,0 +1,92 @@
+package fault
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+// TestNothingIsLeft: a binary as it ships knows nothing of this package.
+func TestNothingIsLeft(t *testing.T) {
+	dir := t.TempDir()
+	build := exec.Command("go", "build", "-o", dir, "./cmd/tidegate", "./cmd/tidegate-relay")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for name, points := range map[string][]string{"tidegate": ServerPoints, "tidegate-relay": RelayPoints} {
+		binary, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range slices.Concat([]string{Variable}, points, Bugs) {
+			if bytes.Contains(binary, []byte(word)) {
+				t.Errorf("%s contains %q", name, word)
+			}
+		}
+	}
+}
+
+var (
+	points = regexp.MustCompile(`fault\.Point\(fault\.(\w+)\)`)
+	bugs   = regexp.MustCompile(`fault\.Planted\("([^"]*)"\)`)
+	use    = regexp.MustCompile(`fault\.(Point|Planted)\(`)
+)
+
+// TestEachIsOnce: what can be asked for is there, in one place, and there is nothing else.
+func TestEachIsOnce(t *testing.T) {
+	declared, err := os.ReadFile("fault.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wanted []string
+	for _, m := range regexp.MustCompile(`(?m)^\t(\w+) += "\w+/[a-z-]+"$`).FindAllSubmatch(declared, -1) {
+		wanted = append(wanted, string(m[1]))
+	}
+	if len(wanted) != len(ServerPoints)+len(RelayPoints) {
+		t.Errorf("%d points are declared, %d are those of a server or a relay", len(wanted), len(ServerPoints)+len(RelayPoints))
+	}
+	wanted = append(wanted, Bugs...)
+	found := make(map[string]int)
+	uses := 0
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "fault" || d.Name() == "node_modules") {
+			if err == nil {
+				err = filepath.SkipDir
+			}
+			return err
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		uses += len(use.FindAll(source, -1))
+		for _, m := range slices.Concat(points.FindAllSubmatch(source, -1), bugs.FindAllSubmatch(source, -1)) {
+			found[string(m[1])]++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range wanted {
+		if found[name] != 1 {
+			t.Errorf("%s is in %d places in the code, want one", name, found[name])
+		}
+		uses -= found[name]
+	}
+	if uses != 0 {
+		t.Errorf("%d uses are not of a point or bug that is declared here", uses)
+	}
+}
