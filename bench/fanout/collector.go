@@ -10,7 +10,7 @@ import (
 )
 
 // patience bounds the wait for what must come.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // collector is where the streams of a fleet tell what happens to them.
 type collector struct {
