@@ -80,8 +80,13 @@ func (h *conn) open(s *stream) error {
 	s.begin(id, h.initialRoom)
 	h.headers.Reset()
 	for _, f := range [...][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", path}, {":authority", h.net.RemoteAddr().String()},
-		{"content-type", "application/grpc"}, {"user-agent", "fanout"}, {"te", "trailers"},
+		{":method", "POST"},
+		{":scheme", "http"},
+		{":path", path},
+		{":authority", h.net.RemoteAddr().String()},
+		{"content-type", "application/grpc"},
+		{"user-agent", "fanout"},
+		{"te", "trailers"},
 	} {
 		if err := h.encoder.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
 			return err
@@ -174,7 +179,7 @@ func value(f *http2.MetaHeadersFrame, name string) string {
 func (h *conn) handleData(f *http2.DataFrame) error {
 	var err error
 	data := f.Data()
-	if h.received += uint32(f.Length); h.received >= returnAfter {
+	if h.received += f.Length; h.received >= returnAfter {
 		err, h.received = h.framer.WriteWindowUpdate(0, h.received), 0
 	}
 	if !h.pinging && err == nil {
@@ -185,7 +190,7 @@ func (h *conn) handleData(f *http2.DataFrame) error {
 	if s == nil || err != nil {
 		return err
 	}
-	if s.received += uint32(f.Length); s.received >= returnAfter {
+	if s.received += f.Length; s.received >= returnAfter {
 		if err := h.framer.WriteWindowUpdate(s.id, s.received); err != nil {
 			return err
 		}
