@@ -107,6 +107,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 		return err
 	}
 	var tables tables
+	defer func() { tables.print(out) }() // what there is, if something fails
 	for round := range o.rounds {
 		for _, s := range o.shapes {
 			for _, start := range []func() (subject, error){
@@ -128,7 +129,6 @@ func run(ctx context.Context, out io.Writer, o options) error {
 			}
 		}
 	}
-	tables.print(out)
 	return nil
 }
 
