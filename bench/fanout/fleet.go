@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// dialers is how many connections are opened at a time in the beginning. Those that are
-// opened again are opened as they come.
+// dialers is how many connections are brought in sync at a time in the beginning. Those
+// that are opened again are opened as they come.
 const dialers = 64
 
 // clients is where connections come from. It is not the servers' address: a client
@@ -40,6 +40,9 @@ type link struct {
 	// stalled is nil, or blocks until it is closed.
 	stalled atomic.Pointer[chan struct{}]
 	net     atomic.Pointer[net.TCPConn]
+	// joining are the streams that were never in sync; joined is called after the last.
+	joining atomic.Int64
+	joined  func()
 }
 
 // startFleet opens n connections with m streams each, and waits until all are in sync.
@@ -50,12 +53,20 @@ func startFleet(ctx context.Context, addr, environment string, n, m int) (*fleet
 	ctx, f.stop = context.WithCancel(ctx)
 	first := make(chan struct{}, dialers)
 	for i := range n {
-		l := &link{fleet: f}
+		l := &link{fleet: f, joined: sync.OnceFunc(func() { <-first })}
+		l.joining.Store(int64(m))
 		for j := range m {
-			l.streams = append(l.streams, &stream{fleet: f, name: fmt.Sprintf("follower-%d-%d", i, j)})
+			l.streams = append(l.streams, &stream{fleet: f, link: l, name: fmt.Sprintf("follower-%d-%d", i, j)})
 		}
 		f.links = append(f.links, l)
-		f.done.Go(func() { l.run(ctx, first) })
+		f.done.Go(func() {
+			select {
+			case first <- struct{}{}:
+				l.run(ctx)
+				l.joined()
+			case <-ctx.Done():
+			}
+		})
 	}
 	if _, err := f.collector.awaitBack(ctx, 0, n*m); err != nil {
 		f.close()
@@ -109,20 +120,15 @@ func (f *fleet) release() {
 	}
 }
 
-// run keeps the connection up until ctx ends. first bounds how many connect at a time in
-// the beginning.
-func (l *link) run(ctx context.Context, first chan struct{}) {
-	first <- struct{}{}
-	joined := sync.OnceFunc(func() { <-first })
-	defer joined()
+// run keeps the connection up until ctx ends.
+func (l *link) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := l.connect(ctx, joined); err != nil {
+		if err := l.connect(ctx); err != nil {
 			l.fleet.collector.end(err.Error(), false)
 			for _, s := range l.streams {
 				s.failures++
 			}
 		}
-		joined()
 		select {
 		case <-ctx.Done():
 		case <-time.After(l.streams[0].wait()):
@@ -132,7 +138,7 @@ func (l *link) run(ctx context.Context, first chan struct{}) {
 
 // connect opens the streams on a new connection and receives until it breaks. It fails
 // if there is no connection.
-func (l *link) connect(ctx context.Context, opened func()) error {
+func (l *link) connect(ctx context.Context) error {
 	dialer := net.Dialer{LocalAddr: clients}
 	dialed, err := dialer.DialContext(ctx, "tcp", l.fleet.addr)
 	if err != nil {
@@ -157,7 +163,6 @@ func (l *link) connect(ctx context.Context, opened func()) error {
 			err = h.open(s)
 		}
 	}
-	opened()
 	if err == nil {
 		err = h.receive(l.stall)
 	}

@@ -21,7 +21,10 @@ const (
 // connection's lock.
 type stream struct {
 	fleet *fleet
+	link  *link
 	name  string
+	// joined: it was in sync before.
+	joined bool
 
 	id             uint32
 	room           int64 // what may be sent
@@ -99,6 +102,12 @@ func (s *stream) message(b []byte, now time.Time) error {
 		}
 		s.inSync, s.failures = true, 0
 		s.fleet.collector.join(now)
+		if !s.joined {
+			s.joined = true
+			if s.link.joining.Add(-1) == 0 {
+				s.link.joined()
+			}
+		}
 	}
 	return nil
 }
