@@ -89,7 +89,7 @@ func (r *relays) close() {
 	r.done.Wait()
 }
 
-// watch notes each change, once it is evaluated.
+// watch notes each change, once evaluations answer with it.
 func (o *oneRelay) watch(ctx context.Context) {
 	_, follow := o.replica.Subscribe()
 	for {
@@ -97,20 +97,21 @@ func (o *oneRelay) watch(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		err = answers(change)
+		now := o.replica.Snapshot()
+		err = answers(now, change.Delta.Puts)
 		at := time.Now()
 		o.mu.Lock()
-		o.shown = append(o.shown, shown{change.Snapshot.Cursor().Revision, at})
+		o.shown = append(o.shown, shown{now.Cursor().Revision, at})
 		o.err = errors.Join(o.err, err)
 		o.mu.Unlock()
 	}
 }
 
 // answers checks that evaluations answer with what changed.
-func answers(c replica.Change) error {
-	for _, item := range c.Delta.Puts {
-		r := c.Snapshot.Eval().Evaluate(item.Key, &eval.Context{TargetingKey: "user-1"})
-		if r.Flag == nil || r.Flag.Revision() != item.ModRevision {
+func answers(s *snapshot.Snapshot, changed []snapshot.Item) error {
+	for _, item := range changed {
+		r := s.Eval().Evaluate(item.Key, &eval.Context{TargetingKey: "user-1"})
+		if r.Flag == nil || r.Flag.Revision() < item.ModRevision {
 			return fmt.Errorf("%s is not answered for at revision %d", item.Key, item.ModRevision)
 		}
 	}
