@@ -18,6 +18,7 @@ const (
 	window = 65535
 	// returnAfter bytes were received, the sender is given them back, as grpc-go does.
 	returnAfter = window / 4
+	frameHeader = 9
 	path        = "/tidegate.sync.v1.SyncService/Stream"
 )
 
@@ -29,7 +30,8 @@ var bandwidthPing = [8]byte{2, 4, 16, 16, 9, 14, 7, 7}
 // grpc-go would say. One goroutine reads; opening streams is for any.
 type conn struct {
 	net    net.Conn
-	framer *http2.Framer // reads; writes to out
+	in     *bufio.Reader
+	framer *http2.Framer // reads from in, writes to out
 	ended  func(*stream) // called under mu when a stream ends before the connection
 
 	mu      sync.Mutex // of all that follows
@@ -47,11 +49,11 @@ type conn struct {
 
 func newConn(c net.Conn) *conn {
 	h := &conn{
-		net: c, out: bufio.NewWriterSize(c, 2<<10), streams: make(map[uint32]*stream), next: 1,
+		net: c, in: bufio.NewReaderSize(c, 8<<10), out: bufio.NewWriterSize(c, 2<<10), streams: make(map[uint32]*stream), next: 1,
 		room: window, initialRoom: window,
 	}
 	h.encoder = hpack.NewEncoder(&h.headers)
-	h.framer = http2.NewFramer(h.out, bufio.NewReaderSize(c, 8<<10))
+	h.framer = http2.NewFramer(h.out, h.in)
 	h.framer.SetReuseFrames()
 	h.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	return h
@@ -129,13 +131,14 @@ func (h *conn) receive(stall func()) error {
 		if err != nil {
 			return err
 		}
-		if err := h.handle(frame); err != nil {
+		// What is to be said to frames that came together is sent together.
+		if err := h.handle(frame, h.in.Buffered() < frameHeader); err != nil {
 			return err
 		}
 	}
 }
 
-func (h *conn) handle(frame http2.Frame) error {
+func (h *conn) handle(frame http2.Frame, flush bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var err error
@@ -161,7 +164,7 @@ func (h *conn) handle(frame http2.Frame) error {
 	case *http2.GoAwayFrame:
 		return fmt.Errorf("the server goes away: %v %s", f.ErrCode, f.DebugData())
 	}
-	if err != nil {
+	if err != nil || !flush {
 		return err
 	}
 	return h.out.Flush()

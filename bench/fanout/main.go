@@ -110,7 +110,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 	defer func() { tables.print(out) }() // what there is, if something fails
 	for round := range o.rounds {
 		for _, s := range o.shapes {
-			for _, start := range []func() (subject, error){
+			for _, start := range []func() (subject, error){ // the floor first, the other is compared with it
 				func() (subject, error) { return startFloor(ctx, dir, o.flags) },
 				func() (subject, error) {
 					return startTidegate(ctx, dir, filepath.Join(dir, fmt.Sprint("data-", s, "-", round)), o.flags)
@@ -203,11 +203,17 @@ func (m *measurement) changes(ctx context.Context, none float64) error {
 		return err
 	}
 	m.fleet.acks.Store(true)
+	if m.subject.name() == floorName {
+		m.tables.floor = with
+	}
+	floor := m.tables.floor
 	m.tables.changes = append(m.tables.changes, row(
 		m.shape, m.subject.name(), fmt.Sprintf("%.1f", (live-none)/float64(n)/1024), mib(resident),
 		fmt.Sprintf("%.1f", 100*m.rate), fmt.Sprintf("%.1f", median(with.cpu)), fmt.Sprintf("%.1f", median(without.cpu)),
 		ms(percentile(with.deliveries, 0.5)), ms(percentile(with.deliveries, 0.99)),
 		ms(percentile(with.last, 0.5)), ms(percentile(with.last, 0.99)),
+		fmt.Sprintf("%.2f", median(with.cpu)/median(floor.cpu)),
+		fmt.Sprintf("%.2f", float64(percentile(with.last, 0.5))/float64(percentile(floor.last, 0.5))),
 	))
 	return nil
 }

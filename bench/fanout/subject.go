@@ -125,7 +125,9 @@ func (s *tidegate) live(ctx context.Context) (float64, error) {
 	}
 }
 
-// floor is the bare grpc-go server.
+const floorName = "bare grpc-go"
+
+// floor is that server.
 type floor struct {
 	bin, grpcAddr, httpAddr string
 	cmd                     *exec.Cmd
@@ -160,7 +162,7 @@ func (s *floor) prepare(ctx context.Context, empty bool) (err error) {
 	return s.post(ctx, "/greeting", s.greeting)
 }
 
-func (s *floor) name() string { return "bare grpc-go" }
+func (s *floor) name() string { return floorName }
 func (s *floor) addr() string { return s.grpcAddr }
 func (s *floor) pid() int     { return s.cmd.Process.Pid }
 

@@ -10,7 +10,11 @@ import (
 )
 
 // tables are the rows of what was measured.
-type tables struct{ changes, stalled, reconnects []string }
+type tables struct {
+	changes, stalled, reconnects []string
+	// floor is what the changes cost the bare server, with the shape that is measured.
+	floor *fanout
+}
 
 func (t *tables) print(out io.Writer) {
 	first := true
@@ -18,7 +22,7 @@ func (t *tables) print(out io.Writer) {
 		heads string
 		rows  []string
 	}{
-		{"streams | server | heap and stacks KiB a stream | resident MiB | idle CPU % | CPU us a delivery | without Acks | delivery p50 ms | delivery p99 ms | last p50 ms | last p99 ms", t.changes},
+		{"streams | server | heap and stacks KiB a stream | resident MiB | idle CPU % | CPU us a delivery | without Acks | delivery p50 ms | delivery p99 ms | last p50 ms | last p99 ms | CPU to the floor | last p50 to the floor", t.changes},
 		{"streams | server | stalled connections | delivery p50 ms | delivery p99 ms | last p50 ms | last p99 ms | peak resident MiB", t.stalled},
 		{"event | streams | server | half in sync s | all in sync s | resident MiB | peak MiB | ended and refused streams", t.reconnects},
 	} {
