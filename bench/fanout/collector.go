@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,8 @@ import (
 
 // patience bounds the wait for what must come.
 const patience = 5 * time.Minute
+
+var errNotBack = errors.New("not all streams are back")
 
 // collector is where the streams of a fleet tell what happens to them.
 type collector struct {
@@ -70,8 +73,11 @@ func (c *collector) awaitBack(ctx context.Context, lost, n int) ([]time.Time, er
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil {
-		return nil, fmt.Errorf("%d of %d streams are in sync: %w; what ended some: %v", c.inSync, n, err, c.ends)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, fmt.Errorf("%w: %d of %d streams are in sync after %v; ended: %s", errNotBack, c.inSync, n, patience, reasons(c.ends))
 	}
 	slices.SortFunc(c.joined, time.Time.Compare)
 	return slices.Clone(c.joined), nil

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// dialers is how many connections are brought in sync at a time in the beginning. Those
-// that are opened again are opened as they come.
-const dialers = 64
+// opening is how many streams are brought in sync at a time in the beginning, or one
+// connection's. Those that are opened again are opened as they come.
+const opening = 64
 
 // clients is where connections come from. It is not the servers' address: a client
 // could take the port of a server that is about to be back, or even connect to itself.
@@ -51,7 +51,7 @@ func startFleet(ctx context.Context, addr, environment string, n, m int) (*fleet
 	f.collector.renew()
 	f.acks.Store(true)
 	ctx, f.stop = context.WithCancel(ctx)
-	first := make(chan struct{}, dialers)
+	first := make(chan struct{}, max(opening/m, 1))
 	for i := range n {
 		l := &link{fleet: f, joined: sync.OnceFunc(func() { <-first })}
 		l.joining.Store(int64(m))

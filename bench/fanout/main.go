@@ -28,6 +28,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -279,6 +280,10 @@ func (m *measurement) reconnects(ctx context.Context) error {
 			return err
 		}
 		h, err := reconnect(ctx, m.subject, m.fleet, m.shape.streams(), c.kill, c.empty)
+		if errors.Is(err, errNotBack) { // a result, too; from here on there would be none
+			m.tables.reconnects = append(m.tables.reconnects, row(c.what, m.shape, m.subject.name(), "-", "never", "-", "-", err))
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.what, err)
 		}
