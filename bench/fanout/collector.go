@@ -18,7 +18,7 @@ var errNotBack = errors.New("not all streams are back")
 // collector is where the streams of a fleet tell what happens to them.
 type collector struct {
 	mu sync.Mutex
-	// delivered are the changes that came over streams in sync, since renew.
+	// delivered are the changes that streams got, since renew.
 	delivered []delivery
 	// joined is when streams got their first Update, lost how many that had one ended, both
 	// since renew; inSync are those that have one now.
@@ -104,6 +104,13 @@ func (c *collector) awaitDelivered(ctx context.Context, revision int64, n int) (
 	}
 	slices.SortFunc(times, time.Time.Compare)
 	return times, nil
+}
+
+// lostSince is how many streams that were in sync ended since renew.
+func (c *collector) lostSince() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost
 }
 
 // counted returns how many streams ended since renew, by reason.

@@ -102,12 +102,12 @@ func (f *fleet) stall(n int) {
 // streams are in sync.
 func (f *fleet) resume(ctx context.Context, n int) error {
 	f.collector.renew()
-	f.release()
 	lost := 0
 	for _, l := range f.links[:n] {
 		l.cut()
 		lost += len(l.streams)
 	}
+	f.release()
 	_, err := f.collector.awaitBack(ctx, lost, len(f.links)*len(f.links[0].streams))
 	return err
 }

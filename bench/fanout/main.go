@@ -18,7 +18,8 @@
 // to a server that was just started; the processor's share while nothing changes
 // (heartbeats), which is subtracted from what a delivery costs (median over the changes;
 // with Acks, and with none); times from the answer to the write. Stalled readers: the same
-// changes, while some connections do not read, which were filled before. Reconnects: time
+// changes, while some connections do not read, which were filled before; lost are streams of
+// others. Reconnects: time
 // since the cut until half and all of the streams are in sync, the server's start
 // included; followers wait before they connect, as the protocol says: at random, at most
 // 0.5 s at first, and as long as the server tells them to.
@@ -215,6 +216,7 @@ func (m *measurement) changes(ctx context.Context, none float64) error {
 		ms(percentile(with.last, 0.5)), ms(percentile(with.last, 0.99)),
 		fmt.Sprintf("%.2f", median(with.cpu)/median(floor.cpu)),
 		fmt.Sprintf("%.2f", float64(percentile(with.last, 0.5))/float64(percentile(floor.last, 0.5))),
+		with.lost+without.lost,
 	))
 	return nil
 }
@@ -242,7 +244,7 @@ func (m *measurement) stalled(ctx context.Context) error {
 		}
 		m.tables.stalled = append(m.tables.stalled, row(
 			m.shape, m.subject.name(), stalled, ms(percentile(got.deliveries, 0.5)), ms(percentile(got.deliveries, 0.99)),
-			ms(percentile(got.last, 0.5)), ms(percentile(got.last, 0.99)), mib(peak),
+			ms(percentile(got.last, 0.5)), ms(percentile(got.last, 0.99)), mib(peak), got.lost,
 		))
 	}
 	return m.fleet.resume(ctx, m.shape.connections/20)

@@ -21,6 +21,7 @@ type fanout struct {
 	cpu        []float64 // us a delivery, for each change
 	deliveries []time.Duration
 	last       []time.Duration // for each change
+	lost       int             // streams, that came back
 }
 
 // changes writes n changes, each when the one before has settled. rate is the share of a
@@ -49,6 +50,7 @@ func changes(ctx context.Context, s subject, f *fleet, streams, n int, rate floa
 			return nil, err
 		}
 		cost := after - before - time.Duration(rate*float64(end.Sub(begin)))
+		out.lost += f.collector.lostSince()
 		out.cpu = append(out.cpu, float64(cost.Nanoseconds())/1000/float64(streams))
 		for _, t := range times {
 			out.deliveries = append(out.deliveries, max(t.Sub(answered), 0))

@@ -31,6 +31,7 @@ type stream struct {
 	received       uint32
 	partial        []byte // the beginning of a message
 	cursor         []byte // of what it has; empty: nothing
+	revision       int64  // the highest that was told to the collector
 	unacknowledged bool
 	inSync         bool
 	failures       int
@@ -96,8 +97,11 @@ func (s *stream) message(b []byte, now time.Time) error {
 	case a.committed != nil:
 		s.cursor = append(s.cursor[:0], a.committed...)
 		s.unacknowledged = s.fleet.acks.Load()
-		if s.inSync {
+		if a.revision > s.revision { // a stream that broke may have it already
+			s.revision = a.revision
 			s.fleet.collector.deliver(a.revision, now)
+		}
+		if s.inSync {
 			return nil
 		}
 		s.inSync, s.failures = true, 0

@@ -22,8 +22,8 @@ func (t *tables) print(out io.Writer) {
 		heads string
 		rows  []string
 	}{
-		{"streams | server | heap and stacks KiB a stream | resident MiB | idle CPU % | CPU us a delivery | without Acks | delivery p50 ms | delivery p99 ms | last p50 ms | last p99 ms | CPU to the floor | last p50 to the floor", t.changes},
-		{"streams | server | stalled connections | delivery p50 ms | delivery p99 ms | last p50 ms | last p99 ms | peak resident MiB", t.stalled},
+		{"streams | server | heap and stacks KiB a stream | resident MiB | idle CPU % | CPU us a delivery | without Acks | delivery p50 ms | delivery p99 ms | last p50 ms | last p99 ms | CPU to the floor | last p50 to the floor | lost streams", t.changes},
+		{"streams | server | stalled connections | delivery p50 ms | delivery p99 ms | last p50 ms | last p99 ms | peak resident MiB | lost streams", t.stalled},
 		{"event | streams | server | half in sync s | all in sync s | resident MiB | peak MiB | ended and refused streams", t.reconnects},
 	} {
 		if len(table.rows) == 0 {
