@@ -1,11 +1,18 @@
-// Command propagation measures write-to-visible: from the acknowledgement of a flag
-// write to the changed answer at a relay (over its Watch stream) and in an in-process
-// SDK, on real processes over loopback.
+// Command propagation measures write-to-visible, on real processes over loopback.
 //
 //	go run ./bench/propagation [-changes 1000] [-flags 100,10000] [-rounds 3]
+//		[-relays 100] [-rates 1,10,100] [-time 30s]
 //
-// Each row is one round: percentiles over all changes, in milliseconds. A change that
-// is visible before its acknowledgement arrives counts as 0.
+// The first table: from the acknowledgement of a flag write to the changed answer at a
+// relay (over its Watch stream) and in an in-process SDK. Each row is one round:
+// percentiles over all changes, in milliseconds. A change that is visible before its
+// acknowledgement arrives counts as 0.
+//
+// The second table: from the begin of a write, and from its answer, until a relay, and
+// all of many relays, answer with it, while writes come at a rate; and the same for kill
+// switches among writes at the highest rate. The server is a real process; the relays are
+// what a relay is made of, without listeners and disk, all in this process, with a
+// connection each: see relays.
 package main
 
 import (
@@ -18,6 +25,7 @@ import (
 	"os/signal"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidegate/tidegate/bench/testbed"
@@ -26,13 +34,28 @@ import (
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 )
 
+type options struct {
+	changes, rounds int
+	sizes           string
+	relays          int
+	rates           []int
+	each            time.Duration
+}
+
 func main() {
-	changes := flag.Int("changes", 1000, "changes measured in each round")
-	sizes := flag.String("flags", "100,10000", "numbers of flags in the environment")
-	rounds := flag.Int("rounds", 3, "rounds for each size")
+	var o options
+	flag.IntVar(&o.changes, "changes", 1000, "changes measured in each round")
+	flag.StringVar(&o.sizes, "flags", "100,10000", "numbers of flags in the environment; none: no first table")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds for each size")
+	flag.IntVar(&o.relays, "relays", 100, "relays of the second table; 0: no second table")
+	perSecond := flag.String("rates", "1,10,100", "writes a second")
+	flag.DurationVar(&o.each, "time", 30*time.Second, "time for each rate")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout, *sizes, *changes, *rounds)
+	var err error
+	if o.rates, err = numbers(*perSecond); err == nil {
+		err = run(ctx, os.Stdout, o)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "propagation:", err)
@@ -40,11 +63,32 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer, sizes string, changes, rounds int) error {
-	fmt.Fprintln(out, "| flags | round | relay p50 ms | relay p99 ms | relay max ms | SDK p50 ms | SDK p99 ms | SDK max ms | write p50 ms | write p99 ms |")
-	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|")
-	return testbed.ForSizes(ctx, sizes, func(bin, data string, flags int) error {
-		return measure(ctx, out, bin, data, flags, changes, rounds)
+// numbers reads positive numbers separated by commas.
+func numbers(text string) ([]int, error) {
+	var all []int
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("-rates: %q is no positive number", part)
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+func run(ctx context.Context, out io.Writer, o options) error {
+	if o.sizes != "" {
+		fmt.Fprintln(out, "| flags | round | relay p50 ms | relay p99 ms | relay max ms | SDK p50 ms | SDK p99 ms | SDK max ms | write p50 ms | write p99 ms |")
+		fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|")
+		if err := testbed.ForSizes(ctx, o.sizes, func(bin, data string, flags int) error {
+			return measure(ctx, out, bin, data, flags, o.changes, o.rounds)
+		}); err != nil || o.relays == 0 {
+			return err
+		}
+		fmt.Fprintln(out)
+	}
+	return testbed.ForSizes(ctx, strconv.Itoa(rateFlags), func(bin, data string, _ int) error {
+		return rates(ctx, out, bin, data, o)
 	})
 }
 

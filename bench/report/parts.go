@@ -24,6 +24,8 @@ var parts = []part{
 	{name: "flags", command: goBench("./eval", "Flags"), table: goBenchTable},
 	{name: "rpc", command: []string{"go", "run", "./bench/rpc"}},
 	{name: "propagation", command: []string{"go", "run", "./bench/propagation"}},
+	{name: "fanout", command: []string{"go", "run", "./bench/fanout"}},
+	{name: "wire", command: []string{"go", "run", "./bench/wire"}},
 	{name: "footprint", command: []string{"go", "run", "./bench/footprint"}},
 	{name: "clientsdk", command: goBench("./clientsdk", "."), table: goBenchTable},
 }

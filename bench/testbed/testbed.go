@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +18,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
@@ -72,50 +70,43 @@ func ForSizes(ctx context.Context, sizes string, measure func(bin, data string, 
 
 // Bed is one control server and one relay behind it.
 type Bed struct {
-	Control controlv1.FlagServiceClient
-	Relay   evaluationv1.EvaluationServiceClient
+	*Server
+	Relay evaluationv1.EvaluationServiceClient
 	// The relay's addresses for gRPC and for HTTP.
 	RelayAddr, RelayHTTPAddr string
 
-	bin, dir    string
-	server      *exec.Cmd
-	relay       *exec.Cmd
-	relayArgs   []string
-	connections []*grpc.ClientConn
+	relay     *exec.Cmd
+	relayArgs []string
+	conn      *grpc.ClientConn // to the relay
 }
 
 // Start starts a server and a relay from the binaries in bin, with their data in dir.
 func Start(ctx context.Context, bin, dir string) (_ *Bed, err error) {
-	addrs, err := freeAddrs(6)
+	addrs, err := freeAddrs(4)
 	if err != nil {
 		return nil, err
 	}
-	b := &Bed{bin: bin, dir: dir, RelayAddr: addrs[2], RelayHTTPAddr: addrs[3]}
+	server, err := StartServer(ctx, bin, dir)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bed{Server: server, RelayAddr: addrs[0], RelayHTTPAddr: addrs[1]}
 	defer func() {
 		if err != nil {
 			b.Stop()
 		}
 	}()
-	if b.server, err = spawn(ctx, filepath.Join(bin, "tidegate"), "server", "--data-dir", filepath.Join(dir, "server"),
-		"--grpc-addr", addrs[0], "--http-addr", addrs[1], "--log-level", "error"); err != nil {
-		return nil, err
-	}
 	b.relayArgs = []string{
-		"--upstream", addrs[0], "--environments", Environment, "--grpc-addr", addrs[2], "--http-addr", addrs[3],
-		"--management-addr", addrs[4], "--flagd-sync-addr", addrs[5], "--state-dir", filepath.Join(dir, "relay"), "--log-level", "error",
+		"--upstream", server.Addr, "--environments", Environment, "--grpc-addr", addrs[0], "--http-addr", addrs[1],
+		"--management-addr", addrs[2], "--flagd-sync-addr", addrs[3], "--state-dir", filepath.Join(dir, "relay"), "--log-level", "error",
 	}
 	if err := b.StartRelay(ctx); err != nil {
 		return nil, err
 	}
-	control, err := b.connect(addrs[0])
-	if err != nil {
+	if b.conn, err = connect(b.RelayAddr); err != nil {
 		return nil, err
 	}
-	relay, err := b.connect(addrs[2])
-	if err != nil {
-		return nil, err
-	}
-	b.Control, b.Relay = controlv1.NewFlagServiceClient(control), evaluationv1.NewEvaluationServiceClient(relay)
+	b.Relay = evaluationv1.NewEvaluationServiceClient(b.conn)
 	return b, nil
 }
 
@@ -133,11 +124,11 @@ func (b *Bed) RelayPID() int { return b.relay.Process.Pid }
 
 // Stop ends everything.
 func (b *Bed) Stop() {
-	for _, c := range b.connections {
-		c.Close()
+	if b.conn != nil {
+		b.conn.Close()
 	}
 	end(b.relay)
-	end(b.server)
+	b.Server.Stop()
 }
 
 func spawn(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
@@ -153,38 +144,21 @@ func end(cmd *exec.Cmd) {
 	}
 }
 
-func (b *Bed) connect(addr string) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+func connect(addr string) (*grpc.ClientConn, error) {
+	return grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(256<<20)))
-	if err == nil {
-		b.connections = append(b.connections, conn)
-	}
-	return conn, err
 }
 
 // Key is the key of the i-th flag.
 func Key(i int) string { return fmt.Sprintf("flag-%d", i) }
 
-// Fill writes n flags, 30 a transaction, and waits until the relay has them.
-func (b *Bed) Fill(ctx context.Context, n int) error {
-	keys := make([]string, n)
-	for i := range keys {
-		keys[i] = Key(i)
-	}
-	return b.Write(ctx, keys)
-}
+// Fill writes n flags, and waits until the relay has them.
+func (b *Bed) Fill(ctx context.Context, n int) error { return b.Write(ctx, Keys(n)) }
 
-// Write writes flags of these keys, 30 a transaction, and waits until the relay has as
-// many.
+// Write writes flags of these keys, and waits until the relay has as many.
 func (b *Bed) Write(ctx context.Context, keys []string) error {
-	for some := range slices.Chunk(keys, 30) {
-		request := &controlv1.ApplyRequest{Environment: Environment, Reason: "measure"}
-		for _, key := range some {
-			request.Flags = append(request.Flags, &controlv1.FlagWrite{Flag: definition(key)})
-		}
-		if _, err := b.Control.Apply(ctx, request); err != nil {
-			return err
-		}
+	if err := b.Server.Fill(ctx, keys, 0); err != nil {
+		return err
 	}
 	return b.AwaitRelay(ctx, len(keys))
 }
