@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
-	"github.com/tidegate/tidegate/internal/e2e/bed"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	"github.com/tidegate/tidegate/internal/e2e/bed"
 )
 
 // TestRestore puts a backup of etcd in the place of its data, which has the same cluster id
