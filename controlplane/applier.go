@@ -37,6 +37,8 @@ type applier struct {
 	// followed: the replicas came from the store's present history, by a load and a watch
 	// since, without a gap.
 	followed bool
+	// left are the epochs that ended here, of which none comes back.
+	left map[snapshot.Epoch]bool
 	// lost: the store went back in this epoch. Also once it has outgrown what was applied,
 	// it is not followed, as it did so by another history.
 	lost bool
@@ -47,7 +49,7 @@ type applier struct {
 }
 
 func newApplier(s store.Store, replicas *replica.Set, logger zerolog.Logger) *applier {
-	return &applier{progress: newProgress(), store: s, replicas: replicas, logger: logger}
+	return &applier{progress: newProgress(), store: s, replicas: replicas, logger: logger, left: make(map[snapshot.Epoch]bool)}
 }
 
 // run follows the store until ctx ends.

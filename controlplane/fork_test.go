@@ -110,3 +110,22 @@ func encodeFlag(t *testing.T, key string) []byte {
 	}
 	return data
 }
+
+// TestEndedEpochIsNoNewOne: a backup of an epoch that has ended begins none.
+func TestEndedEpochIsNoNewOne(t *testing.T) {
+	f, s := newFixture(t)
+	f.create(boolFlag("a"))
+	backup := s.Backup()
+	if _, err := f.BeginEpoch(f.ctx, alice, &controlv1.BeginEpochRequest{Expected: f.getEpoch().GetEpoch(), Reason: "r"}); err != nil {
+		t.Fatal(err)
+	}
+	r := f.replicas.Replica(production)
+	until(t, "the epoch begins", func() bool { return r.Snapshot().Cursor().Epoch.Counter == 2 })
+	held := r.Snapshot().Cursor()
+	s.Restore(backup)
+	until(t, "it is noticed", func() bool { return errors.Is(f.Err(), ErrDataLoss) })
+	if now := r.Snapshot().Cursor(); now.Epoch != held.Epoch {
+		t.Errorf("from %v to %v", held, now)
+	}
+	beginsAnew(t, f, s)
+}

@@ -82,6 +82,9 @@ func (a *applier) tryLoad(ctx context.Context) error {
 			return fmt.Errorf("controlplane: load environment %q: %w", name, err)
 		}
 	}
+	if began.epoch != a.epoch {
+		a.left[a.epoch] = true
+	}
 	a.epoch, a.followed, a.lost = began.epoch, true, false
 	a.set(revision)
 	a.confirm(began.asked)

@@ -61,6 +61,8 @@ func (a *applier) checkProbe(p probe) error {
 	switch {
 	case p.err != nil:
 		return p.err
+	case a.left[p.epoch]:
+		return fmt.Errorf("%w (its epoch is %s again, which had ended with %s)", ErrDataLoss, p.epoch, a.epoch)
 	case p.epoch != a.epoch:
 		return fmt.Errorf("%w: %s, not %s", errNewEpoch, p.epoch, a.epoch)
 	case p.revision < p.applied:
