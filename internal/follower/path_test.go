@@ -102,6 +102,29 @@ func TestLoops(t *testing.T) {
 	}
 }
 
+// TestSDKBelowTheLastRelay: the limit is for who serves others; SDKs may be one hop farther,
+// and no more than that.
+func TestSDKBelowTheLastRelay(t *testing.T) {
+	h, n := newHistory(t, epoch), newNetwork()
+	at := func(path ...string) func(*stage) error {
+		return func(s *stage) error {
+			s.send(&syncv1.Welcome{InstanceId: path[len(path)-1], Path: path})
+			s.send(updatesOf(h.one.Full())[0])
+			return s.hold()
+		}
+	}
+	n.serve(t, "last", &liar{scripts: []func(*stage) error{at("server", "a", "b", "c", "last")}})
+	n.serve(t, "beyond", &liar{scripts: []func(*stage) error{at("server", "a", "b", "c", "last", "beyond")}})
+	set := replica.NewSet(replica.Options{})
+	o := n.options(set, "sdk", "beyond", "last")
+	o.Kind = syncv1.FollowerKind_FOLLOWER_KIND_SDK
+	f, _ := run(t, o)
+	eventually(t, "the state", has(set.Replica("production"), h.one))
+	if got := f.State(); got.Upstream != address("last") || got.Hops() != 5 {
+		t.Errorf("state %+v", got)
+	}
+}
+
 // TestLoopThatCloses: relays that are each other's second upstream lose the first at the
 // same moment, and turn to each other. They find out, keep their state, and go back to
 // the server when it is there again; at no moment does what one tells the other come back
