@@ -211,6 +211,14 @@ func TestPath(t *testing.T) {
 	if g := refused("f"); g.GetCode() != syncv1.Goodbye_CODE_LOOP {
 		t.Errorf("goodbye %v", g)
 	}
+	// An SDK serves nobody: it may be below the last relay.
+	c, h := b.open(), hello("sdk", "production")
+	h.FollowerKind = syncv1.FollowerKind_FOLLOWER_KIND_SDK
+	c.hello(h)
+	if w := c.recv().GetWelcome(); w.GetHops() != 4 {
+		t.Errorf("an SDK's welcome is %v", w)
+	}
+	c.cancel()
 }
 
 // TestPathChanges: a follower learns of a new way down with the next heartbeat, once.
