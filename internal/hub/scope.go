@@ -156,7 +156,7 @@ func (sc *scope) lookSoon() {
 
 // queue asks to be admitted for everything.
 func queue(s *stream, sc *scope) (state, bool, error) {
-	sc.ticket = s.hub.admission.enter(sc.feed.size(), sc.wake)
+	sc.ticket = s.hub.admission.enter(sc.feed.size(), s.connection, sc.wake)
 	return awaitTurn(s, sc)
 }
 
