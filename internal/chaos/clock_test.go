@@ -15,7 +15,7 @@ import (
 func TestClock(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	srv := s.embedded()
+	srv := s.single()
 	ahead, back := s.relay(srv.GRPC), s.relay(srv.GRPC)
 	s.load()
 	restart := func(r *relay, clock string) {
