@@ -21,6 +21,7 @@ func TestOneWayBlackhole(t *testing.T) {
 	t.Parallel()
 	stall, swallow, pass := proxy.Direction{Stall: true}, proxy.Direction{Swallow: true}, proxy.Direction{}
 	s := newScenario(t)
+	s.delays()
 	srv := s.single()
 	var deaf, unheard []*relay
 	for range 3 {

@@ -15,6 +15,7 @@ import (
 func TestClock(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
+	s.options.ClocksSet = true
 	srv := s.single()
 	ahead, back := s.relay(srv.GRPC), s.relay(srv.GRPC)
 	s.load()

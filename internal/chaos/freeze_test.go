@@ -33,6 +33,7 @@ func TestFrozenServer(t *testing.T) {
 func TestFrozenRelay(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
+	s.delays()
 	srv := s.single()
 	edge := s.relay(srv.GRPC)
 	behind := s.relay(edge.GRPC, srv.GRPC)
