@@ -23,7 +23,7 @@ import (
 func TestRandom(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	s.delays()
+	s.options.AgeSlack = longest + heartbeat // a message is under way for as long as a link is disturbed
 	etcd := s.etcd(etcdtest.Options{Places: make([]etcdtest.Place, 1+2*s.random.IntN(2))})
 	var stores []*proxy.Proxy
 	for range 2 {
@@ -69,10 +69,13 @@ func TestRandom(t *testing.T) {
 	d.figures(time.Since(start))
 }
 
+// longest is how long a fault may stay.
+const longest = 25 * time.Second
+
 // hold is how long a fault stays: mostly short, now and then longer than anything waits.
 func (s *scenario) hold() time.Duration {
 	if *duration > time.Minute && s.random.IntN(10) == 0 {
-		return time.Duration(s.random.Int64N(int64(25 * time.Second)))
+		return time.Duration(s.random.Int64N(int64(longest)))
 	}
 	return time.Duration(s.random.Int64N(int64(1500 * time.Millisecond)))
 }

@@ -37,8 +37,8 @@ func Build(root, dir, tags string) error {
 	return nil
 }
 
-// FreeAddrs returns loopback addresses that are free and stay so; a process that is
-// started again needs the same one.
+// FreeAddrs returns loopback addresses that are free; a process that is started again
+// finds its own free again, see freeport.
 func FreeAddrs(t testing.TB, n int) []string {
 	t.Helper()
 	addrs, err := freeport.Addrs(n)
