@@ -21,7 +21,7 @@ const (
 // out twice, and two processes seldom look at the same.
 var next atomic.Uint32
 
-func init() { next.Store(rand.Uint32N(span)) }
+func init() { next.Store(rand.Uint32N(span)) } //nolint:gosec // no secret
 
 // Addrs returns n addresses of 127.0.0.1 at which nobody listens, none of which is returned
 // again.
