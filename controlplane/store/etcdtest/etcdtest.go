@@ -19,7 +19,7 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
 
-	"github.com/tidegate/tidegate/internal/freeport"
+	"github.com/tidegate/tidegate/internal/loopback"
 )
 
 const nodeEnv = "TIDEGATE_ETCDTEST_NODE"
@@ -143,7 +143,7 @@ func StartAt(ctx context.Context, o Options) (*Cluster, error) {
 func newNode(o Options, place Place, i int) (*Node, error) {
 	client, peer := net.JoinHostPort(place.Host, "2379"), net.JoinHostPort(place.Host, "2380")
 	if place.Host == "" {
-		addrs, err := freeport.Addrs(2)
+		addrs, err := loopback.Addrs(2)
 		if err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/tidegate/tidegate/internal/freeport"
+	"github.com/tidegate/tidegate/internal/loopback"
 )
 
 // Patience bounds every wait: generous, as machines are slow and shared.
@@ -37,11 +37,10 @@ func Build(root, dir, tags string) error {
 	return nil
 }
 
-// FreeAddrs returns loopback addresses that are free; a process that is started again
-// finds its own free again, see freeport.
+// FreeAddrs returns addresses for one process; when it is started again, it needs the same.
 func FreeAddrs(t testing.TB, n int) []string {
 	t.Helper()
-	addrs, err := freeport.Addrs(n)
+	addrs, err := loopback.Addrs(n)
 	if err != nil {
 		t.Fatal(err)
 	}
