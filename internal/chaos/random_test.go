@@ -42,12 +42,18 @@ func TestRandom(t *testing.T) {
 	s.mustWrite("at first", s.writers...)
 	d := &disturbance{scenario: s, etcd: etcd, stores: stores, injected: map[string]int{}}
 
-	start, warm := time.Now(), false
+	start := time.Now()
 	var before []bed.Usage
+	// A process has what it needs after some of everything, and grows no more.
+	measure := *duration / 4
 	for round := 0; time.Since(start) < *duration; round++ {
-		// A process has what it needs after some of everything, and grows no more.
-		if !warm && time.Since(start) > *duration/4 {
-			before, warm = s.usage(), true
+		if at := time.Since(start); at > measure {
+			now := s.usage()
+			d.tell(at, now)
+			if before == nil {
+				before = now
+			}
+			measure = at + *duration/8
 		}
 		f := d.draw()
 		d.injected[f.kind]++
@@ -65,6 +71,7 @@ func TestRandom(t *testing.T) {
 	s.mustBeFresh(s.relays...)
 	s.mustWrite("in the end", s.writers...)
 	s.mustNotGrow(before)
+	d.tell(time.Since(start), s.usage())
 	s.converge()
 	d.figures(time.Since(start))
 }
@@ -94,6 +101,15 @@ type disturbance struct {
 	stores []*proxy.Proxy
 	// injected counts the faults by kind.
 	injected map[string]int
+}
+
+// spared are the server and the relay that are never killed nor restarted, by their
+// numbers, so that they show what grows.
+const sparedServer, sparedRelay = 1, 2
+
+// tell prints what the spared processes use.
+func (d *disturbance) tell(at time.Duration, all []bed.Usage) {
+	d.Logf("figures: after %v the server uses %v, the relay %v", at.Round(time.Second), all[sparedServer], all[len(d.servers)+sparedRelay])
 }
 
 // figures prints what a long run is told by.
@@ -126,14 +142,19 @@ func (d *disturbance) draw() faultRun {
 	link := r.links[d.random.IntN(len(r.links))]
 	store := d.stores[d.random.IntN(len(d.stores))]
 	flips := d.direction()
+	mortal, killed := d.servers[(sparedServer+1)%len(d.servers)], at
+	if killed == sparedRelay {
+		killed = (at + 1) % len(d.relays)
+	}
+	gone, survivors := d.relays[killed], slices.Concat(d.relays[:killed], d.relays[killed+1:])
 	how := kindOf(flips)
 	detail := func(whom string) string { return fmt.Sprintf("%s: %+v", whom, flips) }
 	faults := []faultRun{
-		{"kill a server", server.GRPC, server.Kill, server.Start, d.relays},
-		{"restart a server", server.GRPC, func() { _ = server.Terminate() }, server.Start, d.relays},
+		{"kill a server", mortal.GRPC, mortal.Kill, mortal.Start, d.relays},
+		{"restart a server", mortal.GRPC, func() { _ = mortal.Terminate() }, mortal.Start, d.relays},
 		{"freeze a server", server.GRPC, server.Freeze, server.Thaw, d.relays},
-		{"kill a relay", r.GRPC, r.Kill, r.Start, others},
-		{"restart a relay", r.GRPC, func() { d.must(r.Terminate()) }, r.Start, others},
+		{"kill a relay", gone.GRPC, gone.Kill, gone.Start, survivors},
+		{"restart a relay", gone.GRPC, func() { d.must(gone.Terminate()) }, gone.Start, survivors},
 		{"freeze a relay", r.GRPC, r.Freeze, r.Thaw, others},
 		{"kill an etcd", node.Endpoint, node.Kill, func() { d.must(node.Start()) }, d.relays},
 		{"reset a relay's link", r.GRPC, link.Reset, func() {}, d.relays},
@@ -206,9 +227,11 @@ func (s *scenario) processes() (all []*bed.Process) {
 }
 
 // mustNotGrow demands that the processes use not much more than before; connections that
-// were broken may take a while to go.
+// were broken may take a while to go, and the history of changes grows up to its bound, 64
+// MiB of their data.
 func (s *scenario) mustNotGrow(before []bed.Usage) {
 	s.Helper()
+	const grows = (64 + 96) << 20
 	for i, p := range s.processes() {
 		if i >= len(before) {
 			return // too short a run to tell
@@ -219,7 +242,7 @@ func (s *scenario) mustNotGrow(before []bed.Usage) {
 				return err
 			}
 			b := before[i]
-			if now.Goroutines > b.Goroutines+60 || now.Files > b.Files+40 || now.RSS > b.RSS+96<<20 {
+			if now.Goroutines > b.Goroutines+60 || now.Files > b.Files+40 || now.RSS > b.RSS+grows {
 				return fmt.Errorf("%v before, %v now", b, now)
 			}
 			return nil
