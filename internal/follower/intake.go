@@ -34,6 +34,9 @@ type intake struct {
 	welcomed, heard time.Time
 
 	path []string // of this process, see State
+
+	// superseded tells whether what is refused is refused to a key that is not used any more.
+	superseded func() bool
 }
 
 // scope is one environment.
@@ -59,7 +62,7 @@ func newIntake(o Options, d *durability, m *metrics) *intake {
 		instanceID: o.InstanceID, sdk: o.Kind == syncv1.FollowerKind_FOLLOWER_KIND_SDK, log: o.Logger, journal: o.Journal, observer: o.Observer, durable: d, metrics: m,
 		backoffMin: o.BackoffMin, backoffMax: o.BackoffMax,
 		left: newLeftEpochs(o, m), byName: make(map[string]*scope, len(o.Environments)),
-		path: []string{unknownHop, o.InstanceID},
+		path: []string{unknownHop, o.InstanceID}, superseded: func() bool { return false },
 	}
 	for _, name := range o.Environments {
 		sc := &scope{replica: o.Replicas.Add(name), staged: snapshot.Assembler{MaxBytes: o.MaxStagedBytes}}
@@ -142,6 +145,9 @@ func (in *intake) handleGoodbye(g *syncv1.Goodbye, now time.Time) error {
 			sc.afresh = true
 		}
 	case syncv1.Goodbye_CODE_REVOKED:
+		if in.superseded() {
+			return fmt.Errorf("%w: %s", errKey, g.GetMessage())
+		}
 		others = in.revoke(g, now)
 	}
 	return &goodbyeError{g, others}

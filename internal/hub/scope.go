@@ -87,6 +87,8 @@ func compare(s *stream, sc *scope) (state, bool, error) {
 		return awaitEpoch(s, sc)
 	case sc.have.Revision > here.Revision:
 		sc.deadline, sc.head = time.Now().Add(s.hub.o.BehindWait), s.hub.store.ask()
+		// Who is above has to know of it, as only a server can ask the store.
+		s.branch.of.Ack(sc.environment(), *sc.have, 0)
 		return awaitRevision(s, sc)
 	case !sc.feed.replica.Holds(*sc.have):
 		return queue(s, sc)
