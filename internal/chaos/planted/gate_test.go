@@ -95,13 +95,26 @@ type flaky struct {
 	store.Store
 
 	mu     sync.Mutex
-	random *rand.Rand
+	random *rand.Rand // nil: it always answers
+}
+
+func (f *flaky) begin(random *rand.Rand) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.random = random
+}
+
+func (f *flaky) draw() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.random == nil {
+		return -1
+	}
+	return f.random.IntN(12)
 }
 
 func (f *flaky) Commit(ctx context.Context, t store.Txn) (store.Outcome, error) {
-	f.mu.Lock()
-	draw := f.random.IntN(12)
-	f.mu.Unlock()
+	draw := f.draw()
 	lost := fmt.Errorf("%w: the answer was lost", store.ErrUnavailable)
 	if draw == 0 {
 		return store.Outcome{}, lost

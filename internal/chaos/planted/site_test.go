@@ -260,20 +260,25 @@ func (s *site) restore(b *memstore.Backup, at int64) {
 // have been looked at.
 func (s *site) check(require ...streamcheck.Guarantee) *streamcheck.Run {
 	s.Helper()
-	s.finish()
 	s.options.Require = require
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for deadline, found := time.Now().Add(patience), false; ; {
+		s.finish()
 		run, err := streamcheck.Collect(s.dir)
 		s.must(err)
 		report := streamcheck.Check(run, s.options)
-		// That all is there in the end, and was looked at, may take a moment.
-		final := len(report.Violations) > report.Violated[streamcheck.Convergence]
-		if err := report.Err(); err == nil || final || time.Now().After(deadline) {
+		err = report.Err()
+		// What was shown while the truth was read is not part of it yet, and that all is
+		// there in the end may take a moment.
+		broken := len(report.Violations) > report.Violated[streamcheck.Convergence]
+		if err == nil || broken && found || time.Now().After(deadline) {
 			s.Log(report)
 			if err != nil {
 				s.Error(err)
 			}
 			return run
 		}
+		found = broken
+		s.recording = streamcheck.Record(s.store, s.life, s.recorded.Load()+1, s.add)
+		time.Sleep(100 * time.Millisecond)
 	}
 }

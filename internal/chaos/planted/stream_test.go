@@ -31,7 +31,7 @@ func TestBitsOnTheWire(t *testing.T) {
 	wire.SetDown(proxy.Direction{CorruptEvery: 40 << 10})
 	bed.EventuallyWithin(s, 2*patience, "bits are flipped", func() error {
 		s.apply(srv, 2, 30<<10)
-		if n := wire.Stats().Flipped; n < 4 {
+		if n := wire.Stats().Flipped; n < 3 {
 			return fmt.Errorf("%d are", n)
 		}
 		return nil

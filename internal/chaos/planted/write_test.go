@@ -36,8 +36,10 @@ type writer struct {
 // TestWrites has many write at once, at a server whose store does not always answer.
 func TestWrites(t *testing.T) {
 	s := newSite(t)
-	srv := s.server("server", anywhere, &flaky{Store: s.store, random: s.random})
+	way := &flaky{Store: s.store}
+	srv := s.server("server", anywhere, way)
 	s.relay("relay", anywhere, srv.addr)
+	way.begin(s.random)
 	history := linear.NewHistory()
 	var writers sync.WaitGroup
 	for n := range 6 {
