@@ -22,6 +22,7 @@ import (
 func TestRandom(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
+	s.delays()
 	etcd := s.etcd(etcdtest.Options{Places: make([]etcdtest.Place, 1+2*s.random.IntN(2))})
 	var stores []*proxy.Proxy
 	for range 2 {

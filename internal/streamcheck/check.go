@@ -254,9 +254,10 @@ func (t *track) explain(c streamlog.Cursor) string {
 }
 
 // reliable checks that a change leads from what was shown to what is shown, and is the
-// store's own.
+// store's own. Its base names the state: the revision may be one that the follower had not
+// heard of, and is not what the change is measured from.
 func (t *track) reliable(r streamlog.Record) {
-	base := t.shown != nil && t.shown.Cursor.SameState(*r.Base) && r.Base.Revision <= t.shown.Cursor.Revision
+	base := t.shown != nil && t.shown.Cursor.SameState(*r.Base)
 	t.check(Reliable, base, r, "the change does not begin at what was shown")
 	if !base {
 		return

@@ -39,6 +39,14 @@ func TestViolations(t *testing.T) {
 			p.delta(b.head())
 			p.confirm(0)
 		}},
+		"from the same state at a later revision": {run: func(b *builder, p *proc) {
+			b.other()
+			base := b.head()
+			b.put("c")
+			c := p.change(b.head())
+			c.Base = &base
+			p.show(c, b.head())
+		}},
 		"put and deleted in between": {run: func(b *builder, p *proc) {
 			b.put("c")
 			b.del("c")
