@@ -263,8 +263,8 @@ func (t *track) reliable(r streamlog.Record) {
 		return
 	}
 	from, to := t.truth.having(t.environment, *t.shown.Cursor), t.truth.having(t.environment, *r.Cursor)
-	if len(from) == 0 || len(to) == 0 {
-		return // not the store's; said already
+	if len(from) == 0 || len(to) == 0 || r.Cursor.Revision < t.shown.Cursor.Revision {
+		return // not the store's, or out of order; said already
 	}
 	a, b := common(from, to)
 	var want difference

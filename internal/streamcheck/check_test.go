@@ -69,6 +69,14 @@ func TestViolations(t *testing.T) {
 			p.full(b.cursorAt(b.rev - 1))
 			p.full(b.head())
 		}, want: []Guarantee{Ordered, Unique}},
+		"a change back": {run: func(b *builder, p *proc) {
+			old := p.shown
+			b.put("a")
+			p.delta(b.head())
+			base := p.shown
+			p.show(streamlog.Record{Event: streamlog.Delta, Base: &base}, old)
+			p.delta(b.head())
+		}, want: []Guarantee{Ordered, Unique}},
 		"back to an epoch": {run: func(b *builder, p *proc) {
 			old := b.head()
 			b.newEpoch()

@@ -37,7 +37,7 @@ var seed = flag.Uint64("seed", 1, "seed of all that is drawn at random")
 
 // patience is how long what must come true may take. A bug that keeps it from coming true
 // is waited for as long.
-const patience = 10 * time.Second
+const patience = 6 * time.Second
 
 // TestBugs: each bug has its scenario, and there is no other.
 func TestBugs(t *testing.T) {

@@ -72,9 +72,8 @@ func TestRestoredBackup(t *testing.T) {
 		s.put("flag-1", s.encoded(s.flag("flag-1", 100)))
 	}
 	srv = s.server("server", srv.addr, s.store)
-	s.options.Within = time.Minute
 	s.apply(srv, 1, 100)
-	s.check(streamcheck.Resumable)
+	s.check(streamcheck.Reliable)
 }
 
 // TestLaggingServer takes away the server that a relay follows; the other one lags.
@@ -94,7 +93,7 @@ func TestLaggingServer(t *testing.T) {
 	time.Sleep(3500 * time.Millisecond) // the relay tries the other one, which lets it wait 2 s
 	way.set(false)
 	s.server("leading", leading.addr, s.store)
-	s.check(streamcheck.Resumable)
+	s.check(streamcheck.Reliable)
 }
 
 // TestRestarts stops a relay and starts it again, under changes.

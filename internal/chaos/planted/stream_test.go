@@ -46,13 +46,12 @@ func TestWrittenTogether(t *testing.T) {
 	s := newSite(t)
 	srv := s.server("server", anywhere, s.store)
 	first := s.relay("first", anywhere, srv.addr)
-	second := s.relay("second", anywhere, first.addr)
+	s.relay("second", anywhere, first.addr)
 	for range 5 {
 		s.apply(srv, 5, 30<<10)
 		time.Sleep(time.Duration(s.random.IntN(40)) * time.Millisecond)
 	}
 	s.apply(srv, 3, 100)
-	_ = second
 	s.check(streamcheck.Reliable)
 }
 
@@ -63,10 +62,12 @@ func TestLastChange(t *testing.T) {
 	r := s.relay("relay", anywhere, srv.addr)
 	s.apply(srv, 1, 100)
 	s.synced(srv, r)
-	for range 5 {
+	for range 8 {
 		time.Sleep(time.Duration(30+s.random.IntN(20)) * time.Millisecond)
 		s.put("flag-0", s.encoded(s.flag("flag-0", 100)))
+		time.Sleep(time.Duration(2+s.random.IntN(6)) * time.Millisecond)
 		s.put("flag-0", s.encoded(s.flag("flag-0", 100)))
+		s.synced(srv, r)
 	}
 	s.check(streamcheck.Reliable)
 }
@@ -176,7 +177,7 @@ func TestSilence(t *testing.T) {
 	defer stop()
 	bed.EventuallyWithin(s, patience, "the follower follows", func() error { return connected(f) })
 	wire.SetDown(proxy.Direction{Swallow: true})
-	bed.EventuallyWithin(s, patience, "Detection: the silent upstream is given up", func() error {
+	bed.EventuallyWithin(s, 2*patience, "Detection: the silent upstream is given up", func() error {
 		if connected(f) == nil {
 			return errors.New("it is taken for alive")
 		}

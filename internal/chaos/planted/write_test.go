@@ -70,7 +70,7 @@ func (s *site) audit(run *streamcheck.Run, flags controlv1.FlagServiceClient) {
 	s.must(err)
 	for _, id := range a.Items(bed.Environment) {
 		var entries []*controlv1.AuditEntry
-		q := &controlv1.ListFlagHistoryRequest{Environment: bed.Environment, FlagKey: id.Key, PageSize: 1000}
+		q := &controlv1.ListFlagHistoryRequest{Environment: bed.Environment, FlagKey: id.Key, PageSize: 100}
 		for {
 			r, err := flags.ListFlagHistory(s.Context(), q)
 			if err != nil {
