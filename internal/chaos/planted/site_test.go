@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -29,6 +30,7 @@ import (
 	"github.com/tidegate/tidegate/internal/e2e/bed"
 	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/streamcheck"
+	"github.com/tidegate/tidegate/internal/streamlog"
 	"github.com/tidegate/tidegate/relay"
 	"github.com/tidegate/tidegate/server"
 )
@@ -60,7 +62,6 @@ type site struct {
 	// options for the check at the end.
 	options streamcheck.Options
 
-	truth     *os.File
 	add       func(streamcheck.Entry) error
 	life      int
 	recording *streamcheck.Recording
@@ -74,7 +75,6 @@ func newSite(t *testing.T) *site {
 	file, err := os.Create(filepath.Join(s.dir, streamcheck.TruthFile))
 	s.must(err)
 	t.Cleanup(func() { file.Close() })
-	s.truth = file
 	write := streamcheck.WriteTruth(file)
 	s.add = func(e streamcheck.Entry) error {
 		err := write(e)
@@ -97,7 +97,6 @@ func (s *site) must(err error) {
 type node struct {
 	name, addr string
 	stop       func()
-	relay      *relay.Relay
 }
 
 // start runs something until stop is called.
@@ -155,7 +154,7 @@ func (s *site) relayWith(change func(*relay.Options)) *node {
 	o.StateDir, o.StreamLog = filepath.Join(s.dir, o.InstanceID), s.log(o.InstanceID)
 	r, err := relay.Open(s.Context(), o)
 	s.must(err)
-	return &node{name: o.InstanceID, addr: r.GRPCAddr(), stop: s.start(r.Run), relay: r}
+	return &node{name: o.InstanceID, addr: r.GRPCAddr(), stop: s.start(r.Run)}
 }
 
 func (s *site) proxy(target string) *proxy.Proxy {
@@ -175,6 +174,29 @@ func (s *site) synced(nodes ...*node) {
 	}
 	bed.EventuallyWithin(s, patience, "Convergence: all hold the same", func() error {
 		_, err := bed.SameState(s.Context(), addrs...)
+		return err
+	})
+}
+
+// shown waits until a node has shown the revision, or a later one: by its log, as who asks
+// it is one of its followers.
+func (s *site) shown(n *node, revision int64) {
+	s.Helper()
+	bed.EventuallyWithin(s, patience, "Convergence: "+n.name+" shows the change", func() error {
+		log, err := os.ReadFile(s.log(n.name))
+		if err != nil {
+			return err
+		}
+		records, err := streamlog.Read(bytes.NewReader(log))
+		last := int64(0)
+		for _, r := range records {
+			if r.Cursor != nil && r.Event != streamlog.Resume {
+				last = max(last, r.Cursor.Revision)
+			}
+		}
+		if err == nil && last < revision {
+			err = fmt.Errorf("it is at revision %d, not %d", last, revision)
+		}
 		return err
 	})
 }

@@ -66,8 +66,7 @@ func TestLastChange(t *testing.T) {
 		time.Sleep(time.Duration(30+s.random.IntN(20)) * time.Millisecond)
 		s.put("flag-0", s.encoded(s.flag("flag-0", 100)))
 		time.Sleep(time.Duration(2+s.random.IntN(6)) * time.Millisecond)
-		s.put("flag-0", s.encoded(s.flag("flag-0", 100)))
-		s.synced(srv, r)
+		s.shown(r, s.put("flag-0", s.encoded(s.flag("flag-0", 100))))
 	}
 	s.check(streamcheck.Reliable)
 }
