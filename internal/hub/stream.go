@@ -97,7 +97,7 @@ func (h *Hub) Stream(g grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.Str
 	s.spoken()
 	s.leave()
 	if fault.Planted("stream-leaks") {
-		go func() { <-s.ended }()
+		go func() { s.fail(<-s.ended) }()
 	}
 	h.remove(s, err)
 	return err

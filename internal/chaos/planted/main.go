@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -90,7 +91,7 @@ func (b *bug) count(binary string, runs, parallel int, seed uint64) *counts {
 	}
 	turns := make(chan struct{}, parallel)
 	var all sync.WaitGroup
-	for i := range uint64(runs) { //nolint:gosec // above 0
+	for i := range uint64(runs) {
 		turns <- struct{}{}
 		all.Go(func() {
 			defer func() { <-turns }()
@@ -110,7 +111,7 @@ func (b *bug) once(binary string, plant bool, seed uint64) (text []byte, took ti
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-test.run", "^"+b.scenario+"$", "-seed", fmt.Sprint(seed)) //nolint:gosec // our own
+	cmd := exec.CommandContext(ctx, binary, "-test.run", "^"+b.scenario+"$", "-seed", strconv.FormatUint(seed, 10)) //nolint:gosec // our own
 	cmd.Env = append(os.Environ(), "TIDEGATE_FAULT="+faults)
 	began := time.Now()
 	text, err = cmd.CombinedOutput()

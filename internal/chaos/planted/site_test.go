@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,7 +27,6 @@ import (
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/chaos/proxy"
 	"github.com/tidegate/tidegate/internal/e2e/bed"
-	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/streamcheck"
 	"github.com/tidegate/tidegate/internal/streamlog"
 	"github.com/tidegate/tidegate/relay"
@@ -40,18 +38,6 @@ var seed = flag.Uint64("seed", 1, "seed of all that is drawn at random")
 // patience is how long what must come true may take. A bug that keeps it from coming true
 // is waited for as long.
 const patience = 6 * time.Second
-
-// TestBugs: each bug has its scenario, and there is no other.
-func TestBugs(t *testing.T) {
-	var names []string
-	for _, b := range bugs {
-		names = append(names, b.name)
-	}
-	slices.Sort(names)
-	if !slices.Equal(names, fault.Bugs) {
-		t.Errorf("there are scenarios for %q; the bugs are %q", names, fault.Bugs)
-	}
-}
 
 // site is a store, with the servers and relays on it, and the truth about it.
 type site struct {
