@@ -128,7 +128,7 @@ func (c *inProcess) open(cfg inProcessConfig, o *follower.Options) error {
 			return errors.Join(fmt.Errorf("clientsdk: state directory: %w", err), dir.Close())
 		}
 	}
-	o.Journal, c.state = dir, dir
+	o.Journal, o.Epochs, c.state = dir, dir, dir
 	return nil
 }
 

@@ -34,7 +34,7 @@ func (r *Relay) openOrigin(ctx context.Context, o *Options, below *tree.Tree) (o
 		Logger: r.logger, Registerer: r.registry,
 	}
 	if r.state != nil {
-		fo.Journal = r.state
+		fo.Journal, fo.Epochs = r.state, r.state
 	}
 	r.streamLog.Follow(&fo)
 	f, err := follower.New(fo)

@@ -30,6 +30,9 @@ type held struct {
 	options streamcheck.Options
 	// lost are the keys of flags whose last writes a restored store does not have.
 	lost []string
+	// report and trails are what the check looked at.
+	report *streamcheck.Report
+	trails []trail
 	// unaudited are the keys of items that something else than a server wrote.
 	unaudited []string
 }
@@ -59,7 +62,7 @@ func (s *scenario) check(settled int64) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*bed.Patience)
 	defer cancel()
-	trails := s.trails(ctx)
+	s.readTrails(ctx)
 	for _, p := range s.processes() {
 		p.Kill()
 	}
@@ -69,21 +72,21 @@ func (s *scenario) check(settled int64) {
 		s.Fatal(err)
 	}
 	s.options.Settled = settled
-	report := streamcheck.Check(run, s.options)
-	s.Logf("held to the guarantees: %s", report)
-	if err := report.Err(); err != nil {
+	s.report = streamcheck.Check(run, s.options)
+	s.Logf("held to the guarantees: %s", s.report)
+	if err := s.report.Err(); err != nil {
 		s.Error(err)
 	}
-	if report.Instances != len(s.processes()) {
-		s.Errorf("%d processes, logs of %d", len(s.processes()), report.Instances)
+	if s.report.Instances != len(s.processes()) {
+		s.Errorf("%d processes, logs of %d", len(s.processes()), s.report.Instances)
 	}
 	if s.rivals == nil {
 		// The scenario is not about writing.
 	} else if err := s.history.Check(time.Minute, filepath.Join(s.ArtifactDir(), "linear.html")); err != nil {
 		s.Error(err)
 	}
-	s.audit(run, trails)
-	s.Logf("%d calls in one order, %d audit trails", s.history.Len(), len(trails))
+	s.audit(run)
+	s.Logf("%d calls in one order, %d audit trails", s.history.Len(), len(s.trails))
 }
 
 // keep leaves what a run that failed has written down with the test's artifacts.
@@ -100,7 +103,7 @@ func (s *scenario) keep() {
 }
 
 // audit holds each trail to the changes of its item.
-func (s *scenario) audit(run *streamcheck.Run, trails []trail) {
+func (s *scenario) audit(run *streamcheck.Run) {
 	s.Helper()
 	audit, err := streamcheck.NewAudit(run.Truth, s.truth.life)
 	if err != nil {
@@ -115,7 +118,7 @@ func (s *scenario) audit(run *streamcheck.Run, trails []trail) {
 	if len(missing) == 0 {
 		s.Error("the store had no item to hold a trail to")
 	}
-	for _, t := range trails {
+	for _, t := range s.trails {
 		missing = slices.DeleteFunc(missing, func(id streamcheck.ID) bool { return id == t.id })
 		if err := audit.Check(bed.Environment, t.id, t.entries); err != nil {
 			s.Error(err)

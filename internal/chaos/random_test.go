@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ import (
 func TestRandom(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	s.delays()
+	s.options.AgeSlack = longest + heartbeat // a message is under way for as long as a link is disturbed
 	etcd := s.etcd(etcdtest.Options{Places: make([]etcdtest.Place, 1+2*s.random.IntN(2))})
 	var stores []*proxy.Proxy
 	for range 2 {
@@ -39,7 +40,7 @@ func TestRandom(t *testing.T) {
 	s.relay(three.GRPC)
 	s.load()
 	s.mustWrite("at first", s.writers...)
-	d := &disturbance{scenario: s, etcd: etcd, stores: stores}
+	d := &disturbance{scenario: s, etcd: etcd, stores: stores, injected: map[string]int{}}
 
 	start, warm := time.Now(), false
 	var before []bed.Usage
@@ -49,7 +50,8 @@ func TestRandom(t *testing.T) {
 			before, warm = s.usage(), true
 		}
 		f := d.draw()
-		t.Logf("%v: %s", time.Since(start).Round(time.Millisecond), f.name)
+		d.injected[f.kind]++
+		t.Logf("%v: %s %s", time.Since(start).Round(time.Millisecond), f.kind, f.what)
 		s.mustServe(f.living, func() {
 			f.begin()
 			time.Sleep(s.hold())
@@ -57,26 +59,30 @@ func TestRandom(t *testing.T) {
 		})
 		// Sometimes the next one comes while the last is not over yet.
 		if s.random.IntN(3) > 0 {
-			s.mustWrite("after "+f.name, s.writers[s.random.IntN(len(s.writers))])
+			s.mustWrite("after "+f.kind, s.writers[s.random.IntN(len(s.writers))])
 		}
 	}
 	s.mustBeFresh(s.relays...)
 	s.mustWrite("in the end", s.writers...)
 	s.mustNotGrow(before)
 	s.converge()
+	d.figures(time.Since(start))
 }
+
+// longest is how long a fault may stay.
+const longest = 25 * time.Second
 
 // hold is how long a fault stays: mostly short, now and then longer than anything waits.
 func (s *scenario) hold() time.Duration {
 	if *duration > time.Minute && s.random.IntN(10) == 0 {
-		return time.Duration(s.random.Int64N(int64(25 * time.Second)))
+		return time.Duration(s.random.Int64N(int64(longest)))
 	}
 	return time.Duration(s.random.Int64N(int64(1500 * time.Millisecond)))
 }
 
 // faultRun is a fault that can be begun and ended; living are the relays that answer meanwhile.
 type faultRun struct {
-	name       string
+	kind, what string
 	begin, end func()
 	living     []*relay
 }
@@ -86,6 +92,29 @@ type disturbance struct {
 	*scenario
 	etcd   *etcdtest.Cluster
 	stores []*proxy.Proxy
+	// injected counts the faults by kind.
+	injected map[string]int
+}
+
+// figures prints what a long run is told by.
+func (d *disturbance) figures(took time.Duration) {
+	writes, evaluations := 0, int64(0)
+	for _, t := range d.trails {
+		writes += len(t.entries)
+	}
+	for _, r := range d.relays {
+		for _, reader := range r.readers.All() {
+			evaluations += reader.Answers.Load()
+		}
+	}
+	total := 0
+	for _, kind := range slices.Sorted(maps.Keys(d.injected)) {
+		d.Logf("figures: %4d × %s", d.injected[kind], kind)
+		total += d.injected[kind]
+	}
+	d.Logf("figures: seed %d, %v, etcd of %d: %d faults, %d writes, %d evaluations, %d calls in one order",
+		d.seed, took.Round(time.Second), len(d.etcd.Nodes), total, writes, evaluations, d.history.Len())
+	d.Logf("figures: violated/held to: %s", d.report)
 }
 
 func (d *disturbance) draw() faultRun {
@@ -97,19 +126,21 @@ func (d *disturbance) draw() faultRun {
 	link := r.links[d.random.IntN(len(r.links))]
 	store := d.stores[d.random.IntN(len(d.stores))]
 	flips := d.direction()
+	how := kindOf(flips)
+	detail := func(whom string) string { return fmt.Sprintf("%s: %+v", whom, flips) }
 	faults := []faultRun{
-		{"kill server " + server.GRPC, server.Kill, server.Start, d.relays},
-		{"restart server " + server.GRPC, func() { _ = server.Terminate() }, server.Start, d.relays},
-		{"freeze server " + server.GRPC, server.Freeze, server.Thaw, d.relays},
-		{"kill relay " + r.GRPC, r.Kill, r.Start, others},
-		{"restart relay " + r.GRPC, func() { d.must(r.Terminate()) }, r.Start, others},
-		{"freeze relay " + r.GRPC, r.Freeze, r.Thaw, others},
-		{"kill etcd " + node.Endpoint, node.Kill, func() { d.must(node.Start()) }, d.relays},
-		{"reset a link of relay " + r.GRPC, link.Reset, func() {}, d.relays},
-		{"refuse relay " + r.GRPC, func() { link.Refuse(true); link.Reset() }, link.Heal, d.relays},
-		{fmt.Sprintf("disturb what comes to relay %s: %+v", r.GRPC, flips), func() { link.SetDown(flips) }, link.Heal, d.relays},
-		{fmt.Sprintf("disturb what relay %s sends: %+v", r.GRPC, flips), func() { link.SetUp(flips) }, link.Heal, d.relays},
-		{fmt.Sprintf("disturb etcd for a server: %+v", flips), func() { store.SetDown(flips) }, func() { store.Heal(); store.Reset() }, d.relays},
+		{"kill a server", server.GRPC, server.Kill, server.Start, d.relays},
+		{"restart a server", server.GRPC, func() { _ = server.Terminate() }, server.Start, d.relays},
+		{"freeze a server", server.GRPC, server.Freeze, server.Thaw, d.relays},
+		{"kill a relay", r.GRPC, r.Kill, r.Start, others},
+		{"restart a relay", r.GRPC, func() { d.must(r.Terminate()) }, r.Start, others},
+		{"freeze a relay", r.GRPC, r.Freeze, r.Thaw, others},
+		{"kill an etcd", node.Endpoint, node.Kill, func() { d.must(node.Start()) }, d.relays},
+		{"reset a relay's link", r.GRPC, link.Reset, func() {}, d.relays},
+		{"refuse a relay", r.GRPC, func() { link.Refuse(true); link.Reset() }, link.Heal, d.relays},
+		{how + " what comes to a relay", detail(r.GRPC), func() { link.SetDown(flips) }, link.Heal, d.relays},
+		{how + " what a relay sends", detail(r.GRPC), func() { link.SetUp(flips) }, link.Heal, d.relays},
+		{how + " what etcd sends", detail(store.Addr()), func() { store.SetDown(flips) }, func() { store.Heal(); store.Reset() }, d.relays},
 	}
 	return faults[d.random.IntN(len(faults))]
 }
@@ -130,6 +161,24 @@ func (d *disturbance) direction() proxy.Direction {
 		return proxy.Direction{CutAfter: int64(10 * n)}
 	default:
 		return proxy.Direction{CorruptEvery: 10_000 + 10*n}
+	}
+}
+
+// kindOf names what a direction does.
+func kindOf(d proxy.Direction) string {
+	switch {
+	case d.Delay > 0:
+		return "delay"
+	case d.Rate > 0:
+		return "throttle"
+	case d.Stall:
+		return "stall"
+	case d.Swallow:
+		return "swallow"
+	case d.CutAfter > 0:
+		return "cut"
+	default:
+		return "corrupt"
 	}
 }
 

@@ -118,7 +118,7 @@ func TestRestoredStoreAlarms(t *testing.T) {
 	s.relay.Kill()
 	s.relay.Start()
 	s.holds()
-	out, err := exec.CommandContext(s.ctx, filepath.Join(bin, "tidegate"), "epoch", "begin", "--yes", //nolint:gosec // our own
+	out, err := exec.CommandContext(s.ctx, filepath.Join(bin, "tidegate"), "epoch", "begin", "--yes",
 		"--server", s.srv.GRPC, "--reason", "restored").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type rival struct {
 	servers  []controlv1.FlagServiceClient
 	history  *linear.History
 	bases    map[string]int64
+	counters []string         // flags of the writers, which it reads only
 	tolerate func(error) bool // as bed.Writer's; may be nil
 }
 
@@ -44,10 +46,41 @@ func rivalKey(generation, number int) string { return fmt.Sprintf("rival-%d-%d",
 // rivalGenerations is how many there may have been after so many calls.
 func rivalGenerations(calls int) int { return calls/rivalCalls + 1 }
 
+// rivalFlag is one of the definitions that are fought for.
+func rivalFlag(key string, count int, enabled bool) *flagv1.Flag {
+	return (&churned{key: key, count: count, enabled: enabled}).asFlag()
+}
+
+// content is what tells two definitions apart, but for whether they are enabled.
+func content(f *flagv1.Flag) string {
+	if len(f.GetVariants()) == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(f.GetVariants()[0].GetValue().GetNumberValue(), 'f', -1, 64)
+}
+
+// record has a writer's calls in the history, too; number is a client's of its own.
+func (h *held) record(w *bed.Writer, number int) {
+	call := func(op linear.Op, key string, base, value int64) func(int64) {
+		c := linear.Call{Op: op, Flag: key, Base: base, Content: strconv.FormatInt(value, 10), Enabled: true}
+		end := h.history.Call(number, c)
+		return func(revision int64) {
+			end(linear.Answer{Outcome: linear.Done, Revision: revision, Content: c.Content, Enabled: true})
+		}
+	}
+	for _, key := range w.Keys {
+		call(linear.Create, key, 0, 1)(w.Revision())
+	}
+	w.Record = func(key string, base, value int64) func(int64) { return call(linear.Update, key, base, value) }
+}
+
 func newRival(s *scenario, number int) *rival {
 	r := &rival{
 		t: s, number: number, tolerate: s.tolerate, random: rand.New(rand.NewPCG(s.seed, uint64(1000+number))),
 		history: s.history, bases: map[string]int64{},
+	}
+	for _, w := range s.writers {
+		r.counters = append(r.counters, w.Keys...)
 	}
 	for _, srv := range s.servers {
 		r.servers = append(r.servers, controlv1.NewFlagServiceClient(bed.Dial(s, srv.GRPC)))
@@ -59,15 +92,16 @@ func (r *rival) run(ctx context.Context) {
 	ops := []linear.Op{linear.Get, linear.Get, linear.Create, linear.Update, linear.Update, linear.SetEnabled, linear.Delete}
 	for ctx.Err() == nil {
 		key := rivalKey(rivalGenerations(r.history.Len())-1, r.random.IntN(rivalFlags))
-		c := linear.Call{
-			Op: ops[r.random.IntN(len(ops))], Flag: key,
-			Content: fmt.Sprint(r.random.IntN(3)), Enabled: r.random.IntN(2) == 0,
-		}
-		if c.Op == linear.Update || c.Op == linear.Delete {
+		definition := rivalFlag(key, r.random.IntN(3), r.random.IntN(2) == 0)
+		c := linear.Call{Op: ops[r.random.IntN(len(ops))], Flag: key, Content: content(definition), Enabled: definition.GetEnabled()}
+		switch {
+		case c.Op == linear.Update || c.Op == linear.Delete:
 			c.Base = max(r.bases[key], 1)
+		case c.Op == linear.Get && r.random.IntN(2) == 0:
+			c = linear.Call{Op: linear.Get, Flag: r.counters[r.random.IntN(len(r.counters))]}
 		}
 		end := r.history.Call(r.number, c)
-		if a := r.answer(ctx, c); a.Outcome != linear.Unknown {
+		if a := r.answer(ctx, c, definition); a.Outcome != linear.Unknown {
 			end(a)
 		}
 		select {
@@ -78,13 +112,13 @@ func (r *rival) run(ctx context.Context) {
 }
 
 // answer makes a call until there is an answer.
-func (r *rival) answer(ctx context.Context, c linear.Call) linear.Answer {
+func (r *rival) answer(ctx context.Context, c linear.Call, definition *flagv1.Flag) linear.Answer {
 	id := uuid.NewString()
 	for ctx.Err() == nil {
 		attempt, cancel := context.WithTimeout(ctx, 3*time.Second)
-		flag, revision, err := r.call(attempt, r.servers[r.random.IntN(len(r.servers))], c, id)
+		flag, revision, err := r.call(attempt, r.servers[r.random.IntN(len(r.servers))], c, definition, id)
 		cancel()
-		a := linear.Answer{Revision: revision, Content: flag.GetDescription(), Enabled: flag.GetEnabled()}
+		a := linear.Answer{Revision: revision, Content: content(flag), Enabled: flag.GetEnabled()}
 		switch code := status.Code(err); {
 		case err == nil:
 			r.bases[c.Flag] = revision
@@ -108,9 +142,7 @@ func (r *rival) answer(ctx context.Context, c linear.Call) linear.Answer {
 	return linear.Answer{Outcome: linear.Unknown}
 }
 
-func (r *rival) call(ctx context.Context, flags controlv1.FlagServiceClient, c linear.Call, id string) (*flagv1.Flag, int64, error) {
-	definition := (&churned{key: c.Flag, enabled: c.Enabled}).asFlag()
-	definition.Description = c.Content
+func (r *rival) call(ctx context.Context, flags controlv1.FlagServiceClient, c linear.Call, definition *flagv1.Flag, id string) (*flagv1.Flag, int64, error) {
 	const reason = "rivalry"
 	switch c.Op {
 	case linear.Create:

@@ -162,8 +162,9 @@ func (s *scenario) load() {
 			bed.NewWriter(s.ctx, s, srv.GRPC, fmt.Sprintf("%sboth-%d-a", bed.Prefix, i), fmt.Sprintf("%sboth-%d-b", bed.Prefix, i)))
 		s.churns = append(s.churns, newChurn(s, srv.GRPC, i))
 	}
-	for _, w := range s.writers {
+	for i, w := range s.writers {
 		w.Pause, w.Tolerate = pause, s.tolerate
+		s.record(w, 1000+i)
 	}
 	for number := range 3 {
 		s.rivals = append(s.rivals, newRival(s, number))

@@ -61,7 +61,7 @@ func TestStalledReaders(t *testing.T) {
 func TestThrottled(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	s.delays()
+	s.options.AgeSlack = bed.Patience // a slow link is a queue
 	srv := s.single()
 	slow, healthy := s.relay(srv.GRPC), s.relay(srv.GRPC)
 	s.load()

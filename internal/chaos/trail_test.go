@@ -54,8 +54,8 @@ func (s *scenario) written() (items []streamcheck.ID) {
 	return items
 }
 
-// trails reads what the scenario's clients have written.
-func (s *scenario) trails(ctx context.Context) (trails []trail) {
+// readTrails reads the trails of what the scenario's clients have written.
+func (s *scenario) readTrails(ctx context.Context) {
 	s.Helper()
 	conn := bed.Dial(s, s.servers[0].GRPC)
 	for _, id := range s.written() {
@@ -64,9 +64,8 @@ func (s *scenario) trails(ctx context.Context) (trails []trail) {
 			continue // it was never there
 		}
 		s.must(err)
-		trails = append(trails, trail{id: id, entries: entries})
+		s.trails = append(s.trails, trail{id: id, entries: entries})
 	}
-	return trails
 }
 
 // entries reads an item's trail, page by page.

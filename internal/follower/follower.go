@@ -4,7 +4,7 @@
 //
 // Promises: what is shown is a state that an upstream committed to with its digest,
 // whole; within one epoch its revision never goes back, whatever upstreams say, nor
-// over restarts where there is a [Journal]; what is acknowledged upstream is durable.
+// over restarts where there is a [Journal]; an epoch that was left does not come back; what is acknowledged upstream is durable.
 // Nothing that an upstream sends, or fails to send, takes the last good state away,
 // makes the follower spin, or makes it hold more than a bound.
 //
@@ -76,6 +76,8 @@ type Options struct {
 	Region, Version string
 	Journal         Journal  // may be nil
 	Observer        Observer // may be nil
+	// Epochs keeps which epochs were left; nil: only this process's life long.
+	Epochs EpochRecord
 	// Kind of this process; default: unspecified.
 	Kind syncv1.FollowerKind
 	// Below is what follows this process: upstream is told of it. Nil: nothing can.

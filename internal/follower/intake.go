@@ -17,11 +17,13 @@ import (
 // is used by the receiving goroutine; it knows no network.
 type intake struct {
 	instanceID string
+	sdk        bool
 	log        zerolog.Logger
 	journal    Journal
 	observer   Observer // may be nil
 	durable    *durability
 	metrics    *metrics
+	left       leftEpochs
 	scopes     []*scope
 	byName     map[string]*scope
 
@@ -54,10 +56,10 @@ type scope struct {
 
 func newIntake(o Options, d *durability, m *metrics) *intake {
 	in := &intake{
-		instanceID: o.InstanceID, log: o.Logger, journal: o.Journal, observer: o.Observer, durable: d, metrics: m,
+		instanceID: o.InstanceID, sdk: o.Kind == syncv1.FollowerKind_FOLLOWER_KIND_SDK, log: o.Logger, journal: o.Journal, observer: o.Observer, durable: d, metrics: m,
 		backoffMin: o.BackoffMin, backoffMax: o.BackoffMax,
-		byName: make(map[string]*scope, len(o.Environments)),
-		path:   []string{unknownHop, o.InstanceID},
+		left: newLeftEpochs(o, m), byName: make(map[string]*scope, len(o.Environments)),
+		path: []string{unknownHop, o.InstanceID},
 	}
 	for _, name := range o.Environments {
 		sc := &scope{replica: o.Replicas.Add(name), staged: snapshot.Assembler{MaxBytes: o.MaxStagedBytes}}
@@ -163,7 +165,7 @@ func (in *intake) handleUpdate(u *syncv1.Update) error {
 		in.granted(sc)
 		in.metrics.updates.WithLabelValues(mode(d)).Inc()
 		return nil
-	case errors.Is(err, snapshot.ErrRevision):
+	case errors.Is(err, snapshot.ErrRevision), errors.Is(err, errLeft):
 		return fmt.Errorf("%w: environment %q: %w", errBehind, u.GetEnvironment(), err)
 	default:
 		sc.afresh = true
@@ -193,6 +195,9 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 		}
 		from = snapshot.New(d.Environment, d.Target.Epoch)
 	}
+	if to := d.Target.Epoch; in.left.has(to) && (now == nil || now.Cursor().Epoch != to) {
+		return fmt.Errorf("%w: %s", errLeft, to)
+	}
 	next, err := from.Apply(d)
 	if err != nil {
 		return err
@@ -204,6 +209,7 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 	case now == nil:
 	case now.Cursor().Epoch != next.Cursor().Epoch:
 		// Epochs have no order that could be relied on: also one with a lower counter counts.
+		in.left.leave(now.Cursor().Epoch)
 		in.log.Error().Str("environment", d.Environment).Stringer("had", now.Cursor()).Stringer("has", next.Cursor()).
 			Msg("NEW EPOCH: the store was restored or made anew; its state replaces the one that was served")
 	case now.Cursor().SameState(next.Cursor()):

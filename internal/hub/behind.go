@@ -48,6 +48,16 @@ type headAnswer struct {
 	err      error
 }
 
+// currentEpoch is the store's epoch, if it has answered.
+func (a *headAnswer) currentEpoch() (e snapshot.Epoch, ok bool) {
+	select {
+	case <-a.done:
+		return a.epoch, a.err == nil
+	default:
+		return snapshot.Epoch{}, false
+	}
+}
+
 func newStoreWatch(o Options) *storeWatch { return &storeWatch{head: o.Head, logger: o.Logger} }
 
 // ask asks the store, unless there is none (nil). However many ask at once, it is asked one

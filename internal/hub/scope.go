@@ -16,6 +16,7 @@ import (
 //	compare -> send -> live                                 what it has is in the history
 //	compare -> awaitTurn -> everything -> send -> live      it is not
 //	compare -> awaitRevision -> compare, or goodbye         it is ahead of the replica
+//	compare -> awaitEpoch -> compare, awaitTurn, or goodbye it is of another epoch
 //	awaitTurn -> goodbye                                    too many at once
 //	live -> send -> live                                    a change, or several in one
 //	live -> awaitTurn -> ...                                too many changes, or a new epoch
@@ -47,7 +48,8 @@ type scope struct {
 	// ticket admits to be sent everything.
 	ticket   *ticket
 	deadline time.Time
-	// head is what was asked of the store on entering awaitRevision.
+	// head is what was asked of the store on entering awaitRevision or awaitEpoch; nil:
+	// there is none to ask.
 	head *headAnswer
 }
 
@@ -82,8 +84,11 @@ func compare(s *stream, sc *scope) (state, bool, error) {
 		sc.have = &here
 	}
 	switch {
-	case sc.have == nil || sc.have.Epoch != here.Epoch:
+	case sc.have == nil:
 		return queue(s, sc)
+	case sc.have.Epoch != here.Epoch:
+		sc.deadline, sc.head = time.Now().Add(s.hub.o.BehindWait), s.hub.store.ask()
+		return awaitEpoch(s, sc)
 	case sc.have.Revision > here.Revision:
 		sc.deadline, sc.head = time.Now().Add(s.hub.o.BehindWait), s.hub.store.ask()
 		return awaitRevision(s, sc)
@@ -114,13 +119,48 @@ func awaitRevision(s *stream, sc *scope) (state, bool, error) {
 		return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND, "environment %q is at revision %d here, the follower at %d",
 			sc.environment(), here.Revision, sc.have.Revision)
 	}
-	time.AfterFunc(min(s.hub.o.BehindWait/20, 50*time.Millisecond), sc.wake)
+	sc.lookSoon()
 	return awaitRevision, false, nil
+}
+
+// awaitEpoch finds out which of two epochs has ended: the follower's, or the one here,
+// which then is late. Where no store can be asked, the follower has to know: it does not
+// go back to an epoch that it left. Of a store that does not answer the counters tell,
+// though not of one made anew: nobody is taken back to what may have ended.
+func awaitEpoch(s *stream, sc *scope) (state, bool, error) {
+	newest := sc.feed.replica.Snapshot()
+	if newest == nil {
+		return compare, false, nil
+	}
+	here := newest.Cursor().Epoch
+	if here == sc.have.Epoch {
+		return compare, true, nil
+	}
+	if sc.head == nil {
+		return queue(s, sc)
+	}
+	store, answered := sc.head.currentEpoch()
+	switch {
+	case answered && store == here:
+		return queue(s, sc)
+	case time.Now().Before(sc.deadline):
+		sc.lookSoon()
+		return awaitEpoch, false, nil
+	case !answered && here.Counter >= sc.have.Epoch.Counter:
+		return queue(s, sc)
+	}
+	return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND, "environment %q is in epoch %s here, the follower in %s",
+		sc.environment(), here, sc.have.Epoch)
+}
+
+// lookSoon has the scope look again for what wakes nobody.
+func (sc *scope) lookSoon() {
+	time.AfterFunc(min(sc.stream.hub.o.BehindWait/20, 50*time.Millisecond), sc.wake)
 }
 
 // queue asks to be admitted for everything.
 func queue(s *stream, sc *scope) (state, bool, error) {
-	sc.ticket = s.hub.admission.enter(sc.feed.size(), sc.wake)
+	sc.ticket = s.hub.admission.enter(sc.feed.size(), s.connection, sc.wake)
 	return awaitTurn(s, sc)
 }
 
