@@ -195,6 +195,9 @@ type edits struct {
 }
 
 func (a *applier) applyRevision(revision int64, events []store.Event) error {
+	if fault.Planted("split-transaction") && len(events) > 1 {
+		return errors.Join(a.applyRevision(revision, events[:1]), a.applyRevision(revision, events[1:]))
+	}
 	byEnvironment := make(map[string]*edits)
 	var names []string
 	for _, event := range events {

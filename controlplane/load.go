@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/controlplane/store"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -97,6 +98,12 @@ func (a *applier) tryLoad(ctx context.Context) error {
 func (a *applier) replace(environment string, epoch snapshot.Epoch, revision int64, items []snapshot.Item) error {
 	r := a.replicas.Replica(environment)
 	current := r.Snapshot()
+	if current == nil && fault.Planted("serve-before-load") {
+		empty := snapshot.New(environment, epoch).Advance(revision)
+		if err := r.Publish(empty, empty.Full()); err != nil {
+			return err
+		}
+	}
 	if current == nil || current.Cursor().Epoch != epoch {
 		next, _ := snapshot.New(environment, epoch).Next(revision, items, nil)
 		a.logRejections(next, items)
@@ -111,7 +118,7 @@ func (a *applier) replace(environment string, epoch snapshot.Epoch, revision int
 		}
 	}
 	for held := range current.Items() {
-		if !kept[held.ID()] {
+		if !kept[held.ID()] && !fault.Planted("drop-delete-at-compaction") {
 			e.deletes = append(e.deletes, held.ID())
 		}
 	}

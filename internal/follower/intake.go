@@ -97,7 +97,7 @@ func (in *intake) open(now time.Time) []*syncv1.Scope {
 			continue
 		}
 		asked := &syncv1.Scope{Environment: sc.replica.Environment()}
-		if snap := sc.replica.Snapshot(); snap != nil && !sc.afresh {
+		if snap := sc.replica.Snapshot(); snap != nil && !sc.afresh && !fault.Planted("accept-older") {
 			asked.Cursor = snap.Cursor().Proto()
 		}
 		scopes = append(scopes, asked)
@@ -231,12 +231,17 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 // show appends to the journal, publishes, and has the change made durable.
 func (in *intake) show(sc *scope, next *snapshot.Snapshot, d snapshot.Delta) error {
 	fault.Point(fault.FollowerBeforeAppend)
-	in.append(sc, next, d)
+	if !fault.Planted("show-before-append") {
+		in.append(sc, next, d)
+	}
 	fault.Point(fault.FollowerAfterAppend)
 	if err := sc.replica.Publish(next, d); err != nil {
 		return err
 	}
 	fault.Point(fault.FollowerAfterPublish)
+	if fault.Planted("show-before-append") {
+		in.append(sc, next, d)
+	}
 	in.metrics.rejected.WithLabelValues(d.Environment).Set(float64(len(next.Rejections())))
 	in.metrics.revision.WithLabelValues(d.Environment).Set(float64(d.Target.Revision))
 	in.acknowledge(sc, next)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/syncwire"
 )
 
@@ -74,7 +75,11 @@ func (f *Follower) follow(outer context.Context, upstream string, r *rotation) e
 		time.AfterFunc(partTimeout, func() { cancel(outer.Err()) })
 	})()
 	limit := f.deadAfter(nil)
-	silence := time.AfterFunc(limit, func() { cancel(errDead) })
+	silence := time.AfterFunc(limit, func() {
+		if !fault.Planted("never-dead") {
+			cancel(errDead)
+		}
+	})
 	defer silence.Stop()
 
 	stream, err := syncv1.NewSyncServiceClient(conn).Stream(ctx)

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -79,6 +80,9 @@ func compare(s *stream, sc *scope) (state, bool, error) {
 		return compare, false, nil
 	}
 	here := newest.Cursor()
+	if fault.Planted("resume-across-epochs") && sc.have != nil && sc.have.Revision <= here.Revision {
+		sc.have = &here
+	}
 	switch {
 	case sc.have == nil:
 		return queue(s, sc)
@@ -219,6 +223,10 @@ func send(s *stream, sc *scope) (state, bool, error) {
 		return nil, false, err
 	}
 	m := messages[sc.at]
+	if fault.Planted("slow-reader-blocks") {
+		sc.feed.mu.Lock()
+		defer sc.feed.mu.Unlock()
+	}
 	if err := s.transmit(m); err != nil {
 		return nil, false, err
 	}
@@ -257,7 +265,7 @@ func (sc *scope) look() {
 	// The age is read first: a change between the two makes it too old, not too young.
 	age, ok := sc.feed.replica.ConfirmedAge()
 	newest := sc.feed.replica.Snapshot()
-	if newest == nil || !newest.Cursor().SameState(*sc.have) {
+	if newest == nil || !newest.Cursor().SameState(*sc.have) && !fault.Planted("heartbeat-ahead") {
 		return
 	}
 	sc.have.Revision = max(sc.have.Revision, newest.Cursor().Revision)
@@ -277,9 +285,13 @@ func (sc *scope) status() *syncv1.EnvironmentStatus {
 	if sc.current.IsZero() {
 		return nil
 	}
+	age := sc.age + time.Since(sc.current)
+	if fault.Planted("age-forgets-hops") {
+		age = 0
+	}
 	return &syncv1.EnvironmentStatus{
 		Environment: sc.environment(),
 		Cursor:      sc.have.Proto(),
-		Age:         durationpb.New(sc.age + time.Since(sc.current)),
+		Age:         durationpb.New(age),
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/accesskey"
+	"github.com/tidegate/tidegate/internal/fault"
 )
 
 const (
@@ -101,6 +102,9 @@ func (h *Hub) Stream(g grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.Str
 	err := s.wait()
 	s.spoken()
 	s.leave()
+	if fault.Planted("stream-leaks") {
+		go func() { s.fail(<-s.ended) }()
+	}
 	h.remove(s, err)
 	return err
 }
