@@ -147,6 +147,12 @@ func (d *disturbance) draw() faultRun {
 		killed = (at + 1) % len(d.relays)
 	}
 	gone, survivors := d.relays[killed], slices.Concat(d.relays[:killed], d.relays[killed+1:])
+	// Nothing of ours is between etcd and its clients: that bits arrive as they were sent
+	// is for TLS to see to. All else may happen there.
+	stored := flips
+	if stored.CorruptEvery > 0 {
+		stored = proxy.Direction{Stall: true}
+	}
 	how := kindOf(flips)
 	detail := func(whom string) string { return fmt.Sprintf("%s: %+v", whom, flips) }
 	faults := []faultRun{
@@ -161,7 +167,7 @@ func (d *disturbance) draw() faultRun {
 		{"refuse a relay", r.GRPC, func() { link.Refuse(true); link.Reset() }, link.Heal, d.relays},
 		{how + " what comes to a relay", detail(r.GRPC), func() { link.SetDown(flips) }, link.Heal, d.relays},
 		{how + " what a relay sends", detail(r.GRPC), func() { link.SetUp(flips) }, link.Heal, d.relays},
-		{how + " what etcd sends", detail(store.Addr()), func() { store.SetDown(flips) }, func() { store.Heal(); store.Reset() }, d.relays},
+		{kindOf(stored) + " what etcd sends", fmt.Sprintf("%s: %+v", store.Addr(), stored), func() { store.SetDown(stored) }, func() { store.Heal(); store.Reset() }, d.relays},
 	}
 	return faults[d.random.IntN(len(faults))]
 }
