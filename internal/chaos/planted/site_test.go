@@ -218,11 +218,12 @@ func (s *site) flags(n *node) controlv1.FlagServiceClient {
 // put writes a flag past the servers, whatever its definition; nil deletes it.
 func (s *site) put(key string, definition []byte) int64 {
 	s.Helper()
-	op := store.Put("/tidegate/v1/c/"+bed.Environment+"/f/"+key, definition)
-	if definition == nil {
-		op = store.Delete(op.Key)
+	const root = "/tidegate/v1/c/" + bed.Environment + "/"
+	ops := []store.Op{store.Put(root+"f/"+key, definition)}
+	if definition == nil { // with the guard, as servers do
+		ops = []store.Op{store.Delete(root + "f/" + key), store.Put(root+"refs", nil)}
 	}
-	out, err := s.store.Commit(s.Context(), store.Txn{Ops: []store.Op{op}})
+	out, err := s.store.Commit(s.Context(), store.Txn{Ops: ops})
 	s.must(err)
 	return out.Revision
 }
