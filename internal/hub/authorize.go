@@ -21,6 +21,10 @@ import (
 // is looked at before a scope's first state, before whatever changes keys, and with each
 // heartbeat, as it may have expired meanwhile. What is revoked ends the stream with a
 // Goodbye that names it.
+//
+// A key that is not there may be newer than the state here, of which the follower then knows
+// nothing bad: REVOKED takes its last good state away. So it is said only where the state is
+// later than the stream, or the key was there before; and never of another epoch's state.
 
 // identify notes the key that the stream's metadata presents.
 func (s *stream) identify() error {
@@ -48,13 +52,15 @@ type denial struct {
 	environment, problem string
 	// forged: the key is there, and the secret is not its own.
 	forged bool
+	// undecided: the key is not there, which need not mean that it was revoked.
+	undecided bool
 }
 
 // authorizeHello looks at all scopes that can be looked at. Who has no right to any of them
 // is told so as an error. But who holds the state of one that it has no right to, of this
 // very store, had the right once: it is told to drop it, as it would have been, had it been
 // connected when it lost the right; and so it is if it still has a right to others.
-func (s *stream) authorizeHello(hello *syncv1.Hello) error {
+func (s *stream) authorizeHello() error {
 	denied := s.denied(s.scopes)
 	if len(denied) == 0 {
 		return nil
@@ -62,31 +68,68 @@ func (s *stream) authorizeHello(hello *syncv1.Hello) error {
 	if i := slices.IndexFunc(denied, func(d denial) bool { return d.forged }); i >= 0 {
 		return status.Error(codes.Unauthenticated, denied[i].problem)
 	}
-	names := environmentsOf(denied)
-	holds := slices.ContainsFunc(s.scopes, func(sc *scope) bool {
-		return sc.have != nil && slices.Contains(names, sc.environment()) && sc.have.Epoch == sc.snapshot().Cursor().Epoch
-	})
-	if len(denied) < len(s.scopes) || holds {
-		return s.revoke(hello.GetInstanceId(), denied)
+	if s.nothingLeft(denied) {
+		return status.Error(codes.PermissionDenied, problemsOf(denied))
 	}
-	return status.Error(codes.PermissionDenied, problemsOf(denied))
+	return s.revokeDecided(denied)
 }
 
 // authorize ends the stream if some of the scopes are not, or no longer, the follower's to
-// have.
-func (s *stream) authorize(scopes ...*scope) error {
-	if denied := s.denied(scopes); len(denied) > 0 {
-		return s.revoke(s.follower.InstanceID, denied)
+// have. Those of which that is undecided are not to be served meanwhile.
+func (s *stream) authorize(scopes ...*scope) error { return s.revokeDecided(s.denied(scopes)) }
+
+func (s *stream) revokeDecided(denied []denial) error {
+	denied = slices.DeleteFunc(denied, func(d denial) bool { return d.undecided })
+	if len(denied) == 0 {
+		return nil
 	}
-	return nil
+	return s.revoke(denied)
 }
 
-func (s *stream) revoke(follower string, denied []denial) error {
+// nothingLeft tells whether the follower has no right to any scope, and no state of any that
+// could be taken away.
+func (s *stream) nothingLeft(denied []denial) bool {
+	return len(denied) == len(s.scopes) && !slices.ContainsFunc(s.scopes, (*scope).sameEpoch)
+}
+
+// sameEpoch tells whether the follower has a state of the epoch that is served here.
+func (sc *scope) sameEpoch() bool {
+	snap := sc.snapshot()
+	return snap != nil && sc.have != nil && sc.have.Epoch == snap.Cursor().Epoch
+}
+
+// keyBeats is for how many heartbeats a follower is kept waiting while it is undecided
+// whether its key was revoked; each hop between here and the store may add one to the age
+// of what is here.
+const keyBeats = 6
+
+// undecided waits for what decides whether a key that is not here was revoked: the key, if
+// the state here was behind; or that the state is later than the stream. It is looked at
+// with each heartbeat, and when the head moves. What the follower has of another epoch,
+// nothing here says anything of: it waits for as long as others of its environments are
+// served, and is told that it may not follow if there are none.
+func undecided(s *stream, sc *scope) (state, bool, error) {
+	denied := s.denied([]*scope{sc})
+	switch {
+	case len(denied) == 0:
+		return compare, true, nil
+	case !denied[0].undecided:
+		return nil, false, s.revoke(denied)
+	case sc.sameEpoch() && time.Now().After(sc.deadline):
+		return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND, "%s; or it is newer than the state here: nobody said for %s that this is the store's", denied[0].problem, keyBeats*s.hub.o.Heartbeat)
+	}
+	if all := s.denied(s.scopes); s.nothingLeft(all) {
+		return nil, false, status.Error(codes.PermissionDenied, problemsOf(all))
+	}
+	return undecided, false, nil
+}
+
+func (s *stream) revoke(denied []denial) error {
 	const code = syncv1.Goodbye_CODE_REVOKED
 	g := &syncv1.Goodbye{
 		Code: code, Backoff: durationpb.New(backoff(code)), Message: problemsOf(denied), Environments: environmentsOf(denied),
 	}
-	s.hub.o.Logger.Warn().Str("follower", follower).Str("peer", s.peer).Str("key", s.key.ID).
+	s.hub.o.Logger.Warn().Str("follower", s.follower.InstanceID).Str("peer", s.peer).Str("key", s.key.ID).
 		Strs("environments", g.GetEnvironments()).Str("why", g.GetMessage()).Msg("a follower loses what its key does not open")
 	return &parting{g}
 }
@@ -117,15 +160,29 @@ func (s *stream) denied(scopes []*scope) []denial {
 	var list []denial
 	now := time.Now()
 	for _, sc := range scopes {
+		later := sc.laterThanStream() // before the state is looked at
 		snap := sc.snapshot()
 		if snap == nil || sc.have != nil && sc.have.Epoch == snap.Cursor().Epoch && sc.have.Revision > snap.Cursor().Revision {
 			continue
 		}
-		if problem, forged := opens(*s.key, snap, now); problem != "" {
-			list = append(list, denial{environment: sc.environment(), problem: problem, forged: forged})
+		problem, forged := opens(*s.key, snap, now)
+		if problem == "" {
+			continue
 		}
+		_, there := snap.Item(syncv1.Kind_KIND_KEY, s.key.ID)
+		list = append(list, denial{
+			environment: sc.environment(), problem: problem, forged: forged,
+			undecided: !there && sc.have != nil && (sc.have.Epoch != snap.Cursor().Epoch || !sc.synced && !later),
+		})
 	}
 	return list
+}
+
+// laterThanStream tells whether the state here is known to be later than the beginning of
+// the stream, and so than the key that was presented.
+func (sc *scope) laterThanStream() bool {
+	age, ok := sc.feed.replica.ConfirmedAge()
+	return ok && age < time.Since(sc.stream.since)
 }
 
 // opens says why the key does not open the environment; empty: it does.

@@ -249,14 +249,19 @@ func TestRevoke(t *testing.T) {
 // TestRevokedWhileAway: who comes back with the state of what it may no longer have is told
 // to drop it; but not by a store that knows nothing of that state.
 func TestRevokedWhileAway(t *testing.T) {
-	b := newBed(t, hub.Options{}, 0, "production")
+	b := newBed(t, hub.Options{Heartbeat: 20 * time.Millisecond}, 0, "production")
 	secret, key := newKey(0)
 	held := b.changeKeys("production", []*accessv1.Key{key})
 	b.changeKeys("production", nil, key.GetId())
 	h := hello("f", "production")
 	h.Scopes[0].Cursor = held.Cursor().Proto()
-	if got := b.present([]string{"Bearer " + secret}, h).outcome(); got != "CODE_REVOKED [production]" {
-		t.Errorf("with the state: %s", got)
+	c := b.present([]string{"Bearer " + secret}, h)
+	if got := c.outcome(); got != "welcome" {
+		t.Fatal(got)
+	}
+	b.set.Replica("production").Confirm(0)
+	if g := c.goodbye(); g.GetCode() != syncv1.Goodbye_CODE_REVOKED || !slices.Equal(g.GetEnvironments(), []string{"production"}) {
+		t.Errorf("with the state: %v", g)
 	}
 	h.Scopes[0].Cursor.Epoch.Random++
 	if got := b.present([]string{"Bearer " + secret}, h).outcome(); got != "PermissionDenied" {

@@ -65,7 +65,7 @@ func (s *stream) admit(hello *syncv1.Hello) error {
 		return status.Errorf(codes.NotFound, "none of the environments %q is known here; known: %q",
 			s.unknown(), s.known())
 	}
-	return s.authorizeHello(hello)
+	return s.authorizeHello()
 }
 
 // checkPath refuses a follower that is its own upstream, or that would be too far down.

@@ -45,6 +45,11 @@ func (s *stream) onBeat() error {
 	if err := s.authorize(s.scopes...); err != nil {
 		return err
 	}
+	for _, sc := range s.scopes {
+		if !sc.synced || !sc.sameEpoch() {
+			sc.wake() // what it waits for may be time
+		}
+	}
 	return s.heartbeat(s.scopes...)
 }
 

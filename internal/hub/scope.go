@@ -15,6 +15,7 @@ import (
 //	compare -> send -> live                                 what it has is in the history
 //	compare -> awaitTurn -> everything -> send -> live      it is not
 //	compare -> awaitRevision -> compare, or goodbye         it is ahead of the replica
+//	compare -> undecided -> compare, or goodbye             its key is not here
 //	awaitTurn -> goodbye                                    too many at once
 //	live -> send -> live                                    a change, or several in one
 //	live -> awaitTurn -> ...                                too many changes, or a new epoch
@@ -75,6 +76,10 @@ func compare(s *stream, sc *scope) (state, bool, error) {
 	newest := sc.feed.replica.Snapshot()
 	if newest == nil || sc.feed.empty() {
 		return compare, false, nil
+	}
+	if denied := s.denied([]*scope{sc}); len(denied) > 0 {
+		sc.deadline = time.Now().Add(keyBeats * s.hub.o.Heartbeat)
+		return undecided(s, sc)
 	}
 	here := newest.Cursor()
 	switch {
@@ -151,6 +156,8 @@ func follow(s *stream, sc *scope, stay state) (state, bool, error) {
 		return sc.begin(s, fr)
 	case wait:
 		return stay, false, nil
+	case !sc.sameEpoch():
+		return compare, true, nil
 	}
 	if sc.synced {
 		s.hub.metrics.lost.Inc()
@@ -162,8 +169,13 @@ func follow(s *stream, sc *scope, stay state) (state, bool, error) {
 // before the follower is sent a change of who may.
 func (sc *scope) begin(s *stream, f *frame) (state, bool, error) {
 	if !sc.synced || f.keys {
-		if err := s.authorize(sc); err != nil {
-			return nil, false, err
+		switch denied := s.denied([]*scope{sc}); {
+		case len(denied) == 0:
+		case denied[0].undecided:
+			sc.admitted() // compare waits for what decides it
+			return compare, true, nil
+		default:
+			return nil, false, s.revoke(denied)
 		}
 	}
 	sc.frame, sc.at = f, 0

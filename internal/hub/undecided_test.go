@@ -1,0 +1,115 @@
+package hub_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	accessv1 "github.com/tidegate/tidegate/gen/go/tidegate/access/v1"
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/hub"
+	"github.com/tidegate/tidegate/internal/snapshot"
+)
+
+// TestKeyThatIsNotKnownYet: a hub that is behind does not know keys that are new, so one that
+// it misses was revoked only if its state is known to be later than the follower's question.
+// Till then nothing is served, and nothing is taken away.
+func TestKeyThatIsNotKnownYet(t *testing.T) {
+	b := newBed(t, hub.Options{RequireKeys: true, Heartbeat: 50 * time.Millisecond}, 0, "production")
+	held := b.changeKeys("production", nil)
+	b.set.Replica("production").Confirm(time.Minute)
+	back := func(secret string) *client {
+		h := hello("f", "production")
+		h.Scopes[0].Cursor = held.Cursor().Proto()
+		c := b.present([]string{"Bearer " + secret}, h)
+		c.have["production"] = held
+		return c
+	}
+	secret, key := newKey(0)
+
+	g := back(secret).goodbye()
+	if g.GetCode() != syncv1.Goodbye_CODE_BEHIND || !strings.Contains(g.GetMessage(), key.GetId()) {
+		t.Errorf("while nobody says how old the state is: %v", g)
+	}
+
+	c := back(secret)
+	if got := c.outcome(); got != "welcome" {
+		t.Fatal(got)
+	}
+	c.expect(syncv1.Begin_MODE_DELTA, b.changeKeys("production", []*accessv1.Key{key}))
+
+	unknown, _ := newKey(0)
+	held = b.set.Replica("production").Snapshot()
+	c = back(unknown)
+	if got := c.outcome(); got != "welcome" {
+		t.Fatal(got)
+	}
+	b.set.Replica("production").Confirm(0)
+	if g := c.goodbye(); g.GetCode() != syncv1.Goodbye_CODE_REVOKED || !slices.Equal(g.GetEnvironments(), []string{"production"}) {
+		t.Errorf("once the state is known to be later: %v", g)
+	}
+}
+
+// TestKeyThatARestoreForgot: a new epoch's store that does not know the key says nothing of
+// the state that the follower has, which is another store's: it is not told to drop it.
+func TestKeyThatARestoreForgot(t *testing.T) {
+	b := newBed(t, hub.Options{RequireKeys: true, Heartbeat: 20 * time.Millisecond}, 0, "production", "staging")
+	secret, key := newKey(0)
+	for _, e := range []string{"production", "staging"} {
+		b.changeKeys(e, []*accessv1.Key{key})
+	}
+	restore := func(environment string, keys ...*accessv1.Key) {
+		next := snapshot.Epoch{Counter: 2, Random: 2}
+		var puts []snapshot.Item
+		for _, k := range keys {
+			data, err := proto.Marshal(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			puts = append(puts, snapshot.Item{Kind: syncv1.Kind_KIND_KEY, Key: k.GetId(), ModRevision: 3, Data: data})
+		}
+		s, _ := snapshot.New(environment, next).Next(3, puts, nil)
+		if err := b.set.Replica(environment).Publish(s, s.Full()); err != nil {
+			t.Fatal(err)
+		}
+		b.set.Replica(environment).Confirm(0)
+	}
+	one := b.present([]string{"Bearer " + secret}, hello("one", "production"))
+	both := b.present([]string{"Bearer " + secret}, hello("both", "production", "staging"))
+	for _, c := range []*client{one, both} {
+		if got := c.outcome(); got != "welcome" {
+			t.Fatal(got)
+		}
+		c.update()
+	}
+	both.update()
+
+	restore("production")
+	var err error
+	for m := (*syncv1.StreamResponse)(nil); err == nil; m, err = one.stream.Recv() {
+		if m.GetGoodbye() != nil || m.GetUpdate() != nil {
+			t.Fatalf("who has nothing else: %v", m)
+		}
+	}
+	if status.Code(err) != codes.PermissionDenied {
+		t.Errorf("who has nothing else: %v", err)
+	}
+	restore("staging", key)
+	both.expect(syncv1.Begin_MODE_FULL, b.set.Replica("staging").Snapshot())
+
+	h := hello("back", "production", "staging")
+	h.Scopes[0].Cursor = both.have["production"].Cursor().Proto()
+	back := b.present([]string{"Bearer " + secret}, h)
+	if got := back.outcome(); got != "welcome" {
+		t.Fatalf("who comes back: %s", got)
+	}
+	back.expect(syncv1.Begin_MODE_FULL, b.set.Replica("staging").Snapshot())
+	granted := b.changeKeys("production", []*accessv1.Key{key})
+	both.expect(syncv1.Begin_MODE_FULL, granted)
+	back.expect(syncv1.Begin_MODE_FULL, granted)
+}
