@@ -75,7 +75,7 @@ func (r *receipt) sentence(done, environment string, now time.Time) string {
 	}
 	names := make([]string, 0, shownMissing)
 	for _, m := range missing[:min(len(missing), shownMissing)] {
-		names = append(names, missingText(m, now))
+		names = append(names, missingText(m, environment, now))
 	}
 	text += "; missing: " + strings.Join(names, ", ")
 	if more := int(r.last.GetTotal()-r.last.GetApplied()) - len(names); more > 0 {
@@ -84,17 +84,24 @@ func (r *receipt) sentence(done, environment string, now time.Time) string {
 	return text
 }
 
-func missingText(r *controlv1.Relay, now time.Time) string {
+func missingText(r *controlv1.Relay, environment string, now time.Time) string {
 	var about []string
 	if r.GetRegion() != "" {
 		about = append(about, "region "+singleLine(r.GetRegion()))
 	}
 	if !r.GetConnected() {
 		about = append(about, lastSeen(r, now))
-	} else if e := r.GetEnvironments(); len(e) == 1 && e[0].GetCursor() != nil {
-		about = append(about, "connected, at "+revisionText(e[0].GetCursor().GetRevision()))
 	} else {
 		about = append(about, "connected")
+	}
+	for _, e := range r.GetEnvironments() {
+		switch {
+		case e.GetEnvironment() != environment:
+		case e.GetNewestRejection() > 0:
+			about = append(about, fmt.Sprintf("cannot use what was written at %s: an earlier version is in force there", revisionText(e.GetNewestRejection())))
+		case r.GetConnected() && e.GetCursor() != nil:
+			about = append(about, "at "+revisionText(e.GetCursor().GetRevision()))
+		}
 	}
 	return singleLine(r.GetInstanceId()) + " (" + strings.Join(about, ", ") + ")"
 }

@@ -90,6 +90,10 @@ func TestKillSwitchTellsWhoHasIt(t *testing.T) {
 	behind := &controlv1.Relay{InstanceId: "relay-us-1", Connected: true, Environments: []*controlv1.AppliedEnvironment{
 		{Environment: "production", Cursor: &syncv1.Cursor{Revision: 92}},
 	}}
+	old := &controlv1.Relay{InstanceId: "old", Connected: true, Environments: []*controlv1.AppliedEnvironment{
+		{Environment: "staging", Cursor: &syncv1.Cursor{Revision: 93}},
+		{Environment: "production", Cursor: &syncv1.Cursor{Revision: 93}, Rejections: 1, NewestRejection: 93},
+	}}
 	const run = `flag disable checkout -e production --reason "it breaks"`
 	const warning = "! warning: not every relay has it: 'tidegate relay wait --environment production --revision 93' waits for the others\n"
 	for _, test := range []struct {
@@ -117,6 +121,11 @@ func TestKillSwitchTellsWhoHasIt(t *testing.T) {
 				"relay-us-1 (connected, at revision 92), b (not seen since the server started), c (not seen since the server started), " +
 				"d (not seen since the server started), e (not seen since the server started) and 2 more\n" +
 				"! warning: control server server-b did not answer: relays connected to it may be missing here, or seem lost\n" + warning,
+		},
+		{
+			"one cannot use it", run,
+			[]*controlv1.WaitAppliedResponse{{Applied: 41, Total: 42, Missing: []*controlv1.Relay{old}, Last: true}},
+			"checkout disabled in production at revision 93: enforced on 41 of 42 relays after TOOK; missing: old (connected, cannot use what was written at revision 93: an earlier version is in force there)\n" + warning,
 		},
 		{
 			"nobody", run,

@@ -182,8 +182,8 @@ func TestWholeCluster(t *testing.T) {
 	c := newCluster(t)
 	one, two := c.start("one"), c.start("two")
 	a, b := one.join("a", "boot", 1), two.join("b", "boot", 1)
-	a.Ack("e", one.publish(2), 0)
-	b.Ack("e", two.publish(2), 0)
+	a.Ack("e", one.publish(2), tree.Rejections{})
+	b.Ack("e", two.publish(2), tree.Rejections{})
 	for _, s := range []*server{one, two} {
 		s.lists(t, "a on one@2, b on two@2")
 	}
@@ -191,7 +191,7 @@ func TestWholeCluster(t *testing.T) {
 
 	// b moves, before its old server knows.
 	moved := one.join("b", "boot", 2)
-	moved.Ack("e", one.publish(3), 0)
+	moved.Ack("e", one.publish(3), tree.Rejections{})
 	two.lists(t, "a on one@2, b on one@3")
 	b.Leave(false)
 	two.lists(t, "a on one@2, b on one@3")
@@ -317,11 +317,11 @@ func TestRecordsAreFew(t *testing.T) {
 	}
 	before := revision()
 	for i := range int64(50) {
-		a.Ack("e", one.publish(2+i), 0)
+		a.Ack("e", one.publish(2+i), tree.Rejections{})
 	}
 	again := one.join("a", "other boot", 1)
 	a.Leave(false)
-	again.Ack("e", one.publish(60), 0)
+	again.Ack("e", one.publish(60), tree.Rejections{})
 	one.lists(t, "a on one@60")
 	// Another relay is written after what would have been written before.
 	one.join("b", "boot", 1)
@@ -335,7 +335,7 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	one := newCluster(t).start("one")
 	a := one.join("a", "boot", 1)
-	a.Ack("e", one.publish(2), 0)
+	a.Ack("e", one.publish(2), tree.Rejections{})
 	b := one.join("b", "boot", 1)
 	one.lists(t, "a on one@2, b on one@0")
 	b.Leave(false)

@@ -12,6 +12,7 @@ import (
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // member is what one server knows of one relay; immutable.
@@ -31,7 +32,7 @@ type member struct {
 type applied struct {
 	environment string
 	cursor      *snapshot.Cursor // nil: nothing yet
-	rejections  uint32
+	rejections  tree.Rejections
 	// confirmed is when its state was the store's; zero: nobody said.
 	confirmed time.Time
 }
@@ -74,7 +75,7 @@ func fromStatus(s *syncv1.RelayStatus, server string, now time.Time) *member {
 		has: make([]applied, len(s.GetEnvironments())),
 	}
 	for i, e := range s.GetEnvironments() {
-		m.has[i] = applied{environment: e.GetEnvironment(), rejections: e.GetRejections(), confirmed: before(now, e.GetAge())}
+		m.has[i] = applied{environment: e.GetEnvironment(), rejections: tree.Rejections{Count: e.GetRejections(), Newest: e.GetNewestRejection()}, confirmed: before(now, e.GetAge())}
 		if c, err := snapshot.CursorFromProto(e.GetCursor()); err == nil {
 			m.has[i].cursor = &c
 		}
@@ -93,7 +94,7 @@ func fromRelay(r *controlv1.Relay, now time.Time) *member {
 		m.seen = r.GetLastSeen().AsTime()
 	}
 	for i, e := range r.GetEnvironments() {
-		m.has[i] = applied{environment: e.GetEnvironment(), rejections: e.GetRejections(), confirmed: before(now, e.GetAge())}
+		m.has[i] = applied{environment: e.GetEnvironment(), rejections: tree.Rejections{Count: e.GetRejections(), Newest: e.GetNewestRejection()}, confirmed: before(now, e.GetAge())}
 		if c, err := snapshot.CursorFromProto(e.GetCursor()); err == nil {
 			m.has[i].cursor = &c
 		}
@@ -119,7 +120,7 @@ func (m *member) relay(now time.Time, lag func(environment string, c *snapshot.C
 		r.LastSeen = timestamppb.New(m.seen)
 	}
 	for i, a := range m.has {
-		e := &controlv1.AppliedEnvironment{Environment: a.environment, Rejections: a.rejections}
+		e := &controlv1.AppliedEnvironment{Environment: a.environment, Rejections: a.rejections.Count, NewestRejection: a.rejections.Newest}
 		if a.cursor != nil {
 			e.Cursor = a.cursor.Proto()
 		}

@@ -197,7 +197,8 @@ func (w *waiting) count(local []*member) (*controlv1.WaitAppliedResponse, error)
 	var missing []*member
 	for _, m := range w.fleet.merge(w.environment, append(local, told...)) {
 		answer.Total++
-		if w.history.reach(m.in(w.environment).cursor) >= w.revision {
+		has := m.in(w.environment)
+		if w.history.reach(has.cursor) >= w.revision && has.rejections.Newest < w.revision {
 			answer.Applied++
 		} else {
 			missing = append(missing, m)

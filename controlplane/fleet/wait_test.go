@@ -15,6 +15,7 @@ import (
 	"github.com/tidegate/tidegate/controlplane/fleet"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // wait returns all answers of WaitApplied.
@@ -93,15 +94,15 @@ func TestWaitApplied(t *testing.T) {
 	if two.publish(2) != state {
 		t.Fatal("the servers differ")
 	}
-	a.Ack("e", state, 0)
+	a.Ack("e", state, tree.Rejections{})
 	w.until("1 of 2 b")
 	third := two.join("c", "boot", 1)
 	w.until("1 of 3 b c")
-	b.Ack("e", state, 0)
+	b.Ack("e", state, tree.Rejections{})
 	w.until("2 of 3 c")
 	third.Leave(false)
 	third = one.join("c", "boot", 2)
-	third.Ack("e", state, 0)
+	third.Ack("e", state, tree.Rejections{})
 	w.until("3 of 3, last, reached true")
 	if err := <-w.ended; err != nil {
 		t.Error(err)
@@ -117,13 +118,13 @@ func TestWaitApplied(t *testing.T) {
 	w.until("3 of 3, last, reached true")
 	w = one.begin(t, &controlv1.WaitAppliedRequest{Environment: "e", Revision: 3, Timeout: durationpb.New(minute), Fraction: 0.3})
 	w.until("0 of 3 a b c")
-	third.Ack("e", state, 0)
+	third.Ack("e", state, tree.Rejections{})
 	w.until("1 of 3 a b, last, reached true")
 	w = one.begin(t, &controlv1.WaitAppliedRequest{Environment: "e", Revision: 3, Timeout: durationpb.New(minute)})
 	w.until("1 of 3 a b")
 	one.join("a", "boot", 3).Leave(true)
 	w.until("1 of 2 b")
-	two.join("b", "new boot", 1).Ack("e", state, 0)
+	two.join("b", "new boot", 1).Ack("e", state, tree.Rejections{})
 	w.until("2 of 2, last, reached true")
 }
 
@@ -142,7 +143,7 @@ func TestQuietEnvironment(t *testing.T) {
 	one := newCluster(t).start("one", func(o *fleet.Options) { o.Advertise = "" })
 	a := one.join("a", "boot", 1)
 	state := one.publish(10)
-	a.Ack("e", state, 0)
+	a.Ack("e", state, tree.Rejections{})
 	one.lists(t, "a on one@10")
 	w := one.begin(t, &controlv1.WaitAppliedRequest{Environment: "e", Revision: 15, Timeout: durationpb.New(minute)})
 	w.until("0 of 1 a") // nobody knows yet what there is at 15
@@ -167,7 +168,7 @@ func TestNewEpochEndsTheWait(t *testing.T) {
 	if err := one.replicas.Replica("e").Publish(fresh, fresh.Full()); err != nil {
 		t.Fatal(err)
 	}
-	a.Ack("e", fresh.Cursor(), 0)
+	a.Ack("e", fresh.Cursor(), tree.Rejections{})
 	if err := <-w.ended; !errors.Is(err, fleet.ErrEpoch) {
 		t.Errorf("%v", err)
 	}
@@ -219,14 +220,14 @@ func TestAnswersAreFew(t *testing.T) {
 	const relays = 300
 	state := one.publish(2)
 	for i := range relays {
-		one.join(fmt.Sprintf("r%03d", i), "boot", 1).Ack("e", state, 0)
+		one.join(fmt.Sprintf("r%03d", i), "boot", 1).Ack("e", state, tree.Rejections{})
 	}
 	last := one.join("z", "boot", 1)
 	eventually(t, func() bool { return strings.Count(one.list(t), "on one") == relays+1 }, func() string { return "not all relays are known" })
 	began := time.Now()
 	w := one.begin(t, &controlv1.WaitAppliedRequest{Environment: "e", Revision: 2, Timeout: durationpb.New(minute)})
 	w.until(fmt.Sprintf("%d of %d z", relays, relays+1))
-	last.Ack("e", state, 0)
+	last.Ack("e", state, tree.Rejections{})
 	n := 1
 	for range w.answers {
 		n++
@@ -234,4 +235,29 @@ func TestAnswersAreFew(t *testing.T) {
 	if most := 10 + int(time.Since(began)/(50*time.Millisecond)); n > most {
 		t.Errorf("%d answers", n)
 	}
+}
+
+// TestRejectedIsNotApplied: a relay that has a state but cannot use what was written in it
+// goes on with the version before: the flag that was switched off is on there.
+func TestRejectedIsNotApplied(t *testing.T) {
+	c := newCluster(t)
+	one := c.start("one")
+	two := c.start("two")
+	a, b := one.join("a", "boot", 1), two.join("b", "boot", 1)
+	one.publish(2)
+	two.publish(2)
+	state := one.publish(3)
+	two.publish(3)
+	a.Ack("e", state, tree.Rejections{Count: 1, Newest: 2}) // of something else, before
+	b.Ack("e", state, tree.Rejections{Count: 1, Newest: 3})
+	var got string
+	eventually(t, func() bool {
+		answers, err := one.wait(t, &controlv1.WaitAppliedRequest{Environment: "e", Revision: 3, Timeout: durationpb.New(0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := answers[len(answers)-1]
+		got = fmt.Sprintf("%d of %d", last.GetApplied(), last.GetTotal())
+		return last.GetTotal() == 2 && last.GetMissing() != nil && last.GetMissing()[0].GetInstanceId() == "b" && got == "1 of 2"
+	}, func() string { return "applied on " + got })
 }

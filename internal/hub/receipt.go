@@ -8,6 +8,7 @@ import (
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // receipt is what a follower acknowledged of one environment. It is guarded by the
@@ -17,7 +18,7 @@ type receipt struct {
 	feed        *feed // nil: it is not followed yet, or not any more
 	has         bool
 	acked       snapshot.Cursor
-	rejections  int
+	rejections  tree.Rejections
 }
 
 // ackedState is what an acknowledgement is of: a cursor without its revision.
@@ -42,9 +43,12 @@ func (s *stream) handleAck(ack *syncv1.Ack) error {
 	if err != nil && s.follows(ack.GetEnvironment()) {
 		return status.Errorf(codes.InvalidArgument, "ack of %q: %v", ack.GetEnvironment(), err)
 	}
-	rejections := len(ack.GetRejections())
+	rejections := &tree.Rejections{Count: uint32(len(ack.GetRejections()))}
+	for _, r := range ack.GetRejections() {
+		rejections.Newest = max(rejections.Newest, r.GetModRevision())
+	}
 	if ack.GetRejectionsUnchanged() {
-		rejections = unchanged
+		rejections = nil
 	}
 	s.noteAck(ack.GetEnvironment(), c, rejections)
 	return nil
@@ -56,12 +60,9 @@ func (s *stream) follows(environment string) bool {
 	return s.receiptLocked(environment) != nil
 }
 
-// unchanged, for a number of rejections, is the one before.
-const unchanged = -1
-
-// noteAck takes an acknowledgement, of which the newest stands. One of what is not
-// followed is ignored.
-func (s *stream) noteAck(environment string, c snapshot.Cursor, rejections int) {
+// noteAck takes an acknowledgement, of which the newest stands; nil: the rejections are
+// those before. One of what is not followed is ignored.
+func (s *stream) noteAck(environment string, c snapshot.Cursor, rejections *tree.Rejections) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.receiptLocked(environment)
@@ -69,12 +70,12 @@ func (s *stream) noteAck(environment string, c snapshot.Cursor, rejections int) 
 		return
 	}
 	r.countLocked(-1)
-	if rejections == unchanged {
-		rejections = r.rejections
+	if rejections != nil {
+		r.rejections = *rejections
 	}
-	r.has, r.acked, r.rejections = true, c, rejections
+	r.has, r.acked = true, c
 	r.countLocked(1)
-	s.branch.of.Ack(environment, c, rejections)
+	s.branch.of.Ack(environment, c, r.rejections)
 }
 
 // remember begins to count what the follower acknowledges of a scope.
@@ -102,7 +103,7 @@ func (r *receipt) countLocked(n int) {
 	if r.feed == nil || !r.has {
 		return
 	}
-	r.feed.hub.rejections.Add(int64(n * r.rejections))
+	r.feed.hub.rejections.Add(int64(n) * int64(r.rejections.Count))
 	r.feed.count(stateOf(r.acked), n)
 }
 
@@ -133,7 +134,7 @@ func (s *stream) describe() Follower {
 	f.Acked, f.Rejections = make(map[string]snapshot.Cursor), make(map[string]int)
 	for _, r := range s.receipts {
 		if r.has {
-			f.Acked[r.environment], f.Rejections[r.environment] = r.acked, r.rejections
+			f.Acked[r.environment], f.Rejections[r.environment] = r.acked, int(r.rejections.Count)
 		}
 	}
 	return f

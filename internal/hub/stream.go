@@ -16,6 +16,7 @@ import (
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/accesskey"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 const (
@@ -224,7 +225,7 @@ func (s *stream) receive() error {
 			return err
 		}
 		if ack, ok := readAck(r.wire); ok && s.greeted {
-			s.noteAck(string(ack.environment), ack.cursor, 0)
+			s.noteAck(string(ack.environment), ack.cursor, &tree.Rejections{})
 			continue
 		}
 		handled := make(chan error, 1)

@@ -70,7 +70,7 @@ func (t *Tree) Join(f Follower) *Branch {
 }
 
 // Ack notes what the follower has applied and made durable.
-func (b *Branch) Ack(environment string, c snapshot.Cursor, rejections int) {
+func (b *Branch) Ack(environment string, c snapshot.Cursor, rejections Rejections) {
 	b.tree.mu.Lock()
 	defer b.tree.mu.Unlock()
 	if !b.relay || b.over {
@@ -78,7 +78,7 @@ func (b *Branch) Ack(environment string, c snapshot.Cursor, rejections int) {
 	}
 	for i := range b.own.has {
 		if a := &b.own.has[i]; a.environment == environment {
-			a.cursor, a.rejections = &c, uint32(max(rejections, 0))
+			a.cursor, a.rejections = &c, rejections
 			b.tree.claimLocked(b.id, b.own, true)
 		}
 	}
@@ -255,7 +255,7 @@ func (b *Branch) claim(s *syncv1.RelayStatus, now time.Time) (*claim, error) {
 }
 
 func (a *applied) read(e *syncv1.RelayEnvironment, now time.Time) error {
-	a.environment, a.rejections = e.GetEnvironment(), e.GetRejections()
+	a.environment, a.rejections = e.GetEnvironment(), Rejections{e.GetRejections(), e.GetNewestRejection()}
 	if a.environment == "" || len(a.environment) > maxName {
 		return fmt.Errorf("environment is empty, or longer than %d bytes", maxName)
 	}
@@ -274,7 +274,7 @@ func (a *applied) read(e *syncv1.RelayEnvironment, now time.Time) error {
 }
 
 func (a *applied) proto(now time.Time) *syncv1.RelayEnvironment {
-	e := &syncv1.RelayEnvironment{Environment: a.environment, Rejections: a.rejections}
+	e := &syncv1.RelayEnvironment{Environment: a.environment, Rejections: a.rejections.Count, NewestRejection: a.rejections.Newest}
 	if a.cursor != nil {
 		e.Cursor = a.cursor.Proto()
 	}

@@ -165,7 +165,7 @@ func (m *model) ack(*rapid.T) {
 	h.revision++
 	h.acked = h.revision
 	up, c := h.up, cursor(h.revision)
-	up.queue = append(up.queue, func() { up.branch.Ack("e", c, 0) })
+	up.queue = append(up.queue, func() { up.branch.Ack("e", c, tree.Rejections{}) })
 }
 
 // report sends what is new below, and the relay's own ages.

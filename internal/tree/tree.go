@@ -65,11 +65,18 @@ type claim struct {
 	has      []applied
 }
 
+// Rejections are the items that a relay cannot use.
+type Rejections struct {
+	Count uint32
+	// Newest is the newest revision at which one of them was written.
+	Newest int64
+}
+
 // applied is what a relay has of one environment.
 type applied struct {
 	environment string
 	cursor      *snapshot.Cursor // nil: nothing yet
-	rejections  uint32
+	rejections  Rejections
 	// confirmed is when its state was the store's; zero: nobody said.
 	confirmed time.Time
 }

@@ -143,7 +143,7 @@ func TestLateEnd(t *testing.T) {
 	root := tree.New("root")
 	s := root.Subscribe()
 	old := root.Join(follower("a", "one"))
-	old.Ack("e", cursor(3), 0)
+	old.Ack("e", cursor(3), tree.Rejections{})
 	again := follower("a", "one")
 	again.StreamNumber = 2
 	fresh := root.Join(again)
@@ -151,14 +151,14 @@ func TestLateEnd(t *testing.T) {
 	if n := root.Streams(); n != 2 {
 		t.Errorf("%d streams", n)
 	}
-	old.Ack("e", cursor(4), 0)
+	old.Ack("e", cursor(4), tree.Rejections{})
 	old.Leave(true)
-	fresh.Ack("e", cursor(5), 2)
+	fresh.Ack("e", cursor(5), tree.Rejections{Count: 2})
 	// It ended by itself: that is of its start, and nothing of it is left.
 	expect(t, s, "-a left:true")
 	fresh.Leave(false)
 	fresh.Leave(false)
-	fresh.Ack("e", cursor(6), 0)
+	fresh.Ack("e", cursor(6), tree.Rejections{})
 	if err := fresh.Report(&syncv1.Report{Relays: []*syncv1.RelayStatus{status("x", "one", 1, 1)}}); err != nil {
 		t.Error(err)
 	}
@@ -172,9 +172,9 @@ func TestStatus(t *testing.T) {
 	t.Parallel()
 	root := tree.New("root")
 	a := root.Join(follower("a", "boot"))
-	root.Join(tree.Follower{InstanceID: "sdk"}).Ack("e", cursor(1), 0)
-	a.Ack("e", cursor(9), 3)
-	a.Ack("other", cursor(9), 3)
+	root.Join(tree.Follower{InstanceID: "sdk"}).Ack("e", cursor(1), tree.Rejections{})
+	a.Ack("e", cursor(9), tree.Rejections{Count: 3})
+	a.Ack("other", cursor(9), tree.Rejections{Count: 3})
 	x := status("x", "boot", 7, 5)
 	x.Streams, x.Environments[0].Rejections, x.Environments[0].Age = 12, 4, durationpb.New(time.Minute)
 	own := &syncv1.RelayStatus{InstanceId: "a", Streams: 2, Environments: []*syncv1.RelayEnvironment{{Environment: "e", Age: durationpb.New(time.Hour)}}}
@@ -218,7 +218,7 @@ func TestChanged(t *testing.T) {
 	}
 	a := root.Join(follower("a", "boot"))
 	wakes("a follower", true)
-	a.Ack("e", cursor(1), 0)
+	a.Ack("e", cursor(1), tree.Rejections{})
 	wakes("an ack", true)
 	report(t, a, &syncv1.Report{Relays: []*syncv1.RelayStatus{status("x", "boot", 1, 1)}})
 	wakes("a relay", true)

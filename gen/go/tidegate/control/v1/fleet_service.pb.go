@@ -166,9 +166,11 @@ type AppliedEnvironment struct {
 	// How old its state is, by what it said last and the time since; unset if it did not say.
 	Age *durationpb.Duration `protobuf:"bytes,4,opt,name=age,proto3" json:"age,omitempty"`
 	// Flags and segments that it cannot use.
-	Rejections    uint32 `protobuf:"varint,5,opt,name=rejections,proto3" json:"rejections,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Rejections uint32 `protobuf:"varint,5,opt,name=rejections,proto3" json:"rejections,omitempty"`
+	// The newest revision at which one of them was written; 0 if there are none.
+	NewestRejection int64 `protobuf:"varint,6,opt,name=newest_rejection,json=newestRejection,proto3" json:"newest_rejection,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *AppliedEnvironment) Reset() {
@@ -232,6 +234,13 @@ func (x *AppliedEnvironment) GetAge() *durationpb.Duration {
 func (x *AppliedEnvironment) GetRejections() uint32 {
 	if x != nil {
 		return x.Rejections
+	}
+	return 0
+}
+
+func (x *AppliedEnvironment) GetNewestRejection() int64 {
+	if x != nil {
+		return x.NewestRejection
 	}
 	return 0
 }
@@ -408,7 +417,8 @@ func (x *WaitAppliedRequest) GetTimeout() *durationpb.Duration {
 
 type WaitAppliedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Relays that have it. One that had it when it was last heard of counts.
+	// Relays that have it, and use what was written at it. One that did when it was last heard of
+	// counts.
 	Applied int32 `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
 	// Relays that should have it: all that follow the environment.
 	Total int32 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
@@ -712,7 +722,7 @@ const file_tidegate_control_v1_fleet_service_proto_rawDesc = "" +
 	"\fenvironments\x18\t \x03(\v2'.tidegate.control.v1.AppliedEnvironmentR\fenvironments\x12\x17\n" +
 	"\aboot_id\x18\n" +
 	" \x01(\tR\x06bootId\x12#\n" +
-	"\rstream_number\x18\v \x01(\x04R\fstreamNumber\"\xe2\x01\n" +
+	"\rstream_number\x18\v \x01(\x04R\fstreamNumber\"\x8d\x02\n" +
 	"\x12AppliedEnvironment\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x12+\n" +
@@ -720,7 +730,8 @@ const file_tidegate_control_v1_fleet_service_proto_rawDesc = "" +
 	"\x03age\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12\x1e\n" +
 	"\n" +
 	"rejections\x18\x05 \x01(\rR\n" +
-	"rejections\"5\n" +
+	"rejections\x12)\n" +
+	"\x10newest_rejection\x18\x06 \x01(\x03R\x0fnewestRejection\"5\n" +
 	"\x11ListRelaysRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\"y\n" +
 	"\x12ListRelaysResponse\x122\n" +

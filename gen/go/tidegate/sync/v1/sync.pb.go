@@ -51,7 +51,7 @@
 //   1 (2026-11): first version.
 //   1 (2026-11): added what old sides ignore: Report, Hello.follower_kind, Update.urgent,
 //     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
-//     Ack.rejections_unchanged, StreamResponse.checksum.
+//     Ack.rejections_unchanged, StreamResponse.checksum, RelayEnvironment.newest_rejection.
 
 package syncv1
 
@@ -1551,9 +1551,12 @@ type RelayEnvironment struct {
 	// Items that it cannot use.
 	Rejections uint32 `protobuf:"varint,3,opt,name=rejections,proto3" json:"rejections,omitempty"`
 	// How old its state was when this was sent, summed over the hops; unset if it is not known.
-	Age           *durationpb.Duration `protobuf:"bytes,4,opt,name=age,proto3" json:"age,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Age *durationpb.Duration `protobuf:"bytes,4,opt,name=age,proto3" json:"age,omitempty"`
+	// The newest mod_revision of those items: what was written then is not in force there. 0 if
+	// there are none.
+	NewestRejection int64 `protobuf:"varint,5,opt,name=newest_rejection,json=newestRejection,proto3" json:"newest_rejection,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *RelayEnvironment) Reset() {
@@ -1612,6 +1615,13 @@ func (x *RelayEnvironment) GetAge() *durationpb.Duration {
 		return x.Age
 	}
 	return nil
+}
+
+func (x *RelayEnvironment) GetNewestRejection() int64 {
+	if x != nil {
+		return x.NewestRejection
+	}
+	return 0
 }
 
 // RelayDeparture is a relay that is gone.
@@ -2037,14 +2047,15 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\bupstream\x18\x05 \x01(\tR\bupstream\x12\x18\n" +
 	"\astreams\x18\x06 \x01(\rR\astreams\x12F\n" +
 	"\fenvironments\x18\a \x03(\v2\".tidegate.sync.v1.RelayEnvironmentR\fenvironments\x12#\n" +
-	"\rstream_number\x18\b \x01(\x04R\fstreamNumber\"\xb3\x01\n" +
+	"\rstream_number\x18\b \x01(\x04R\fstreamNumber\"\xde\x01\n" +
 	"\x10RelayEnvironment\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x12\x1e\n" +
 	"\n" +
 	"rejections\x18\x03 \x01(\rR\n" +
 	"rejections\x12+\n" +
-	"\x03age\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03age\"E\n" +
+	"\x03age\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12)\n" +
+	"\x10newest_rejection\x18\x05 \x01(\x03R\x0fnewestRejection\"E\n" +
 	"\x0eRelayDeparture\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x12\n" +

@@ -51,7 +51,7 @@
 //   1 (2026-11): first version.
 //   1 (2026-11): added what old sides ignore: Report, Hello.follower_kind, Update.urgent,
 //     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
-//     Ack.rejections_unchanged, StreamResponse.checksum.
+//     Ack.rejections_unchanged, StreamResponse.checksum, RelayEnvironment.newest_rejection.
 
 package syncv1
 
