@@ -17,6 +17,8 @@ var (
 	errDiffers = errors.New("state differs from the upstream's")
 	// errBehind: the upstream's state is older than the one that is shown.
 	errBehind = errors.New("upstream is behind")
+	// errOver: the upstream has an epoch that was followed by another one.
+	errOver = errors.New("the epoch is over")
 	// errLoop: the upstream follows this process.
 	errLoop = errors.New("upstream is this process, or follows it")
 	// errStale: the upstream lives, but what it has is old.

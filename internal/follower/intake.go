@@ -3,6 +3,7 @@ package follower
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -32,7 +33,13 @@ type intake struct {
 	welcomed, heard time.Time
 
 	path []string // of this process, see State
+
+	// over are the epochs that this process has left for a later one, newest last.
+	over []snapshot.Epoch
 }
+
+// maxOver is how many epochs that are over are remembered.
+const maxOver = 64
 
 // scope is one environment.
 type scope struct {
@@ -163,7 +170,7 @@ func (in *intake) handleUpdate(u *syncv1.Update) error {
 		in.granted(sc)
 		in.metrics.updates.WithLabelValues(mode(d)).Inc()
 		return nil
-	case errors.Is(err, snapshot.ErrRevision):
+	case errors.Is(err, snapshot.ErrRevision), errors.Is(err, errOver):
 		return fmt.Errorf("%w: environment %q: %w", errBehind, u.GetEnvironment(), err)
 	default:
 		sc.afresh = true
@@ -197,6 +204,9 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 	if err != nil {
 		return err
 	}
+	if slices.Contains(in.over, next.Cursor().Epoch) {
+		return fmt.Errorf("%w: %s, %s is current", errOver, next.Cursor().Epoch, from.Cursor().Epoch)
+	}
 	if in.observer != nil && (d.Full || !sc.synced) {
 		in.observer.Resuming(d)
 	}
@@ -206,6 +216,7 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 		// Epochs have no order that could be relied on: also one with a lower counter counts.
 		in.log.Error().Str("environment", d.Environment).Stringer("had", now.Cursor()).Stringer("has", next.Cursor()).
 			Msg("NEW EPOCH: the store was restored or made anew; its state replaces the one that was served")
+		in.leaveEpoch(now.Cursor().Epoch, next.Cursor().Epoch)
 	case now.Cursor().SameState(next.Cursor()):
 		in.keep(sc, now)
 		return nil
@@ -214,6 +225,16 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 		d = snapshot.Diff(now, next)
 	}
 	return in.show(sc, next, d)
+}
+
+// leaveEpoch notes that an epoch is over, if the next one counts from it: then an upstream
+// that still has it is behind. One that merely differs may be another store's, of which
+// nobody knows which is the right one.
+func (in *intake) leaveEpoch(left, next snapshot.Epoch) {
+	if next.Counter <= left.Counter || slices.Contains(in.over, left) {
+		return
+	}
+	in.over = append(in.over[max(len(in.over)-maxOver+1, 0):], left)
 }
 
 // show appends to the journal, publishes, and has the change made durable.
