@@ -167,12 +167,15 @@ func (s *stream) denied(scopes []*scope) []denial {
 		}
 		problem, forged := opens(*s.key, snap, now)
 		if problem == "" {
+			if !sc.synced {
+				s.hub.opened.note(snap, s.key.ID)
+			}
 			continue
 		}
 		_, there := snap.Item(syncv1.Kind_KIND_KEY, s.key.ID)
 		list = append(list, denial{
 			environment: sc.environment(), problem: problem, forged: forged,
-			undecided: !there && sc.have != nil && (sc.have.Epoch != snap.Cursor().Epoch || !sc.synced && !later),
+			undecided: !there && sc.have != nil && (sc.have.Epoch != snap.Cursor().Epoch || !sc.synced && !later && !s.hub.opened.has(snap, s.key.ID)),
 		})
 	}
 	return list

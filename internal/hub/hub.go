@@ -104,6 +104,7 @@ type Hub struct {
 	metrics    *metrics
 	senders    *senders
 	admission  admission
+	opened     openedKeys
 	store      *storeWatch
 	rejections atomic.Int64 // that followers reported with their last acknowledgements
 

@@ -55,6 +55,27 @@ func TestKeyThatIsNotKnownYet(t *testing.T) {
 	}
 }
 
+// TestKeyThatWasKnown: of a key that opened the environment here before, it is known at once
+// that it was revoked, also to a stream that begins after that.
+func TestKeyThatWasKnown(t *testing.T) {
+	b := newBed(t, hub.Options{RequireKeys: true}, 0, "production")
+	secret, key := newKey(0)
+	held := b.changeKeys("production", []*accessv1.Key{key})
+	c := b.present([]string{"Bearer " + secret}, hello("f", "production"))
+	if got := c.outcome(); got != "welcome" {
+		t.Fatal(got)
+	}
+	c.update()
+	c.cancel()
+	eventually(t, "no follower", func() bool { return len(b.hub.Followers()) == 0 })
+	b.changeKeys("production", nil, key.GetId())
+	h := hello("f", "production")
+	h.Scopes[0].Cursor = held.Cursor().Proto()
+	if got := b.present([]string{"Bearer " + secret}, h).outcome(); got != "CODE_REVOKED [production]" {
+		t.Errorf("it comes back: %s", got)
+	}
+}
+
 // TestKeyThatARestoreForgot: a new epoch's store that does not know the key says nothing of
 // the state that the follower has, which is another store's: it is not told to drop it.
 func TestKeyThatARestoreForgot(t *testing.T) {
