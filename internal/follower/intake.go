@@ -320,7 +320,10 @@ func (in *intake) handleHeartbeat(h *syncv1.Heartbeat, at time.Time) error {
 			sc.afresh = true
 			return fmt.Errorf("%w: environment %q: it is %s here, %s there", errDiffers, e.GetEnvironment(), now.Cursor(), c)
 		}
-		age := e.GetAge().AsDuration()
+		if e.GetAge() == nil {
+			continue // it would claim that it was just now
+		}
+		age := max(e.GetAge().AsDuration(), 0)
 		sc.confirmed = at.Add(-age)
 		in.observe(sc, c.Revision, age)
 	}

@@ -59,7 +59,7 @@ func (in *intake) revoke(g *syncv1.Goodbye, now time.Time) (others bool) {
 	if len(names) == 0 {
 		return false
 	}
-	in.log.Error().Strs("environments", names).Str("message", g.GetMessage()).
+	in.log.Error().Strs("environments", names).Str("why", g.GetMessage()).
 		Msg("REVOKED: the upstream does not serve these environments to this process any more; their state is removed")
 	return others
 }

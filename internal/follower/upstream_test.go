@@ -365,3 +365,26 @@ func TestCutInTheMiddle(t *testing.T) {
 		t.Error("it did not simply go on")
 	}
 }
+
+// TestHeartbeatWithoutAge says nothing of how old the state is, so nobody may claim it.
+func TestHeartbeatWithoutAge(t *testing.T) {
+	h, n := newHistory(t, epoch), newNetwork()
+	told := make(chan struct{})
+	l := &liar{scripts: []func(*stage) error{func(s *stage) error {
+		s.welcome()
+		s.send(updatesOf(h.one.Full())[0])
+		s.send(&syncv1.Heartbeat{Environments: []*syncv1.EnvironmentStatus{{Environment: "production", Cursor: h.one.Cursor().Proto()}}})
+		s.send(updatesOf(snapshot.Diff(h.one, h.two))[0])
+		close(told)
+		return s.hold()
+	}}}
+	n.serve(t, "up", l)
+	set := replica.NewSet(replica.Options{})
+	r := set.Add("production")
+	run(t, n.options(set, "relay", "up"))
+	<-told
+	eventually(t, "what came after it", has(r, h.two))
+	if age, ok := r.ConfirmedAge(); ok {
+		t.Errorf("it claims to be %v old", age)
+	}
+}
