@@ -84,6 +84,10 @@ DURATION ?= 30m
 chaos: ## The fault suite, with DURATION (default 30m) of faults drawn from SEED (default: a random one)
 	go test -count=1 -timeout 0 -v ./internal/chaos -args -duration $(DURATION) -seed $(or $(SEED),0)
 
+.PHONY: planted
+planted: ## Plant bugs, RUNS=20 times each (BUG=name: one of them), and have the fault suite find them
+	go run ./internal/chaos/planted -runs $(or $(RUNS),20) -bug '$(BUG)'
+
 LANGUAGES ?= node python java
 .PHONY: conformance
 conformance: $(LANGUAGES:%=$(TMP)/conformance-%) ## Official OpenFeature providers against a relay (LANGUAGES="node python java")

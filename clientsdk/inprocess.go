@@ -10,6 +10,7 @@ import (
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/follower"
 	"github.com/tidegate/tidegate/internal/replica"
+	"github.com/tidegate/tidegate/internal/rpc/dial"
 	"github.com/tidegate/tidegate/internal/snapshot"
 	"github.com/tidegate/tidegate/internal/statefile"
 	"github.com/tidegate/tidegate/internal/streamlog"
@@ -92,6 +93,7 @@ func startInProcess(cfg inProcessConfig) (_ *inProcess, err error) {
 		Version:      version.Version,
 		Kind:         syncv1.FollowerKind_FOLLOWER_KIND_SDK,
 		DialOptions:  cfg.dial(),
+		Key:          dial.Key(cfg.key, cfg.keyFile),
 		Logger:       cfg.logger,
 	}
 	if cfg.stateDir != "" {
@@ -128,7 +130,7 @@ func (c *inProcess) open(cfg inProcessConfig, o *follower.Options) error {
 			return errors.Join(fmt.Errorf("clientsdk: state directory: %w", err), dir.Close())
 		}
 	}
-	o.Journal, c.state = dir, dir
+	o.Journal, o.Epochs, c.state = dir, dir, dir
 	return nil
 }
 

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/tidegate/tidegate/internal/accesskey"
-	"github.com/tidegate/tidegate/internal/rpc/dial"
 )
 
 // Defaults of the options.
@@ -161,7 +160,7 @@ func WithKey(secret string) InProcessOption {
 	return inProcessOption(func(c *inProcessConfig) { c.key = secret })
 }
 
-// WithKeyFile is WithKey with the secret in a file, which is read again at each connect: so a
+// WithKeyFile is WithKey with the secret in a file, which is looked at once a second: so a
 // key can be replaced while the process runs.
 func WithKeyFile(path string) InProcessOption {
 	return inProcessOption(func(c *inProcessConfig) { c.keyFile = path })
@@ -270,17 +269,6 @@ func configError(mode string, errs []error) error {
 // dial returns the options that secure a connection.
 func (c *config) dial() []grpc.DialOption {
 	return append([]grpc.DialOption{grpc.WithTransportCredentials(c.credentials)}, c.dialOptions...)
-}
-
-// dial returns the options that secure a connection, and present the key.
-func (c *inProcessConfig) dial() []grpc.DialOption {
-	switch {
-	case c.key != "":
-		return append(c.config.dial(), dial.Key(c.key))
-	case c.keyFile != "":
-		return append(c.config.dial(), dial.KeyFile(c.keyFile))
-	}
-	return c.config.dial()
 }
 
 func randomInstanceID() string { return "sdk-" + uuid.NewString() }

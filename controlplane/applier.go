@@ -34,6 +34,14 @@ type applier struct {
 	replicas *replica.Set
 	logger   zerolog.Logger
 	epoch    snapshot.Epoch
+	// followed: the replicas came from the store's present history, by a load and a watch
+	// since, without a gap.
+	followed bool
+	// left are the epochs that ended here, of which none comes back.
+	left map[snapshot.Epoch]bool
+	// lost: the store went back in this epoch. Also once it has outgrown what was applied,
+	// it is not followed, as it did so by another history.
+	lost bool
 	// reachable: the store answered when it was last asked.
 	reachable atomic.Bool
 	// failure is why the store cannot be followed; nil while it is.
@@ -41,7 +49,7 @@ type applier struct {
 }
 
 func newApplier(s store.Store, replicas *replica.Set, logger zerolog.Logger) *applier {
-	return &applier{progress: newProgress(), store: s, replicas: replicas, logger: logger}
+	return &applier{progress: newProgress(), store: s, replicas: replicas, logger: logger, left: make(map[snapshot.Epoch]bool)}
 }
 
 // run follows the store until ctx ends.
@@ -63,6 +71,7 @@ func (a *applier) run(ctx context.Context) error {
 		if err == nil {
 			continue
 		}
+		a.followed = false
 		was := a.failure.Swap(&err)
 		lost := errors.Is(err, ErrDataLoss) && (was == nil || !errors.Is(*was, ErrDataLoss))
 		if failing.IsZero() {
@@ -186,6 +195,9 @@ type edits struct {
 }
 
 func (a *applier) applyRevision(revision int64, events []store.Event) error {
+	if fault.Planted("split-transaction") && len(events) > 1 {
+		return errors.Join(a.applyRevision(revision, events[:1]), a.applyRevision(revision, events[1:]))
+	}
 	byEnvironment := make(map[string]*edits)
 	var names []string
 	for _, event := range events {

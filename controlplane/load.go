@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/controlplane/store"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -15,11 +16,15 @@ import (
 const loadPage = 256
 
 // resume makes sure, before a watch, that the store is what the replicas came from. The
-// state of a new epoch is loaded.
+// state of a new epoch is loaded; and so is that of a store that was out of sight, as only
+// a comparison shows that it was not restored meanwhile, and has grown again since.
 func (a *applier) resume(ctx context.Context) error {
 	err := a.checkProbe(a.ask(ctx))
-	if errors.Is(err, errNewEpoch) {
+	switch {
+	case errors.Is(err, errNewEpoch):
 		a.logger.Warn().Err(err).Msg("the store begins anew; loading its state")
+		return a.load(ctx)
+	case err == nil && !a.followed:
 		return a.load(ctx)
 	}
 	return err
@@ -47,30 +52,41 @@ func (a *applier) tryLoad(ctx context.Context) error {
 	if began.err != nil {
 		return fmt.Errorf("controlplane: load: %w", unavailable(began.err))
 	}
-	if began.epoch == a.epoch && began.revision < a.revision() {
-		return fmt.Errorf("controlplane: load: %w", ErrDataLoss)
+	if err := a.checkProbe(began); err != nil && !errors.Is(err, errNewEpoch) {
+		return fmt.Errorf("controlplane: load: %w", err)
 	}
 	revision := began.revision
 	environments, err := a.readEnvironments(ctx, revision)
 	if err != nil {
 		return err
 	}
-	items, err := a.readItems(ctx, revision)
+	found, err := a.readState(ctx, revision)
 	if err != nil {
 		return err
 	}
 	for _, name := range environments {
 		a.replicas.Add(name)
 	}
-	for name := range items {
+	for name := range found {
 		a.replicas.Add(name)
 	}
+	if began.epoch == a.epoch {
+		for _, name := range a.replicas.Environments() {
+			if err := a.checkFork(name, found[name]); err != nil {
+				a.lost = true
+				return fmt.Errorf("controlplane: load: %w", err)
+			}
+		}
+	}
 	for _, name := range a.replicas.Environments() {
-		if err := a.replace(name, began.epoch, revision, items[name]); err != nil {
+		if err := a.replace(name, began.epoch, revision, found[name].items); err != nil {
 			return fmt.Errorf("controlplane: load environment %q: %w", name, err)
 		}
 	}
-	a.epoch = began.epoch
+	if began.epoch != a.epoch {
+		a.left[a.epoch] = true
+	}
+	a.epoch, a.followed, a.lost = began.epoch, true, false
 	a.set(revision)
 	a.confirm(began.asked)
 	a.logger.Debug().Int64("revision", revision).Stringer("epoch", began.epoch).
@@ -82,6 +98,12 @@ func (a *applier) tryLoad(ctx context.Context) error {
 func (a *applier) replace(environment string, epoch snapshot.Epoch, revision int64, items []snapshot.Item) error {
 	r := a.replicas.Replica(environment)
 	current := r.Snapshot()
+	if current == nil && fault.Planted("serve-before-load") {
+		empty := snapshot.New(environment, epoch).Advance(revision)
+		if err := r.Publish(empty, empty.Full()); err != nil {
+			return err
+		}
+	}
 	if current == nil || current.Cursor().Epoch != epoch {
 		next, _ := snapshot.New(environment, epoch).Next(revision, items, nil)
 		a.logRejections(next, items)
@@ -96,7 +118,7 @@ func (a *applier) replace(environment string, epoch snapshot.Epoch, revision int
 		}
 	}
 	for held := range current.Items() {
-		if !kept[held.ID()] {
+		if !kept[held.ID()] && !fault.Planted("drop-delete-at-compaction") {
 			e.deletes = append(e.deletes, held.ID())
 		}
 	}
@@ -118,23 +140,29 @@ func (a *applier) readEnvironments(ctx context.Context, revision int64) ([]strin
 	return names, nil
 }
 
-// readItems reads the items of all environments.
-func (a *applier) readItems(ctx context.Context, revision int64) (map[string][]snapshot.Item, error) {
+// readState reads what there is of all environments.
+func (a *applier) readState(ctx context.Context, revision int64) (map[string]stored, error) {
 	kvs, err := a.readAll(ctx, revision, stateRoot)
 	if err != nil {
 		return nil, err
 	}
-	items := make(map[string][]snapshot.Item)
+	found := make(map[string]stored)
 	for _, kv := range kvs {
 		r, ok := parseStateKey(kv.Key)
 		switch {
 		case !ok:
 			a.logger.Warn().Str("key", kv.Key).Msg("the store holds a key that is not of ours; ignored")
 		case r.kind != nil:
-			items[r.environment] = append(items[r.environment], item(r, kv))
+			s := found[r.environment]
+			s.items = append(s.items, item(r, kv))
+			found[r.environment] = s
+		case kv.Key == guardKey(r.environment):
+			s := found[r.environment]
+			s.guard = kv.ModRevision
+			found[r.environment] = s
 		}
 	}
-	return items, nil
+	return found, nil
 }
 
 func (a *applier) readAll(ctx context.Context, revision int64, prefix string) ([]store.KV, error) {

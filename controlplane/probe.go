@@ -21,7 +21,7 @@ const (
 
 // ErrDataLoss says that the store has gone back in its history: what this server serves is
 // not what the store holds, and stays so until a new epoch begins.
-var ErrDataLoss = errors.New("the store is behind what was applied from it, in the same epoch: it lost data, or was restored from a backup; once it holds what shall be served, begin a new epoch: tidegate epoch begin --reason \"...\"")
+var ErrDataLoss = errors.New("the store has gone back behind what was applied from it, in the same epoch: it lost data, or was restored from a backup; once it holds what shall be served, begin a new epoch: tidegate epoch begin --reason \"...\"")
 
 // probe is one answer of the store; linearizable, so it proves that there is a quorum.
 type probe struct {
@@ -55,16 +55,21 @@ func (a *applier) ask(ctx context.Context) probe {
 // errNewEpoch: the store's history began anew.
 var errNewEpoch = errors.New("the store has a new epoch")
 
-// checkProbe makes sure that the store is the one that the replicas came from, and not
-// behind them. What was applied is never taken back within an epoch.
+// checkProbe makes sure that the store is the one that the replicas came from, and neither
+// is behind them nor ever was. What was applied is never taken back within an epoch.
 func (a *applier) checkProbe(p probe) error {
 	switch {
 	case p.err != nil:
 		return p.err
+	case a.left[p.epoch]:
+		return fmt.Errorf("%w (its epoch is %s again, which had ended with %s)", ErrDataLoss, p.epoch, a.epoch)
 	case p.epoch != a.epoch:
 		return fmt.Errorf("%w: %s, not %s", errNewEpoch, p.epoch, a.epoch)
 	case p.revision < p.applied:
+		a.lost = true
 		return fmt.Errorf("%w (its revision is %d, %d is applied)", ErrDataLoss, p.revision, p.applied)
+	case a.lost:
+		return fmt.Errorf("%w (its revision is %d by now, by another history; %d is applied)", ErrDataLoss, p.revision, p.applied)
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -174,7 +176,7 @@ func (a *Authority) attempt(ctx context.Context, p *plan, requestID, digest stri
 	if err != nil {
 		return nil, err
 	}
-	if s.record != nil && !p.validateOnly {
+	if s.record != nil && !p.validateOnly && !fault.Planted("retry-twice") {
 		return a.replay(ctx, p, requestID, digest, s)
 	}
 	var differing []*draft
@@ -209,8 +211,12 @@ func (a *Authority) attempt(ctx context.Context, p *plan, requestID, digest stri
 		return nil, err
 	}
 	fault.Point(fault.BeforeCommit)
+	apart := auditApart(&txn)
 	out, err := a.store.Commit(ctx, txn)
 	fault.Point(fault.AfterCommit)
+	if err == nil && out.Committed && len(apart) > 0 {
+		_, err = a.store.Commit(ctx, store.Txn{Ops: apart})
+	}
 	switch {
 	case isLeaseLost(err):
 		a.leases.drop(lease)
@@ -223,6 +229,21 @@ func (a *Authority) attempt(ctx context.Context, p *plan, requestID, digest stri
 		return nil, errRace
 	}
 	return s.outcome(out.Revision), nil
+}
+
+// auditApart takes the audit entries out of a transaction, if there is the bug that they
+// are written by another one.
+func auditApart(t *store.Txn) (apart []store.Op) {
+	if fault.Planted("audit-apart") {
+		t.Ops = slices.DeleteFunc(t.Ops, func(op store.Op) bool {
+			audit := strings.HasPrefix(op.Key, auditRoot)
+			if audit {
+				apart = append(apart, op)
+			}
+			return audit
+		})
+	}
+	return apart
 }
 
 // transaction puts together what p writes, with the audit entries and all guards.
@@ -270,7 +291,12 @@ func (a *Authority) transaction(p *plan, s *state, requestID, digest string, lea
 		return t, err
 	}
 	key := requestKey(p.environment, requestID)
-	t.Compares = append(t.Compares, store.Absent(key))
+	if fault.Planted("cas-blind") {
+		t.Compares = nil
+	}
+	if !fault.Planted("retry-twice") {
+		t.Compares = append(t.Compares, store.Absent(key))
+	}
 	t.Ops = append(t.Ops, store.PutLeased(key, value, lease))
 	return t, checkSize(t)
 }

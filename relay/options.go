@@ -15,7 +15,6 @@ import (
 
 	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/rpc"
-	rpcdial "github.com/tidegate/tidegate/internal/rpc/dial"
 )
 
 // Default listening addresses: flagd's own ports, so that its providers find a relay
@@ -58,8 +57,8 @@ type Options struct {
 	// Region is where this relay runs: rules may use it, and the upstream is told.
 	Region string
 	// Key is what this relay presents to its upstreams: a secret ('tidegate key create').
-	// KeyFile names a file that holds one; it is read again at each connect. At most one of
-	// them; without TLS, whoever sees the traffic sees the secret.
+	// KeyFile names a file that holds one; when that holds another, the other is presented at once. At
+	// most one of them; without TLS, whoever sees the traffic sees the secret.
 	Key, KeyFile string
 	// RequireKeys: who follows this relay must present a key that opens the environment.
 	// Without it, a key that is presented must be good all the same.
@@ -180,17 +179,6 @@ func (o *Options) validateKeys() []error {
 		errs = append(errs, errors.New("file, and a key or required keys: files have neither an upstream nor keys"))
 	}
 	return errs
-}
-
-// dialOptions for the upstreams, with the key.
-func (o *Options) dialOptions() []grpc.DialOption {
-	switch {
-	case o.Key != "":
-		return append(slices.Clone(o.DialOptions), rpcdial.Key(o.Key))
-	case o.KeyFile != "":
-		return append(slices.Clone(o.DialOptions), rpcdial.KeyFile(o.KeyFile))
-	}
-	return o.DialOptions
 }
 
 // validateList checks that a list is not empty and has neither blanks nor duplicates.

@@ -8,6 +8,7 @@ import (
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/filesource"
 	"github.com/tidegate/tidegate/internal/follower"
+	rpcdial "github.com/tidegate/tidegate/internal/rpc/dial"
 	"github.com/tidegate/tidegate/internal/tree"
 )
 
@@ -30,11 +31,12 @@ func (r *Relay) openOrigin(ctx context.Context, o *Options, below *tree.Tree) (o
 	fo := follower.Options{
 		Upstreams: o.Upstreams, Environments: o.Environments, Replicas: r.replicas,
 		InstanceID: r.instanceID, Region: o.Region, Version: r.version,
-		Kind: syncv1.FollowerKind_FOLLOWER_KIND_RELAY, Below: below, DialOptions: o.dialOptions(),
+		Kind: syncv1.FollowerKind_FOLLOWER_KIND_RELAY, Below: below, DialOptions: o.DialOptions,
+		Key:    rpcdial.Key(o.Key, o.KeyFile),
 		Logger: r.logger, Registerer: r.registry,
 	}
 	if r.state != nil {
-		fo.Journal = r.state
+		fo.Journal, fo.Epochs = r.state, r.state
 	}
 	r.streamLog.Follow(&fo)
 	f, err := follower.New(fo)

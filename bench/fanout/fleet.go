@@ -43,7 +43,11 @@ type link struct {
 	// joining are the streams that were never in sync; joined is called after the last.
 	joining atomic.Int64
 	joined  func()
+	window  uint32
 }
+
+// stalls is how many of n connections are those that are to stall: one of twenty.
+func stalls(n int) int { return n / 20 }
 
 // startFleet opens n connections with m streams each, and waits until all are in sync.
 func startFleet(ctx context.Context, addr, environment string, n, m int) (*fleet, error) {
@@ -53,7 +57,10 @@ func startFleet(ctx context.Context, addr, environment string, n, m int) (*fleet
 	ctx, f.stop = context.WithCancel(ctx)
 	first := make(chan struct{}, max(opening/m, 1))
 	for i := range n {
-		l := &link{fleet: f, joined: sync.OnceFunc(func() { <-first })}
+		l := &link{fleet: f, joined: sync.OnceFunc(func() { <-first }), window: followerWindow}
+		if i < stalls(n) {
+			l.window = initialWindow
+		}
 		l.joining.Store(int64(m))
 		for j := range m {
 			l.streams = append(l.streams, &stream{fleet: f, link: l, name: fmt.Sprintf("follower-%d-%d", i, j)})
@@ -155,7 +162,7 @@ func (l *link) connect(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	h := newConn(tcp)
+	h := newConn(tcp, l.window)
 	h.ended = func(s *stream) { l.ended(h, s) }
 	err = h.greet()
 	for _, s := range l.streams {

@@ -50,7 +50,7 @@ func serve(t *testing.T) *script {
 	return s
 }
 
-// Stream answers a Hello with a state of three chunks, none of which fits a window.
+// Stream answers a Hello with a state of three chunks, which no window holds together.
 func (s *script) Stream(stream grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.StreamResponse]) error {
 	m, err := stream.Recv()
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *script) Stream(stream grpc.BidiStreamingServer[syncv1.StreamRequest, sy
 		return stream.Send(&syncv1.StreamResponse{Message: &syncv1.StreamResponse_Goodbye{Goodbye: refuse}})
 	}
 	for i := range 3 {
-		u := &syncv1.Update{Environment: "e", Puts: []*syncv1.Put{{Key: "a", Data: make([]byte, 100_000)}}}
+		u := &syncv1.Update{Environment: "e", Puts: []*syncv1.Put{{Key: "a", Data: make([]byte, followerWindow/2)}}}
 		if i == 2 {
 			u.Commit = &syncv1.Commit{Cursor: cursor(1)}
 		}

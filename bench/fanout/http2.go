@@ -15,16 +15,14 @@ import (
 )
 
 const (
-	window = 65535
-	// returnAfter bytes were received, the sender is given them back, as grpc-go does.
-	returnAfter = window / 4
-	frameHeader = 9
-	path        = "/tidegate.sync.v1.SyncService/Stream"
+	// initialWindow is what HTTP/2 begins with.
+	initialWindow = 65535
+	// followerWindow is what a relay has on the connection and on the stream. As it is
+	// fixed, no pings look for a better one.
+	followerWindow = 4 << 20
+	frameHeader    = 9
+	path           = "/tidegate.sync.v1.SyncService/Stream"
 )
-
-// bandwidthPing is the ping that grpc-go's clients send when data arrives and none is
-// under way. It costs the server what it costs with them.
-var bandwidthPing = [8]byte{2, 4, 16, 16, 9, 14, 7, 7}
 
 // conn speaks as much HTTP/2 and gRPC as the streams of a follower need, and says what
 // grpc-go would say. One goroutine reads; opening streams is for any.
@@ -33,6 +31,9 @@ type conn struct {
 	in     *bufio.Reader
 	framer *http2.Framer // reads from in, writes to out
 	ended  func(*stream) // called under mu when a stream ends before the connection
+	// window of the connection, and of each stream. When a quarter of it was received, the
+	// sender is given that back, as grpc-go does.
+	window uint32
 
 	mu      sync.Mutex // of all that follows
 	out     *bufio.Writer
@@ -43,14 +44,13 @@ type conn struct {
 	// What may be sent on the connection, and on a new stream; what was received.
 	room, initialRoom int64
 	received          uint32
-	pinging           bool
 	broken            bool
 }
 
-func newConn(c net.Conn) *conn {
+func newConn(c net.Conn, window uint32) *conn {
 	h := &conn{
-		net: c, in: bufio.NewReaderSize(c, 8<<10), out: bufio.NewWriterSize(c, 2<<10), streams: make(map[uint32]*stream), next: 1,
-		room: window, initialRoom: window,
+		net: c, in: bufio.NewReaderSize(c, 8<<10), out: bufio.NewWriterSize(c, 2<<10), window: window,
+		streams: make(map[uint32]*stream), next: 1, room: initialWindow, initialRoom: initialWindow,
 	}
 	h.encoder = hpack.NewEncoder(&h.headers)
 	h.framer = http2.NewFramer(h.out, h.in)
@@ -66,7 +66,11 @@ func (h *conn) greet() error {
 	if _, err := h.out.WriteString(http2.ClientPreface); err != nil {
 		return err
 	}
-	return errors.Join(h.framer.WriteSettings(), h.out.Flush())
+	err := h.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: h.window})
+	if err == nil && h.window > initialWindow {
+		err = h.framer.WriteWindowUpdate(0, h.window-initialWindow)
+	}
+	return errors.Join(err, h.out.Flush())
 }
 
 // open opens a stream with its Hello, unless the connection broke.
@@ -156,9 +160,7 @@ func (h *conn) handle(frame http2.Frame, flush bool) error {
 	case *http2.SettingsFrame:
 		err = h.handleSettings(f)
 	case *http2.PingFrame:
-		if f.IsAck() {
-			h.pinging = false
-		} else {
+		if !f.IsAck() {
 			err = h.framer.WritePing(true, f.Data)
 		}
 	case *http2.GoAwayFrame:
@@ -182,18 +184,14 @@ func value(f *http2.MetaHeadersFrame, name string) string {
 func (h *conn) handleData(f *http2.DataFrame) error {
 	var err error
 	data := f.Data()
-	if h.received += f.Length; h.received >= returnAfter {
+	if h.received += f.Length; h.received >= h.window/4 {
 		err, h.received = h.framer.WriteWindowUpdate(0, h.received), 0
-	}
-	if !h.pinging && err == nil {
-		h.pinging = true
-		err = h.framer.WritePing(false, bandwidthPing)
 	}
 	s := h.streams[f.StreamID]
 	if s == nil || err != nil {
 		return err
 	}
-	if s.received += f.Length; s.received >= returnAfter {
+	if s.received += f.Length; s.received >= h.window/4 {
 		if err := h.framer.WriteWindowUpdate(s.id, s.received); err != nil {
 			return err
 		}

@@ -7,7 +7,8 @@
 // A shape is connections times streams on each; 1000x100 works too, and takes about 3 GiB
 // for both sides. The server is a real process, with 1,000 flags of 330 bytes and one of
 // 1 KiB that changes. The streams are opened by this process, on raw sockets: they send
-// what a relay sends over grpc-go (Hello, Acks, pings, windows), and have no flags.
+// what a relay sends over grpc-go (Hello, Acks, windows), and have no flags. Those that are
+// to stall have the windows that HTTP/2 begins with, the others a relay's.
 // Server and streams share the machine.
 //
 // Beside it, in the same run, the floor: a bare grpc-go server that sends the same bytes,
@@ -223,7 +224,7 @@ func (m *measurement) changes(ctx context.Context, none float64) error {
 
 // stalled measures the same changes while one connection of twenty does not read.
 func (m *measurement) stalled(ctx context.Context) error {
-	for _, stalled := range []int{0, m.shape.connections / 20} {
+	for _, stalled := range []int{0, stalls(m.shape.connections)} {
 		m.fleet.stall(stalled)
 		healthy := m.shape.streams() - stalled*m.shape.each
 		if stalled > 0 {
@@ -247,7 +248,7 @@ func (m *measurement) stalled(ctx context.Context) error {
 			ms(percentile(got.last, 0.5)), ms(percentile(got.last, 0.99)), mib(peak), got.lost,
 		))
 	}
-	return m.fleet.resume(ctx, m.shape.connections/20)
+	return m.fleet.resume(ctx, stalls(m.shape.connections))
 }
 
 // fill writes changes that no window holds: the server stands before the stalled

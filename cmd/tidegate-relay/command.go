@@ -108,7 +108,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.DurationVar(&o.MaxStale, "max-stale", 0, "not ready from this `age` of a snapshot on; 0: ready at any age")
 	f.StringSliceVar(&o.CORSOrigins, "cors-origin", nil, "web `origins` whose pages may use the HTTP address, such as https://shop.example; * is any")
 	f.IntVar(&o.OFREPRateLimit, "ofrep-rate-limit", 0, "OFREP `requests` a second that one client address may make; 0: any number")
-	f.StringVar(&o.KeyFile, "key-file", "", "`path` of the key to present to the upstream, read at each connect; or the key itself in $TIDEGATE_KEY")
+	f.StringVar(&o.KeyFile, "key-file", "", "`path` of the key to present to the upstream, looked at once a second; or the key itself in $TIDEGATE_KEY")
 	f.BoolVar(&o.RequireKeys, "require-keys", false, "who follows this relay must present a key; without it, a wrong one is refused all the same")
 	f.StringVar(&o.StreamLog, "stream-log", "", "for tests and the analysis of incidents: `file` in which all that is shown is written down; slow, and without bound")
 	f.StringVar(&s.logLevel, "log-level", "info", "least `level` to log: debug, info, warn, error")

@@ -21,7 +21,8 @@ func TestOneWayBlackhole(t *testing.T) {
 	t.Parallel()
 	stall, swallow, pass := proxy.Direction{Stall: true}, proxy.Direction{Swallow: true}, proxy.Direction{}
 	s := newScenario(t)
-	srv := s.embedded()
+	s.delays()
+	srv := s.single()
 	var deaf, unheard []*relay
 	for range 3 {
 		deaf = append(deaf, s.relay(srv.GRPC))
@@ -56,7 +57,7 @@ func TestOneWayBlackhole(t *testing.T) {
 func TestCableCut(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	srv := s.embedded()
+	srv := s.embedded(s.folder("server"))
 	r, cut, mend := s.remote(srv.GRPC)
 	s.load()
 	// Also the readers are behind the cable: what it answers meanwhile is asked after.
@@ -96,7 +97,7 @@ func (s *scenario) remote(upstream string) (r *relay, cut, mend func()) {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { front.Close() })
-	r = &relay{Relay: bed.NewRelayAt(s, bin, node.Address, node.Command, front.Addr(), s.folder("relay")), links: []*proxy.Proxy{front}, hops: 1}
+	r = &relay{Relay: bed.NewRelayAt(s, bin, node.Address, node.Command, front.Addr(), s.folder("relay"), s.logged("relay")...), links: []*proxy.Proxy{front}, hops: 1}
 	r.Start()
 	s.relays = append(s.relays, r)
 	return r, func() { s.must(node.Unplug()) }, func() { s.must(node.Plug()) }

@@ -48,7 +48,7 @@ const churnedItems = 4
 func newChurn(s *scenario, server string, number int) *churn {
 	conn := bed.Dial(s, server)
 	c := &churn{
-		t: s, random: rand.New(rand.NewPCG(s.seed, uint64(number))),
+		t: s, tolerate: s.tolerate, random: rand.New(rand.NewPCG(s.seed, uint64(number))),
 		flags: controlv1.NewFlagServiceClient(conn), segments: controlv1.NewSegmentServiceClient(conn),
 	}
 	for i := range 2 * churnedItems {

@@ -15,7 +15,8 @@ import (
 func TestClock(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	srv := s.embedded()
+	s.options.ClocksSet = true
+	srv := s.single()
 	ahead, back := s.relay(srv.GRPC), s.relay(srv.GRPC)
 	s.load()
 	restart := func(r *relay, clock string) {

@@ -26,10 +26,13 @@ func (s *scenario) client(etcd *etcdtest.Cluster) *clientv3.Client {
 	return c
 }
 
-// compact makes etcd forget all but its newest revision.
-func compact(ctx context.Context, c *clientv3.Client) error {
+// compact makes etcd forget all but its newest revision, once it is recorded.
+func (s *scenario) compact(ctx context.Context, c *clientv3.Client) error {
 	now, err := c.Get(ctx, "/", clientv3.WithCountOnly())
 	if err != nil {
+		return err
+	}
+	if err := s.truth.recorded(ctx, now.Header.Revision); err != nil {
 		return err
 	}
 	if _, err = c.Compact(ctx, now.Header.Revision); errors.Is(err, rpctypes.ErrCompacted) {
@@ -64,7 +67,7 @@ func TestCompaction(t *testing.T) {
 		for range 4 { // deletes, too
 			s.mustWrite("while a watch is held up", s.writers[0], s.writers[1])
 		}
-		s.must(compact(s.ctx, client))
+		s.must(s.compact(s.ctx, client))
 		store.Reset()
 		store.Heal()
 		s.mustWrite("after the compaction", s.writers...)
@@ -76,7 +79,7 @@ func TestCompaction(t *testing.T) {
 		for range 4 {
 			s.mustWrite("while a relay is away", s.writers...)
 		}
-		s.must(compact(s.ctx, client))
+		s.must(s.compact(s.ctx, client))
 		first.heal()
 		s.mustBeFresh(first)
 		if after := fulls(); after != before {
@@ -88,7 +91,7 @@ func TestCompaction(t *testing.T) {
 		var compacting sync.WaitGroup
 		compacting.Go(func() {
 			for ctx.Err() == nil {
-				if err := compact(ctx, client); err != nil && ctx.Err() == nil {
+				if err := s.compact(ctx, client); err != nil && ctx.Err() == nil {
 					t.Errorf("compact: %v", err)
 				}
 				time.Sleep(20 * time.Millisecond)

@@ -22,10 +22,10 @@ import (
 func TestRelayDiskFull(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	srv := s.embedded()
+	srv := s.embedded(s.folder("server"))
 	disk := s.smallDisk("state", 4)
 	r := &relay{}
-	r.Relay = bed.NewRelay(s, bin, r.front(s, srv.GRPC), disk.data())
+	r.Relay = bed.NewRelay(s, bin, r.front(s, srv.GRPC), disk.data(), s.logged("relay")...)
 	r.Start()
 	s.relays = append(s.relays, r)
 	s.load()
@@ -65,15 +65,10 @@ func TestServerDiskFull(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	disk := s.smallDisk("server", 160)
-	srv := s.server("--data-dir", disk.data())
+	srv := s.embedded(disk.data())
 	s.relay(srv.GRPC)
+	s.tolerate = isFull
 	s.load()
-	for _, w := range s.writers {
-		w.Tolerate = isFull
-	}
-	for _, c := range s.churns {
-		c.tolerate = isFull
-	}
 	s.mustServe(s.relays, func() {
 		s.mustWrite("at first", s.writers...)
 		disk.fill()
@@ -112,13 +107,8 @@ func TestStoreFull(t *testing.T) {
 	client := s.client(etcd)
 	srv := s.server("--etcd-endpoints", etcd.Endpoints()[0])
 	r := s.relay(srv.GRPC)
+	s.tolerate = isFull
 	s.load()
-	for _, w := range s.writers {
-		w.Tolerate = isFull
-	}
-	for _, c := range s.churns {
-		c.tolerate = isFull
-	}
 	s.mustServe(s.relays, func() {
 		stop := s.bulk(srv, 20*time.Millisecond)
 		bed.Eventually(s, "the store is full", func() error {
@@ -130,7 +120,7 @@ func TestStoreFull(t *testing.T) {
 		})
 		stop()
 		s.mustBeFresh(r)
-		s.must(compact(s.ctx, client))
+		s.must(s.compact(s.ctx, client))
 		_, err := client.Defragment(s.ctx, etcd.Endpoints()[0])
 		s.must(err)
 		_, err = client.AlarmDisarm(s.ctx, &clientv3.AlarmMember{}) // all of them

@@ -12,7 +12,7 @@ import (
 func TestFrozenServer(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	srv := s.embedded()
+	srv := s.single()
 	edge := s.relay(srv.GRPC)
 	behind := s.relay(edge.GRPC)
 	s.load()
@@ -33,7 +33,8 @@ func TestFrozenServer(t *testing.T) {
 func TestFrozenRelay(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	srv := s.embedded()
+	s.delays()
+	srv := s.single()
 	edge := s.relay(srv.GRPC)
 	behind := s.relay(edge.GRPC, srv.GRPC)
 	s.load()

@@ -30,7 +30,7 @@ import (
 func TestKillAtEveryPoint(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	srv := s.embedded()
+	srv := s.embedded(s.folder("server"))
 	edge := s.relay(srv.GRPC)
 	behind := s.relay(edge.GRPC)
 	s.load()
@@ -49,6 +49,9 @@ func TestKillAtEveryPoint(t *testing.T) {
 	s.converge()
 }
 
+// bulkKey is that of the large flag.
+const bulkKey = "bulk"
+
 // bulk writes a large flag again and again, with pauses, until it is stopped.
 func (s *scenario) bulk(srv *bed.Server, pause time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(s.ctx)
@@ -56,7 +59,7 @@ func (s *scenario) bulk(srv *bed.Server, pause time.Duration) (stop func()) {
 	var writing sync.WaitGroup
 	writing.Go(func() {
 		for ctx.Err() == nil {
-			f := (&churned{key: "bulk", count: s.bulks}).asFlag()
+			f := (&churned{key: bulkKey, count: s.bulks}).asFlag()
 			s.bulks++
 			f.Description = strings.Repeat("x", 128<<10)
 			_, err := flags.Apply(ctx, &controlv1.ApplyRequest{

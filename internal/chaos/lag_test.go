@@ -11,7 +11,7 @@ import (
 	"github.com/tidegate/tidegate/internal/e2e/bed"
 )
 
-// etcd starts an etcd of one node on loopback.
+// etcd starts the etcd of the scenario, of one node on loopback if not told otherwise.
 func (s *scenario) etcd(o etcdtest.Options) *etcdtest.Cluster {
 	s.Helper()
 	o.Dir = s.folder("etcd")
@@ -21,6 +21,8 @@ func (s *scenario) etcd(o etcdtest.Options) *etcdtest.Cluster {
 	c, err := etcdtest.StartAt(s.ctx, o)
 	s.must(err)
 	s.Cleanup(c.Kill)
+	s.truth.begin(0, 0)
+	s.truth.watch(c.Endpoints())
 	return c
 }
 

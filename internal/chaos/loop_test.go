@@ -17,11 +17,11 @@ import (
 func TestLoop(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	srv := s.embedded()
+	srv := s.single()
 	one, other := &relay{}, &relay{}
 	back := s.proxy("") // to the other, whose address is not known yet
-	one.Relay = bed.NewRelay(s, bin, one.front(s, srv.GRPC)+","+back.Addr(), s.folder("relay"))
-	other.Relay = bed.NewRelay(s, bin, other.front(s, one.GRPC), s.folder("relay"))
+	one.Relay = bed.NewRelay(s, bin, one.front(s, srv.GRPC)+","+back.Addr(), s.folder("relay"), s.logged("relay")...)
+	other.Relay = bed.NewRelay(s, bin, other.front(s, one.GRPC), s.folder("relay"), s.logged("relay")...)
 	back.SetTarget(other.GRPC)
 	other.hops = 2
 	for _, r := range []*relay{one, other} {

@@ -36,7 +36,7 @@ func later[M interface{ ProtoReflect() protoreflect.Message }](m M) M {
 func TestLaterFollower(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	srv := s.embedded()
+	srv := s.single()
 	edge := s.relay(srv.GRPC)
 	s.load()
 	for _, addr := range []string{srv.GRPC, edge.GRPC} {

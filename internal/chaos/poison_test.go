@@ -35,6 +35,7 @@ func newPoisoned(t *testing.T) *poisoned {
 	s.relay(srv.GRPC)
 	s.load()
 	p := &poisoned{scenario: s, key: "poison"}
+	s.unaudited = append(s.unaudited, p.key)
 	p.set(1)
 	p.mustAnswer(1)
 	ctx, cancel := context.WithCancel(s.ctx)

@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ import (
 func TestRandom(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
+	s.options.AgeSlack = longest + heartbeat // a message is under way for as long as a link is disturbed
 	etcd := s.etcd(etcdtest.Options{Places: make([]etcdtest.Place, 1+2*s.random.IntN(2))})
 	var stores []*proxy.Proxy
 	for range 2 {
@@ -38,17 +40,24 @@ func TestRandom(t *testing.T) {
 	s.relay(three.GRPC)
 	s.load()
 	s.mustWrite("at first", s.writers...)
-	d := &disturbance{scenario: s, etcd: etcd, stores: stores}
+	d := &disturbance{scenario: s, etcd: etcd, stores: stores, injected: map[string]int{}}
 
-	start, warm := time.Now(), false
+	start := time.Now()
 	var before []bed.Usage
+	// A process has what it needs after some of everything, and grows no more.
+	measure := *duration / 4
 	for round := 0; time.Since(start) < *duration; round++ {
-		// A process has what it needs after some of everything, and grows no more.
-		if !warm && time.Since(start) > *duration/4 {
-			before, warm = s.usage(), true
+		if at := time.Since(start); at > measure {
+			now := s.usage()
+			d.tell(at, now)
+			if before == nil {
+				before = now
+			}
+			measure = at + *duration/8
 		}
 		f := d.draw()
-		t.Logf("%v: %s", time.Since(start).Round(time.Millisecond), f.name)
+		d.injected[f.kind]++
+		t.Logf("%v: %s %s", time.Since(start).Round(time.Millisecond), f.kind, f.what)
 		s.mustServe(f.living, func() {
 			f.begin()
 			time.Sleep(s.hold())
@@ -56,26 +65,31 @@ func TestRandom(t *testing.T) {
 		})
 		// Sometimes the next one comes while the last is not over yet.
 		if s.random.IntN(3) > 0 {
-			s.mustWrite("after "+f.name, s.writers[s.random.IntN(len(s.writers))])
+			s.mustWrite("after "+f.kind, s.writers[s.random.IntN(len(s.writers))])
 		}
 	}
 	s.mustBeFresh(s.relays...)
 	s.mustWrite("in the end", s.writers...)
 	s.mustNotGrow(before)
+	d.tell(time.Since(start), s.usage())
 	s.converge()
+	d.figures(time.Since(start))
 }
+
+// longest is how long a fault may stay.
+const longest = 25 * time.Second
 
 // hold is how long a fault stays: mostly short, now and then longer than anything waits.
 func (s *scenario) hold() time.Duration {
 	if *duration > time.Minute && s.random.IntN(10) == 0 {
-		return time.Duration(s.random.Int64N(int64(25 * time.Second)))
+		return time.Duration(s.random.Int64N(int64(longest)))
 	}
 	return time.Duration(s.random.Int64N(int64(1500 * time.Millisecond)))
 }
 
 // faultRun is a fault that can be begun and ended; living are the relays that answer meanwhile.
 type faultRun struct {
-	name       string
+	kind, what string
 	begin, end func()
 	living     []*relay
 }
@@ -85,6 +99,38 @@ type disturbance struct {
 	*scenario
 	etcd   *etcdtest.Cluster
 	stores []*proxy.Proxy
+	// injected counts the faults by kind.
+	injected map[string]int
+}
+
+// spared are the server and the relay that are never killed nor restarted, by their
+// numbers, so that they show what grows.
+const sparedServer, sparedRelay = 1, 2
+
+// tell prints what the spared processes use.
+func (d *disturbance) tell(at time.Duration, all []bed.Usage) {
+	d.Logf("figures: after %v the server uses %v, the relay %v", at.Round(time.Second), all[sparedServer], all[len(d.servers)+sparedRelay])
+}
+
+// figures prints what a long run is told by.
+func (d *disturbance) figures(took time.Duration) {
+	writes, evaluations := 0, int64(0)
+	for _, t := range d.trails {
+		writes += len(t.entries)
+	}
+	for _, r := range d.relays {
+		for _, reader := range r.readers.All() {
+			evaluations += reader.Answers.Load()
+		}
+	}
+	total := 0
+	for _, kind := range slices.Sorted(maps.Keys(d.injected)) {
+		d.Logf("figures: %4d × %s", d.injected[kind], kind)
+		total += d.injected[kind]
+	}
+	d.Logf("figures: seed %d, %v, etcd of %d: %d faults, %d writes, %d evaluations, %d calls in one order",
+		d.seed, took.Round(time.Second), len(d.etcd.Nodes), total, writes, evaluations, d.history.Len())
+	d.Logf("figures: violated/held to: %s", d.report)
 }
 
 func (d *disturbance) draw() faultRun {
@@ -96,19 +142,26 @@ func (d *disturbance) draw() faultRun {
 	link := r.links[d.random.IntN(len(r.links))]
 	store := d.stores[d.random.IntN(len(d.stores))]
 	flips := d.direction()
+	mortal, killed := d.servers[(sparedServer+1)%len(d.servers)], at
+	if killed == sparedRelay {
+		killed = (at + 1) % len(d.relays)
+	}
+	gone, survivors := d.relays[killed], slices.Concat(d.relays[:killed], d.relays[killed+1:])
+	how := kindOf(flips)
+	detail := func(whom string) string { return fmt.Sprintf("%s: %+v", whom, flips) }
 	faults := []faultRun{
-		{"kill server " + server.GRPC, server.Kill, server.Start, d.relays},
-		{"restart server " + server.GRPC, func() { _ = server.Terminate() }, server.Start, d.relays},
-		{"freeze server " + server.GRPC, server.Freeze, server.Thaw, d.relays},
-		{"kill relay " + r.GRPC, r.Kill, r.Start, others},
-		{"restart relay " + r.GRPC, func() { d.must(r.Terminate()) }, r.Start, others},
-		{"freeze relay " + r.GRPC, r.Freeze, r.Thaw, others},
-		{"kill etcd " + node.Endpoint, node.Kill, func() { d.must(node.Start()) }, d.relays},
-		{"reset a link of relay " + r.GRPC, link.Reset, func() {}, d.relays},
-		{"refuse relay " + r.GRPC, func() { link.Refuse(true); link.Reset() }, link.Heal, d.relays},
-		{fmt.Sprintf("disturb what comes to relay %s: %+v", r.GRPC, flips), func() { link.SetDown(flips) }, link.Heal, d.relays},
-		{fmt.Sprintf("disturb what relay %s sends: %+v", r.GRPC, flips), func() { link.SetUp(flips) }, link.Heal, d.relays},
-		{fmt.Sprintf("disturb etcd for a server: %+v", flips), func() { store.SetDown(flips) }, func() { store.Heal(); store.Reset() }, d.relays},
+		{"kill a server", mortal.GRPC, mortal.Kill, mortal.Start, d.relays},
+		{"restart a server", mortal.GRPC, func() { _ = mortal.Terminate() }, mortal.Start, d.relays},
+		{"freeze a server", server.GRPC, server.Freeze, server.Thaw, d.relays},
+		{"kill a relay", gone.GRPC, gone.Kill, gone.Start, survivors},
+		{"restart a relay", gone.GRPC, func() { d.must(gone.Terminate()) }, gone.Start, survivors},
+		{"freeze a relay", r.GRPC, r.Freeze, r.Thaw, others},
+		{"kill an etcd", node.Endpoint, node.Kill, func() { d.must(node.Start()) }, d.relays},
+		{"reset a relay's link", r.GRPC, link.Reset, func() {}, d.relays},
+		{"refuse a relay", r.GRPC, func() { link.Refuse(true); link.Reset() }, link.Heal, d.relays},
+		{how + " what comes to a relay", detail(r.GRPC), func() { link.SetDown(flips) }, link.Heal, d.relays},
+		{how + " what a relay sends", detail(r.GRPC), func() { link.SetUp(flips) }, link.Heal, d.relays},
+		{how + " what etcd sends", detail(store.Addr()), func() { store.SetDown(flips) }, func() { store.Heal(); store.Reset() }, d.relays},
 	}
 	return faults[d.random.IntN(len(faults))]
 }
@@ -129,6 +182,24 @@ func (d *disturbance) direction() proxy.Direction {
 		return proxy.Direction{CutAfter: int64(10 * n)}
 	default:
 		return proxy.Direction{CorruptEvery: 10_000 + 10*n}
+	}
+}
+
+// kindOf names what a direction does.
+func kindOf(d proxy.Direction) string {
+	switch {
+	case d.Delay > 0:
+		return "delay"
+	case d.Rate > 0:
+		return "throttle"
+	case d.Stall:
+		return "stall"
+	case d.Swallow:
+		return "swallow"
+	case d.CutAfter > 0:
+		return "cut"
+	default:
+		return "corrupt"
 	}
 }
 
@@ -156,9 +227,11 @@ func (s *scenario) processes() (all []*bed.Process) {
 }
 
 // mustNotGrow demands that the processes use not much more than before; connections that
-// were broken may take a while to go.
+// were broken may take a while to go, and the history of changes grows up to its bound, 64
+// MiB of their data.
 func (s *scenario) mustNotGrow(before []bed.Usage) {
 	s.Helper()
+	const grows = (64 + 96) << 20
 	for i, p := range s.processes() {
 		if i >= len(before) {
 			return // too short a run to tell
@@ -169,7 +242,7 @@ func (s *scenario) mustNotGrow(before []bed.Usage) {
 				return err
 			}
 			b := before[i]
-			if now.Goroutines > b.Goroutines+60 || now.Files > b.Files+40 || now.RSS > b.RSS+96<<20 {
+			if now.Goroutines > b.Goroutines+60 || now.Files > b.Files+40 || now.RSS > b.RSS+grows {
 				return fmt.Errorf("%v before, %v now", b, now)
 			}
 			return nil

@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/tidegate/tidegate/internal/e2e/bed"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/streamlog"
 )
 
 // restored is a scenario whose store was taken back to a backup, of the same cluster and
@@ -27,7 +30,7 @@ func newRestored(t *testing.T) *restored {
 	t.Helper()
 	s := newScenario(t)
 	data, backup := s.folder("server"), s.folder("backup")
-	srv := s.server("--data-dir", data)
+	srv := s.embedded(data)
 	r := s.relay(srv.GRPC)
 	s.load()
 	s.mustWrite("before the backup", s.writers...)
@@ -47,8 +50,10 @@ func newRestored(t *testing.T) *restored {
 	s.ctx, s.stop = context.WithTimeout(t.Context(), bed.Patience)
 	t.Cleanup(s.stop)
 	srv.Kill()
+	s.truth.read(s.ctx)
 	s.must(os.RemoveAll(data))
 	s.must(os.CopyFS(data, os.DirFS(backup)))
+	s.truth.begin(s.truth.life, s.truth.head(s.ctx))
 	srv.Start()
 	return &restored{scenario: s, srv: srv, relay: r, before: before}
 }
@@ -63,8 +68,39 @@ func (s *restored) holds() {
 	}
 }
 
+// goOn writes until the relay has what the restored store has, and holds the run to the
+// guarantees.
+func (s *restored) goOn(when string, agree func(*snapshot.Snapshot) error) {
+	s.Helper()
+	for _, w := range s.writers {
+		s.lost = append(s.lost, w.Keys...)
+	}
+	s.writers = []*bed.Writer{bed.NewWriter(s.ctx, s, s.srv.GRPC, bed.Prefix+"restored")}
+	ctx, stop := context.WithCancel(s.ctx)
+	defer stop()
+	s.writing.Go(func() { s.writers[0].Run(ctx) })
+	bed.Eventually(s, "relay and server have the same "+when, func() error {
+		now, err := bed.SameState(s.ctx, s.srv.GRPC, s.relay.GRPC)
+		if err == nil {
+			err = agree(now)
+		}
+		if err == nil {
+			stop() // states that change are hard to compare
+		}
+		return err
+	})
+	s.writing.Wait()
+	settled := streamlog.Now()
+	bed.Eventually(s, "the last write is served", func() error {
+		return s.writers[0].Served(s.ctx, s.relay.readers.Evaluation)
+	})
+	s.check(settled)
+}
+
 // TestRestoredStoreAlarms: as long as the store is behind the relay, the relay keeps what
-// it has, and the server raises an alarm that says what to do.
+// it has, and the server raises an alarm that says what to do. Once that is done, the relay
+// has what was restored, at a lower revision, and then what is written since; and the
+// alarm is over.
 func TestRestoredStoreAlarms(t *testing.T) {
 	t.Parallel()
 	s := newRestored(t)
@@ -79,6 +115,26 @@ func TestRestoredStoreAlarms(t *testing.T) {
 		return nil
 	})
 	s.holds()
+	s.relay.Kill()
+	s.relay.Start()
+	s.holds()
+	out, err := exec.CommandContext(s.ctx, filepath.Join(bin, "tidegate"), "epoch", "begin", "--yes",
+		"--server", s.srv.GRPC, "--reason", "restored").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	bed.Eventually(t, "the alarm is over", func() error {
+		if n := s.metric(s.srv.Process, "tidegate_store_behind_followers", ""); n != 0 {
+			return fmt.Errorf("%v followers are ahead", n)
+		}
+		return nil
+	})
+	s.goOn("in the new epoch", func(now *snapshot.Snapshot) error {
+		if was := s.before.Cursor(); now.Cursor().Epoch.Counter != was.Epoch.Counter+1 {
+			return fmt.Errorf("at %s after %s", now.Cursor(), was)
+		}
+		return nil
+	})
 }
 
 // TestRestoredStoreOutgrowsRelay: once the store's other history is longer than the one
@@ -89,22 +145,13 @@ func TestRestoredStoreOutgrowsRelay(t *testing.T) {
 	s := newRestored(t)
 	s.holds()
 	fulls := s.metric(s.relay.Process, "tidegate_follower_updates_total", `mode="full"`)
-	w := bed.NewWriter(s.ctx, s, s.srv.GRPC, bed.Prefix+"restored")
-	ctx, stop := context.WithCancel(s.ctx)
-	done := make(chan struct{})
-	go func() { defer close(done); w.Run(ctx) }()
-	bed.Eventually(t, "relay and server have the same again", func() error {
-		now, err := bed.SameState(s.ctx, s.srv.GRPC, s.relay.GRPC)
-		if err == nil && now.Cursor().Revision <= s.before.Cursor().Revision {
-			err = fmt.Errorf("at revision %d, it was %d", now.Cursor().Revision, s.before.Cursor().Revision)
+	s.goOn("again", func(now *snapshot.Snapshot) error {
+		if now.Cursor().Revision <= s.before.Cursor().Revision {
+			return fmt.Errorf("at revision %d, it was %d", now.Cursor().Revision, s.before.Cursor().Revision)
 		}
-		if err == nil {
-			stop() // states that change are hard to compare
+		if n := s.metric(s.relay.Process, "tidegate_follower_updates_total", `mode="full"`); n != fulls+1 {
+			t.Errorf("everything was sent %v times, want once", n-fulls)
 		}
-		return err
+		return nil
 	})
-	<-done
-	if n := s.metric(s.relay.Process, "tidegate_follower_updates_total", `mode="full"`); n != fulls+1 {
-		t.Errorf("everything was sent %v times, want once", n-fulls)
-	}
 }

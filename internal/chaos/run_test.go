@@ -7,19 +7,23 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
 	"github.com/tidegate/tidegate/internal/chaos/proxy"
 	"github.com/tidegate/tidegate/internal/e2e/bed"
+	"github.com/tidegate/tidegate/internal/streamlog"
 )
 
 // scenario is a run of processes that are disturbed: servers, relays with a proxy in front
 // of each upstream, writers at the servers and readers at the relays.
 type scenario struct {
 	*testing.T
+	held
 	ctx    context.Context
 	random *rand.Rand
 	seed   uint64
@@ -29,12 +33,16 @@ type scenario struct {
 	relays  []*relay
 	writers []*bed.Writer
 	churns  []*churn
+	rivals  []*rival
+	// tolerate tells errors after which writers try again, too; to be set before load.
+	tolerate func(error) bool
 
 	stop          context.CancelFunc // the clients
 	clients       sync.WaitGroup
 	stopWriting   context.CancelFunc
 	writing       sync.WaitGroup
 	proxies, made int
+	logs          int // processes that write down what they show
 	bulks         int // large flags written
 }
 
@@ -53,22 +61,32 @@ func newScenario(t *testing.T) *scenario {
 	s.ctx, s.stop = context.WithTimeout(t.Context(), *duration+5*time.Minute)
 	s.stopWriting = func() {}
 	t.Cleanup(func() { s.stop(); s.clients.Wait() })
+	s.begin(s)
+	t.Cleanup(s.keep)
 	return s
 }
 
 // server starts a control server; args say where its store is.
 func (s *scenario) server(args ...string) *bed.Server {
 	s.Helper()
-	srv := bed.NewServer(s, bin, args...)
+	srv := bed.NewServer(s, bin, slices.Concat(args, s.logged("server"))...)
 	srv.Start()
 	s.servers = append(s.servers, srv)
 	return srv
 }
 
-// embedded starts a control server that has its store in itself.
-func (s *scenario) embedded() *bed.Server {
+// embedded starts a control server that has its store in itself, in a folder.
+func (s *scenario) embedded(data string) *bed.Server {
 	s.Helper()
-	return s.server("--data-dir", s.folder("server"))
+	s.truth.begin(0, 0)
+	s.truth.data = data
+	return s.server("--data-dir", data)
+}
+
+// single starts a control server on an etcd of its own, of one node.
+func (s *scenario) single() *bed.Server {
+	s.Helper()
+	return s.server("--etcd-endpoints", s.etcd(etcdtest.Options{}).Endpoints()[0])
 }
 
 // folder is a new one.
@@ -94,7 +112,7 @@ func (s *scenario) relay(upstreams ...string) *relay {
 	s.Helper()
 	r := &relay{}
 	fronts := r.front(s, upstreams...)
-	r.Relay = bed.NewRelay(s, bin, fronts, s.folder("relay"))
+	r.Relay = bed.NewRelay(s, bin, fronts, s.folder("relay"), s.logged("relay")...)
 	r.Start()
 	s.relays = append(s.relays, r)
 	return r
@@ -135,7 +153,7 @@ func (r *relay) heal() {
 const pause = 70 * time.Millisecond
 
 // load starts writers at the servers, of single flags and of two that are always written
-// together, and readers at every relay.
+// together, some that write what others write too, and readers at every relay.
 func (s *scenario) load() {
 	s.Helper()
 	for i, srv := range s.servers {
@@ -144,8 +162,12 @@ func (s *scenario) load() {
 			bed.NewWriter(s.ctx, s, srv.GRPC, fmt.Sprintf("%sboth-%d-a", bed.Prefix, i), fmt.Sprintf("%sboth-%d-b", bed.Prefix, i)))
 		s.churns = append(s.churns, newChurn(s, srv.GRPC, i))
 	}
-	for _, w := range s.writers {
-		w.Pause = pause
+	for i, w := range s.writers {
+		w.Pause, w.Tolerate = pause, s.tolerate
+		s.record(w, 1000+i)
+	}
+	for number := range 3 {
+		s.rivals = append(s.rivals, newRival(s, number))
 	}
 	for _, r := range s.relays {
 		s.read(r)
@@ -174,6 +196,9 @@ func (s *scenario) write() {
 	for _, c := range s.churns {
 		s.writing.Go(func() { c.run(ctx) })
 	}
+	for _, r := range s.rivals {
+		s.writing.Go(func() { r.run(ctx) })
+	}
 }
 
 // mustWrite waits until the writers have had answers from now on.
@@ -201,10 +226,12 @@ func (s *scenario) mustServe(relays []*relay, meanwhile func()) {
 }
 
 // converge ends the writing, and demands that in the end all agree: the store, the writers
-// and what the relays answer.
+// and what the relays answer; and that the whole run has kept what is promised. It ends the
+// processes.
 func (s *scenario) converge() {
 	s.Helper()
 	s.stopWriting()
+	settled := streamlog.Now()
 	var addrs []string
 	for _, srv := range s.servers {
 		addrs = append(addrs, srv.GRPC)
@@ -226,11 +253,5 @@ func (s *scenario) converge() {
 	}
 	s.stop()
 	s.clients.Wait()
-	if err := check(s.dir); err != nil {
-		s.Error(err)
-	}
+	s.check(settled)
 }
-
-// check validates what the processes of a run have logged below a folder against the
-// history of the store.
-func check(string) error { return nil }

@@ -20,7 +20,7 @@ func TestStalledReaders(t *testing.T) {
 	t.Parallel()
 	const stalled = 12
 	s := newScenario(t)
-	srv := s.embedded()
+	srv := s.single()
 	s.relay(srv.GRPC)
 	s.load()
 	ctx, cancel := context.WithCancel(s.ctx)
@@ -61,7 +61,8 @@ func TestStalledReaders(t *testing.T) {
 func TestThrottled(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	srv := s.embedded()
+	s.options.AgeSlack = bed.Patience // a slow link is a queue
+	srv := s.single()
 	slow, healthy := s.relay(srv.GRPC), s.relay(srv.GRPC)
 	s.load()
 	slow.set(proxy.Direction{}, proxy.Direction{Rate: 100 << 10})

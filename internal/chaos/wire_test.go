@@ -15,7 +15,7 @@ import (
 func TestBitFlipsOnTheWire(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	srv := s.embedded()
+	srv := s.single()
 	edge := s.relay(srv.GRPC)
 	s.relay(edge.GRPC)
 	s.load()
@@ -38,7 +38,7 @@ func TestBitFlipsOnTheWire(t *testing.T) {
 func TestResetsAndCuts(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	srv := s.embedded()
+	srv := s.single()
 	edge := s.relay(srv.GRPC)
 	s.relay(edge.GRPC)
 	s.load()

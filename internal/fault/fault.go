@@ -40,8 +40,13 @@ var (
 	}
 )
 
-// Bugs are those that can be planted.
-var Bugs []string
+// Bugs are those that can be planted; what each does is told in internal/chaos/planted.
+var Bugs = []string{
+	"accept-older", "ack-before-sync", "age-forgets-hops", "audit-apart", "cas-blind", "coalesce-forgets",
+	"drop-delete-at-compaction", "forget-last-known-good", "heartbeat-ahead", "never-dead", "poison-stops-all",
+	"resume-across-epochs", "retry-twice", "revoked-ignored", "serve-before-load", "show-before-append",
+	"show-before-commit", "skip-digest", "slow-reader-blocks", "split-transaction", "state-unverified", "stream-leaks",
+}
 
 // Variable of the environment says what is to break.
 const Variable = "TIDEGATE_FAULT"

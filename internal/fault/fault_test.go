@@ -41,8 +41,9 @@ var (
 	use    = regexp.MustCompile(`fault\.(Point|Planted)\(`)
 )
 
-// TestEachIsOnce: what can be asked for is there, in one place, and there is nothing else.
-func TestEachIsOnce(t *testing.T) {
+// TestEachIsThere: what can be asked for is there, a point in one place, and there is
+// nothing else. A bug may take several places: what one of them lets through, another finds.
+func TestEachIsThere(t *testing.T) {
 	declared, err := os.ReadFile("fault.go")
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +55,6 @@ func TestEachIsOnce(t *testing.T) {
 	if len(wanted) != len(ServerPoints)+len(RelayPoints) {
 		t.Errorf("%d points are declared, %d are those of a server or a relay", len(wanted), len(ServerPoints)+len(RelayPoints))
 	}
-	wanted = append(wanted, Bugs...)
 	found := make(map[string]int)
 	uses := 0
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -83,6 +83,12 @@ func TestEachIsOnce(t *testing.T) {
 	for _, name := range wanted {
 		if found[name] != 1 {
 			t.Errorf("%s is in %d places in the code, want one", name, found[name])
+		}
+		uses -= found[name]
+	}
+	for _, name := range Bugs {
+		if found[name] == 0 {
+			t.Errorf("%s is nowhere in the code", name)
 		}
 		uses -= found[name]
 	}

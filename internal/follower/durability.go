@@ -59,6 +59,9 @@ func (d *durability) sync() bool {
 	if s == nil {
 		return false
 	}
+	if fault.Planted("ack-before-sync") {
+		d.durable.put(s)
+	}
 	fault.Point(fault.FollowerBeforeSync)
 	if err := d.journal.Sync(s.Environment()); err != nil {
 		d.metrics.journalFailures.Inc()

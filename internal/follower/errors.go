@@ -17,14 +17,14 @@ var (
 	errDiffers = errors.New("state differs from the upstream's")
 	// errBehind: the upstream's state is older than the one that is shown.
 	errBehind = errors.New("upstream is behind")
-	// errOver: the upstream has an epoch that was followed by another one.
-	errOver = errors.New("the epoch is over")
 	// errLoop: the upstream follows this process.
 	errLoop = errors.New("upstream is this process, or follows it")
 	// errStale: the upstream lives, but what it has is old.
 	errStale = errors.New("upstream is stale")
 	// errAsk: it is time to ask again for what was refused.
 	errAsk = errors.New("asking again for what was refused")
+	// errKey: there is another key to present than the one that the stream was opened with.
+	errKey = errors.New("another key is configured")
 	// errDead: the upstream has been silent for too long.
 	errDead = errors.New("upstream is silent")
 	// errEnded: the upstream ended the stream without a word.
@@ -64,7 +64,7 @@ func requestedBackoff(err error) time.Duration {
 // did not fail, but has to be about something else.
 func atOnce(err error) bool {
 	var g *goodbyeError
-	return errors.Is(err, errAsk) || errors.As(err, &g) && g.others
+	return errors.Is(err, errAsk) || errors.Is(err, errKey) || errors.As(err, &g) && g.others
 }
 
 // sameAgain tells whether the upstream that failed is the one to ask again first.
@@ -88,6 +88,8 @@ func reason(err error) string {
 		return "stale"
 	case errors.Is(err, errAsk):
 		return "ask"
+	case errors.Is(err, errKey):
+		return "key"
 	case errors.Is(err, errDead):
 		return "dead"
 	case errors.Is(err, errEnded):

@@ -4,7 +4,7 @@
 //
 // Promises: what is shown is a state that an upstream committed to with its digest,
 // whole; within one epoch its revision never goes back, whatever upstreams say, nor
-// over restarts where there is a [Journal]; what is acknowledged upstream is durable.
+// over restarts where there is a [Journal]; an epoch that was left does not come back; what is acknowledged upstream is durable.
 // Nothing that an upstream sends, or fails to send, takes the last good state away,
 // makes the follower spin, or makes it hold more than a bound.
 //
@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -76,10 +77,15 @@ type Options struct {
 	Region, Version string
 	Journal         Journal  // may be nil
 	Observer        Observer // may be nil
+	// Epochs keeps which epochs were left; nil: only this process's life long.
+	Epochs EpochRecord
 	// Kind of this process; default: unspecified.
 	Kind syncv1.FollowerKind
 	// Below is what follows this process: upstream is told of it. Nil: nothing can.
 	Below *tree.Tree
+	// Key is the secret of the key to present, looked at once a second: when it becomes
+	// another one, that is presented on a new stream at once. Nil: none.
+	Key func() (string, error)
 	// DialOptions must say how to secure the connection; keepalive is added.
 	DialOptions []grpc.DialOption
 	// DeadAfter without a message from upstream the stream is given up. Default: three
@@ -156,6 +162,7 @@ type Follower struct {
 	metrics *metrics
 	intake  *intake
 	durable *durability
+	key     *credential
 	state   atomic.Pointer[State]
 	streams uint64 // opened so far
 }
@@ -170,10 +177,11 @@ func New(o Options) (*Follower, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Follower{o: o, bootID: uuid.NewString(), metrics: m}
+	f := &Follower{o: o, bootID: uuid.NewString(), metrics: m, key: newCredential(o.Key)}
 	f.durable = newDurability(o.Journal, o.Logger, m)
 	f.durable.observer = o.Observer
 	f.intake = newIntake(o, f.durable, m)
+	f.intake.superseded = f.key.superseded
 	f.enter(State{Upstream: o.Upstreams[0], Path: f.intake.path})
 	return f, nil
 }
@@ -187,15 +195,16 @@ func (f *Follower) State() State { return *f.state.Load() }
 func (f *Follower) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	synced := make(chan struct{})
-	go func() { defer close(synced); f.durable.run(ctx) }()
-	defer func() { <-synced }()
+	var beside sync.WaitGroup
+	beside.Go(func() { f.durable.run(ctx) })
+	beside.Go(func() { f.key.watch(ctx) })
+	defer beside.Wait()
 	defer cancel()
 
 	rotation, failing := newRotation(f.o), false
 	for {
 		upstream, wait := rotation.next(time.Now())
-		if err := sleep(ctx, wait); err != nil {
+		if err := f.sleep(ctx, wait); err != nil {
 			f.leave(upstream, err)
 			return err
 		}
@@ -240,8 +249,8 @@ func (f *Follower) moved() {
 	f.state.Store(&s)
 }
 
-// sleep waits, at most until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
+// sleep waits, at most until ctx ends, or there is another key to try.
+func (f *Follower) sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
@@ -250,6 +259,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-f.key.changed:
+		return nil
 	case <-timer.C:
 		return nil
 	}

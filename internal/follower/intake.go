@@ -3,7 +3,6 @@ package follower
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -18,11 +17,13 @@ import (
 // is used by the receiving goroutine; it knows no network.
 type intake struct {
 	instanceID string
+	sdk        bool
 	log        zerolog.Logger
 	journal    Journal
 	observer   Observer // may be nil
 	durable    *durability
 	metrics    *metrics
+	left       leftEpochs
 	scopes     []*scope
 	byName     map[string]*scope
 
@@ -34,12 +35,9 @@ type intake struct {
 
 	path []string // of this process, see State
 
-	// over are the epochs that this process has left for a later one, newest last.
-	over []snapshot.Epoch
+	// superseded tells whether what is refused is refused to a key that is not used any more.
+	superseded func() bool
 }
-
-// maxOver is how many epochs that are over are remembered.
-const maxOver = 64
 
 // scope is one environment.
 type scope struct {
@@ -61,10 +59,10 @@ type scope struct {
 
 func newIntake(o Options, d *durability, m *metrics) *intake {
 	in := &intake{
-		instanceID: o.InstanceID, log: o.Logger, journal: o.Journal, observer: o.Observer, durable: d, metrics: m,
+		instanceID: o.InstanceID, sdk: o.Kind == syncv1.FollowerKind_FOLLOWER_KIND_SDK, log: o.Logger, journal: o.Journal, observer: o.Observer, durable: d, metrics: m,
 		backoffMin: o.BackoffMin, backoffMax: o.BackoffMax,
-		byName: make(map[string]*scope, len(o.Environments)),
-		path:   []string{unknownHop, o.InstanceID},
+		left: newLeftEpochs(o, m), byName: make(map[string]*scope, len(o.Environments)),
+		path: []string{unknownHop, o.InstanceID}, superseded: func() bool { return false },
 	}
 	for _, name := range o.Environments {
 		sc := &scope{replica: o.Replicas.Add(name), staged: snapshot.Assembler{MaxBytes: o.MaxStagedBytes}}
@@ -99,7 +97,7 @@ func (in *intake) open(now time.Time) []*syncv1.Scope {
 			continue
 		}
 		asked := &syncv1.Scope{Environment: sc.replica.Environment()}
-		if snap := sc.replica.Snapshot(); snap != nil && !sc.afresh {
+		if snap := sc.replica.Snapshot(); snap != nil && !sc.afresh && !fault.Planted("accept-older") {
 			asked.Cursor = snap.Cursor().Proto()
 		}
 		scopes = append(scopes, asked)
@@ -147,6 +145,9 @@ func (in *intake) handleGoodbye(g *syncv1.Goodbye, now time.Time) error {
 			sc.afresh = true
 		}
 	case syncv1.Goodbye_CODE_REVOKED:
+		if in.superseded() {
+			return fmt.Errorf("%w: %s", errKey, g.GetMessage())
+		}
 		others = in.revoke(g, now)
 	}
 	return &goodbyeError{g, others}
@@ -170,7 +171,7 @@ func (in *intake) handleUpdate(u *syncv1.Update) error {
 		in.granted(sc)
 		in.metrics.updates.WithLabelValues(mode(d)).Inc()
 		return nil
-	case errors.Is(err, snapshot.ErrRevision), errors.Is(err, errOver):
+	case errors.Is(err, snapshot.ErrRevision), errors.Is(err, errLeft):
 		return fmt.Errorf("%w: environment %q: %w", errBehind, u.GetEnvironment(), err)
 	default:
 		sc.afresh = true
@@ -200,12 +201,12 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 		}
 		from = snapshot.New(d.Environment, d.Target.Epoch)
 	}
+	if to := d.Target.Epoch; in.left.has(to) && (now == nil || now.Cursor().Epoch != to) {
+		return fmt.Errorf("%w: %s", errLeft, to)
+	}
 	next, err := from.Apply(d)
 	if err != nil {
 		return err
-	}
-	if slices.Contains(in.over, next.Cursor().Epoch) {
-		return fmt.Errorf("%w: %s, %s is current", errOver, next.Cursor().Epoch, from.Cursor().Epoch)
 	}
 	if in.observer != nil && (d.Full || !sc.synced) {
 		in.observer.Resuming(d)
@@ -214,9 +215,9 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 	case now == nil:
 	case now.Cursor().Epoch != next.Cursor().Epoch:
 		// Epochs have no order that could be relied on: also one with a lower counter counts.
+		in.left.leave(now.Cursor().Epoch)
 		in.log.Error().Str("environment", d.Environment).Stringer("had", now.Cursor()).Stringer("has", next.Cursor()).
 			Msg("NEW EPOCH: the store was restored or made anew; its state replaces the one that was served")
-		in.leaveEpoch(now.Cursor().Epoch, next.Cursor().Epoch)
 	case now.Cursor().SameState(next.Cursor()):
 		in.keep(sc, now)
 		return nil
@@ -227,25 +228,20 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 	return in.show(sc, next, d)
 }
 
-// leaveEpoch notes that an epoch is over, if the next one counts from it: then an upstream
-// that still has it is behind. One that merely differs may be another store's, of which
-// nobody knows which is the right one.
-func (in *intake) leaveEpoch(left, next snapshot.Epoch) {
-	if next.Counter <= left.Counter || slices.Contains(in.over, left) {
-		return
-	}
-	in.over = append(in.over[max(len(in.over)-maxOver+1, 0):], left)
-}
-
 // show appends to the journal, publishes, and has the change made durable.
 func (in *intake) show(sc *scope, next *snapshot.Snapshot, d snapshot.Delta) error {
 	fault.Point(fault.FollowerBeforeAppend)
-	in.append(sc, next, d)
+	if !fault.Planted("show-before-append") {
+		in.append(sc, next, d)
+	}
 	fault.Point(fault.FollowerAfterAppend)
 	if err := sc.replica.Publish(next, d); err != nil {
 		return err
 	}
 	fault.Point(fault.FollowerAfterPublish)
+	if fault.Planted("show-before-append") {
+		in.append(sc, next, d)
+	}
 	in.metrics.rejected.WithLabelValues(d.Environment).Set(float64(len(next.Rejections())))
 	in.metrics.revision.WithLabelValues(d.Environment).Set(float64(d.Target.Revision))
 	in.acknowledge(sc, next)

@@ -50,6 +50,13 @@ func (l *liar) hello(i int) *syncv1.Hello {
 	return l.hellos[i]
 }
 
+// count is how many streams were opened.
+func (l *liar) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.hellos)
+}
+
 func (s *stage) welcome() { s.send(&syncv1.Welcome{InstanceId: "liar"}) }
 
 func (s *stage) send(m proto.Message) {

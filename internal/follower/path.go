@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// maxHops is the most that a follower may be away from the store.
+	// maxHops is the most that a relay may be away from the store; an SDK, one more.
 	maxHops = 4
 	// unknownHop stands in a path for a process of which nobody said who it is.
 	unknownHop = "?"
@@ -29,12 +29,15 @@ func pathOf(w *syncv1.Welcome) []string {
 // the store. Where two relays began to follow each other at the same moment, each finds
 // out here with what the other learns.
 func (in *intake) follows(upstream []string) error {
-	hops := len(upstream) - 1
+	hops, most := len(upstream)-1, maxHops-1
+	if in.sdk {
+		most = maxHops
+	}
 	switch {
 	case slices.Contains(upstream, in.instanceID):
 		return fmt.Errorf("%w: its path is %q", errLoop, upstream[:min(len(upstream), 2*maxHops)])
-	case hops >= maxHops:
-		return fmt.Errorf("%w: it is %d hops away from the store; at most %d are allowed", errLoop, hops, maxHops-1)
+	case hops > most:
+		return fmt.Errorf("%w: it is %d hops away from the store; at most %d are allowed", errLoop, hops, most)
 	}
 	if path := append(slices.Clone(upstream), in.instanceID); !slices.Equal(path, in.path) {
 		in.path = path

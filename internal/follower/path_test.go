@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/follower"
 	"github.com/tidegate/tidegate/internal/hub"
@@ -104,29 +102,27 @@ func TestLoops(t *testing.T) {
 	}
 }
 
-// pathed serves a hub that tells its path, as it is, with each heartbeat.
-type pathed struct {
-	*hub.Hub
-	path func() []string
-}
-
-func (p pathed) Stream(s grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.StreamResponse]) error {
-	return p.Hub.Stream(pathedStream{s, p.path})
-}
-
-type pathedStream struct {
-	grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.StreamResponse]
-	path func() []string
-}
-
-func (s pathedStream) Send(m *syncv1.StreamResponse) error {
-	switch m := m.GetMessage().(type) {
-	case *syncv1.StreamResponse_Welcome:
-		m.Welcome.Path = s.path()
-	case *syncv1.StreamResponse_Heartbeat:
-		m.Heartbeat.Path = s.path()
+// TestSDKBelowTheLastRelay: the limit is for who serves others; SDKs may be one hop farther,
+// and no more than that.
+func TestSDKBelowTheLastRelay(t *testing.T) {
+	h, n := newHistory(t, epoch), newNetwork()
+	at := func(path ...string) func(*stage) error {
+		return func(s *stage) error {
+			s.send(&syncv1.Welcome{InstanceId: path[len(path)-1], Path: path})
+			s.send(updatesOf(h.one.Full())[0])
+			return s.hold()
+		}
 	}
-	return s.BidiStreamingServer.Send(m)
+	n.serve(t, "last", &liar{scripts: []func(*stage) error{at("server", "a", "b", "c", "last")}})
+	n.serve(t, "beyond", &liar{scripts: []func(*stage) error{at("server", "a", "b", "c", "last", "beyond")}})
+	set := replica.NewSet(replica.Options{})
+	o := n.options(set, "sdk", "beyond", "last")
+	o.Kind = syncv1.FollowerKind_FOLLOWER_KIND_SDK
+	f, _ := run(t, o)
+	eventually(t, "the state", has(set.Replica("production"), h.one))
+	if got := f.State(); got.Upstream != address("last") || got.Hops() != 5 {
+		t.Errorf("state %+v", got)
+	}
 }
 
 // TestLoopThatCloses: relays that are each other's second upstream lose the first at the
@@ -137,8 +133,7 @@ func TestLoopThatCloses(t *testing.T) {
 	n, up := newNetwork(), newSource(t, "server", 0, "production")
 	first := up.publish(t, []snapshot.Item{flagItem(t, "a", "")})
 	up.replica.Confirm(0)
-	server := pathed{up.hub, func() []string { return []string{"server"} }}
-	stop := n.serve(t, "server", server)
+	stop := n.serve(t, "server", up.hub)
 	ids := []string{"one", "two", "three"}
 	relays := make(map[string]*follower.Follower)
 	replicas := make(map[string]*replica.Replica)
@@ -147,8 +142,8 @@ func TestLoopThatCloses(t *testing.T) {
 		o := n.options(set, id, "server", ids[(i+1)%3])
 		o.BackoffMax = 50 * time.Millisecond
 		f, _ := run(t, o)
-		h := hub.New(hub.Options{Replicas: set, InstanceID: id, Heartbeat: 5 * time.Millisecond})
-		n.serve(t, id, pathed{h, func() []string { return f.State().Path }})
+		path := func() []string { return f.State().Path }
+		n.serve(t, id, hub.New(hub.Options{Replicas: set, InstanceID: id, Heartbeat: 5 * time.Millisecond, Path: path}))
 		relays[id], replicas[id] = f, set.Replica("production")
 		eventually(t, id+" follows", has(replicas[id], first))
 	}
@@ -168,7 +163,7 @@ func TestLoopThatCloses(t *testing.T) {
 	age := replicas["one"].Age()
 	eventually(t, "time passes", func() bool { return replicas["one"].Age() > age+100*time.Millisecond })
 
-	n.serve(t, "server", server)
+	n.serve(t, "server", up.hub)
 	last := up.publish(t, []snapshot.Item{flagItem(t, "a", "2")})
 	for _, id := range ids {
 		eventually(t, id+" has the last state", has(replicas[id], last))

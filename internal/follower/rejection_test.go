@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/hub"
@@ -38,14 +39,22 @@ type ackStream struct {
 	log *ackLog
 }
 
-func (s ackStream) Recv() (*syncv1.StreamRequest, error) {
-	m, err := s.BidiStreamingServer.Recv()
-	if ack := m.GetAck(); ack != nil {
+// RecvMsg is what a hub receives by; its messages reflect what came.
+func (s ackStream) RecvMsg(m any) error {
+	err := s.BidiStreamingServer.RecvMsg(m)
+	if err != nil {
+		return err
+	}
+	request, ok := m.(proto.Message).ProtoReflect().Interface().(*syncv1.StreamRequest)
+	if !ok {
+		return fmt.Errorf("the hub receives a %T", m)
+	}
+	if ack := request.GetAck(); ack != nil {
 		s.log.mu.Lock()
 		s.log.acks = append(s.log.acks, ack)
 		s.log.mu.Unlock()
 	}
-	return m, err
+	return nil
 }
 
 // TestPoison: an item that cannot be used is told once a stream, however many changes

@@ -28,6 +28,13 @@ func (in *intake) ask(now time.Time) {
 	}
 }
 
+// forgive has everything asked for again: what was refused, was refused to another key.
+func (in *intake) forgive() {
+	for _, sc := range in.scopes {
+		sc.refusal = refusal{}
+	}
+}
+
 // untilAsk is how long the stream may last before it is time to ask for more; without ok,
 // it is about everything.
 func (in *intake) untilAsk(now time.Time) (wait time.Duration, ok bool) {

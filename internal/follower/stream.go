@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/syncwire"
 )
 
@@ -59,15 +60,26 @@ func (f *Follower) follow(outer context.Context, upstream string, r *rotation) e
 	}
 	defer conn.Close()
 
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(outer))
-	var receipts sync.WaitGroup
-	defer receipts.Wait()
+	ctx, fresh, err := f.key.present(context.WithoutCancel(outer))
+	if err != nil {
+		return err
+	}
+	if fresh {
+		f.intake.forgive()
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	defer cancel(nil)
 	defer context.AfterFunc(outer, func() {
 		time.AfterFunc(partTimeout, func() { cancel(outer.Err()) })
 	})()
 	limit := f.deadAfter(nil)
-	silence := time.AfterFunc(limit, func() { cancel(errDead) })
+	silence := time.AfterFunc(limit, func() {
+		if !fault.Planted("never-dead") {
+			cancel(errDead)
+		}
+	})
 	defer silence.Stop()
 
 	stream, err := syncv1.NewSyncServiceClient(conn).Stream(ctx)
@@ -81,7 +93,16 @@ func (f *Follower) follow(outer context.Context, upstream string, r *rotation) e
 		ask := time.AfterFunc(wait, func() { cancel(errAsk) })
 		defer ask.Stop()
 	}
-	receipts.Go(func() { f.sendReceipts(ctx, outer.Done(), stream) })
+	if f.o.Key != nil {
+		beside.Go(func() {
+			select {
+			case <-f.key.changed:
+				cancel(errKey)
+			case <-ctx.Done():
+			}
+		})
+	}
+	beside.Go(func() { f.sendReceipts(ctx, outer.Done(), stream) })
 	for {
 		// Silence is the upstream's only while it is listened to.
 		silence.Reset(limit)

@@ -97,7 +97,7 @@ func TestUpstreamsThatFail(t *testing.T) {
 			r.Restore(h.two, time.Hour)
 			watch(t, r)
 			o := n.options(set, "relay", "bad", "good")
-			o.DeadAfter = 200 * time.Millisecond
+			o.DeadAfter = time.Second
 			f, _ := run(t, o)
 			eventually(t, "state three", has(r, h.three))
 			if got := f.State(); got.Upstream != address("good") {

@@ -17,30 +17,46 @@ const (
 	// turned away is to stay away; maxBackoff is the most.
 	backoffPerWaiting = 5 * time.Millisecond
 	maxBackoff        = 30 * time.Second
+	// connectionBytes of full states are under way on one connection. gRPC sends a piece of
+	// each stream in turn: if all were under way, each would be as slow as the last, and look
+	// as if nobody read it.
+	connectionBytes = 1 << 20
 )
 
-// admission bounds how many bytes of full states are under way at once, over all streams.
-// Who does not fit waits in line, for a while, and is then turned away. What leads from
-// a known state to the newest, is not held up.
+// admission bounds how many bytes of full states are under way at once, over all streams
+// and on each connection. Who does not fit waits in line, for a while, and is then turned
+// away. What leads from a known state to the newest, is not held up.
 type admission struct {
 	bytes int
 	wait  time.Duration
 
-	mu       sync.Mutex
-	underway int
-	admitted int
-	line     []*ticket // in order; those who gave up stay in it until their turn
-	waiting  int
+	mu          sync.Mutex
+	underway    int
+	admitted    int
+	line        []*ticket // in order; those who gave up stay in it until their turn
+	waiting     int       // in any line
+	connections map[string]*connection
+}
+
+// connection has a line of its own, before the one of all.
+type connection struct {
+	name  string
+	limit int
+	bytes int // under way, or in the line of all
+	line  []*ticket
 }
 
 // ticket is one that asks for a full state, and what has become of it.
 type ticket struct {
-	admission *admission
-	bytes     int
-	wake      func()
-	state     ticketState
-	timer     *time.Timer
-	behind    int // how many waited when it was turned away
+	admission  *admission
+	connection *connection
+	// through: it has passed the line of its connection.
+	through bool
+	bytes   int
+	wake    func()
+	state   ticketState
+	timer   *time.Timer
+	behind  int // how many waited when it was turned away
 }
 
 type ticketState uint8
@@ -52,28 +68,78 @@ const (
 	ticketOver
 )
 
-// enter asks for admission; wake is called when the answer changes.
-func (a *admission) enter(bytes int, wake func()) *ticket {
+// enter asks for admission on a connection, "" if it is not known on which; wake is called
+// when the answer changes.
+func (a *admission) enter(bytes int, on string, wake func()) *ticket {
 	t := &ticket{admission: a, bytes: min(max(bytes, leastFull), a.bytes), wake: wake}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.waiting == 0 && a.underway+t.bytes <= a.bytes:
-		a.admitLocked(t)
-	case a.waiting >= maxWaiting:
+	if a.waiting >= maxWaiting {
 		t.state, t.behind = ticketRefused, a.waiting
-	default:
+		return t
+	}
+	a.waiting++
+	t.connection = a.connectionLocked(on)
+	t.connection.line = append(t.connection.line, t)
+	if a.advanceLocked(t.connection); t.state == ticketWaits {
 		t.timer = time.AfterFunc(a.wait, t.giveUp)
-		a.line = append(a.line, t)
-		a.waiting++
 	}
 	return t
 }
 
-func (a *admission) admitLocked(t *ticket) {
-	t.state = ticketAdmitted
-	a.underway += t.bytes
-	a.admitted++
+func (a *admission) connectionLocked(name string) *connection {
+	c := a.connections[name]
+	if c == nil {
+		c = &connection{name: name, limit: connectionBytes}
+		if name == "" {
+			c.limit = a.bytes
+		}
+		if a.connections == nil {
+			a.connections = make(map[string]*connection)
+		}
+		a.connections[name] = c
+	}
+	return c
+}
+
+// advanceLocked lets those through for whom there is room, first of the connection, then of all,
+// in the order in which they came. It returns who was admitted.
+func (a *admission) advanceLocked(c *connection) (admitted []*ticket) {
+	for len(c.line) > 0 {
+		t := c.line[0]
+		if t.state == ticketWaits {
+			if c.bytes > 0 && c.bytes+t.bytes > c.limit {
+				break
+			}
+			t.through = true
+			c.bytes += t.bytes
+			a.line = append(a.line, t)
+		}
+		c.line[0] = nil
+		c.line = c.line[1:]
+	}
+	if c.bytes == 0 && len(c.line) == 0 {
+		delete(a.connections, c.name)
+	}
+	for len(a.line) > 0 {
+		t := a.line[0]
+		if t.state == ticketWaits {
+			if a.underway+t.bytes > a.bytes {
+				break
+			}
+			t.state = ticketAdmitted
+			a.underway += t.bytes
+			a.admitted++
+			a.waiting--
+			if t.timer != nil {
+				t.timer.Stop()
+			}
+			admitted = append(admitted, t)
+		}
+		a.line[0] = nil
+		a.line = a.line[1:]
+	}
+	return admitted
 }
 
 // status tells whether it was admitted; refused is the Goodbye if it never will be.
@@ -100,9 +166,8 @@ func (t *ticket) giveUp() {
 		a.mu.Unlock()
 		return
 	}
-	t.state, t.behind = ticketRefused, a.waiting
-	a.leaveLineLocked()
-	next := a.nextLocked() // who came later may take less
+	t.behind = a.waiting
+	next := t.endLocked(ticketRefused)
 	a.mu.Unlock()
 	t.wake()
 	for _, n := range next {
@@ -114,48 +179,32 @@ func (t *ticket) giveUp() {
 func (t *ticket) leave() {
 	a := t.admission
 	a.mu.Lock()
-	was := t.state
-	t.state = ticketOver
-	switch was {
-	case ticketWaits:
-		t.timer.Stop()
-		a.leaveLineLocked()
-	case ticketAdmitted:
-		a.underway -= t.bytes
-		a.admitted--
-	}
-	next := a.nextLocked()
+	next := t.endLocked(ticketOver)
 	a.mu.Unlock()
 	for _, n := range next {
 		n.wake()
 	}
 }
 
-// leaveLineLocked counts one out of the line; its ticket is skipped when its turn comes.
-func (a *admission) leaveLineLocked() {
-	if a.waiting--; a.waiting == 0 {
-		a.line = nil
+// endLocked gives back what the ticket has, and returns who is admitted instead: who came
+// later may take less.
+func (t *ticket) endLocked(end ticketState) (admitted []*ticket) {
+	a, was := t.admission, t.state
+	t.state = end
+	switch was {
+	case ticketWaits:
+		t.timer.Stop()
+		a.waiting--
+	case ticketAdmitted:
+		a.underway -= t.bytes
+		a.admitted--
+	default:
+		return nil
 	}
-}
-
-// nextLocked admits as many as there is room for, in the order in which they came.
-func (a *admission) nextLocked() []*ticket {
-	var admitted []*ticket
-	for len(a.line) > 0 {
-		t := a.line[0]
-		if t.state == ticketWaits {
-			if a.underway+t.bytes > a.bytes {
-				break
-			}
-			t.timer.Stop()
-			a.admitLocked(t)
-			a.waiting--
-			admitted = append(admitted, t)
-		}
-		a.line[0] = nil
-		a.line = a.line[1:]
+	if t.through {
+		t.connection.bytes -= t.bytes
 	}
-	return admitted
+	return a.advanceLocked(t.connection)
 }
 
 // load tells how many are admitted, and how many wait.

@@ -13,6 +13,7 @@ import (
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/accesskey"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -76,7 +77,12 @@ func (s *stream) authorizeHello() error {
 
 // authorize ends the stream if some of the scopes are not, or no longer, the follower's to
 // have. Those of which that is undecided are not to be served meanwhile.
-func (s *stream) authorize(scopes ...*scope) error { return s.revokeDecided(s.denied(scopes)) }
+func (s *stream) authorize(scopes ...*scope) error {
+	if fault.Planted("revoked-ignored") {
+		return nil
+	}
+	return s.revokeDecided(s.denied(scopes))
+}
 
 func (s *stream) revokeDecided(denied []denial) error {
 	denied = slices.DeleteFunc(denied, func(d denial) bool { return d.undecided })

@@ -70,20 +70,29 @@ func (b *beats) all() []*stream {
 	return list
 }
 
-// beat has one slot after the other send its heartbeats. One that is not through with
-// what it is being sent, beats when it is: once, however long that takes.
+// beat has one slot after the other send its heartbeats, and all of them soon after a
+// confirmation came from above. A stream that is not through with what it is being sent,
+// beats when it is: once, however long that takes.
 func (h *Hub) beat(stop <-chan struct{}) {
 	ticker := time.NewTicker(h.beats.tick)
 	defer ticker.Stop()
 	var streams []*stream // used again
+	pass := passing{slots: len(h.beats.slots)}
 	for slot := 0; ; slot = (slot + 1) % len(h.beats.slots) {
 		select {
 		case <-stop:
 			return
 		case <-ticker.C:
 		}
+		if h.passesOn() {
+			pass.note(h.confirmed(), time.Now())
+		}
+		from, to := pass.take(h.beats.tick)
 		h.mu.Lock()
 		streams = append(streams[:0], h.beats.slots[slot]...)
+		for i := from; i < to; i++ {
+			streams = append(streams, h.beats.slots[i]...)
+		}
 		h.mu.Unlock()
 		for _, s := range streams {
 			s.signal(eventBeat)
@@ -93,4 +102,67 @@ func (h *Hub) beat(stop <-chan struct{}) {
 			h.eachFeed((*feed).sweep)
 		}
 	}
+}
+
+const (
+	// passWithin is how soon all streams are told of a confirmation that came from above,
+	// passGap the least time between two of which they are.
+	passWithin = 250 * time.Millisecond
+	passGap    = time.Second
+	// passStreams is how many streams a hub may have that does so: with more, what it costs
+	// is more than what it is good for, as most of them are then leaves.
+	passStreams = 1000
+)
+
+// passing tells the streams, out of turn, that the states here were confirmed. Else a state
+// would be older by up to an interval with each hop.
+type passing struct {
+	slots int
+	// confirmed is up to when, in what was passed on last, and at when that was.
+	confirmed, at time.Time
+	// next is the slot to be told next; all are: slots.
+	next  int
+	begun bool
+}
+
+// note begins to pass a confirmation on, if it is news.
+func (p *passing) note(confirmed, now time.Time) {
+	if confirmed.IsZero() || p.begun && (confirmed.Sub(p.confirmed) < passGap/2 || now.Sub(p.at) < passGap) {
+		return
+	}
+	p.confirmed, p.at, p.begun, p.next = confirmed, now, true, 0
+}
+
+// take returns the slots that are to be told in this tick.
+func (p *passing) take(tick time.Duration) (from, to int) {
+	if !p.begun {
+		return 0, 0
+	}
+	from = p.next
+	ticks := max(int(passWithin/tick), 1)
+	p.next = min(from+(p.slots+ticks-1)/ticks, p.slots)
+	return from, p.next
+}
+
+// passesOn: what is here is confirmed by heartbeats from above, now and then.
+func (h *Hub) passesOn() bool {
+	if h.o.Head != nil {
+		return false // the store itself confirms it, all the time
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.beats.count <= passStreams
+}
+
+// confirmed is the latest moment up to which a state here was the store's; zero: unknown.
+func (h *Hub) confirmed() time.Time {
+	var latest time.Time
+	h.eachFeed(func(f *feed) {
+		if age, ok := f.replica.ConfirmedAge(); ok {
+			if at := time.Now().Add(-age); at.After(latest) {
+				latest = at
+			}
+		}
+	})
+	return latest
 }

@@ -38,6 +38,10 @@ type storeWatch struct {
 	lost   int64
 	epoch  snapshot.Epoch
 	logged time.Time
+	// reported is the highest state that was heard of from farther down and is above what is
+	// here, until it is looked into; looking: somebody does.
+	reported *snapshot.Cursor
+	looking  bool
 }
 
 // headAnswer is what the store said; it is there once done is closed.
@@ -46,6 +50,16 @@ type headAnswer struct {
 	epoch    snapshot.Epoch
 	revision int64
 	err      error
+}
+
+// currentEpoch is the store's epoch, if it has answered.
+func (a *headAnswer) currentEpoch() (e snapshot.Epoch, ok bool) {
+	select {
+	case <-a.done:
+		return a.epoch, a.err == nil
+	default:
+		return snapshot.Epoch{}, false
+	}
 }
 
 func newStoreWatch(o Options) *storeWatch { return &storeWatch{head: o.Head, logger: o.Logger} }
@@ -82,6 +96,47 @@ func (w *storeWatch) run(a *headAnswer) {
 	}
 }
 
+// suspect looks into a state that somebody farther down has, and that is above what is
+// here: the relays between may have lost what they had, and ask for everything. It does
+// not wait.
+func (w *storeWatch) suspect(have snapshot.Cursor) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch known := w.reported; {
+	case w.head == nil, w.epoch == have.Epoch && w.lost >= have.Revision:
+		return
+	case known == nil || known.Epoch != have.Epoch || known.Revision < have.Revision:
+		w.reported = &have
+	}
+	if !w.looking {
+		w.looking = true
+		go w.look()
+	}
+}
+
+// look asks the store about what was reported before the question.
+func (w *storeWatch) look() {
+	for {
+		w.mu.Lock()
+		have := w.reported
+		w.reported, w.looking = nil, have != nil
+		w.mu.Unlock()
+		if have == nil {
+			return
+		}
+		a := w.ask()
+		<-a.done
+		if a.lost(*have) {
+			w.alarm(*have, a.revision)
+		}
+	}
+}
+
+// lost tells whether the store has forgotten the state.
+func (a *headAnswer) lost(have snapshot.Cursor) bool {
+	return a.err == nil && a.epoch == have.Epoch && a.revision < have.Revision
+}
+
 // judge ends the stream of a scope whose follower is ahead of the store itself. Nil: that
 // is not so, or not known, or not yet.
 func (w *storeWatch) judge(sc *scope) error {
@@ -94,7 +149,7 @@ func (w *storeWatch) judge(sc *scope) error {
 		return nil
 	}
 	have := *sc.have
-	if lost := sc.head.err == nil && sc.head.epoch == have.Epoch && sc.head.revision < have.Revision; lost {
+	if sc.head.lost(have) {
 		w.alarm(have, sc.head.revision)
 		return goodbye(syncv1.Goodbye_CODE_BEHIND,
 			"the store is at revision %d, the follower at %d of the same epoch in environment %q: the store lost data, or was restored from a backup and needs a new epoch",
@@ -118,8 +173,8 @@ func (w *storeWatch) alarm(have snapshot.Cursor, store int64) {
 }
 
 // StoreBehind returns the highest revision that a follower has shown while the store was
-// below it in the same epoch. False: there was none, or a new epoch has begun since, or the
-// store has gone beyond it, by another history.
+// below it in the same epoch. False: there was none, or a new epoch has begun since. That
+// the store has gone beyond it settles nothing: it did so by another history.
 func (h *Hub) StoreBehind() (int64, bool) {
 	w := h.store
 	w.mu.Lock()
@@ -129,7 +184,7 @@ func (h *Hub) StoreBehind() (int64, bool) {
 	}
 	for _, name := range h.o.Replicas.Environments() {
 		snap := h.o.Replicas.Replica(name).Snapshot()
-		if snap != nil && (snap.Cursor().Epoch != w.epoch || snap.Cursor().Revision >= w.lost) {
+		if snap != nil && snap.Cursor().Epoch != w.epoch {
 			w.lost, w.logged = 0, time.Time{}
 			return 0, false
 		}

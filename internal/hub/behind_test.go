@@ -15,6 +15,7 @@ import (
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // fakeStore answers for a store.
@@ -137,7 +138,7 @@ func TestCaughtUpMeanwhile(t *testing.T) {
 }
 
 // TestAlarm: it is logged once a minute, keeps the highest revision, and ends with a new
-// epoch or when the store has gone beyond.
+// epoch alone: a store that has gone beyond has done so by another history.
 func TestAlarm(t *testing.T) {
 	var logged syncBuffer
 	store := &fakeStore{epoch: epoch, revision: 1}
@@ -155,16 +156,9 @@ func TestAlarm(t *testing.T) {
 		t.Errorf("logged %d times", n)
 	}
 	r := b.set.Replica("production")
-	r.Advance(10)
+	r.Advance(12)
 	if _, behind := b.hub.StoreBehind(); !behind {
-		t.Error("the alarm ended before the store was there")
-	}
-	r.Advance(11)
-	if _, behind := b.hub.StoreBehind(); behind {
-		t.Error("the store has gone beyond, and there is an alarm")
-	}
-	if g := b.present(nil, ahead(b, 5)).goodbye(); g.GetCode() != syncv1.Goodbye_CODE_BEHIND {
-		t.Fatalf("%v", g)
+		t.Error("the store has gone beyond, and the alarm has ended")
 	}
 	restored, _ := snapshot.New("production", snapshot.Epoch{Counter: 2}).Next(2, nil, nil)
 	if err := r.Publish(restored, restored.Full()); err != nil {
@@ -173,9 +167,66 @@ func TestAlarm(t *testing.T) {
 	if _, behind := b.hub.StoreBehind(); behind {
 		t.Error("a new epoch has begun, and there is an alarm")
 	}
+	store.mu.Lock()
+	store.epoch = restored.Cursor().Epoch
+	store.mu.Unlock()
+	if g := b.present(nil, ahead(b, 5)).goodbye(); g.GetCode() != syncv1.Goodbye_CODE_BEHIND {
+		t.Fatalf("%v", g)
+	}
 	if n := strings.Count(logged.String(), "THE STORE IS BEHIND"); n != 2 {
 		t.Errorf("logged %d times: a new alarm is news", n)
 	}
+}
+
+// TestLossShowsFartherDown: a relay that lost its own state hides from the server what those
+// below it still have, but for its reports.
+func TestLossShowsFartherDown(t *testing.T) {
+	store := &fakeStore{epoch: epoch, revision: 1}
+	b := newBed(t, hub.Options{Head: store.head}, 0, "production")
+	state := b.publish("production", 10, "a")
+	h := hello("relay", "production")
+	h.FollowerKind = syncv1.FollowerKind_FOLLOWER_KIND_RELAY
+	c := b.present(nil, h)
+	report := func(revision int64) {
+		t.Helper()
+		cursor := state.Cursor()
+		cursor.Revision = revision
+		err := c.stream.Send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Report{Report: &syncv1.Report{Relays: []*syncv1.RelayStatus{{
+			InstanceId: "below", BootId: "b", Upstream: "relay",
+			Environments: []*syncv1.RelayEnvironment{{Environment: "production", Cursor: cursor.Proto()}},
+		}}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	store.mu.Lock()
+	store.revision = 5
+	store.mu.Unlock()
+	report(1)
+	report(5)
+	eventually(t, "the store is asked", func() bool { return store.asked.Load() == 1 })
+	if revision, behind := b.hub.StoreBehind(); behind {
+		t.Errorf("the store is at 5, and an alarm says %d", revision)
+	}
+	report(6)
+	eventually(t, "an alarm", func() bool { revision, behind := b.hub.StoreBehind(); return behind && revision == 6 })
+}
+
+// TestAheadIsReported: a relay's hub tells what is below it, and above it, although there
+// is nothing to send.
+func TestAheadIsReported(t *testing.T) {
+	below := tree.New("hub")
+	told := below.Subscribe()
+	defer told.Close()
+	b := newBed(t, hub.Options{Tree: below, BehindWait: time.Minute}, 0, "production")
+	b.publish("production", 10, "a")
+	h := ahead(b, 10)
+	h.FollowerKind = syncv1.FollowerKind_FOLLOWER_KIND_RELAY
+	b.present(nil, h)
+	eventually(t, "it is told", func() bool {
+		r := told.Take()
+		return len(r.GetRelays()) == 1 && r.GetRelays()[0].GetEnvironments()[0].GetCursor().GetRevision() == 11
+	})
 }
 
 // TestOneQuestion: however many come at once, the store is asked one question at a time,

@@ -1,7 +1,9 @@
 package hub_test
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/peer"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/hub"
@@ -130,6 +133,43 @@ func TestHerd(t *testing.T) {
 	})
 }
 
+// TestHerdOnOneConnection: of those that share a connection, a few are sent everything at a
+// time, so that none of them looks as if it did not read; others do not wait for them.
+func TestHerdOnOneConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		b := newPipeBed(t, hub.Options{FullWait: time.Hour, SendTimeout: time.Hour, Registerer: registry}, 0, "production")
+		state := b.publish("production", 1000, keys(300)...)
+		dial := b.dial
+		from := func(port int) {
+			b.dial = func(ctx context.Context) (clientStream, error) {
+				return dial(peer.NewContext(ctx, &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}}))
+			}
+		}
+		from(1)
+		var herd []*client
+		for range 20 {
+			herd = append(herd, b.follow(nil, "production"))
+		}
+		synctest.Wait()
+		if n := metric(t, registry, "tidegate_hub_fulls_underway"); n < 1 || n > 3 {
+			t.Errorf("%v are under way, of 350 kB each", n)
+		}
+		from(2)
+		other := b.follow(nil, "production")
+		other.expect(full, state)
+		other.cancel()
+		var all sync.WaitGroup
+		for _, c := range herd {
+			all.Go(func() {
+				c.expect(full, state)
+				c.cancel()
+			})
+		}
+		all.Wait()
+	})
+}
+
 // TestOverloaded: who has waited for long enough is sent away, for a while.
 func TestOverloaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -211,6 +251,14 @@ func TestPath(t *testing.T) {
 	if g := refused("f"); g.GetCode() != syncv1.Goodbye_CODE_LOOP {
 		t.Errorf("goodbye %v", g)
 	}
+	// An SDK serves nobody: it may be below the last relay.
+	c, h := b.open(), hello("sdk", "production")
+	h.FollowerKind = syncv1.FollowerKind_FOLLOWER_KIND_SDK
+	c.hello(h)
+	if w := c.recv().GetWelcome(); w.GetHops() != 4 {
+		t.Errorf("an SDK's welcome is %v", w)
+	}
+	c.cancel()
 }
 
 // TestPathChanges: a follower learns of a new way down with the next heartbeat, once.

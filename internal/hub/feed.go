@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -84,6 +85,10 @@ func (f *feed) run(changes *replica.Subscription) {
 			}
 		case <-timer.C:
 			gather.take(changes)
+			if fault.Planted("coalesce-forgets") {
+				gather = gathering{}
+				continue
+			}
 		}
 		timer.Stop()
 		wake = f.move(gather, wake[:0])

@@ -16,7 +16,7 @@ import (
 const (
 	protocol  = 1
 	maxScopes = 64
-	// maxPath is how many followers may stand in a row.
+	// maxPath is how many relays may stand in a row.
 	maxPath = 4
 	// maxName bounds ids and names, in bytes.
 	maxName = 256
@@ -76,8 +76,8 @@ func (s *stream) checkPath(hello *syncv1.Hello) error {
 		return goodbye(syncv1.Goodbye_CODE_LOOP, "%s is its own upstream, over %v", s.hub.o.InstanceID, hello.GetPath())
 	case slices.Contains(path, hello.GetInstanceId()):
 		return goodbye(syncv1.Goodbye_CODE_LOOP, "%s is its own upstream, over %v", hello.GetInstanceId(), path)
-	case len(path) > maxPath:
-		return goodbye(syncv1.Goodbye_CODE_LOOP, "%s is %d hops below the control server, over %v; it may have no followers: at most %d hops are allowed",
+	case len(path) > maxPath && hello.GetFollowerKind() != syncv1.FollowerKind_FOLLOWER_KIND_SDK:
+		return goodbye(syncv1.Goodbye_CODE_LOOP, "%s is %d hops below the control server, over %v; no relay may follow it: at most %d hops are allowed, and SDKs below the last",
 			s.hub.o.InstanceID, hops(path), path, maxPath)
 	}
 	return nil

@@ -68,7 +68,8 @@ type Options struct {
 	// followers; default 256 MiB. One is sent in any case.
 	FullBytes int
 	// FullWait is how long a follower waits to be sent everything, before it is told to
-	// come back later; default 10 s.
+	// come back later; default 30 s: a place in line costs nothing, and who is sent away is away
+	// for as long.
 	FullWait time.Duration
 	// RequireKeys: who follows must present a key that opens the environment. Without it, a
 	// key is not needed, but one that is presented must be good. See authorize.go.
@@ -94,7 +95,7 @@ func (o *Options) ensureDefaults() {
 	o.BehindWait = cmp.Or(o.BehindWait, 2*time.Second)
 	o.Coalesce = cmp.Or(o.Coalesce, 20*time.Millisecond)
 	o.FullBytes = cmp.Or(o.FullBytes, 256<<20)
-	o.FullWait = cmp.Or(o.FullWait, 10*time.Second)
+	o.FullWait = cmp.Or(o.FullWait, 30*time.Second)
 }
 
 // Hub implements syncv1.SyncServiceServer.

@@ -6,7 +6,9 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // scope is one environment of one stream: a state machine whose steps are taken when it
@@ -15,6 +17,7 @@ import (
 //	compare -> send -> live                                 what it has is in the history
 //	compare -> awaitTurn -> everything -> send -> live      it is not
 //	compare -> awaitRevision -> compare, or goodbye         it is ahead of the replica
+//	compare -> awaitEpoch -> compare, awaitTurn, or goodbye it is of another epoch
 //	compare -> undecided -> compare, or goodbye             its key is not here
 //	awaitTurn -> goodbye                                    too many at once
 //	live -> send -> live                                    a change, or several in one
@@ -47,7 +50,8 @@ type scope struct {
 	// ticket admits to be sent everything.
 	ticket   *ticket
 	deadline time.Time
-	// head is what was asked of the store on entering awaitRevision.
+	// head is what was asked of the store on entering awaitRevision or awaitEpoch; nil:
+	// there is none to ask.
 	head *headAnswer
 }
 
@@ -82,11 +86,19 @@ func compare(s *stream, sc *scope) (state, bool, error) {
 		return undecided(s, sc)
 	}
 	here := newest.Cursor()
+	if fault.Planted("resume-across-epochs") && sc.have != nil && sc.have.Revision <= here.Revision {
+		sc.have = &here
+	}
 	switch {
-	case sc.have == nil || sc.have.Epoch != here.Epoch:
+	case sc.have == nil:
 		return queue(s, sc)
+	case sc.have.Epoch != here.Epoch:
+		sc.deadline, sc.head = time.Now().Add(s.hub.o.BehindWait), s.hub.store.ask()
+		return awaitEpoch(s, sc)
 	case sc.have.Revision > here.Revision:
 		sc.deadline, sc.head = time.Now().Add(s.hub.o.BehindWait), s.hub.store.ask()
+		// Who is above has to know of it, as only a server can ask the store.
+		s.branch.of.Ack(sc.environment(), *sc.have, tree.Rejections{})
 		return awaitRevision(s, sc)
 	case !sc.feed.replica.Holds(*sc.have):
 		return queue(s, sc)
@@ -115,13 +127,48 @@ func awaitRevision(s *stream, sc *scope) (state, bool, error) {
 		return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND, "environment %q is at revision %d here, the follower at %d",
 			sc.environment(), here.Revision, sc.have.Revision)
 	}
-	time.AfterFunc(min(s.hub.o.BehindWait/20, 50*time.Millisecond), sc.wake)
+	sc.lookSoon()
 	return awaitRevision, false, nil
+}
+
+// awaitEpoch finds out which of two epochs has ended: the follower's, or the one here,
+// which then is late. Where no store can be asked, the follower has to know: it does not
+// go back to an epoch that it left. Of a store that does not answer the counters tell,
+// though not of one made anew: nobody is taken back to what may have ended.
+func awaitEpoch(s *stream, sc *scope) (state, bool, error) {
+	newest := sc.feed.replica.Snapshot()
+	if newest == nil {
+		return compare, false, nil
+	}
+	here := newest.Cursor().Epoch
+	if here == sc.have.Epoch {
+		return compare, true, nil
+	}
+	if sc.head == nil {
+		return queue(s, sc)
+	}
+	store, answered := sc.head.currentEpoch()
+	switch {
+	case answered && store == here:
+		return queue(s, sc)
+	case time.Now().Before(sc.deadline):
+		sc.lookSoon()
+		return awaitEpoch, false, nil
+	case !answered && here.Counter >= sc.have.Epoch.Counter:
+		return queue(s, sc)
+	}
+	return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND, "environment %q is in epoch %s here, the follower in %s",
+		sc.environment(), here, sc.have.Epoch)
+}
+
+// lookSoon has the scope look again for what wakes nobody.
+func (sc *scope) lookSoon() {
+	time.AfterFunc(min(sc.stream.hub.o.BehindWait/20, 50*time.Millisecond), sc.wake)
 }
 
 // queue asks to be admitted for everything.
 func queue(s *stream, sc *scope) (state, bool, error) {
-	sc.ticket = s.hub.admission.enter(sc.feed.size(), sc.wake)
+	sc.ticket = s.hub.admission.enter(sc.feed.size(), s.connection, sc.wake)
 	return awaitTurn(s, sc)
 }
 
@@ -189,6 +236,10 @@ func send(s *stream, sc *scope) (state, bool, error) {
 		return nil, false, err
 	}
 	m := messages[sc.at]
+	if fault.Planted("slow-reader-blocks") {
+		sc.feed.mu.Lock()
+		defer sc.feed.mu.Unlock()
+	}
 	if err := s.transmit(m); err != nil {
 		return nil, false, err
 	}
@@ -227,7 +278,7 @@ func (sc *scope) look() {
 	// The age is read first: a change between the two makes it too old, not too young.
 	age, ok := sc.feed.replica.ConfirmedAge()
 	newest := sc.feed.replica.Snapshot()
-	if newest == nil || !newest.Cursor().SameState(*sc.have) {
+	if newest == nil || !newest.Cursor().SameState(*sc.have) && !fault.Planted("heartbeat-ahead") {
 		return
 	}
 	sc.have.Revision = max(sc.have.Revision, newest.Cursor().Revision)
@@ -247,9 +298,13 @@ func (sc *scope) status() *syncv1.EnvironmentStatus {
 	if sc.current.IsZero() {
 		return nil
 	}
+	age := sc.age + time.Since(sc.current)
+	if fault.Planted("age-forgets-hops") {
+		age = 0
+	}
 	return &syncv1.EnvironmentStatus{
 		Environment: sc.environment(),
 		Cursor:      sc.have.Proto(),
-		Age:         durationpb.New(sc.age + time.Since(sc.current)),
+		Age:         durationpb.New(age),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/bits"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/accesskey"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/tree"
 )
 
@@ -34,6 +36,8 @@ type stream struct {
 	hub  *Hub
 	grpc grpcStream
 	peer string
+	// connection that it shares with others; "": it is not known.
+	connection string
 	// key that the follower presented; nil: none.
 	key   *accesskey.Presented
 	since time.Time
@@ -86,6 +90,9 @@ func (h *Hub) Stream(g grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.Str
 	s := &stream{hub: h, grpc: g, since: time.Now(), ended: make(chan error, 1), branch: newBranch()}
 	if p, ok := peer.FromContext(g.Context()); ok && p.Addr != nil {
 		s.peer = p.Addr.String()
+		if _, ok := p.Addr.(*net.TCPAddr); ok { // others' addresses may all be the same
+			s.connection = s.peer
+		}
 	}
 	if err := s.identify(); err != nil {
 		return err
@@ -96,6 +103,9 @@ func (h *Hub) Stream(g grpc.BidiStreamingServer[syncv1.StreamRequest, syncv1.Str
 	err := s.wait()
 	s.spoken()
 	s.leave()
+	if fault.Planted("stream-leaks") {
+		go func() { s.fail(<-s.ended) }()
+	}
 	h.remove(s, err)
 	return err
 }

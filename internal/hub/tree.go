@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/snapshot"
 	"github.com/tidegate/tidegate/internal/tree"
 )
 
@@ -55,5 +56,23 @@ func (s *stream) handleReport(r *syncv1.Report) error {
 	if err := s.branch.of.Report(r); err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
+	for _, relay := range r.GetRelays() {
+		for _, e := range relay.GetEnvironments() {
+			s.hub.compareReported(e)
+		}
+	}
 	return nil
+}
+
+// compareReported finds what relays farther down have that is above what is here.
+func (h *Hub) compareReported(e *syncv1.RelayEnvironment) {
+	r := h.o.Replicas.Replica(e.GetEnvironment())
+	if h.o.Head == nil || r == nil || r.Snapshot() == nil || e.GetCursor() == nil {
+		return
+	}
+	here := r.Snapshot().Cursor()
+	have, err := snapshot.CursorFromProto(e.GetCursor())
+	if err == nil && have.Epoch == here.Epoch && have.Revision > here.Revision {
+		h.store.suspect(have)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -146,7 +147,7 @@ func follows(now, next *snapshot.Snapshot, d snapshot.Delta) error {
 		return fmt.Errorf("%w: the delta leads to %s, the snapshot is %s", ErrOutOfOrder, d.Target, next.Cursor())
 	case now == nil:
 		return nil
-	case now.Cursor().Epoch == next.Cursor().Epoch && next.Cursor().Revision < now.Cursor().Revision:
+	case now.Cursor().Epoch == next.Cursor().Epoch && next.Cursor().Revision < now.Cursor().Revision && !fault.Planted("accept-older"):
 		return fmt.Errorf("%w: %s is current, %s is older", ErrOutOfOrder, now.Cursor(), next.Cursor())
 	case !d.Full && !d.Base.SameState(now.Cursor()):
 		return fmt.Errorf("%w: %s is current, the delta starts from %s", ErrOutOfOrder, now.Cursor(), d.Base)

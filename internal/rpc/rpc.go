@@ -42,10 +42,13 @@ const (
 	streamWorkers = 64
 	// Windows of a fixed size. To find the best size, gRPC would ping the other side after
 	// what it received, which costs both sides as much as a small message does.
-	streamWindow    = 256 << 10
-	connWindow      = 1 << 20
-	keepaliveTime   = 20 * time.Second
-	keepaliveAnswer = 5 * time.Second
+	streamWindow  = 256 << 10
+	connWindow    = 1 << 20
+	keepaliveTime = 20 * time.Second
+	// keepaliveAnswer is also how long the kernel waits for a peer to take what it was sent
+	// (TCP_USER_TIMEOUT). An answer stands behind all that goes over the connection, and is
+	// read when the load lets it: this is longer than a reader may be slow.
+	keepaliveAnswer = 20 * time.Second
 	// keepaliveMin is between two pings of a caller. It is next to nothing: flagd's provider
 	// for Python asks gRPC for one a millisecond, unless it is told otherwise, and gRPC lets
 	// it have a few. To cut its stream for that would lose it the events until it is back.

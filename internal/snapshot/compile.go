@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidegate/tidegate/eval"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 )
 
 // Rejection is an item that could not be compiled; the last version that could be, if
@@ -56,6 +57,9 @@ func compile(env *eval.Environment, rejected map[ID]Rejection, changed []change)
 			}
 		}
 		if err != nil {
+			if fault.Planted("forget-last-known-good") {
+				remove(env, &c, id)
+			}
 			rejected[id] = Rejection{Item: ch.is.Item, Err: err, Good: inForce(rejected, ch.was)}
 		} else {
 			delete(rejected, id)

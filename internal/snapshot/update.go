@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 )
 
 // A chunk is closed when it holds this much; so a message is at most ChunkBytes and one
@@ -103,7 +104,7 @@ func (a *Assembler) Add(u *syncv1.Update) (d Delta, done bool, err error) {
 		a.Reset()
 		return Delta{}, false, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	if u.GetCommit() == nil {
+	if u.GetCommit() == nil && !fault.Planted("show-before-commit") {
 		return Delta{}, false, nil
 	}
 	d = a.staged

@@ -254,16 +254,17 @@ func (t *track) explain(c streamlog.Cursor) string {
 }
 
 // reliable checks that a change leads from what was shown to what is shown, and is the
-// store's own.
+// store's own. Its base names the state: the revision may be one that the follower had not
+// heard of, and is not what the change is measured from.
 func (t *track) reliable(r streamlog.Record) {
-	base := t.shown != nil && t.shown.Cursor.SameState(*r.Base) && r.Base.Revision <= t.shown.Cursor.Revision
+	base := t.shown != nil && t.shown.Cursor.SameState(*r.Base)
 	t.check(Reliable, base, r, "the change does not begin at what was shown")
 	if !base {
 		return
 	}
 	from, to := t.truth.having(t.environment, *t.shown.Cursor), t.truth.having(t.environment, *r.Cursor)
-	if len(from) == 0 || len(to) == 0 {
-		return // not the store's; said already
+	if len(from) == 0 || len(to) == 0 || r.Cursor.Revision < t.shown.Cursor.Revision {
+		return // not the store's, or out of order; said already
 	}
 	a, b := common(from, to)
 	var want difference

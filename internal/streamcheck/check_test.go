@@ -39,6 +39,14 @@ func TestViolations(t *testing.T) {
 			p.delta(b.head())
 			p.confirm(0)
 		}},
+		"from the same state at a later revision": {run: func(b *builder, p *proc) {
+			b.other()
+			base := b.head()
+			b.put("c")
+			c := p.change(b.head())
+			c.Base = &base
+			p.show(c, b.head())
+		}},
 		"put and deleted in between": {run: func(b *builder, p *proc) {
 			b.put("c")
 			b.del("c")
@@ -60,6 +68,14 @@ func TestViolations(t *testing.T) {
 			p.delta(b.head())
 			p.full(b.cursorAt(b.rev - 1))
 			p.full(b.head())
+		}, want: []Guarantee{Ordered, Unique}},
+		"a change back": {run: func(b *builder, p *proc) {
+			old := p.shown
+			b.put("a")
+			p.delta(b.head())
+			base := p.shown
+			p.show(streamlog.Record{Event: streamlog.Delta, Base: &base}, old)
+			p.delta(b.head())
 		}, want: []Guarantee{Ordered, Unique}},
 		"back to an epoch": {run: func(b *builder, p *proc) {
 			old := b.head()

@@ -43,6 +43,9 @@ func Record(s store.Store, life int, from int64, add func(Entry) error) *Recordi
 	return r
 }
 
+// Reached is the revision up to which everything is recorded.
+func (r *Recording) Reached() int64 { return r.reached.Load() }
+
 // Finish waits until all that the store holds by now is recorded, and ends the recording.
 // If ctx ends before, the truth ends early.
 func (r *Recording) Finish(ctx context.Context) error {

@@ -18,6 +18,8 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
+
+	"github.com/tidegate/tidegate/internal/loopback"
 )
 
 const nodeEnv = "TIDEGATE_ETCDTEST_NODE"
@@ -141,11 +143,11 @@ func StartAt(ctx context.Context, o Options) (*Cluster, error) {
 func newNode(o Options, place Place, i int) (*Node, error) {
 	client, peer := net.JoinHostPort(place.Host, "2379"), net.JoinHostPort(place.Host, "2380")
 	if place.Host == "" {
-		ports, err := freePorts(2)
+		addrs, err := loopback.Addrs(2)
 		if err != nil {
 			return nil, err
 		}
-		client, peer = fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
+		client, peer = addrs[0], addrs[1]
 	}
 	advertised := peer
 	if place.Front != nil {
@@ -231,17 +233,4 @@ func (c *Cluster) await(ctx context.Context) error {
 			return fmt.Errorf("cluster has no leader: %w", err)
 		}
 	}
-}
-
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }

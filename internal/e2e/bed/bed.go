@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/tidegate/tidegate/internal/loopback"
 )
 
 // Patience bounds every wait: generous, as machines are slow and shared.
@@ -36,18 +37,12 @@ func Build(root, dir, tags string) error {
 	return nil
 }
 
-// FreeAddrs returns loopback addresses that were free a moment ago; a process that is
-// started again needs the same one.
+// FreeAddrs returns addresses for one process; when it is started again, it needs the same.
 func FreeAddrs(t testing.TB, n int) []string {
 	t.Helper()
-	addrs := make([]string, 0, n)
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		addrs = append(addrs, l.Addr().String())
+	addrs, err := loopback.Addrs(n)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return addrs
 }

@@ -64,7 +64,8 @@ func (f *Follower) Update() (snapshot.Delta, error) {
 	}
 }
 
-// State asks a server or relay for everything, and verifies what it gets.
+// State asks a server or relay for everything, and verifies what it gets. A first state may
+// be one of a moment before; the newest is there when a heartbeat says so.
 func State(ctx context.Context, addr string) (*snapshot.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -72,11 +73,31 @@ func State(ctx context.Context, addr string) (*snapshot.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := f.Update()
-	if err != nil {
-		return nil, err
+	var state *snapshot.Snapshot
+	var staged snapshot.Assembler
+	for {
+		m, err := f.Recv()
+		switch {
+		case err != nil:
+			return nil, err
+		case m.GetGoodbye() != nil:
+			return nil, fmt.Errorf("goodbye %s: %s", m.GetGoodbye().GetCode(), m.GetGoodbye().GetMessage())
+		case state != nil && len(m.GetHeartbeat().GetEnvironments()) > 0:
+			return state, nil
+		case m.GetUpdate() == nil:
+			continue
+		}
+		d, done, err := staged.Add(m.GetUpdate())
+		if err == nil && done {
+			if state == nil {
+				state = snapshot.New(Environment, d.Target.Epoch)
+			}
+			state, err = state.Apply(d)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	return snapshot.New(Environment, d.Target.Epoch).Apply(d)
 }
 
 // SameState demands that all servers and relays hold the same; it returns that.

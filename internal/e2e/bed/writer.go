@@ -30,6 +30,9 @@ type Writer struct {
 	// Tolerate tells errors after which the write is tried again, beside those that say
 	// that the server is not there; may be nil.
 	Tolerate func(error) bool
+	// Record is told of each write of a flag when it begins, and what it returns of its
+	// revision, once that is known; may be nil.
+	Record func(key string, base, value int64) (done func(revision int64))
 
 	t            testing.TB
 	flags        controlv1.FlagServiceClient
@@ -40,6 +43,7 @@ type Writer struct {
 	// pending is the write that has no answer yet, and its id.
 	pending   func(context.Context) (revision int64, err error)
 	pendingID string
+	recorded  []func(revision int64)
 }
 
 // NewWriter makes a writer and its flags, whose keys must begin with Prefix.
@@ -52,6 +56,9 @@ func NewWriter(ctx context.Context, t testing.TB, server string, keys ...string)
 
 // Acknowledged is the highest value that was acknowledged.
 func (w *Writer) Acknowledged() int64 { return w.acknowledged.Load() }
+
+// Revision is that of the last write that was acknowledged; not while the writer runs.
+func (w *Writer) Revision() int64 { return w.revision }
 
 // Counter is a flag that serves a number.
 func Counter(key string, value int64) *flagv1.Flag {
@@ -81,6 +88,11 @@ func (w *Writer) create(ctx context.Context) {
 func (w *Writer) next() {
 	w.pendingID = uuid.NewString()
 	value := w.attempted.Add(1)
+	if w.Record != nil {
+		for _, key := range w.Keys {
+			w.recorded = append(w.recorded, w.Record(key, w.revision, value))
+		}
+	}
 	if len(w.Keys) == 1 {
 		request := &controlv1.UpdateFlagRequest{
 			Environment: Environment, Flag: Counter(w.Keys[0], value), BaseRevision: w.revision,
@@ -136,6 +148,10 @@ func (w *Writer) acknowledge(revision int64) {
 	}
 	w.revision = revision
 	w.requests = append(w.requests, w.pendingID)
+	for _, done := range w.recorded {
+		done(revision)
+	}
+	w.recorded = nil
 	w.pending = nil
 	w.acknowledged.Store(w.attempted.Load())
 }

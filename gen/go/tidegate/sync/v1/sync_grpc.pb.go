@@ -17,7 +17,8 @@
 // Revisions are those of the store (etcd), global to all environments, never counters
 // of an environment. Within one epoch the revision that a follower applied never
 // decreases. A new epoch means that the store was restored from a backup or made
-// anew: what was applied before cannot be compared with what comes.
+// anew: what was applied before cannot be compared with what comes. A follower does not go
+// back to an epoch that it left: an upstream that has it is late.
 //
 // Resumption. A follower names its cursor in Hello. If the server side still has that
 // very state in its history (same epoch, revision and digest), it continues with
@@ -29,11 +30,11 @@
 // it drops the staged Update, keeps what it had, and opens a new stream without a
 // cursor.
 //
-// The tree. Relays follow relays, four hops below the control server at most. Each
-// environment is streamed to those below that ask for it, so a relay has, and passes on,
-// no more than it asked for. Loops are found from both sides: a server side that finds
-// itself in Hello.path, and a follower that finds itself in the path of Welcome or of a
-// Heartbeat, end the stream. Acks and Reports carry the receipts up.
+// The tree. Relays follow relays, four hops below the control server at most; SDKs follow
+// any of them. Each environment is streamed to those below that ask for it, so a relay has,
+// and passes on, no more than it asked for. Loops are found from both sides: a server side
+// that finds itself in Hello.path, and a follower that finds itself in the path of Welcome
+// or of a Heartbeat, end the stream. Acks and Reports carry the receipts up.
 //
 // A follower that ends its stream by itself closes its sending side: it has stopped
 // serving. One whose stream breaks may still serve what it had.
