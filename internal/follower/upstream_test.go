@@ -262,6 +262,35 @@ func TestNewEpoch(t *testing.T) {
 	eventually(t, "a change of it", has(r, restored.two))
 }
 
+// TestEpochThatIsOver: an upstream that is cut off still has the epoch before; whoever was
+// told of the new one does not go back to it.
+func TestEpochThatIsOver(t *testing.T) {
+	h, restored, n := newHistory(t, epoch), newHistory(t, snapshot.Epoch{Counter: epoch.Counter + 1}), newNetwork()
+	full := func(s *stage, of *snapshot.Snapshot) {
+		s.welcome()
+		s.send(updatesOf(of.Full())[0])
+	}
+	l := &liar{scripts: []func(*stage) error{
+		func(s *stage) error { full(s, h.two); return nil },
+		func(s *stage) error { full(s, restored.one); return nil },
+		func(s *stage) error { full(s, h.three); return s.hold() }, // must be left
+		func(s *stage) error {
+			if c := s.hello.GetScopes()[0].GetCursor(); c.GetEpoch().GetCounter() != restored.one.Cursor().Epoch.Counter {
+				t.Errorf("it went back to %v", c)
+			}
+			full(s, restored.two)
+			return s.hold()
+		},
+	}}
+	n.serve(t, "up", l)
+	set := replica.NewSet(replica.Options{})
+	r := set.Add("production")
+	o := n.options(set, "relay", "up")
+	o.DeadAfter = 500 * time.Millisecond
+	run(t, o)
+	eventually(t, "the new epoch goes on", has(r, restored.two))
+}
+
 // TestFullIsADeltaBelow: what comes whole because the upstream has lost its history is
 // passed on as the difference.
 func TestFullIsADeltaBelow(t *testing.T) {
