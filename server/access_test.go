@@ -208,7 +208,7 @@ func TestRestoredUnderTheServer(t *testing.T) {
 	s.Restore(backup)
 	eventually(t, "it is told", func() bool {
 		_, body := r.get("/readyz")
-		return strings.Contains(body, "the store is behind what was applied from it") && strings.Contains(body, "tidegate epoch begin")
+		return strings.Contains(body, "behind what was applied from it") && strings.Contains(body, "tidegate epoch begin")
 	})
 	epochs := controlv1.NewEpochServiceClient(r.conn)
 	now, err := epochs.GetEpoch(t.Context(), &controlv1.GetEpochRequest{})
