@@ -83,7 +83,7 @@ func (m *mirror[T]) follow(ctx context.Context) error {
 	for _, kv := range results[0].KVs {
 		m.put(next, kv)
 	}
-	m.replace(next)
+	m.replace(next, nil)
 	watch, err := m.store.Watch(ctx, m.prefix, revision+1)
 	if err != nil {
 		return err
@@ -94,14 +94,17 @@ func (m *mirror[T]) follow(ctx context.Context) error {
 			continue
 		}
 		next = maps.Clone(next)
+		var gone []string
 		for _, e := range batch.Events {
 			if e.Deleted {
-				delete(next, strings.TrimPrefix(e.KV.Key, m.prefix))
+				rest := strings.TrimPrefix(e.KV.Key, m.prefix)
+				delete(next, rest)
+				gone = append(gone, rest)
 				continue
 			}
 			m.put(next, e.KV)
 		}
-		m.replace(next)
+		m.replace(next, gone)
 	}
 	return watch.Err()
 }
@@ -115,7 +118,9 @@ func (m *mirror[T]) put(to map[string]entry[T], kv store.KV) {
 	to[strings.TrimPrefix(kv.Key, m.prefix)] = e
 }
 
-func (m *mirror[T]) replace(next map[string]entry[T]) {
+// replace makes next what there is; gone are keys that were deleted on the way, which may
+// have come on the way, too.
+func (m *mirror[T]) replace(next map[string]entry[T], gone []string) {
 	m.mu.Lock()
 	was := m.entries
 	m.entries = next
@@ -129,6 +134,9 @@ func (m *mirror[T]) replace(next map[string]entry[T]) {
 		return
 	}
 	for rest := range was {
+		gone = append(gone, rest)
+	}
+	for _, rest := range gone {
 		if _, there := next[rest]; !there {
 			m.deleted(rest)
 		}
