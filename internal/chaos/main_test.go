@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	// The tests wait more than they compute: all that may run together do.
-	if err := flag.Set("test.parallel", "32"); err != nil {
+	// The tests wait more than they compute: many of those that may run together do.
+	if err := flag.Set("test.parallel", "16"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
