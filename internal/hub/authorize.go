@@ -130,13 +130,57 @@ func undecided(s *stream, sc *scope) (state, bool, error) {
 	return undecided, false, nil
 }
 
+// lost says what comes of it that all there was here of the environment was taken away.
+// Who has it by this process's right loses it, too. Who has a right of its own may well have
+// it still, as far as anybody can say here: the keys are gone with the state. It keeps what
+// it has and goes elsewhere; wait: others of its environments are served meanwhile.
+func (sc *scope) lost(s *stream) (wait bool, err error) {
+	purged := sc.feed.purged.Load() // before the state is looked at
+	switch {
+	case !s.ownRight():
+		return false, s.revoke([]denial{{environment: sc.environment(), problem: fmt.Sprintf("environment %q is not served here any more", sc.environment())}})
+	case sc.synced || sc.frame != nil || s.nothingHere() || time.Since(s.since) > keyBeats*s.hub.o.Heartbeat:
+		return false, goodbye(syncv1.Goodbye_CODE_BEHIND, "environment %q was taken away from this relay, which says nothing of key %s: keep what you have, and follow another upstream",
+			sc.environment(), s.key.ID)
+	}
+	sc.admitted()
+	sc.purged, sc.state = purged, compare
+	return sc.feed.replica.Purged(), nil
+}
+
+// ownRight tells whether the follower presents another key than the one with which this
+// process follows.
+func (s *stream) ownRight() bool {
+	if s.key == nil {
+		return false
+	}
+	if s.hub.o.Key == nil {
+		return true
+	}
+	secret, err := s.hub.o.Key()
+	if err != nil {
+		return true // which it lost, nobody knows
+	}
+	own, err := accesskey.Parse(secret)
+	return err != nil || own.ID != s.key.ID
+}
+
+// nothingHere tells whether there is no state of any of the stream's environments.
+func (s *stream) nothingHere() bool {
+	return !slices.ContainsFunc(s.scopes, func(sc *scope) bool { return sc.snapshot() != nil })
+}
+
 func (s *stream) revoke(denied []denial) error {
 	const code = syncv1.Goodbye_CODE_REVOKED
 	g := &syncv1.Goodbye{
 		Code: code, Backoff: durationpb.New(backoff(code)), Message: problemsOf(denied), Environments: environmentsOf(denied),
 	}
-	s.hub.o.Logger.Warn().Str("follower", s.follower.InstanceID).Str("peer", s.peer).Str("key", s.key.ID).
-		Strs("environments", g.GetEnvironments()).Str("why", g.GetMessage()).Msg("a follower loses what its key does not open")
+	id := ""
+	if s.key != nil {
+		id = s.key.ID
+	}
+	s.hub.o.Logger.Warn().Str("follower", s.follower.InstanceID).Str("peer", s.peer).Str("key", id).
+		Strs("environments", g.GetEnvironments()).Str("why", g.GetMessage()).Msg("a follower loses what it has no right to")
 	return &parting{g}
 }
 

@@ -63,7 +63,9 @@ func (sc *scope) wake() { sc.stream.wake(sc.index) }
 
 func (sc *scope) step(s *stream) (again bool, err error) {
 	if sc.purged != sc.feed.purged.Load() || sc.feed.replica.Purged() {
-		return false, revoked(sc.environment(), "environment %q is not served here any more", sc.environment())
+		if wait, err := sc.lost(s); err != nil || wait {
+			return false, err
+		}
 	}
 	sc.state, again, err = sc.state(s, sc)
 	return again, err

@@ -134,3 +134,59 @@ func TestKeyThatARestoreForgot(t *testing.T) {
 	both.expect(syncv1.Begin_MODE_FULL, granted)
 	back.expect(syncv1.Begin_MODE_FULL, granted)
 }
+
+// TestPurgedRelay: when a relay loses an environment, those who have it by the relay's right
+// lose it, too; who presents a key of its own is sent elsewhere, and keeps what it has.
+func TestPurgedRelay(t *testing.T) {
+	relays, relayKey := newKey(0)
+	own, ownKey := newKey(0)
+	b := newBed(t, hub.Options{Heartbeat: 50 * time.Millisecond, Key: func() (string, error) { return relays, nil }}, 0, "production", "staging")
+	keys := []*accessv1.Key{relayKey, ownKey}
+	held := b.changeKeys("production", keys)
+	other := b.changeKeys("staging", keys)
+	followers := []struct {
+		who           string
+		authorization []string
+		want          syncv1.Goodbye_Code
+	}{
+		{"without a key", nil, syncv1.Goodbye_CODE_REVOKED},
+		{"with the relay's key", []string{"Bearer " + relays}, syncv1.Goodbye_CODE_REVOKED},
+		{"with a key of its own", []string{"Bearer " + own}, syncv1.Goodbye_CODE_BEHIND},
+	}
+	back := func(authorization []string, environments ...string) *client {
+		h := hello("f", environments...)
+		h.Scopes[0].Cursor = held.Cursor().Proto()
+		c := b.present(authorization, h)
+		c.have["production"] = held
+		if got := c.outcome(); got != "welcome" {
+			t.Fatal(got)
+		}
+		return c
+	}
+	check := func(who string, c *client, want syncv1.Goodbye_Code) {
+		t.Helper()
+		g := c.goodbye()
+		if g.GetCode() != want || g.GetBackoff().AsDuration() <= 0 || (len(g.GetEnvironments()) > 0) != (want == syncv1.Goodbye_CODE_REVOKED) {
+			t.Errorf("%s: %v, want %v", who, g, want)
+		}
+	}
+	var connected []*client
+	for _, f := range followers {
+		c := back(f.authorization, "production")
+		c.expect(syncv1.Begin_MODE_NONE, held)
+		connected = append(connected, c)
+	}
+	b.set.Replica("production").Purge()
+	for i, f := range followers {
+		check(f.who+", connected", connected[i], f.want)
+		check(f.who+", new", back(f.authorization, "production"), f.want)
+	}
+
+	// Others of its environments are served for a while, and this one, if it comes back.
+	c := back([]string{"Bearer " + own}, "production", "staging")
+	c.expect(syncv1.Begin_MODE_FULL, other)
+	check("who follows others", c, syncv1.Goodbye_CODE_BEHIND)
+	c = back([]string{"Bearer " + own}, "production", "staging")
+	c.expect(syncv1.Begin_MODE_FULL, other)
+	c.expect(syncv1.Begin_MODE_FULL, b.changeKeys("production", []*accessv1.Key{ownKey}))
+}
