@@ -118,7 +118,7 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 		Replicas: r.replicas, InstanceID: r.instanceID, Tree: below,
 		Path:        func() []string { return r.origin.path() },
 		RequireKeys: o.RequireKeys, Key: rpcdial.Key(o.Key, o.KeyFile),
-		Logger:      r.logger, Registerer: r.registry,
+		Logger: r.logger, Registerer: r.registry,
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
 	r.evaluation.register(r.server)

@@ -181,6 +181,7 @@ func (s *stream) revoke(denied []denial) error {
 	}
 	s.hub.o.Logger.Warn().Str("follower", s.follower.InstanceID).Str("peer", s.peer).Str("key", id).
 		Strs("environments", g.GetEnvironments()).Str("why", g.GetMessage()).Msg("a follower loses what it has no right to")
+	s.revoked(g.GetEnvironments())
 	return &parting{g}
 }
 

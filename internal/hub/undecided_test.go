@@ -14,6 +14,7 @@ import (
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // TestKeyThatIsNotKnownYet: a hub that is behind does not know keys that are new, so one that
@@ -189,4 +190,34 @@ func TestPurgedRelay(t *testing.T) {
 	c = back([]string{"Bearer " + own}, "production", "staging")
 	c.expect(syncv1.Begin_MODE_FULL, other)
 	c.expect(syncv1.Begin_MODE_FULL, b.changeKeys("production", []*accessv1.Key{ownKey}))
+}
+
+// TestRevokedIsNotExpected: what a relay is told to drop, it is not expected to have, whether
+// it is connected when it loses it or comes back later.
+func TestRevokedIsNotExpected(t *testing.T) {
+	secret, key := newKey(0)
+	below := tree.New("hub")
+	told := below.Subscribe()
+	defer told.Close()
+	b := newBed(t, hub.Options{Tree: below}, 0, "production")
+	held := b.changeKeys("production", []*accessv1.Key{key})
+	h := hello("relay", "production")
+	h.FollowerKind = syncv1.FollowerKind_FOLLOWER_KIND_RELAY
+	h.Scopes[0].Cursor = held.Cursor().Proto()
+	c := b.present([]string{"Bearer " + secret}, h)
+	eventually(t, "it follows", func() bool { return len(told.Take().GetRelays()) == 1 })
+	gone := func(when string) {
+		t.Helper()
+		if g := c.goodbye(); g.GetCode() != syncv1.Goodbye_CODE_REVOKED {
+			t.Fatalf("%s: %v", when, g)
+		}
+		eventually(t, when+": its departure", func() bool {
+			d := told.Take().GetDepartures()
+			return len(d) == 1 && !d[0].GetLeft() && slices.Equal(d[0].GetRevoked(), []string{"production"})
+		})
+	}
+	b.changeKeys("production", nil, key.GetId())
+	gone("connected")
+	c = b.present([]string{"Bearer " + secret}, h)
+	gone("back")
 }
