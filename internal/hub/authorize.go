@@ -25,7 +25,8 @@ import (
 //
 // A key that is not there may be newer than the state here, of which the follower then knows
 // nothing bad: REVOKED takes its last good state away. So it is said only where the state is
-// later than the stream, or the key was there before; and never of another epoch's state.
+// later than the stream, or the key was there before; and never of another epoch's state. That
+// a follower shows no cursor does not mean that it has no state.
 
 // identify notes the key that the stream's metadata presents.
 func (s *stream) identify() error {
@@ -60,7 +61,8 @@ type denial struct {
 // authorizeHello looks at all scopes that can be looked at. Who has no right to any of them
 // is told so as an error. But who holds the state of one that it has no right to, of this
 // very store, had the right once: it is told to drop it, as it would have been, had it been
-// connected when it lost the right; and so it is if it still has a right to others.
+// connected when it lost the right; and so it is if it still has a right to others, once it is
+// certain that it has none to this.
 func (s *stream) authorizeHello() error {
 	denied := s.denied(s.scopes)
 	if len(denied) == 0 {
@@ -121,7 +123,7 @@ func undecided(s *stream, sc *scope) (state, bool, error) {
 		return compare, true, nil
 	case !denied[0].undecided:
 		return nil, false, s.revoke(denied)
-	case sc.sameEpoch() && time.Now().After(sc.deadline):
+	case (sc.have == nil || sc.sameEpoch()) && time.Now().After(sc.deadline):
 		return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND, "%s; or it is newer than the state here: nobody said for %s that this is the store's", denied[0].problem, keyBeats*s.hub.o.Heartbeat)
 	}
 	if all := s.denied(s.scopes); s.nothingLeft(all) {
@@ -226,7 +228,8 @@ func (s *stream) denied(scopes []*scope) []denial {
 		_, there := snap.Item(syncv1.Kind_KIND_KEY, s.key.ID)
 		list = append(list, denial{
 			environment: sc.environment(), problem: problem, forged: forged,
-			undecided: !there && sc.have != nil && (sc.have.Epoch != snap.Cursor().Epoch || !sc.synced && !later && !s.hub.opened.has(snap, s.key.ID)),
+			// Who has no cursor may have a state all the same, and ask for it afresh.
+			undecided: !there && (sc.have != nil && sc.have.Epoch != snap.Cursor().Epoch || !sc.synced && !later && !s.hub.opened.has(snap, s.key.ID)),
 		})
 	}
 	return list

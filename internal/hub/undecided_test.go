@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -220,4 +221,37 @@ func TestRevokedIsNotExpected(t *testing.T) {
 	gone("connected")
 	c = b.present([]string{"Bearer " + secret}, h)
 	gone("back")
+}
+
+// TestKeyOfSome: who asks for some of its environments without a cursor may hold a state of
+// them, for which it asks afresh: they are named only once that is certain.
+func TestKeyOfSome(t *testing.T) {
+	var logged syncBuffer
+	b := newBed(t, hub.Options{RequireKeys: true, Logger: zerolog.New(&logged), Heartbeat: 50 * time.Millisecond}, 0, "production", "staging")
+	secret, key := newKey(0)
+	state := b.changeKeys("production", []*accessv1.Key{key})
+	b.changeKeys("staging", nil)
+	b.set.Replica("staging").Confirm(time.Minute)
+	begin := func() *client {
+		t.Helper()
+		c := b.present([]string{"Bearer " + secret}, hello("f", "production", "staging"))
+		if got := c.outcome(); got != "welcome" {
+			t.Fatalf("by a hub that may be behind: %s", got)
+		}
+		c.expect(syncv1.Begin_MODE_FULL, state)
+		return c
+	}
+	if g := begin().goodbye(); g.GetCode() != syncv1.Goodbye_CODE_BEHIND {
+		t.Errorf("while nobody says how old the state is: %v", g)
+	}
+	c := begin()
+	b.set.Replica("staging").Confirm(0)
+	if g := c.goodbye(); g.GetCode() != syncv1.Goodbye_CODE_REVOKED || !slices.Equal(g.GetEnvironments(), []string{"staging"}) {
+		t.Errorf("once it is certain: %v", g)
+	}
+	if text := logged.String(); !strings.Contains(text, "has no right to") || !strings.Contains(text, key.GetId()) || strings.Contains(text, secret[17:]) {
+		t.Errorf("logged:\n%s", text)
+	}
+	c = begin()
+	c.expect(syncv1.Begin_MODE_FULL, b.changeKeys("staging", []*accessv1.Key{key}))
 }
