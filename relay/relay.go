@@ -27,6 +27,7 @@ import (
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/rpc"
+	rpcdial "github.com/tidegate/tidegate/internal/rpc/dial"
 	"github.com/tidegate/tidegate/internal/statefile"
 	"github.com/tidegate/tidegate/internal/streamlog"
 	"github.com/tidegate/tidegate/internal/tree"
@@ -116,8 +117,8 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 	r.hub = hub.New(hub.Options{
 		Replicas: r.replicas, InstanceID: r.instanceID, Tree: below,
 		Path:        func() []string { return r.origin.path() },
-		RequireKeys: o.RequireKeys,
-		Logger:      r.logger, Registerer: r.registry,
+		RequireKeys: o.RequireKeys, Key: rpcdial.Key(o.Key, o.KeyFile),
+		Logger: r.logger, Registerer: r.registry,
 	})
 	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
 	r.evaluation.register(r.server)

@@ -164,7 +164,11 @@ func (f *Fleet) takeReports(reports *tree.Subscription) {
 					delete(byID, d.GetInstanceId())
 					f.dirty.add(d.GetInstanceId(), true)
 				case was != nil:
-					byID[d.GetInstanceId()] = was.gone()
+					gone := was.gone(d.GetRevoked())
+					byID[gone.id] = gone
+					if recordOf(was).differs(recordOf(gone)) {
+						f.dirty.add(gone.id, false)
+					}
 				}
 			}
 		})

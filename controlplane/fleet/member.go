@@ -60,10 +60,11 @@ func (m *member) environments() []string {
 	return names
 }
 
-// gone is the relay, no longer connected.
-func (m *member) gone() *member {
+// gone is the relay, no longer connected, and without what it was told to drop.
+func (m *member) gone(revoked []string) *member {
 	g := *m
 	g.connected = false
+	g.has = slices.DeleteFunc(slices.Clone(m.has), func(a applied) bool { return slices.Contains(revoked, a.environment) })
 	return &g
 }
 

@@ -171,7 +171,7 @@ func (p *peers) take(one *peer, r *controlv1.WatchRelaysResponse) {
 func (p *peers) lost(one *peer) {
 	one.known.edit(func(byID map[string]*member) {
 		for id, m := range byID {
-			byID[id] = m.gone()
+			byID[id] = m.gone(nil)
 		}
 	})
 	p.settle(one, false)

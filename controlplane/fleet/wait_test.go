@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidegate/tidegate/controlplane"
 	"github.com/tidegate/tidegate/controlplane/fleet"
+	"github.com/tidegate/tidegate/controlplane/store"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	"github.com/tidegate/tidegate/internal/snapshot"
 	"github.com/tidegate/tidegate/internal/tree"
@@ -260,4 +261,31 @@ func TestRejectedIsNotApplied(t *testing.T) {
 		got = fmt.Sprintf("%d of %d", last.GetApplied(), last.GetTotal())
 		return last.GetTotal() == 2 && last.GetMissing() != nil && last.GetMissing()[0].GetInstanceId() == "b" && got == "1 of 2"
 	}, func() string { return "applied on " + got })
+}
+
+// TestRevokedIsNotWaitedFor: a relay whose key was revoked dropped its state: nobody waits
+// for it, on no server, also once all have started anew.
+func TestRevokedIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	one, two := c.start("one"), c.start("two")
+	a, b := one.join("a", "boot", 1), one.join("b", "boot", 1)
+	a.Ack("e", one.publish(2), tree.Rejections{})
+	two.publish(2)
+	one.lists(t, "a on one@2, b on one@0")
+	b.Revoke([]string{"e"})
+	b.Leave(false)
+	for _, s := range []*server{one, two} {
+		s.begin(t, &controlv1.WaitAppliedRequest{Environment: "e", Revision: 2, Timeout: durationpb.New(minute)}).until("1 of 1, last, reached true")
+	}
+	eventually(t, func() bool {
+		results, _, err := c.store.Read(t.Context(), store.Prefix("/tidegate/v1/relays/"))
+		return err == nil && len(results[0].KVs) == 2 && strings.Contains(string(results[0].KVs[1].Value), `"environments":[]`)
+	}, func() string { return "its record is not written" })
+	one.stop()
+	two.stop()
+	three := c.start("three")
+	three.publish(2)
+	w := three.begin(t, &controlv1.WaitAppliedRequest{Environment: "e", Revision: 2, Timeout: durationpb.New(minute)})
+	w.until("0 of 1 a")
 }

@@ -25,7 +25,8 @@ import (
 //
 // A key that is not there may be newer than the state here, of which the follower then knows
 // nothing bad: REVOKED takes its last good state away. So it is said only where the state is
-// later than the stream, or the key was there before; and never of another epoch's state.
+// later than the stream, or the key was there before; and never of another epoch's state. That
+// a follower shows no cursor does not mean that it has no state.
 
 // identify notes the key that the stream's metadata presents.
 func (s *stream) identify() error {
@@ -60,7 +61,8 @@ type denial struct {
 // authorizeHello looks at all scopes that can be looked at. Who has no right to any of them
 // is told so as an error. But who holds the state of one that it has no right to, of this
 // very store, had the right once: it is told to drop it, as it would have been, had it been
-// connected when it lost the right; and so it is if it still has a right to others.
+// connected when it lost the right; and so it is if it still has a right to others, once it is
+// certain that it has none to this.
 func (s *stream) authorizeHello() error {
 	denied := s.denied(s.scopes)
 	if len(denied) == 0 {
@@ -121,7 +123,7 @@ func undecided(s *stream, sc *scope) (state, bool, error) {
 		return compare, true, nil
 	case !denied[0].undecided:
 		return nil, false, s.revoke(denied)
-	case sc.sameEpoch() && time.Now().After(sc.deadline):
+	case (sc.have == nil || sc.sameEpoch()) && time.Now().After(sc.deadline):
 		return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND, "%s; or it is newer than the state here: nobody said for %s that this is the store's", denied[0].problem, keyBeats*s.hub.o.Heartbeat)
 	}
 	if all := s.denied(s.scopes); s.nothingLeft(all) {
@@ -130,13 +132,58 @@ func undecided(s *stream, sc *scope) (state, bool, error) {
 	return undecided, false, nil
 }
 
+// lost says what comes of it that all there was here of the environment was taken away.
+// Who has it by this process's right loses it, too. Who has a right of its own may well have
+// it still, as far as anybody can say here: the keys are gone with the state. It keeps what
+// it has and goes elsewhere; wait: others of its environments are served meanwhile.
+func (sc *scope) lost(s *stream) (wait bool, err error) {
+	purged := sc.feed.purged.Load() // before the state is looked at
+	switch {
+	case !s.ownRight():
+		return false, s.revoke([]denial{{environment: sc.environment(), problem: fmt.Sprintf("environment %q is not served here any more", sc.environment())}})
+	case sc.synced || sc.frame != nil || s.nothingHere() || time.Since(s.since) > keyBeats*s.hub.o.Heartbeat:
+		return false, goodbye(syncv1.Goodbye_CODE_BEHIND, "environment %q was taken away from this relay, which says nothing of key %s: keep what you have, and follow another upstream",
+			sc.environment(), s.key.ID)
+	}
+	sc.admitted()
+	sc.purged, sc.state = purged, compare
+	return sc.feed.replica.Purged(), nil
+}
+
+// ownRight tells whether the follower presents another key than the one with which this
+// process follows.
+func (s *stream) ownRight() bool {
+	if s.key == nil {
+		return false
+	}
+	if s.hub.o.Key == nil {
+		return true
+	}
+	secret, err := s.hub.o.Key()
+	if err != nil {
+		return true // which it lost, nobody knows
+	}
+	own, err := accesskey.Parse(secret)
+	return err != nil || own.ID != s.key.ID
+}
+
+// nothingHere tells whether there is no state of any of the stream's environments.
+func (s *stream) nothingHere() bool {
+	return !slices.ContainsFunc(s.scopes, func(sc *scope) bool { return sc.snapshot() != nil })
+}
+
 func (s *stream) revoke(denied []denial) error {
 	const code = syncv1.Goodbye_CODE_REVOKED
 	g := &syncv1.Goodbye{
 		Code: code, Backoff: durationpb.New(backoff(code)), Message: problemsOf(denied), Environments: environmentsOf(denied),
 	}
-	s.hub.o.Logger.Warn().Str("follower", s.follower.InstanceID).Str("peer", s.peer).Str("key", s.key.ID).
-		Strs("environments", g.GetEnvironments()).Str("why", g.GetMessage()).Msg("a follower loses what its key does not open")
+	id := ""
+	if s.key != nil {
+		id = s.key.ID
+	}
+	s.hub.o.Logger.Warn().Str("follower", s.follower.InstanceID).Str("peer", s.peer).Str("key", id).
+		Strs("environments", g.GetEnvironments()).Str("why", g.GetMessage()).Msg("a follower loses what it has no right to")
+	s.revoked(g.GetEnvironments())
 	return &parting{g}
 }
 
@@ -181,7 +228,8 @@ func (s *stream) denied(scopes []*scope) []denial {
 		_, there := snap.Item(syncv1.Kind_KIND_KEY, s.key.ID)
 		list = append(list, denial{
 			environment: sc.environment(), problem: problem, forged: forged,
-			undecided: !there && sc.have != nil && (sc.have.Epoch != snap.Cursor().Epoch || !sc.synced && !later && !s.hub.opened.has(snap, s.key.ID)),
+			// Who has no cursor may have a state all the same, and ask for it afresh.
+			undecided: !there && (sc.have != nil && sc.have.Epoch != snap.Cursor().Epoch || !sc.synced && !later && !s.hub.opened.has(snap, s.key.ID)),
 		})
 	}
 	return list

@@ -213,7 +213,7 @@ func TestLossShowsFartherDown(t *testing.T) {
 }
 
 // TestAheadIsReported: a relay's hub tells what is below it, and above it, although there
-// is nothing to send.
+// is nothing to send; but what nobody acknowledged counts for nothing.
 func TestAheadIsReported(t *testing.T) {
 	below := tree.New("hub")
 	told := below.Subscribe()
@@ -223,10 +223,26 @@ func TestAheadIsReported(t *testing.T) {
 	h := ahead(b, 10)
 	h.FollowerKind = syncv1.FollowerKind_FOLLOWER_KIND_RELAY
 	b.present(nil, h)
+	var report *syncv1.Report
 	eventually(t, "it is told", func() bool {
-		r := told.Take()
-		return len(r.GetRelays()) == 1 && r.GetRelays()[0].GetEnvironments()[0].GetCursor().GetRevision() == 11
+		report = told.Take()
+		return len(report.GetRelays()) == 1 && report.GetRelays()[0].GetEnvironments()[0].GetClaimed().GetRevision() == 11
 	})
+	if e := report.GetRelays()[0].GetEnvironments()[0]; e.GetCursor() != nil {
+		t.Errorf("what it did not acknowledge counts: %v", e)
+	}
+
+	store := &fakeStore{epoch: epoch, revision: 1}
+	above := newBed(t, hub.Options{Head: store.head}, 0, "production")
+	above.publish("production", 10, "a")
+	h = hello("relay", "production")
+	h.FollowerKind = syncv1.FollowerKind_FOLLOWER_KIND_RELAY
+	c := above.present(nil, h)
+	report.Relays[0].Upstream = "relay"
+	if err := c.stream.Send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Report{Report: report}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an alarm", func() bool { revision, behind := above.hub.StoreBehind(); return behind && revision == 11 })
 }
 
 // TestOneQuestion: however many come at once, the store is asked one question at a time,

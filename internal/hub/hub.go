@@ -74,6 +74,9 @@ type Options struct {
 	// RequireKeys: who follows must present a key that opens the environment. Without it, a
 	// key is not needed, but one that is presented must be good. See authorize.go.
 	RequireKeys bool
+	// Key is the secret of the key with which this process follows; nil: it presents none, or
+	// follows nobody. Whom it serves loses with it what this process loses.
+	Key func() (string, error)
 	// Head asks the store, through its quorum, for its epoch and revision; nil on a relay,
 	// which has no store. See behind.go.
 	Head       func(context.Context) (snapshot.Epoch, int64, error)

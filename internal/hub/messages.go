@@ -107,13 +107,6 @@ func goodbyeAfter(backoff time.Duration, code syncv1.Goodbye_Code, format string
 
 func errDraining() error { return goodbye(syncv1.Goodbye_CODE_DRAINING, "shutting down") }
 
-// revoked is the end of a stream that may not follow the environment any more.
-func revoked(environment, format string, args ...any) *parting {
-	p := goodbye(syncv1.Goodbye_CODE_REVOKED, format, args...)
-	p.message.Environments = []string{environment}
-	return p
-}
-
 // part says goodbye, if that is what err asks for, and returns what ends the stream.
 func (s *stream) part(err error) error {
 	var p *parting

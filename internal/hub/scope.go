@@ -8,7 +8,6 @@ import (
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/snapshot"
-	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // scope is one environment of one stream: a state machine whose steps are taken when it
@@ -63,7 +62,9 @@ func (sc *scope) wake() { sc.stream.wake(sc.index) }
 
 func (sc *scope) step(s *stream) (again bool, err error) {
 	if sc.purged != sc.feed.purged.Load() || sc.feed.replica.Purged() {
-		return false, revoked(sc.environment(), "environment %q is not served here any more", sc.environment())
+		if wait, err := sc.lost(s); err != nil || wait {
+			return false, err
+		}
 	}
 	sc.state, again, err = sc.state(s, sc)
 	return again, err
@@ -98,7 +99,7 @@ func compare(s *stream, sc *scope) (state, bool, error) {
 	case sc.have.Revision > here.Revision:
 		sc.deadline, sc.head = time.Now().Add(s.hub.o.BehindWait), s.hub.store.ask()
 		// Who is above has to know of it, as only a server can ask the store.
-		s.branch.of.Ack(sc.environment(), *sc.have, tree.Rejections{})
+		s.branch.of.Claim(sc.environment(), *sc.have)
 		return awaitRevision(s, sc)
 	case !sc.feed.replica.Holds(*sc.have):
 		return queue(s, sc)

@@ -42,6 +42,16 @@ func (s *stream) leave() {
 	}
 }
 
+// revoked takes out what the follower is told to drop, also of who is refused for it.
+func (s *stream) revoked(environments []string) {
+	select {
+	case <-s.branch.joined:
+	default:
+		s.join()
+	}
+	s.branch.of.Revoke(environments)
+}
+
 // awaitJoin keeps receipts waiting until the follower is admitted.
 func (s *stream) awaitJoin() error {
 	select {
@@ -67,12 +77,17 @@ func (s *stream) handleReport(r *syncv1.Report) error {
 // compareReported finds what relays farther down have that is above what is here.
 func (h *Hub) compareReported(e *syncv1.RelayEnvironment) {
 	r := h.o.Replicas.Replica(e.GetEnvironment())
-	if h.o.Head == nil || r == nil || r.Snapshot() == nil || e.GetCursor() == nil {
+	if h.o.Head == nil || r == nil || r.Snapshot() == nil {
 		return
 	}
 	here := r.Snapshot().Cursor()
-	have, err := snapshot.CursorFromProto(e.GetCursor())
-	if err == nil && have.Epoch == here.Epoch && have.Revision > here.Revision {
-		h.store.suspect(have)
+	for _, cursor := range []*syncv1.Cursor{e.GetCursor(), e.GetClaimed()} {
+		if cursor == nil {
+			continue
+		}
+		have, err := snapshot.CursorFromProto(cursor)
+		if err == nil && have.Epoch == here.Epoch && have.Revision > here.Revision {
+			h.store.suspect(have)
+		}
 	}
 }

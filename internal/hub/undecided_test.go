@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -14,6 +15,7 @@ import (
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tree"
 )
 
 // TestKeyThatIsNotKnownYet: a hub that is behind does not know keys that are new, so one that
@@ -133,4 +135,123 @@ func TestKeyThatARestoreForgot(t *testing.T) {
 	granted := b.changeKeys("production", []*accessv1.Key{key})
 	both.expect(syncv1.Begin_MODE_FULL, granted)
 	back.expect(syncv1.Begin_MODE_FULL, granted)
+}
+
+// TestPurgedRelay: when a relay loses an environment, those who have it by the relay's right
+// lose it, too; who presents a key of its own is sent elsewhere, and keeps what it has.
+func TestPurgedRelay(t *testing.T) {
+	relays, relayKey := newKey(0)
+	own, ownKey := newKey(0)
+	b := newBed(t, hub.Options{Heartbeat: 50 * time.Millisecond, Key: func() (string, error) { return relays, nil }}, 0, "production", "staging")
+	keys := []*accessv1.Key{relayKey, ownKey}
+	held := b.changeKeys("production", keys)
+	other := b.changeKeys("staging", keys)
+	followers := []struct {
+		who           string
+		authorization []string
+		want          syncv1.Goodbye_Code
+	}{
+		{"without a key", nil, syncv1.Goodbye_CODE_REVOKED},
+		{"with the relay's key", []string{"Bearer " + relays}, syncv1.Goodbye_CODE_REVOKED},
+		{"with a key of its own", []string{"Bearer " + own}, syncv1.Goodbye_CODE_BEHIND},
+	}
+	back := func(authorization []string, environments ...string) *client {
+		h := hello("f", environments...)
+		h.Scopes[0].Cursor = held.Cursor().Proto()
+		c := b.present(authorization, h)
+		c.have["production"] = held
+		if got := c.outcome(); got != "welcome" {
+			t.Fatal(got)
+		}
+		return c
+	}
+	check := func(who string, c *client, want syncv1.Goodbye_Code) {
+		t.Helper()
+		g := c.goodbye()
+		if g.GetCode() != want || g.GetBackoff().AsDuration() <= 0 || (len(g.GetEnvironments()) > 0) != (want == syncv1.Goodbye_CODE_REVOKED) {
+			t.Errorf("%s: %v, want %v", who, g, want)
+		}
+	}
+	var connected []*client
+	for _, f := range followers {
+		c := back(f.authorization, "production")
+		c.expect(syncv1.Begin_MODE_NONE, held)
+		connected = append(connected, c)
+	}
+	b.set.Replica("production").Purge()
+	for i, f := range followers {
+		check(f.who+", connected", connected[i], f.want)
+		check(f.who+", new", back(f.authorization, "production"), f.want)
+	}
+
+	// Others of its environments are served for a while, and this one, if it comes back.
+	c := back([]string{"Bearer " + own}, "production", "staging")
+	c.expect(syncv1.Begin_MODE_FULL, other)
+	check("who follows others", c, syncv1.Goodbye_CODE_BEHIND)
+	c = back([]string{"Bearer " + own}, "production", "staging")
+	c.expect(syncv1.Begin_MODE_FULL, other)
+	c.expect(syncv1.Begin_MODE_FULL, b.changeKeys("production", []*accessv1.Key{ownKey}))
+}
+
+// TestRevokedIsNotExpected: what a relay is told to drop, it is not expected to have, whether
+// it is connected when it loses it or comes back later.
+func TestRevokedIsNotExpected(t *testing.T) {
+	secret, key := newKey(0)
+	below := tree.New("hub")
+	told := below.Subscribe()
+	defer told.Close()
+	b := newBed(t, hub.Options{Tree: below}, 0, "production")
+	held := b.changeKeys("production", []*accessv1.Key{key})
+	h := hello("relay", "production")
+	h.FollowerKind = syncv1.FollowerKind_FOLLOWER_KIND_RELAY
+	h.Scopes[0].Cursor = held.Cursor().Proto()
+	c := b.present([]string{"Bearer " + secret}, h)
+	eventually(t, "it follows", func() bool { return len(told.Take().GetRelays()) == 1 })
+	gone := func(when string) {
+		t.Helper()
+		if g := c.goodbye(); g.GetCode() != syncv1.Goodbye_CODE_REVOKED {
+			t.Fatalf("%s: %v", when, g)
+		}
+		eventually(t, when+": its departure", func() bool {
+			d := told.Take().GetDepartures()
+			return len(d) == 1 && !d[0].GetLeft() && slices.Equal(d[0].GetRevoked(), []string{"production"})
+		})
+	}
+	b.changeKeys("production", nil, key.GetId())
+	gone("connected")
+	c = b.present([]string{"Bearer " + secret}, h)
+	gone("back")
+}
+
+// TestKeyOfSome: who asks for some of its environments without a cursor may hold a state of
+// them, for which it asks afresh: they are named only once that is certain.
+func TestKeyOfSome(t *testing.T) {
+	var logged syncBuffer
+	b := newBed(t, hub.Options{RequireKeys: true, Logger: zerolog.New(&logged), Heartbeat: 50 * time.Millisecond}, 0, "production", "staging")
+	secret, key := newKey(0)
+	state := b.changeKeys("production", []*accessv1.Key{key})
+	b.changeKeys("staging", nil)
+	b.set.Replica("staging").Confirm(time.Minute)
+	begin := func() *client {
+		t.Helper()
+		c := b.present([]string{"Bearer " + secret}, hello("f", "production", "staging"))
+		if got := c.outcome(); got != "welcome" {
+			t.Fatalf("by a hub that may be behind: %s", got)
+		}
+		c.expect(syncv1.Begin_MODE_FULL, state)
+		return c
+	}
+	if g := begin().goodbye(); g.GetCode() != syncv1.Goodbye_CODE_BEHIND {
+		t.Errorf("while nobody says how old the state is: %v", g)
+	}
+	c := begin()
+	b.set.Replica("staging").Confirm(0)
+	if g := c.goodbye(); g.GetCode() != syncv1.Goodbye_CODE_REVOKED || !slices.Equal(g.GetEnvironments(), []string{"staging"}) {
+		t.Errorf("once it is certain: %v", g)
+	}
+	if text := logged.String(); !strings.Contains(text, "has no right to") || !strings.Contains(text, key.GetId()) || strings.Contains(text, secret[17:]) {
+		t.Errorf("logged:\n%s", text)
+	}
+	c = begin()
+	c.expect(syncv1.Begin_MODE_FULL, b.changeKeys("staging", []*accessv1.Key{key}))
 }

@@ -45,7 +45,9 @@ type Branch struct {
 	own   *claim   // of a relay
 	// below are the relays that it reported.
 	below map[string]*claim
-	over  bool
+	// revoked are environments that it was told to drop.
+	revoked []string
+	over    bool
 }
 
 // Join adds a follower's stream. It must leave.
@@ -78,10 +80,39 @@ func (b *Branch) Ack(environment string, c snapshot.Cursor, rejections Rejection
 	}
 	for i := range b.own.has {
 		if a := &b.own.has[i]; a.environment == environment {
-			a.cursor, a.rejections = &c, rejections
+			a.cursor, a.rejections, a.claimed = &c, rejections, nil
 			b.tree.claimLocked(b.id, b.own, true)
 		}
 	}
+}
+
+// Claim notes what the follower says that it has, and that is above what is here. It
+// counts for nothing here: it is for who can ask the store.
+func (b *Branch) Claim(environment string, c snapshot.Cursor) {
+	b.tree.mu.Lock()
+	defer b.tree.mu.Unlock()
+	if !b.relay || b.over {
+		return
+	}
+	for i := range b.own.has {
+		if a := &b.own.has[i]; a.environment == environment && a.cursor == nil {
+			a.claimed = &c
+			b.tree.claimLocked(b.id, b.own, true)
+		}
+	}
+}
+
+// Revoke notes that the follower was told to drop environments: it is not expected to have
+// what comes of them.
+func (b *Branch) Revoke(environments []string) {
+	b.tree.mu.Lock()
+	defer b.tree.mu.Unlock()
+	if !b.relay || b.over {
+		return
+	}
+	b.revoked = append(b.revoked, environments...)
+	b.own.has = slices.DeleteFunc(b.own.has, func(a applied) bool { return slices.Contains(environments, a.environment) })
+	b.tree.claimLocked(b.id, b.own, true)
 }
 
 // Leave ends the stream, and with it what came over it. byItself: the follower serves no
@@ -96,10 +127,10 @@ func (b *Branch) Leave(byItself bool) {
 	b.over = true
 	delete(t.branches, b)
 	for id := range b.below {
-		t.unclaimLocked(id, b, false)
+		t.unclaimLocked(id, b, departure{})
 	}
 	if b.relay {
-		t.unclaimLocked(b.id, b, byItself)
+		t.unclaimLocked(b.id, b, departure{byItself, b.revoked})
 	}
 }
 
@@ -125,7 +156,7 @@ func (b *Branch) Report(r *syncv1.Report) error {
 	for _, d := range r.GetDepartures() {
 		if id := d.GetInstanceId(); b.below[id] != nil {
 			delete(b.below, id)
-			b.tree.unclaimLocked(id, b, d.GetLeft())
+			b.tree.unclaimLocked(id, b, departure{d.GetLeft(), d.GetRevoked()})
 		}
 	}
 	for i, status := range r.GetRelays() {
@@ -177,8 +208,12 @@ func (b *Branch) ageLocked(c *claim) {
 func (c *claim) sameBut(o *claim) bool {
 	return c.boot == o.boot && c.stream == o.stream && c.region == o.region && c.version == o.version && c.upstream == o.upstream &&
 		slices.EqualFunc(c.has, o.has, func(a, b applied) bool {
-			return a.environment == b.environment && (a.cursor == nil) == (b.cursor == nil) && (a.cursor == nil || *a.cursor == *b.cursor)
+			return a.environment == b.environment && same(a.cursor, b.cursor) && same(a.claimed, b.claimed)
 		})
+}
+
+func same(a, b *snapshot.Cursor) bool {
+	return (a == nil) == (b == nil) && (a == nil || *a == *b)
 }
 
 // check validates a report, and returns the claim of each of its relays.
@@ -214,6 +249,12 @@ func (b *Branch) check(r *syncv1.Report, now time.Time) ([]*claim, error) {
 	for i, d := range r.GetDepartures() {
 		if err := once(d.GetInstanceId()); err != nil {
 			return nil, fmt.Errorf("departures[%d]: %w", i, err)
+		}
+		if n := len(d.GetRevoked()); n > maxEnvironments {
+			return nil, fmt.Errorf("departures[%d]: it has %d environments; at most %d are allowed", i, n, maxEnvironments)
+		}
+		if slices.ContainsFunc(d.GetRevoked(), func(name string) bool { return name == "" || len(name) > maxName }) {
+			return nil, fmt.Errorf("departures[%d]: environment is empty, or longer than %d bytes", i, maxName)
 		}
 	}
 	return claims, nil
@@ -266,6 +307,13 @@ func (a *applied) read(e *syncv1.RelayEnvironment, now time.Time) error {
 		}
 		a.cursor = &c
 	}
+	if e.GetClaimed() != nil {
+		c, err := snapshot.CursorFromProto(e.GetClaimed())
+		if err != nil {
+			return fmt.Errorf("claimed: %w", err)
+		}
+		a.claimed = &c
+	}
 	if e.GetAge() != nil {
 		const century = 100 * 365 * 24 * time.Hour // what a clock can go back
 		a.confirmed = now.Add(-min(max(e.GetAge().AsDuration(), 0), century))
@@ -277,6 +325,9 @@ func (a *applied) proto(now time.Time) *syncv1.RelayEnvironment {
 	e := &syncv1.RelayEnvironment{Environment: a.environment, Rejections: a.rejections.Count, NewestRejection: a.rejections.Newest}
 	if a.cursor != nil {
 		e.Cursor = a.cursor.Proto()
+	}
+	if a.claimed != nil {
+		e.Claimed = a.claimed.Proto()
 	}
 	if !a.confirmed.IsZero() {
 		e.Age = durationpb.New(max(now.Sub(a.confirmed), 0))

@@ -14,9 +14,8 @@ const maxReportedEnvironments = 4000
 // goroutine.
 type Subscription struct {
 	tree *Tree
-	// dirty relays, and whether those of them that are gone ended by themselves; guarded by
-	// the tree's mutex.
-	dirty map[string]bool
+	// dirty relays, and how those of them went that are gone; guarded by the tree's mutex.
+	dirty map[string]departure
 	wake  chan struct{}
 }
 
@@ -24,11 +23,11 @@ type Subscription struct {
 func (t *Tree) Subscribe() *Subscription {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &Subscription{tree: t, dirty: make(map[string]bool), wake: make(chan struct{}, 1)}
+	s := &Subscription{tree: t, dirty: make(map[string]departure), wake: make(chan struct{}, 1)}
 	t.subscriptions[s] = struct{}{}
 	for id, n := range t.nodes {
 		if n.shown != nil {
-			s.noteLocked(id, false, true)
+			s.noteLocked(id, departure{}, true)
 		}
 	}
 	return s
@@ -45,8 +44,8 @@ func (s *Subscription) Close() {
 // merely age: what only Take shows is to be looked for now and then.
 func (s *Subscription) Changed() <-chan struct{} { return s.wake }
 
-func (s *Subscription) noteLocked(id string, left, now bool) {
-	s.dirty[id] = left
+func (s *Subscription) noteLocked(id string, d departure, now bool) {
+	s.dirty[id] = d
 	if !now {
 		return
 	}
@@ -65,10 +64,11 @@ func (s *Subscription) Take() *syncv1.Report {
 		return nil
 	}
 	now, r, environments := time.Now(), &syncv1.Report{}, 0
-	for id, left := range s.dirty {
+	for id, d := range s.dirty {
 		n := s.tree.nodes[id]
 		if n == nil || n.shown == nil {
-			r.Departures = append(r.Departures, &syncv1.RelayDeparture{InstanceId: id, Left: left})
+			r.Departures = append(r.Departures, &syncv1.RelayDeparture{InstanceId: id, Left: d.left, Revoked: d.revoked})
+			environments += len(d.revoked)
 		} else {
 			r.Relays = append(r.Relays, n.status(now))
 			environments += len(n.shown.has)

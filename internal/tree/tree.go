@@ -77,6 +77,8 @@ type applied struct {
 	environment string
 	cursor      *snapshot.Cursor // nil: nothing yet
 	rejections  Rejections
+	// claimed is what it says that it has, without an acknowledgement; nil: it does not.
+	claimed *snapshot.Cursor
 	// confirmed is when its state was the store's; zero: nobody said.
 	confirmed time.Time
 }
@@ -137,10 +139,10 @@ func (t *Tree) claimLocked(id string, c *claim, now bool) {
 		return // another one counts
 	}
 	if n.shown == nil {
-		t.tellLocked(n, true, true)
+		t.tellLocked(n, departure{left: true}, true)
 		return
 	}
-	t.tellLocked(n, false, now)
+	t.tellLocked(n, departure{}, now)
 }
 
 // choose sets and returns the claim that counts: of the start heard of last, that of the
@@ -157,27 +159,33 @@ func (n *node) choose() *claim {
 	return n.shown
 }
 
-// unclaimLocked ends what a branch says of a relay. left: the relay ended by itself.
-func (t *Tree) unclaimLocked(id string, b *Branch, left bool) {
+// departure is how a relay went.
+type departure struct {
+	left    bool     // it ended by itself
+	revoked []string // environments that it was told to drop
+}
+
+// unclaimLocked ends what a branch says of a relay.
+func (t *Tree) unclaimLocked(id string, b *Branch, d departure) {
 	n := t.nodes[id]
 	i := slices.IndexFunc(n.claims, func(c *claim) bool { return c.branch == b })
-	if left {
+	if d.left {
 		n.leftBoot = n.claims[i].boot
 	}
 	was := n.shown
 	n.claims = slices.Delete(n.claims, i, i+1)
 	if n.choose() != was {
-		t.tellLocked(n, left, true)
+		t.tellLocked(n, d, true)
 	}
 	if len(n.claims) == 0 {
 		delete(t.nodes, id)
 	}
 }
 
-// tellLocked has the relay told of, as it then is. left: should it be gone, it ended by itself.
-func (t *Tree) tellLocked(n *node, left, now bool) {
+// tellLocked has the relay told of, as it then is; should it be gone, it went like this.
+func (t *Tree) tellLocked(n *node, d departure, now bool) {
 	for s := range t.subscriptions {
-		s.noteLocked(n.id, left, now)
+		s.noteLocked(n.id, d, now)
 	}
 }
 

@@ -390,3 +390,57 @@ func FuzzReport(f *testing.F) {
 		up.Leave(true)
 	})
 }
+
+// TestRevoked: who is told to drop an environment does not have it any more, and what it went
+// without travels up, over all hops.
+func TestRevoked(t *testing.T) {
+	near, root := tree.New("near"), tree.New("root")
+	up, view := near.Subscribe(), root.Subscribe()
+	defer up.Close()
+	defer view.Close()
+	f := follower("a", "boot")
+	f.Environments = []string{"e", "kept"}
+	b, way := near.Join(f), root.Join(follower("near", "boot"))
+	b.Ack("e", cursor(1), tree.Rejections{})
+	pass := func() *syncv1.Report {
+		t.Helper()
+		for r := up.Take(); r != nil; r = up.Take() {
+			if err := way.Report(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return view.Take()
+	}
+	pass()
+	b.Revoke([]string{"e"})
+	b.Ack("e", cursor(2), tree.Rejections{})
+	if r := pass().GetRelays(); len(r) != 1 || len(r[0].GetEnvironments()) != 1 || r[0].GetEnvironments()[0].GetEnvironment() != "kept" {
+		t.Errorf("connected: %v", r)
+	}
+	b.Leave(false)
+	if d := pass().GetDepartures(); len(d) != 1 || d[0].GetLeft() || !slices.Equal(d[0].GetRevoked(), []string{"e"}) {
+		t.Errorf("gone: %v", d)
+	}
+	for _, names := range [][]string{{""}, {strings.Repeat("x", 257)}, make([]string, 65)} {
+		if err := way.Report(&syncv1.Report{Departures: []*syncv1.RelayDeparture{{InstanceId: "a", Revoked: names}}}); err == nil {
+			t.Errorf("%q was taken", names)
+		}
+	}
+}
+
+// TestClaim: what was not acknowledged is told, and told apart.
+func TestClaim(t *testing.T) {
+	a := tree.New("a")
+	view := a.Subscribe()
+	defer view.Close()
+	b := a.Join(follower("b", "boot"))
+	b.Claim("e", cursor(9))
+	if e := view.Take().GetRelays()[0].GetEnvironments()[0]; e.GetCursor() != nil || e.GetClaimed().GetRevision() != 9 {
+		t.Errorf("claimed: %v", e)
+	}
+	b.Ack("e", cursor(2), tree.Rejections{Count: 1, Newest: 2})
+	b.Claim("e", cursor(9))
+	if e := view.Take().GetRelays()[0].GetEnvironments()[0]; e.GetCursor().GetRevision() != 2 || e.GetClaimed() != nil || e.GetRejections() != 1 {
+		t.Errorf("acknowledged: %v", e)
+	}
+}

@@ -52,7 +52,8 @@
 //   1 (2026-11): first version.
 //   1 (2026-11): added what old sides ignore: Report, Hello.follower_kind, Update.urgent,
 //     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
-//     Ack.rejections_unchanged, StreamResponse.checksum, RelayEnvironment.newest_rejection.
+//     Ack.rejections_unchanged, StreamResponse.checksum, RelayEnvironment.newest_rejection,
+//     RelayEnvironment.claimed, RelayDeparture.revoked.
 
 package syncv1
 
@@ -1556,8 +1557,12 @@ type RelayEnvironment struct {
 	// The newest mod_revision of those items: what was written then is not in force there. 0 if
 	// there are none.
 	NewestRejection int64 `protobuf:"varint,5,opt,name=newest_rejection,json=newestRejection,proto3" json:"newest_rejection,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What it says that it has and was not sent by its upstream, which is behind it. It was not
+	// acknowledged there and counts for nothing, but that the store may have lost what leads to
+	// it; unset once it acknowledges.
+	Claimed       *Cursor `protobuf:"bytes,6,opt,name=claimed,proto3" json:"claimed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RelayEnvironment) Reset() {
@@ -1625,12 +1630,21 @@ func (x *RelayEnvironment) GetNewestRejection() int64 {
 	return 0
 }
 
+func (x *RelayEnvironment) GetClaimed() *Cursor {
+	if x != nil {
+		return x.Claimed
+	}
+	return nil
+}
+
 // RelayDeparture is a relay that is gone.
 type RelayDeparture struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	InstanceId string                 `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	// It ended its stream by itself: it does not serve any more. Else it may.
-	Left          bool `protobuf:"varint,2,opt,name=left,proto3" json:"left,omitempty"`
+	Left bool `protobuf:"varint,2,opt,name=left,proto3" json:"left,omitempty"`
+	// Of what it followed, what it was told to drop: it is not expected to have that any more.
+	Revoked       []string `protobuf:"bytes,3,rep,name=revoked,proto3" json:"revoked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1677,6 +1691,13 @@ func (x *RelayDeparture) GetLeft() bool {
 		return x.Left
 	}
 	return false
+}
+
+func (x *RelayDeparture) GetRevoked() []string {
+	if x != nil {
+		return x.Revoked
+	}
+	return nil
 }
 
 // Rejection is one item that could not be compiled.
@@ -2048,7 +2069,7 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\bupstream\x18\x05 \x01(\tR\bupstream\x12\x18\n" +
 	"\astreams\x18\x06 \x01(\rR\astreams\x12F\n" +
 	"\fenvironments\x18\a \x03(\v2\".tidegate.sync.v1.RelayEnvironmentR\fenvironments\x12#\n" +
-	"\rstream_number\x18\b \x01(\x04R\fstreamNumber\"\xde\x01\n" +
+	"\rstream_number\x18\b \x01(\x04R\fstreamNumber\"\x92\x02\n" +
 	"\x10RelayEnvironment\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x12\x1e\n" +
@@ -2056,11 +2077,13 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"rejections\x18\x03 \x01(\rR\n" +
 	"rejections\x12+\n" +
 	"\x03age\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12)\n" +
-	"\x10newest_rejection\x18\x05 \x01(\x03R\x0fnewestRejection\"E\n" +
+	"\x10newest_rejection\x18\x05 \x01(\x03R\x0fnewestRejection\x122\n" +
+	"\aclaimed\x18\x06 \x01(\v2\x18.tidegate.sync.v1.CursorR\aclaimed\"_\n" +
 	"\x0eRelayDeparture\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x12\n" +
-	"\x04left\x18\x02 \x01(\bR\x04left\"\xa5\x01\n" +
+	"\x04left\x18\x02 \x01(\bR\x04left\x12\x18\n" +
+	"\arevoked\x18\x03 \x03(\tR\arevoked\"\xa5\x01\n" +
 	"\tRejection\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.tidegate.sync.v1.KindR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12!\n" +
@@ -2180,19 +2203,20 @@ var file_tidegate_sync_v1_sync_proto_depIdxs = []int32{
 	20, // 27: tidegate.sync.v1.RelayStatus.environments:type_name -> tidegate.sync.v1.RelayEnvironment
 	9,  // 28: tidegate.sync.v1.RelayEnvironment.cursor:type_name -> tidegate.sync.v1.Cursor
 	26, // 29: tidegate.sync.v1.RelayEnvironment.age:type_name -> google.protobuf.Duration
-	2,  // 30: tidegate.sync.v1.Rejection.kind:type_name -> tidegate.sync.v1.Kind
-	24, // 31: tidegate.sync.v1.Heartbeat.environments:type_name -> tidegate.sync.v1.EnvironmentStatus
-	9,  // 32: tidegate.sync.v1.EnvironmentStatus.cursor:type_name -> tidegate.sync.v1.Cursor
-	26, // 33: tidegate.sync.v1.EnvironmentStatus.age:type_name -> google.protobuf.Duration
-	4,  // 34: tidegate.sync.v1.Goodbye.code:type_name -> tidegate.sync.v1.Goodbye.Code
-	26, // 35: tidegate.sync.v1.Goodbye.backoff:type_name -> google.protobuf.Duration
-	5,  // 36: tidegate.sync.v1.SyncService.Stream:input_type -> tidegate.sync.v1.StreamRequest
-	6,  // 37: tidegate.sync.v1.SyncService.Stream:output_type -> tidegate.sync.v1.StreamResponse
-	37, // [37:38] is the sub-list for method output_type
-	36, // [36:37] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	9,  // 30: tidegate.sync.v1.RelayEnvironment.claimed:type_name -> tidegate.sync.v1.Cursor
+	2,  // 31: tidegate.sync.v1.Rejection.kind:type_name -> tidegate.sync.v1.Kind
+	24, // 32: tidegate.sync.v1.Heartbeat.environments:type_name -> tidegate.sync.v1.EnvironmentStatus
+	9,  // 33: tidegate.sync.v1.EnvironmentStatus.cursor:type_name -> tidegate.sync.v1.Cursor
+	26, // 34: tidegate.sync.v1.EnvironmentStatus.age:type_name -> google.protobuf.Duration
+	4,  // 35: tidegate.sync.v1.Goodbye.code:type_name -> tidegate.sync.v1.Goodbye.Code
+	26, // 36: tidegate.sync.v1.Goodbye.backoff:type_name -> google.protobuf.Duration
+	5,  // 37: tidegate.sync.v1.SyncService.Stream:input_type -> tidegate.sync.v1.StreamRequest
+	6,  // 38: tidegate.sync.v1.SyncService.Stream:output_type -> tidegate.sync.v1.StreamResponse
+	38, // [38:39] is the sub-list for method output_type
+	37, // [37:38] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_sync_v1_sync_proto_init() }
