@@ -92,12 +92,13 @@ func (m *model) start(*rapid.T) {
 	h.boot, h.tree, h.streams = fmt.Sprint("boot-", m.boots), tree.New(h.id), 0
 }
 
-// connect follows another: whom it followed before may notice later.
+// connect follows another: whom it followed before may notice later. Who is still listed
+// below it, over a stream whose end it has not noticed, would refuse it.
 func (m *model) connect(*rapid.T) {
 	h := m.relay("connects", running)
 	to := m.root
 	if rapid.Bool().Draw(m.t, "to a relay") {
-		to = m.relay("to", func(o *host) bool { return m.depth(o) > 0 && m.depth(o) < 4 && !m.below(o, h) })
+		to = m.relay("to", func(o *host) bool { return m.depth(o) > 0 && m.depth(o) < 4 && !m.below(o, h) && !lists(h, o) })
 	}
 	m.cut(h)
 	h.streams++
@@ -107,6 +108,18 @@ func (m *model) connect(*rapid.T) {
 	}
 	h.up = &stream{from: h, to: to, branch: to.tree.Join(f), below: h.tree.Subscribe()}
 	h.acked = 0
+}
+
+// lists tells whether a relay has another in its tree.
+func lists(h, o *host) bool {
+	all := h.tree.Subscribe()
+	defer all.Close()
+	for r := all.Take(); r != nil; r = all.Take() {
+		if slices.ContainsFunc(r.GetRelays(), func(s *syncv1.RelayStatus) bool { return s.GetInstanceId() == o.id }) {
+			return true
+		}
+	}
+	return false
 }
 
 // below tells whether o is h, or follows it.
