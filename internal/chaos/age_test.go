@@ -17,6 +17,8 @@ import (
 const (
 	// deadAfter is within what a silent upstream is found dead, three heartbeats.
 	deadAfter = 15 * time.Second
+	// longestWait is that between two attempts to follow.
+	longestWait = 30 * time.Second
 	// slack is for a machine that is slow.
 	slack = 2 * time.Second
 	// heartbeat is the interval of heartbeats, and probe the age of a healthy server.

@@ -43,7 +43,8 @@ func (h *held) begin(s *scenario) {
 	// A message is under way for no time worth mentioning, but processes wait for a
 	// processor.
 	h.options.AgeSlack = 5 * time.Second
-	h.options.Within = deadAfter + heartbeat
+	// A relay whose upstream went again and again waits for up to half a minute.
+	h.options.Within = deadAfter + heartbeat + longestWait
 }
 
 // delays says that messages may be under way for as long as a silent upstream is believed.
