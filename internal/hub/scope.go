@@ -216,7 +216,7 @@ func follow(s *stream, sc *scope, stay state) (state, bool, error) {
 // begin begins to send a frame. Who may follow is asked before the first state, and again
 // before the follower is sent a change of who may.
 func (sc *scope) begin(s *stream, f *frame) (state, bool, error) {
-	if !sc.synced || f.keys {
+	if !sc.synced || f.keys && !fault.Planted("revoked-ignored") {
 		switch denied := s.denied([]*scope{sc}); {
 		case len(denied) == 0:
 		case denied[0].undecided:
