@@ -16,6 +16,7 @@ import (
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/loopback"
 )
 
 // Server is a control server.
@@ -31,7 +32,7 @@ type Server struct {
 
 // StartServer starts a server from the binaries in bin, with its data in dir.
 func StartServer(ctx context.Context, bin, dir string) (*Server, error) {
-	addrs, err := freeAddrs(2)
+	addrs, err := loopback.Addrs(2)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/loopback"
 )
 
 // Environment is where the flags are.
@@ -82,7 +82,7 @@ type Bed struct {
 
 // Start starts a server and a relay from the binaries in bin, with their data in dir.
 func Start(ctx context.Context, bin, dir string) (_ *Bed, err error) {
-	addrs, err := freeAddrs(4)
+	addrs, err := loopback.Addrs(4)
 	if err != nil {
 		return nil, err
 	}
@@ -201,22 +201,9 @@ func definition(key string) *flagv1.Flag {
 	}
 }
 
-func freeAddrs(n int) ([]string, error) {
-	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
-}
-
 // FreeAddr returns an address on loopback that nobody listens on.
 func FreeAddr() (string, error) {
-	addrs, err := freeAddrs(1)
+	addrs, err := loopback.Addrs(1)
 	if err != nil {
 		return "", err
 	}

@@ -16,7 +16,8 @@ const (
 	maxReason = 512
 )
 
-// acks makes the Acks of one stream, which tell the rejections when they change. It holds what the last Ack of each environment named; usually nothing.
+// acks makes the Acks of one stream, which tell the rejections when they change. It holds
+// what the last Ack of each environment named; usually nothing.
 type acks map[string][]rejected
 
 // rejected is a version of an item that cannot be used.

@@ -9,8 +9,8 @@
 // makes the follower spin, or makes it hold more than a bound.
 //
 // One goroutine receives, verifies and publishes; a second makes durable; a third
-// acknowledges, and reports what is below. The latter two work on the newest state alone, so a slow disk or an
-// upstream that does not read delays no change.
+// acknowledges, and reports what is below. The latter two work on the newest state alone,
+// so a slow disk or an upstream that does not read delays no change.
 package follower
 
 import (
