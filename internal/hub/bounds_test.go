@@ -176,6 +176,7 @@ func TestOverloaded(t *testing.T) {
 		b := newPipeBed(t, hub.Options{FullBytes: 1, FullWait: 3 * time.Second, SendTimeout: time.Hour}, 0, "production")
 		b.publish("production", 1, "a")
 		first := b.follow(nil, "production")
+		synctest.Wait()
 		second := b.follow(nil, "production")
 		began := time.Now()
 		g := second.goodbye()
