@@ -49,16 +49,22 @@ func (s *scenario) age(r *relay, limit time.Duration) time.Duration {
 // that they never tell to be younger than that, and tell to be stale once they are.
 func (s *scenario) mustAge(since time.Time, relays ...*relay) {
 	s.Helper()
-	// What an age loses on its way from hop to hop.
-	const transit = 250 * time.Millisecond
 	for time.Since(since) < deadAfter+slack {
 		for _, r := range relays {
-			cut := time.Since(since)
-			if age := s.age(r, deadAfter); age < cut-transit {
-				s.Errorf("cut off for %v, the relay tells an age of %v", cut, age)
-			}
+			s.mustBeAged(since, r)
 		}
 		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// mustBeAged demands that a relay that has been cut off since then tells no lower age.
+func (s *scenario) mustBeAged(since time.Time, r *relay) {
+	s.Helper()
+	// What an age loses on its way from hop to hop.
+	const transit = 250 * time.Millisecond
+	cut := time.Since(since)
+	if age := s.age(r, deadAfter); age < cut-transit {
+		s.Errorf("cut off for %v, the relay tells an age of %v", cut, age)
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 
 var (
 	seedFlag = flag.Uint64("seed", 0, "seed of all that is drawn at random; 0: a random one")
-	duration = flag.Duration("duration", 12*time.Second, "how long TestRandom disturbs")
+	duration = flag.Duration("duration", 12*time.Second, "how long TestRandom disturbs, and TestHalfDown")
 )
 
 // bin holds the binaries under test, built once.

@@ -146,9 +146,12 @@ func (r *Reader) Run(ctx context.Context) {
 	}
 }
 
-// see takes in an answer.
-func (r *Reader) see(revision int64, a *evaluationv1.EvaluateResponse) {
+// see takes in an answer of a snapshot, which tells its age.
+func (r *Reader) see(revision int64, age *durationpb.Duration, a *evaluationv1.EvaluateResponse) {
 	key := a.GetFlagKey()
+	if age == nil {
+		r.readers.t.Errorf("%s: %s is answered without an age", r.How, key)
+	}
 	w := r.readers.writers[key]
 	if w == nil || a.GetReason() != "STATIC" {
 		r.readers.t.Errorf("%s: answered %v", r.How, a)
@@ -191,7 +194,7 @@ func (r *Reader) evaluateAll(ctx context.Context) error {
 		return fmt.Errorf("%d flags", len(all.GetEvaluations()))
 	}
 	for _, a := range all.GetEvaluations() {
-		r.see(all.GetEnvironmentRevision(), a)
+		r.see(all.GetEnvironmentRevision(), all.GetAge(), a)
 	}
 	r.together()
 	return nil
@@ -226,11 +229,12 @@ func (r *Reader) evaluateStream(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if a := m.GetResponse(); m.GetId() != id+uint64(i) || a.GetFlagKey() != key {
+			a := m.GetResponse()
+			if m.GetId() != id+uint64(i) || a.GetFlagKey() != key {
 				r.readers.t.Errorf("%s: got %v, want the answer to %d, for %s", r.How, m, id+uint64(i), key)
 				continue
 			}
-			r.see(m.GetResponse().GetEnvironmentRevision(), m.GetResponse())
+			r.see(a.GetEnvironmentRevision(), a.GetAge(), a)
 		}
 		r.rest(ctx)
 	}
@@ -250,7 +254,7 @@ func (r *Reader) watch(ctx context.Context) error {
 			r.readers.t.Errorf("%s: %d answers at first, want %d", r.How, len(m.GetEvaluations()), len(r.readers.keys))
 		}
 		for _, a := range m.GetEvaluations() {
-			r.see(m.GetEnvironmentRevision(), a)
+			r.see(m.GetEnvironmentRevision(), m.GetAge(), a)
 		}
 		r.together()
 	}
