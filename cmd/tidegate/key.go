@@ -44,7 +44,7 @@ func (o *keyOptions) register(cmd *cobra.Command) {
 	o.registerServer(cmd.Flags())
 	o.registerReason(cmd.Flags())
 	cmd.Flags().StringSliceVarP(&o.environments, "environment", "e", nil, "environments that the key opens, such as production,staging")
-	cmd.Flags().StringVar(&o.expires, "expires", "", "how long it is good, such as 90d or 12h; or never")
+	cmd.Flags().StringVar(&o.expires, "expires", "", "how long it is good, such as 90d or 12h; or never (default for a new key)")
 }
 
 const neverExpires = "never"

@@ -112,7 +112,7 @@ func (m *mirror[T]) follow(ctx context.Context) error {
 func (m *mirror[T]) put(to map[string]entry[T], kv store.KV) {
 	var e entry[T]
 	if err := json.Unmarshal(kv.Value, &e.value); err != nil {
-		m.logger.Error().Err(err).Str("key", kv.Key).Msg("a value in the store cannot be decoded; it is ignored")
+		m.logger.Error().Err(err).Str("key", kv.Key).Msg("a value in the store cannot be decoded: nothing is known of what it names but that it is there")
 	}
 	e.revision = kv.ModRevision
 	to[strings.TrimPrefix(kv.Key, m.prefix)] = e
