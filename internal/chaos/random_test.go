@@ -233,11 +233,11 @@ func (s *scenario) processes() (all []*bed.Process) {
 }
 
 // mustNotGrow demands that the processes use not much more than before; connections that
-// were broken may take a while to go, and the history of changes grows up to its bound, 64
-// MiB of their data.
+// were broken may take a while to go, the history of changes grows up to its bound, 16 MiB, and
+// garbage is collected when it is 64 MiB.
 func (s *scenario) mustNotGrow(before []bed.Usage) {
 	s.Helper()
-	const grows = (64 + 96) << 20
+	const grows = (16 + 64 + 16) << 20
 	for i, p := range s.processes() {
 		if i >= len(before) {
 			return // too short a run to tell

@@ -6,8 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// DefaultHistoryBytes is enough for servers of many followers.
-const DefaultHistoryBytes = 64 << 20
+// DefaultHistoryBytes holds some 20,000 changes of a flag: hours of a busy environment, for
+// followers that were away.
+const DefaultHistoryBytes = 16 << 20
 
 // Options of a Set.
 type Options struct {
