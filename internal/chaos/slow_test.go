@@ -49,8 +49,8 @@ func TestStalledReaders(t *testing.T) {
 	s.mustBeFresh(s.relays...)
 	after := heap()
 	t.Logf("the server's heap: %d MiB before, %d MiB after", before, after)
-	// The history is bounded by 64 MiB, which large changes fill, and garbage by as much.
-	if after > before+160 {
+	// The history is bounded by 16 MiB, which large changes fill, and garbage by as much.
+	if after > before+64 {
 		t.Errorf("the server's heap grew by %d MiB", after-before)
 	}
 	s.converge()
