@@ -9,6 +9,7 @@ package controlv1
 import (
 	v11 "github.com/tidegate/tidegate/gen/go/tidegate/access/v1"
 	v1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	v13 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	v12 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -33,6 +34,7 @@ const (
 	ResourceKind_RESOURCE_KIND_SEGMENT     ResourceKind = 2
 	ResourceKind_RESOURCE_KIND_KEY         ResourceKind = 3
 	ResourceKind_RESOURCE_KIND_EPOCH       ResourceKind = 4
+	ResourceKind_RESOURCE_KIND_ROLLOUT     ResourceKind = 5
 )
 
 // Enum value maps for ResourceKind.
@@ -43,6 +45,7 @@ var (
 		2: "RESOURCE_KIND_SEGMENT",
 		3: "RESOURCE_KIND_KEY",
 		4: "RESOURCE_KIND_EPOCH",
+		5: "RESOURCE_KIND_ROLLOUT",
 	}
 	ResourceKind_value = map[string]int32{
 		"RESOURCE_KIND_UNSPECIFIED": 0,
@@ -50,6 +53,7 @@ var (
 		"RESOURCE_KIND_SEGMENT":     2,
 		"RESOURCE_KIND_KEY":         3,
 		"RESOURCE_KIND_EPOCH":       4,
+		"RESOURCE_KIND_ROLLOUT":     5,
 	}
 )
 
@@ -93,19 +97,41 @@ const (
 	Action_ACTION_DISABLED Action = 5
 	Action_ACTION_PROMOTED Action = 6
 	Action_ACTION_RESTORED Action = 7
+	// Of a rollout, and of its flag where that changed with it.
+	Action_ACTION_STARTED  Action = 8
+	Action_ACTION_PAUSED   Action = 9
+	Action_ACTION_RESUMED  Action = 10
+	Action_ACTION_ADVANCED Action = 11
+	// The decider waits for something else than before.
+	Action_ACTION_HELD        Action = 12
+	Action_ACTION_COMPLETED   Action = 13
+	Action_ACTION_ROLLED_BACK Action = 14
+	Action_ACTION_ABORTED     Action = 15
+	// A relay that was cut off had shut the rollout by itself, and could tell only now. Nothing
+	// changed with this entry: what was decided on it, if anything, is the next one.
+	Action_ACTION_TRIPPED Action = 16
 )
 
 // Enum value maps for Action.
 var (
 	Action_name = map[int32]string{
-		0: "ACTION_UNSPECIFIED",
-		1: "ACTION_CREATED",
-		2: "ACTION_UPDATED",
-		3: "ACTION_DELETED",
-		4: "ACTION_ENABLED",
-		5: "ACTION_DISABLED",
-		6: "ACTION_PROMOTED",
-		7: "ACTION_RESTORED",
+		0:  "ACTION_UNSPECIFIED",
+		1:  "ACTION_CREATED",
+		2:  "ACTION_UPDATED",
+		3:  "ACTION_DELETED",
+		4:  "ACTION_ENABLED",
+		5:  "ACTION_DISABLED",
+		6:  "ACTION_PROMOTED",
+		7:  "ACTION_RESTORED",
+		8:  "ACTION_STARTED",
+		9:  "ACTION_PAUSED",
+		10: "ACTION_RESUMED",
+		11: "ACTION_ADVANCED",
+		12: "ACTION_HELD",
+		13: "ACTION_COMPLETED",
+		14: "ACTION_ROLLED_BACK",
+		15: "ACTION_ABORTED",
+		16: "ACTION_TRIPPED",
 	}
 	Action_value = map[string]int32{
 		"ACTION_UNSPECIFIED": 0,
@@ -116,6 +142,15 @@ var (
 		"ACTION_DISABLED":    5,
 		"ACTION_PROMOTED":    6,
 		"ACTION_RESTORED":    7,
+		"ACTION_STARTED":     8,
+		"ACTION_PAUSED":      9,
+		"ACTION_RESUMED":     10,
+		"ACTION_ADVANCED":    11,
+		"ACTION_HELD":        12,
+		"ACTION_COMPLETED":   13,
+		"ACTION_ROLLED_BACK": 14,
+		"ACTION_ABORTED":     15,
+		"ACTION_TRIPPED":     16,
 	}
 )
 
@@ -146,7 +181,7 @@ func (Action) EnumDescriptor() ([]byte, []int) {
 	return file_tidegate_control_v1_audit_proto_rawDescGZIP(), []int{1}
 }
 
-// AuditEntry is one change of one flag, segment or key, or a new epoch of the store. It is
+// AuditEntry is one change of one flag, segment, key or rollout, or a new epoch of the store. It is
 // written in the same transaction as the change itself: neither exists without the other.
 // The entries of one resource form a chain; they are its history. A change of a key is an
 // entry in each of its environments.
@@ -155,13 +190,13 @@ type AuditEntry struct {
 	// Empty for the store's epoch.
 	Environment string       `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	Kind        ResourceKind `protobuf:"varint,2,opt,name=kind,proto3,enum=tidegate.control.v1.ResourceKind" json:"kind,omitempty"`
-	// The flag's or segment's key, the key's id; 'epoch'.
+	// The flag's, segment's or rollout's key, the key's id; 'epoch'.
 	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	// 1 for the first change of the resource ever, and so on without a gap, over
 	// deletions too.
 	Sequence int64  `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Action   Action `protobuf:"varint,5,opt,name=action,proto3,enum=tidegate.control.v1.Action" json:"action,omitempty"`
-	// Who: the identity of the caller.
+	// Who: the identity of the caller. TRIPPED: the relay's instance id.
 	Actor string `protobuf:"bytes,6,opt,name=actor,proto3" json:"actor,omitempty"`
 	// Why, in the caller's words.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -186,6 +221,7 @@ type AuditEntry struct {
 	//	*AuditEntry_Segment
 	//	*AuditEntry_AccessKey
 	//	*AuditEntry_Epoch
+	//	*AuditEntry_Rollout
 	Resource isAuditEntry_Resource `protobuf_oneof:"resource"`
 	// SHA-256 of the previous entry of this resource as stored, which is without its
 	// revision; empty for the first.
@@ -194,8 +230,10 @@ type AuditEntry struct {
 	SourceEnvironment string `protobuf:"bytes,17,opt,name=source_environment,json=sourceEnvironment,proto3" json:"source_environment,omitempty"`
 	// PROMOTED, RESTORED: the revision of the version that was copied.
 	SourceRevision int64 `protobuf:"varint,18,opt,name=source_revision,json=sourceRevision,proto3" json:"source_revision,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Of a flag: the key of the rollout that changed it.
+	RolloutKey    string `protobuf:"bytes,22,opt,name=rollout_key,json=rolloutKey,proto3" json:"rollout_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AuditEntry) Reset() {
@@ -362,6 +400,15 @@ func (x *AuditEntry) GetEpoch() *v12.Epoch {
 	return nil
 }
 
+func (x *AuditEntry) GetRollout() *v13.Rollout {
+	if x != nil {
+		if x, ok := x.Resource.(*AuditEntry_Rollout); ok {
+			return x.Rollout
+		}
+	}
+	return nil
+}
+
 func (x *AuditEntry) GetPreviousHash() []byte {
 	if x != nil {
 		return x.PreviousHash
@@ -381,6 +428,13 @@ func (x *AuditEntry) GetSourceRevision() int64 {
 		return x.SourceRevision
 	}
 	return 0
+}
+
+func (x *AuditEntry) GetRolloutKey() string {
+	if x != nil {
+		return x.RolloutKey
+	}
+	return ""
 }
 
 type isAuditEntry_Resource interface {
@@ -404,6 +458,10 @@ type AuditEntry_Epoch struct {
 	Epoch *v12.Epoch `protobuf:"bytes,20,opt,name=epoch,proto3,oneof"`
 }
 
+type AuditEntry_Rollout struct {
+	Rollout *v13.Rollout `protobuf:"bytes,21,opt,name=rollout,proto3,oneof"`
+}
+
 func (*AuditEntry_Flag) isAuditEntry_Resource() {}
 
 func (*AuditEntry_Segment) isAuditEntry_Resource() {}
@@ -411,6 +469,8 @@ func (*AuditEntry_Segment) isAuditEntry_Resource() {}
 func (*AuditEntry_AccessKey) isAuditEntry_Resource() {}
 
 func (*AuditEntry_Epoch) isAuditEntry_Resource() {}
+
+func (*AuditEntry_Rollout) isAuditEntry_Resource() {}
 
 // FieldChange is one difference between two versions.
 type FieldChange struct {
@@ -580,7 +640,7 @@ var File_tidegate_control_v1_audit_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftidegate/control/v1/audit.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctidegate/access/v1/key.proto\x1a\x1btidegate/flag/v1/flag.proto\x1a\x1btidegate/sync/v1/sync.proto\"\xb7\x06\n" +
+	"\x1ftidegate/control/v1/audit.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctidegate/access/v1/key.proto\x1a\x1btidegate/flag/v1/flag.proto\x1a!tidegate/rollout/v1/rollout.proto\x1a\x1btidegate/sync/v1/sync.proto\"\x92\a\n" +
 	"\n" +
 	"AuditEntry\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x125\n" +
@@ -602,10 +662,13 @@ const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\asegment\x18\x0f \x01(\v2\x19.tidegate.flag.v1.SegmentH\x00R\asegment\x128\n" +
 	"\n" +
 	"access_key\x18\x13 \x01(\v2\x17.tidegate.access.v1.KeyH\x00R\taccessKey\x12/\n" +
-	"\x05epoch\x18\x14 \x01(\v2\x17.tidegate.sync.v1.EpochH\x00R\x05epoch\x12#\n" +
+	"\x05epoch\x18\x14 \x01(\v2\x17.tidegate.sync.v1.EpochH\x00R\x05epoch\x128\n" +
+	"\arollout\x18\x15 \x01(\v2\x1c.tidegate.rollout.v1.RolloutH\x00R\arollout\x12#\n" +
 	"\rprevious_hash\x18\x10 \x01(\fR\fpreviousHash\x12-\n" +
 	"\x12source_environment\x18\x11 \x01(\tR\x11sourceEnvironment\x12'\n" +
-	"\x0fsource_revision\x18\x12 \x01(\x03R\x0esourceRevisionB\n" +
+	"\x0fsource_revision\x18\x12 \x01(\x03R\x0esourceRevision\x12\x1f\n" +
+	"\vrollout_key\x18\x16 \x01(\tR\n" +
+	"rolloutKeyB\n" +
 	"\n" +
 	"\bresource\"O\n" +
 	"\vFieldChange\x12\x12\n" +
@@ -619,13 +682,14 @@ const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\rbase_revision\x18\x04 \x01(\x03R\fbaseRevision\x12)\n" +
 	"\x10current_revision\x18\x05 \x01(\x03R\x0fcurrentRevision\x12:\n" +
 	"\achanges\x18\x06 \x03(\v2 .tidegate.control.v1.FieldChangeR\achanges\x127\n" +
-	"\x06latest\x18\a \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x06latest*\x90\x01\n" +
+	"\x06latest\x18\a \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x06latest*\xab\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12RESOURCE_KIND_FLAG\x10\x01\x12\x19\n" +
 	"\x15RESOURCE_KIND_SEGMENT\x10\x02\x12\x15\n" +
 	"\x11RESOURCE_KIND_KEY\x10\x03\x12\x17\n" +
-	"\x13RESOURCE_KIND_EPOCH\x10\x04*\xaf\x01\n" +
+	"\x13RESOURCE_KIND_EPOCH\x10\x04\x12\x19\n" +
+	"\x15RESOURCE_KIND_ROLLOUT\x10\x05*\xe6\x02\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eACTION_CREATED\x10\x01\x12\x12\n" +
@@ -634,7 +698,17 @@ const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\x0eACTION_ENABLED\x10\x04\x12\x13\n" +
 	"\x0fACTION_DISABLED\x10\x05\x12\x13\n" +
 	"\x0fACTION_PROMOTED\x10\x06\x12\x13\n" +
-	"\x0fACTION_RESTORED\x10\aB\xd6\x01\n" +
+	"\x0fACTION_RESTORED\x10\a\x12\x12\n" +
+	"\x0eACTION_STARTED\x10\b\x12\x11\n" +
+	"\rACTION_PAUSED\x10\t\x12\x12\n" +
+	"\x0eACTION_RESUMED\x10\n" +
+	"\x12\x13\n" +
+	"\x0fACTION_ADVANCED\x10\v\x12\x0f\n" +
+	"\vACTION_HELD\x10\f\x12\x14\n" +
+	"\x10ACTION_COMPLETED\x10\r\x12\x16\n" +
+	"\x12ACTION_ROLLED_BACK\x10\x0e\x12\x12\n" +
+	"\x0eACTION_ABORTED\x10\x0f\x12\x12\n" +
+	"\x0eACTION_TRIPPED\x10\x10B\xd6\x01\n" +
 	"\x17com.tidegate.control.v1B\n" +
 	"AuditProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/control/v1;controlv1\xa2\x02\x03TCX\xaa\x02\x13Tidegate.Control.V1\xca\x02\x13Tidegate\\Control\\V1\xe2\x02\x1fTidegate\\Control\\V1\\GPBMetadata\xea\x02\x15Tidegate::Control::V1b\x06proto3"
 
@@ -663,6 +737,7 @@ var file_tidegate_control_v1_audit_proto_goTypes = []any{
 	(*v1.Segment)(nil),            // 7: tidegate.flag.v1.Segment
 	(*v11.Key)(nil),               // 8: tidegate.access.v1.Key
 	(*v12.Epoch)(nil),             // 9: tidegate.sync.v1.Epoch
+	(*v13.Rollout)(nil),           // 10: tidegate.rollout.v1.Rollout
 }
 var file_tidegate_control_v1_audit_proto_depIdxs = []int32{
 	0,  // 0: tidegate.control.v1.AuditEntry.kind:type_name -> tidegate.control.v1.ResourceKind
@@ -673,14 +748,15 @@ var file_tidegate_control_v1_audit_proto_depIdxs = []int32{
 	7,  // 5: tidegate.control.v1.AuditEntry.segment:type_name -> tidegate.flag.v1.Segment
 	8,  // 6: tidegate.control.v1.AuditEntry.access_key:type_name -> tidegate.access.v1.Key
 	9,  // 7: tidegate.control.v1.AuditEntry.epoch:type_name -> tidegate.sync.v1.Epoch
-	0,  // 8: tidegate.control.v1.Conflict.kind:type_name -> tidegate.control.v1.ResourceKind
-	3,  // 9: tidegate.control.v1.Conflict.changes:type_name -> tidegate.control.v1.FieldChange
-	2,  // 10: tidegate.control.v1.Conflict.latest:type_name -> tidegate.control.v1.AuditEntry
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	10, // 8: tidegate.control.v1.AuditEntry.rollout:type_name -> tidegate.rollout.v1.Rollout
+	0,  // 9: tidegate.control.v1.Conflict.kind:type_name -> tidegate.control.v1.ResourceKind
+	3,  // 10: tidegate.control.v1.Conflict.changes:type_name -> tidegate.control.v1.FieldChange
+	2,  // 11: tidegate.control.v1.Conflict.latest:type_name -> tidegate.control.v1.AuditEntry
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_audit_proto_init() }
@@ -693,6 +769,7 @@ func file_tidegate_control_v1_audit_proto_init() {
 		(*AuditEntry_Segment)(nil),
 		(*AuditEntry_AccessKey)(nil),
 		(*AuditEntry_Epoch)(nil),
+		(*AuditEntry_Rollout)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

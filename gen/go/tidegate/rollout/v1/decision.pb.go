@@ -34,8 +34,10 @@ const (
 	Verdict_VERDICT_ADVANCE Verdict = 2
 	// The last stage is proven: complete.
 	Verdict_VERDICT_COMPLETE Verdict = 3
-	// To 0.
+	// To 0: a guardrail is violated, or the treatment loses its subjects.
 	Verdict_VERDICT_ROLLBACK Verdict = 4
+	// To 0: an experiment has had its time, and nothing came of it.
+	Verdict_VERDICT_GIVE_UP Verdict = 5
 )
 
 // Enum value maps for Verdict.
@@ -46,6 +48,7 @@ var (
 		2: "VERDICT_ADVANCE",
 		3: "VERDICT_COMPLETE",
 		4: "VERDICT_ROLLBACK",
+		5: "VERDICT_GIVE_UP",
 	}
 	Verdict_value = map[string]int32{
 		"VERDICT_UNSPECIFIED": 0,
@@ -53,6 +56,7 @@ var (
 		"VERDICT_ADVANCE":     2,
 		"VERDICT_COMPLETE":    3,
 		"VERDICT_ROLLBACK":    4,
+		"VERDICT_GIVE_UP":     5,
 	}
 )
 
@@ -81,6 +85,180 @@ func (x Verdict) Number() protoreflect.EnumNumber {
 // Deprecated: Use Verdict.Descriptor instead.
 func (Verdict) EnumDescriptor() ([]byte, []int) {
 	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{0}
+}
+
+// Standing is what the evidence says about a guardrail.
+type Standing int32
+
+const (
+	Standing_STANDING_UNSPECIFIED Standing = 0
+	// Nothing was counted at this step.
+	Standing_STANDING_NO_DATA Standing = 1
+	// Neither harm nor safety is proven.
+	Standing_STANDING_UNPROVEN Standing = 2
+	// Harm within what the stage allows is proven: the stage may be left.
+	Standing_STANDING_SAFE   Standing = 3
+	Standing_STANDING_BREACH Standing = 4
+)
+
+// Enum value maps for Standing.
+var (
+	Standing_name = map[int32]string{
+		0: "STANDING_UNSPECIFIED",
+		1: "STANDING_NO_DATA",
+		2: "STANDING_UNPROVEN",
+		3: "STANDING_SAFE",
+		4: "STANDING_BREACH",
+	}
+	Standing_value = map[string]int32{
+		"STANDING_UNSPECIFIED": 0,
+		"STANDING_NO_DATA":     1,
+		"STANDING_UNPROVEN":    2,
+		"STANDING_SAFE":        3,
+		"STANDING_BREACH":      4,
+	}
+)
+
+func (x Standing) Enum() *Standing {
+	p := new(Standing)
+	*p = x
+	return p
+}
+
+func (x Standing) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Standing) Descriptor() protoreflect.EnumDescriptor {
+	return file_tidegate_rollout_v1_decision_proto_enumTypes[1].Descriptor()
+}
+
+func (Standing) Type() protoreflect.EnumType {
+	return &file_tidegate_rollout_v1_decision_proto_enumTypes[1]
+}
+
+func (x Standing) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Standing.Descriptor instead.
+func (Standing) EnumDescriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{1}
+}
+
+type Comparison int32
+
+const (
+	Comparison_COMPARISON_UNSPECIFIED Comparison = 0
+	// Treatment's rate, or exceedances, divided by control's.
+	Comparison_COMPARISON_RATIO Comparison = 1
+	// Treatment's mean minus control's, in the metric's unit.
+	Comparison_COMPARISON_DIFFERENCE Comparison = 2
+	// Treatment's rate minus control's: 0.01 is a percentage point.
+	Comparison_COMPARISON_RATE_DIFFERENCE Comparison = 3
+	// Treatment's score above what must be reached, as a contrast: 0 is just reached.
+	Comparison_COMPARISON_SCORE Comparison = 4
+	// Population stability index.
+	Comparison_COMPARISON_PSI Comparison = 5
+)
+
+// Enum value maps for Comparison.
+var (
+	Comparison_name = map[int32]string{
+		0: "COMPARISON_UNSPECIFIED",
+		1: "COMPARISON_RATIO",
+		2: "COMPARISON_DIFFERENCE",
+		3: "COMPARISON_RATE_DIFFERENCE",
+		4: "COMPARISON_SCORE",
+		5: "COMPARISON_PSI",
+	}
+	Comparison_value = map[string]int32{
+		"COMPARISON_UNSPECIFIED":     0,
+		"COMPARISON_RATIO":           1,
+		"COMPARISON_DIFFERENCE":      2,
+		"COMPARISON_RATE_DIFFERENCE": 3,
+		"COMPARISON_SCORE":           4,
+		"COMPARISON_PSI":             5,
+	}
+)
+
+func (x Comparison) Enum() *Comparison {
+	p := new(Comparison)
+	*p = x
+	return p
+}
+
+func (x Comparison) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Comparison) Descriptor() protoreflect.EnumDescriptor {
+	return file_tidegate_rollout_v1_decision_proto_enumTypes[2].Descriptor()
+}
+
+func (Comparison) Type() protoreflect.EnumType {
+	return &file_tidegate_rollout_v1_decision_proto_enumTypes[2]
+}
+
+func (x Comparison) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Comparison.Descriptor instead.
+func (Comparison) EnumDescriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{2}
+}
+
+type SuccessVerdict int32
+
+const (
+	SuccessVerdict_SUCCESS_VERDICT_UNSPECIFIED SuccessVerdict = 0
+	SuccessVerdict_SUCCESS_VERDICT_UNDECIDED   SuccessVerdict = 1
+	SuccessVerdict_SUCCESS_VERDICT_WON         SuccessVerdict = 2
+	SuccessVerdict_SUCCESS_VERDICT_LOST        SuccessVerdict = 3
+)
+
+// Enum value maps for SuccessVerdict.
+var (
+	SuccessVerdict_name = map[int32]string{
+		0: "SUCCESS_VERDICT_UNSPECIFIED",
+		1: "SUCCESS_VERDICT_UNDECIDED",
+		2: "SUCCESS_VERDICT_WON",
+		3: "SUCCESS_VERDICT_LOST",
+	}
+	SuccessVerdict_value = map[string]int32{
+		"SUCCESS_VERDICT_UNSPECIFIED": 0,
+		"SUCCESS_VERDICT_UNDECIDED":   1,
+		"SUCCESS_VERDICT_WON":         2,
+		"SUCCESS_VERDICT_LOST":        3,
+	}
+)
+
+func (x SuccessVerdict) Enum() *SuccessVerdict {
+	p := new(SuccessVerdict)
+	*p = x
+	return p
+}
+
+func (x SuccessVerdict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SuccessVerdict) Descriptor() protoreflect.EnumDescriptor {
+	return file_tidegate_rollout_v1_decision_proto_enumTypes[3].Descriptor()
+}
+
+func (SuccessVerdict) Type() protoreflect.EnumType {
+	return &file_tidegate_rollout_v1_decision_proto_enumTypes[3]
+}
+
+func (x SuccessVerdict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SuccessVerdict.Descriptor instead.
+func (SuccessVerdict) EnumDescriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{3}
 }
 
 // Decision is what the decider did, or why it no longer does what it did: one for each change
@@ -297,10 +475,13 @@ type Inputs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The rollout as it was, with its status.
 	Rollout *Rollout `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
-	// The evidence before, and what was counted since: the evidence after is computed.
-	Evidence      *Evidence    `protobuf:"bytes,2,opt,name=evidence,proto3" json:"evidence,omitempty"`
-	Windows       []*v1.Window `protobuf:"bytes,3,rep,name=windows,proto3" json:"windows,omitempty"`
-	Situation     *Situation   `protobuf:"bytes,4,opt,name=situation,proto3" json:"situation,omitempty"`
+	// The evidence before, and what was counted since, added up: the evidence after is computed.
+	Evidence  *Evidence    `protobuf:"bytes,2,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	Windows   []*v1.Window `protobuf:"bytes,3,rep,name=windows,proto3" json:"windows,omitempty"`
+	Situation *Situation   `protobuf:"bytes,4,opt,name=situation,proto3" json:"situation,omitempty"`
+	// Cells that were not counted because they cannot be, and what was wrong with one of them.
+	Refused       uint64 `protobuf:"varint,5,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refusal       string `protobuf:"bytes,6,opt,name=refusal,proto3" json:"refusal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -361,6 +542,20 @@ func (x *Inputs) GetSituation() *Situation {
 		return x.Situation
 	}
 	return nil
+}
+
+func (x *Inputs) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Inputs) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
 }
 
 // Situation is what is not counted but known.
@@ -460,14 +655,28 @@ func (x *Situation) GetTrips() []*v1.Trip {
 	return nil
 }
 
-// Evidence is what is remembered of everything that was counted for a rollout. Fields of the
-// guardrails' statistics are those of package guardrail.
+// Evidence is what is remembered of everything that was counted for a rollout. It is bounded:
+// a few KiB for five guardrails, whatever the traffic. Numbers are kept bit for bit.
 type Evidence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Step  uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
-	// When the step's first window was counted.
-	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
-	Guardrails    []*GuardrailEvidence   `protobuf:"bytes,3,rep,name=guardrails,proto3" json:"guardrails,omitempty"`
+	// That is judged, and the index of its stage.
+	Step  uint64 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
+	Stage uint32 `protobuf:"varint,11,opt,name=stage,proto3" json:"stage,omitempty"`
+	// When the step's first windows were counted, by the clock of who decides.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// When the newest windows of the step were counted.
+	Counted *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=counted,proto3" json:"counted,omitempty"`
+	// In the rollout's order.
+	Guardrails []*GuardrailEvidence `protobuf:"bytes,4,rep,name=guardrails,proto3" json:"guardrails,omitempty"`
+	// Of the step, in the rollout's unit.
+	TreatmentExposures uint64               `protobuf:"varint,5,opt,name=treatment_exposures,json=treatmentExposures,proto3" json:"treatment_exposures,omitempty"`
+	ControlExposures   uint64               `protobuf:"varint,6,opt,name=control_exposures,json=controlExposures,proto3" json:"control_exposures,omitempty"`
+	SampleRatio        *SampleRatioEvidence `protobuf:"bytes,7,opt,name=sample_ratio,json=sampleRatio,proto3" json:"sample_ratio,omitempty"`
+	// Of the success metric, over all steps.
+	Success *DifferenceState `protobuf:"bytes,8,opt,name=success,proto3" json:"success,omitempty"`
+	// Cells that were not counted because they cannot be, and what was wrong with the newest.
+	Refused       uint64 `protobuf:"varint,9,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refusal       string `protobuf:"bytes,10,opt,name=refusal,proto3" json:"refusal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -509,9 +718,23 @@ func (x *Evidence) GetStep() uint64 {
 	return 0
 }
 
+func (x *Evidence) GetStage() uint32 {
+	if x != nil {
+		return x.Stage
+	}
+	return 0
+}
+
 func (x *Evidence) GetSince() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Since
+	}
+	return nil
+}
+
+func (x *Evidence) GetCounted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Counted
 	}
 	return nil
 }
@@ -523,16 +746,152 @@ func (x *Evidence) GetGuardrails() []*GuardrailEvidence {
 	return nil
 }
 
+func (x *Evidence) GetTreatmentExposures() uint64 {
+	if x != nil {
+		return x.TreatmentExposures
+	}
+	return 0
+}
+
+func (x *Evidence) GetControlExposures() uint64 {
+	if x != nil {
+		return x.ControlExposures
+	}
+	return 0
+}
+
+func (x *Evidence) GetSampleRatio() *SampleRatioEvidence {
+	if x != nil {
+		return x.SampleRatio
+	}
+	return nil
+}
+
+func (x *Evidence) GetSuccess() *DifferenceState {
+	if x != nil {
+		return x.Success
+	}
+	return nil
+}
+
+func (x *Evidence) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Evidence) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
+}
+
+// SampleRatioEvidence says whether subjects come to the variants as the split intends.
+type SampleRatioEvidence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Natural logarithm of the e-value of the steps that are over.
+	LogClosed float64 `protobuf:"fixed64,1,opt,name=log_closed,json=logClosed,proto3" json:"log_closed,omitempty"`
+	// Of the step: the treatment's weight, relays when it began, subjects counted at their
+	// first exposure.
+	Weight        uint32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	Relays        uint32 `protobuf:"varint,3,opt,name=relays,proto3" json:"relays,omitempty"`
+	Treatment     uint64 `protobuf:"varint,4,opt,name=treatment,proto3" json:"treatment,omitempty"`
+	Control       uint64 `protobuf:"varint,5,opt,name=control,proto3" json:"control,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SampleRatioEvidence) Reset() {
+	*x = SampleRatioEvidence{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SampleRatioEvidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SampleRatioEvidence) ProtoMessage() {}
+
+func (x *SampleRatioEvidence) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SampleRatioEvidence.ProtoReflect.Descriptor instead.
+func (*SampleRatioEvidence) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SampleRatioEvidence) GetLogClosed() float64 {
+	if x != nil {
+		return x.LogClosed
+	}
+	return 0
+}
+
+func (x *SampleRatioEvidence) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *SampleRatioEvidence) GetRelays() uint32 {
+	if x != nil {
+		return x.Relays
+	}
+	return 0
+}
+
+func (x *SampleRatioEvidence) GetTreatment() uint64 {
+	if x != nil {
+		return x.Treatment
+	}
+	return 0
+}
+
+func (x *SampleRatioEvidence) GetControl() uint64 {
+	if x != nil {
+		return x.Control
+	}
+	return 0
+}
+
 type GuardrailEvidence struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// That of all subjects; then that of each segment, by first appearance, at most 17.
+	Segments []*SegmentEvidence `protobuf:"bytes,2,rep,name=segments,proto3" json:"segments,omitempty"`
+	// Events by step, for the ratio's interval: the newest 16.
+	Steps []*StepCounts `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
+	// What is expected of control: its rate or mean of late, and of before.
+	Control *ControlLevel `protobuf:"bytes,4,opt,name=control,proto3" json:"control,omitempty"`
+	// MEAN: of this step.
+	Difference *DifferenceState `protobuf:"bytes,5,opt,name=difference,proto3" json:"difference,omitempty"`
+	// MEAN: what changes are looked for.
+	Scale *MeanScale `protobuf:"bytes,6,opt,name=scale,proto3" json:"scale,omitempty"`
+	// QUANTILE.
+	Quantile *QuantileEvidence `protobuf:"bytes,7,opt,name=quantile,proto3" json:"quantile,omitempty"`
+	// DRIFT: predictions of this step.
+	Labels        []*LabelCounts `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GuardrailEvidence) Reset() {
 	*x = GuardrailEvidence{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[4]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +903,7 @@ func (x *GuardrailEvidence) String() string {
 func (*GuardrailEvidence) ProtoMessage() {}
 
 func (x *GuardrailEvidence) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[4]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +916,7 @@ func (x *GuardrailEvidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardrailEvidence.ProtoReflect.Descriptor instead.
 func (*GuardrailEvidence) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{4}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GuardrailEvidence) GetName() string {
@@ -567,19 +926,981 @@ func (x *GuardrailEvidence) GetName() string {
 	return ""
 }
 
+func (x *GuardrailEvidence) GetSegments() []*SegmentEvidence {
+	if x != nil {
+		return x.Segments
+	}
+	return nil
+}
+
+func (x *GuardrailEvidence) GetSteps() []*StepCounts {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *GuardrailEvidence) GetControl() *ControlLevel {
+	if x != nil {
+		return x.Control
+	}
+	return nil
+}
+
+func (x *GuardrailEvidence) GetDifference() *DifferenceState {
+	if x != nil {
+		return x.Difference
+	}
+	return nil
+}
+
+func (x *GuardrailEvidence) GetScale() *MeanScale {
+	if x != nil {
+		return x.Scale
+	}
+	return nil
+}
+
+func (x *GuardrailEvidence) GetQuantile() *QuantileEvidence {
+	if x != nil {
+		return x.Quantile
+	}
+	return nil
+}
+
+func (x *GuardrailEvidence) GetLabels() []*LabelCounts {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+type SegmentEvidence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Value of the attribute; empty: all.
+	Segment string `protobuf:"bytes,1,opt,name=segment,proto3" json:"segment,omitempty"`
+	// Of harm that begins at any time.
+	Steady *BreakerState `protobuf:"bytes,2,opt,name=steady,proto3" json:"steady,omitempty"`
+	// Of harm that begins when a step begins; of this step.
+	Onset *BreakerState `protobuf:"bytes,3,opt,name=onset,proto3" json:"onset,omitempty"`
+	// Of safety; all subjects only. Of this step.
+	Gate *GateState `protobuf:"bytes,4,opt,name=gate,proto3" json:"gate,omitempty"`
+	// The same for a margin of percentage points.
+	ExcessGate *GateState        `protobuf:"bytes,5,opt,name=excess_gate,json=excessGate,proto3" json:"excess_gate,omitempty"`
+	Mean       *MeanBreakerState `protobuf:"bytes,6,opt,name=mean,proto3" json:"mean,omitempty"`
+	// Of this step: events, and that of which they are a share.
+	Counts        *Counts `protobuf:"bytes,7,opt,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SegmentEvidence) Reset() {
+	*x = SegmentEvidence{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SegmentEvidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SegmentEvidence) ProtoMessage() {}
+
+func (x *SegmentEvidence) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SegmentEvidence.ProtoReflect.Descriptor instead.
+func (*SegmentEvidence) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SegmentEvidence) GetSegment() string {
+	if x != nil {
+		return x.Segment
+	}
+	return ""
+}
+
+func (x *SegmentEvidence) GetSteady() *BreakerState {
+	if x != nil {
+		return x.Steady
+	}
+	return nil
+}
+
+func (x *SegmentEvidence) GetOnset() *BreakerState {
+	if x != nil {
+		return x.Onset
+	}
+	return nil
+}
+
+func (x *SegmentEvidence) GetGate() *GateState {
+	if x != nil {
+		return x.Gate
+	}
+	return nil
+}
+
+func (x *SegmentEvidence) GetExcessGate() *GateState {
+	if x != nil {
+		return x.ExcessGate
+	}
+	return nil
+}
+
+func (x *SegmentEvidence) GetMean() *MeanBreakerState {
+	if x != nil {
+		return x.Mean
+	}
+	return nil
+}
+
+func (x *SegmentEvidence) GetCounts() *Counts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+type Counts struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	TreatmentEvents    uint64                 `protobuf:"varint,1,opt,name=treatment_events,json=treatmentEvents,proto3" json:"treatment_events,omitempty"`
+	ControlEvents      uint64                 `protobuf:"varint,2,opt,name=control_events,json=controlEvents,proto3" json:"control_events,omitempty"`
+	TreatmentExposures uint64                 `protobuf:"varint,3,opt,name=treatment_exposures,json=treatmentExposures,proto3" json:"treatment_exposures,omitempty"`
+	ControlExposures   uint64                 `protobuf:"varint,4,opt,name=control_exposures,json=controlExposures,proto3" json:"control_exposures,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *Counts) Reset() {
+	*x = Counts{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Counts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Counts) ProtoMessage() {}
+
+func (x *Counts) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Counts.ProtoReflect.Descriptor instead.
+func (*Counts) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Counts) GetTreatmentEvents() uint64 {
+	if x != nil {
+		return x.TreatmentEvents
+	}
+	return 0
+}
+
+func (x *Counts) GetControlEvents() uint64 {
+	if x != nil {
+		return x.ControlEvents
+	}
+	return 0
+}
+
+func (x *Counts) GetTreatmentExposures() uint64 {
+	if x != nil {
+		return x.TreatmentExposures
+	}
+	return 0
+}
+
+func (x *Counts) GetControlExposures() uint64 {
+	if x != nil {
+		return x.ControlExposures
+	}
+	return 0
+}
+
+type StepCounts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Step          uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
+	Counts        *Counts                `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepCounts) Reset() {
+	*x = StepCounts{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepCounts) ProtoMessage() {}
+
+func (x *StepCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepCounts.ProtoReflect.Descriptor instead.
+func (*StepCounts) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *StepCounts) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *StepCounts) GetCounts() *Counts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+// BreakerState is guardrail.RateBreakerState.
+type BreakerState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Windows       int64                  `protobuf:"varint,1,opt,name=windows,proto3" json:"windows,omitempty"`
+	LogR          []float64              `protobuf:"fixed64,2,rep,packed,name=log_r,json=logR,proto3" json:"log_r,omitempty"`
+	LogPeak       float64                `protobuf:"fixed64,3,opt,name=log_peak,json=logPeak,proto3" json:"log_peak,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakerState) Reset() {
+	*x = BreakerState{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakerState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakerState) ProtoMessage() {}
+
+func (x *BreakerState) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakerState.ProtoReflect.Descriptor instead.
+func (*BreakerState) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *BreakerState) GetWindows() int64 {
+	if x != nil {
+		return x.Windows
+	}
+	return 0
+}
+
+func (x *BreakerState) GetLogR() []float64 {
+	if x != nil {
+		return x.LogR
+	}
+	return nil
+}
+
+func (x *BreakerState) GetLogPeak() float64 {
+	if x != nil {
+		return x.LogPeak
+	}
+	return 0
+}
+
+// GateState is guardrail.RateGateState.
+type GateState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Windows       int64                  `protobuf:"varint,1,opt,name=windows,proto3" json:"windows,omitempty"`
+	LogR          []float64              `protobuf:"fixed64,2,rep,packed,name=log_r,json=logR,proto3" json:"log_r,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GateState) Reset() {
+	*x = GateState{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GateState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GateState) ProtoMessage() {}
+
+func (x *GateState) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GateState.ProtoReflect.Descriptor instead.
+func (*GateState) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GateState) GetWindows() int64 {
+	if x != nil {
+		return x.Windows
+	}
+	return 0
+}
+
+func (x *GateState) GetLogR() []float64 {
+	if x != nil {
+		return x.LogR
+	}
+	return nil
+}
+
+// MeanBreakerState is guardrail.MeanBreakerState.
+type MeanBreakerState struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Windows          int64                  `protobuf:"varint,1,opt,name=windows,proto3" json:"windows,omitempty"`
+	LogR             []float64              `protobuf:"fixed64,2,rep,packed,name=log_r,json=logR,proto3" json:"log_r,omitempty"`
+	LogPeak          float64                `protobuf:"fixed64,3,opt,name=log_peak,json=logPeak,proto3" json:"log_peak,omitempty"`
+	W                float64                `protobuf:"fixed64,4,opt,name=w,proto3" json:"w,omitempty"`
+	V                float64                `protobuf:"fixed64,5,opt,name=v,proto3" json:"v,omitempty"`
+	TreatmentUnits   int64                  `protobuf:"varint,6,opt,name=treatment_units,json=treatmentUnits,proto3" json:"treatment_units,omitempty"`
+	ControlUnits     int64                  `protobuf:"varint,7,opt,name=control_units,json=controlUnits,proto3" json:"control_units,omitempty"`
+	TreatmentPending *Sample                `protobuf:"bytes,8,opt,name=treatment_pending,json=treatmentPending,proto3" json:"treatment_pending,omitempty"`
+	ControlPending   *Sample                `protobuf:"bytes,9,opt,name=control_pending,json=controlPending,proto3" json:"control_pending,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *MeanBreakerState) Reset() {
+	*x = MeanBreakerState{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeanBreakerState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeanBreakerState) ProtoMessage() {}
+
+func (x *MeanBreakerState) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeanBreakerState.ProtoReflect.Descriptor instead.
+func (*MeanBreakerState) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *MeanBreakerState) GetWindows() int64 {
+	if x != nil {
+		return x.Windows
+	}
+	return 0
+}
+
+func (x *MeanBreakerState) GetLogR() []float64 {
+	if x != nil {
+		return x.LogR
+	}
+	return nil
+}
+
+func (x *MeanBreakerState) GetLogPeak() float64 {
+	if x != nil {
+		return x.LogPeak
+	}
+	return 0
+}
+
+func (x *MeanBreakerState) GetW() float64 {
+	if x != nil {
+		return x.W
+	}
+	return 0
+}
+
+func (x *MeanBreakerState) GetV() float64 {
+	if x != nil {
+		return x.V
+	}
+	return 0
+}
+
+func (x *MeanBreakerState) GetTreatmentUnits() int64 {
+	if x != nil {
+		return x.TreatmentUnits
+	}
+	return 0
+}
+
+func (x *MeanBreakerState) GetControlUnits() int64 {
+	if x != nil {
+		return x.ControlUnits
+	}
+	return 0
+}
+
+func (x *MeanBreakerState) GetTreatmentPending() *Sample {
+	if x != nil {
+		return x.TreatmentPending
+	}
+	return nil
+}
+
+func (x *MeanBreakerState) GetControlPending() *Sample {
+	if x != nil {
+		return x.ControlPending
+	}
+	return nil
+}
+
+// DifferenceState is guardrail.DifferenceState.
+type DifferenceState struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	U              float64                `protobuf:"fixed64,1,opt,name=u,proto3" json:"u,omitempty"`
+	W              float64                `protobuf:"fixed64,2,opt,name=w,proto3" json:"w,omitempty"`
+	V              float64                `protobuf:"fixed64,3,opt,name=v,proto3" json:"v,omitempty"`
+	TreatmentUnits int64                  `protobuf:"varint,4,opt,name=treatment_units,json=treatmentUnits,proto3" json:"treatment_units,omitempty"`
+	ControlUnits   int64                  `protobuf:"varint,5,opt,name=control_units,json=controlUnits,proto3" json:"control_units,omitempty"`
+	// guardrail's pending units; units that wait until there are enough to be compared.
+	WaitingTreatment *Sample `protobuf:"bytes,6,opt,name=waiting_treatment,json=waitingTreatment,proto3" json:"waiting_treatment,omitempty"`
+	WaitingControl   *Sample `protobuf:"bytes,7,opt,name=waiting_control,json=waitingControl,proto3" json:"waiting_control,omitempty"`
+	TreatmentPending *Sample `protobuf:"bytes,8,opt,name=treatment_pending,json=treatmentPending,proto3" json:"treatment_pending,omitempty"`
+	ControlPending   *Sample `protobuf:"bytes,9,opt,name=control_pending,json=controlPending,proto3" json:"control_pending,omitempty"`
+	// Of all that was counted: for showing the arms' means.
+	TreatmentTotal *Sample `protobuf:"bytes,10,opt,name=treatment_total,json=treatmentTotal,proto3" json:"treatment_total,omitempty"`
+	ControlTotal   *Sample `protobuf:"bytes,11,opt,name=control_total,json=controlTotal,proto3" json:"control_total,omitempty"`
+	// Frozen when the first units were counted.
+	Eta           float64 `protobuf:"fixed64,12,opt,name=eta,proto3" json:"eta,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DifferenceState) Reset() {
+	*x = DifferenceState{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DifferenceState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DifferenceState) ProtoMessage() {}
+
+func (x *DifferenceState) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DifferenceState.ProtoReflect.Descriptor instead.
+func (*DifferenceState) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DifferenceState) GetU() float64 {
+	if x != nil {
+		return x.U
+	}
+	return 0
+}
+
+func (x *DifferenceState) GetW() float64 {
+	if x != nil {
+		return x.W
+	}
+	return 0
+}
+
+func (x *DifferenceState) GetV() float64 {
+	if x != nil {
+		return x.V
+	}
+	return 0
+}
+
+func (x *DifferenceState) GetTreatmentUnits() int64 {
+	if x != nil {
+		return x.TreatmentUnits
+	}
+	return 0
+}
+
+func (x *DifferenceState) GetControlUnits() int64 {
+	if x != nil {
+		return x.ControlUnits
+	}
+	return 0
+}
+
+func (x *DifferenceState) GetWaitingTreatment() *Sample {
+	if x != nil {
+		return x.WaitingTreatment
+	}
+	return nil
+}
+
+func (x *DifferenceState) GetWaitingControl() *Sample {
+	if x != nil {
+		return x.WaitingControl
+	}
+	return nil
+}
+
+func (x *DifferenceState) GetTreatmentPending() *Sample {
+	if x != nil {
+		return x.TreatmentPending
+	}
+	return nil
+}
+
+func (x *DifferenceState) GetControlPending() *Sample {
+	if x != nil {
+		return x.ControlPending
+	}
+	return nil
+}
+
+func (x *DifferenceState) GetTreatmentTotal() *Sample {
+	if x != nil {
+		return x.TreatmentTotal
+	}
+	return nil
+}
+
+func (x *DifferenceState) GetControlTotal() *Sample {
+	if x != nil {
+		return x.ControlTotal
+	}
+	return nil
+}
+
+func (x *DifferenceState) GetEta() float64 {
+	if x != nil {
+		return x.Eta
+	}
+	return 0
+}
+
+// Sample is guardrail.Sample.
+type Sample struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         int64                  `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	Sum           float64                `protobuf:"fixed64,2,opt,name=sum,proto3" json:"sum,omitempty"`
+	SumSquares    float64                `protobuf:"fixed64,3,opt,name=sum_squares,json=sumSquares,proto3" json:"sum_squares,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sample) Reset() {
+	*x = Sample{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sample) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sample) ProtoMessage() {}
+
+func (x *Sample) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sample.ProtoReflect.Descriptor instead.
+func (*Sample) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Sample) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Sample) GetSum() float64 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
+}
+
+func (x *Sample) GetSumSquares() float64 {
+	if x != nil {
+		return x.SumSquares
+	}
+	return 0
+}
+
+// ControlLevel is control's sums, faded: recent halves in about 7 windows, before in 700.
+type ControlLevel struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	RecentEvents    float64                `protobuf:"fixed64,1,opt,name=recent_events,json=recentEvents,proto3" json:"recent_events,omitempty"`
+	RecentExposures float64                `protobuf:"fixed64,2,opt,name=recent_exposures,json=recentExposures,proto3" json:"recent_exposures,omitempty"`
+	BeforeEvents    float64                `protobuf:"fixed64,3,opt,name=before_events,json=beforeEvents,proto3" json:"before_events,omitempty"`
+	BeforeExposures float64                `protobuf:"fixed64,4,opt,name=before_exposures,json=beforeExposures,proto3" json:"before_exposures,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ControlLevel) Reset() {
+	*x = ControlLevel{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ControlLevel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ControlLevel) ProtoMessage() {}
+
+func (x *ControlLevel) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ControlLevel.ProtoReflect.Descriptor instead.
+func (*ControlLevel) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ControlLevel) GetRecentEvents() float64 {
+	if x != nil {
+		return x.RecentEvents
+	}
+	return 0
+}
+
+func (x *ControlLevel) GetRecentExposures() float64 {
+	if x != nil {
+		return x.RecentExposures
+	}
+	return 0
+}
+
+func (x *ControlLevel) GetBeforeEvents() float64 {
+	if x != nil {
+		return x.BeforeEvents
+	}
+	return 0
+}
+
+func (x *ControlLevel) GetBeforeExposures() float64 {
+	if x != nil {
+		return x.BeforeExposures
+	}
+	return 0
+}
+
+// MeanScale is frozen from control's first units.
+type MeanScale struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Control *Sample                `protobuf:"bytes,1,opt,name=control,proto3" json:"control,omitempty"`
+	// Changes beyond the margin that are looked for, in the metric's unit.
+	Shifts        []float64 `protobuf:"fixed64,2,rep,packed,name=shifts,proto3" json:"shifts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeanScale) Reset() {
+	*x = MeanScale{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeanScale) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeanScale) ProtoMessage() {}
+
+func (x *MeanScale) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeanScale.ProtoReflect.Descriptor instead.
+func (*MeanScale) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *MeanScale) GetControl() *Sample {
+	if x != nil {
+		return x.Control
+	}
+	return nil
+}
+
+func (x *MeanScale) GetShifts() []float64 {
+	if x != nil {
+		return x.Shifts
+	}
+	return nil
+}
+
+// QuantileEvidence compares how many values exceed control's quantile.
+type QuantileEvidence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bins above which a value exceeds it: control's, and the treatment's, which is the margin
+	// further. Frozen while a step lasts.
+	Frozen       bool  `protobuf:"varint,1,opt,name=frozen,proto3" json:"frozen,omitempty"`
+	ControlBin   int32 `protobuf:"zigzag32,2,opt,name=control_bin,json=controlBin,proto3" json:"control_bin,omitempty"`
+	TreatmentBin int32 `protobuf:"zigzag32,3,opt,name=treatment_bin,json=treatmentBin,proto3" json:"treatment_bin,omitempty"`
+	// Values of this step, at most 512 bins an arm: lower ones are in the lowest.
+	Treatment     *v1.Sketch `protobuf:"bytes,4,opt,name=treatment,proto3" json:"treatment,omitempty"`
+	Control       *v1.Sketch `protobuf:"bytes,5,opt,name=control,proto3" json:"control,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuantileEvidence) Reset() {
+	*x = QuantileEvidence{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuantileEvidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuantileEvidence) ProtoMessage() {}
+
+func (x *QuantileEvidence) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuantileEvidence.ProtoReflect.Descriptor instead.
+func (*QuantileEvidence) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *QuantileEvidence) GetFrozen() bool {
+	if x != nil {
+		return x.Frozen
+	}
+	return false
+}
+
+func (x *QuantileEvidence) GetControlBin() int32 {
+	if x != nil {
+		return x.ControlBin
+	}
+	return 0
+}
+
+func (x *QuantileEvidence) GetTreatmentBin() int32 {
+	if x != nil {
+		return x.TreatmentBin
+	}
+	return 0
+}
+
+func (x *QuantileEvidence) GetTreatment() *v1.Sketch {
+	if x != nil {
+		return x.Treatment
+	}
+	return nil
+}
+
+func (x *QuantileEvidence) GetControl() *v1.Sketch {
+	if x != nil {
+		return x.Control
+	}
+	return nil
+}
+
+type LabelCounts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Label         string                 `protobuf:"bytes,1,opt,name=label,proto3" json:"label,omitempty"`
+	Treatment     uint64                 `protobuf:"varint,2,opt,name=treatment,proto3" json:"treatment,omitempty"`
+	Control       uint64                 `protobuf:"varint,3,opt,name=control,proto3" json:"control,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LabelCounts) Reset() {
+	*x = LabelCounts{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabelCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabelCounts) ProtoMessage() {}
+
+func (x *LabelCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabelCounts.ProtoReflect.Descriptor instead.
+func (*LabelCounts) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *LabelCounts) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *LabelCounts) GetTreatment() uint64 {
+	if x != nil {
+		return x.Treatment
+	}
+	return 0
+}
+
+func (x *LabelCounts) GetControl() uint64 {
+	if x != nil {
+		return x.Control
+	}
+	return 0
+}
+
 // Assessment is how the evidence stands, for people and their tools.
 type Assessment struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Headline      string                 `protobuf:"bytes,1,opt,name=headline,proto3" json:"headline,omitempty"`
-	Time          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
-	Until         *durationpb.Duration   `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As Decision.headline.
+	Headline string                 `protobuf:"bytes,1,opt,name=headline,proto3" json:"headline,omitempty"`
+	Time     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// Until what is waited for is there, at this traffic. Unset: nobody knows.
+	Until *durationpb.Duration `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// Everything that is waited for, the most pressing first.
+	Waits       []*Wait                `protobuf:"bytes,4,rep,name=waits,proto3" json:"waits,omitempty"`
+	Guardrails  []*GuardrailAssessment `protobuf:"bytes,5,rep,name=guardrails,proto3" json:"guardrails,omitempty"`
+	SampleRatio *SampleRatio           `protobuf:"bytes,6,opt,name=sample_ratio,json=sampleRatio,proto3" json:"sample_ratio,omitempty"`
+	Success     *SuccessAssessment     `protobuf:"bytes,7,opt,name=success,proto3" json:"success,omitempty"`
+	// Exposures a second, both arms, in the rollout's unit.
+	Traffic float64 `protobuf:"fixed64,8,opt,name=traffic,proto3" json:"traffic,omitempty"`
+	// As Evidence.
+	Refused       uint64 `protobuf:"varint,9,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refusal       string `protobuf:"bytes,10,opt,name=refusal,proto3" json:"refusal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Assessment) Reset() {
 	*x = Assessment{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[5]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +1912,7 @@ func (x *Assessment) String() string {
 func (*Assessment) ProtoMessage() {}
 
 func (x *Assessment) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[5]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +1925,7 @@ func (x *Assessment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assessment.ProtoReflect.Descriptor instead.
 func (*Assessment) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{5}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Assessment) GetHeadline() string {
@@ -626,6 +1947,491 @@ func (x *Assessment) GetUntil() *durationpb.Duration {
 		return x.Until
 	}
 	return nil
+}
+
+func (x *Assessment) GetWaits() []*Wait {
+	if x != nil {
+		return x.Waits
+	}
+	return nil
+}
+
+func (x *Assessment) GetGuardrails() []*GuardrailAssessment {
+	if x != nil {
+		return x.Guardrails
+	}
+	return nil
+}
+
+func (x *Assessment) GetSampleRatio() *SampleRatio {
+	if x != nil {
+		return x.SampleRatio
+	}
+	return nil
+}
+
+func (x *Assessment) GetSuccess() *SuccessAssessment {
+	if x != nil {
+		return x.Success
+	}
+	return nil
+}
+
+func (x *Assessment) GetTraffic() float64 {
+	if x != nil {
+		return x.Traffic
+	}
+	return 0
+}
+
+func (x *Assessment) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Assessment) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
+}
+
+type Wait struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 'paused', 'flag', 'guardrail', 'sample-ratio', 'control', 'relays', 'telemetry', 'gate',
+	// 'dwell', 'manual', 'success'.
+	Reason    string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Guardrail string `protobuf:"bytes,2,opt,name=guardrail,proto3" json:"guardrail,omitempty"`
+	// In words.
+	Message       string               `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Until         *durationpb.Duration `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Wait) Reset() {
+	*x = Wait{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Wait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Wait) ProtoMessage() {}
+
+func (x *Wait) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Wait.ProtoReflect.Descriptor instead.
+func (*Wait) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Wait) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Wait) GetGuardrail() string {
+	if x != nil {
+		return x.Guardrail
+	}
+	return ""
+}
+
+func (x *Wait) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Wait) GetUntil() *durationpb.Duration {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+type GuardrailAssessment struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Standing Standing               `protobuf:"varint,2,opt,name=standing,proto3,enum=tidegate.rollout.v1.Standing" json:"standing,omitempty"`
+	// Evidence of harm, as the natural logarithm of the e-value, and that at which it is a
+	// breach. Unset for what has no such value.
+	LogE         *float64 `protobuf:"fixed64,3,opt,name=log_e,json=logE,proto3,oneof" json:"log_e,omitempty"`
+	LogThreshold float64  `protobuf:"fixed64,4,opt,name=log_threshold,json=logThreshold,proto3" json:"log_threshold,omitempty"`
+	// Evidence of safety at this step, and that at which it is proven.
+	GateLogE         *float64 `protobuf:"fixed64,5,opt,name=gate_log_e,json=gateLogE,proto3,oneof" json:"gate_log_e,omitempty"`
+	GateLogThreshold float64  `protobuf:"fixed64,6,opt,name=gate_log_threshold,json=gateLogThreshold,proto3" json:"gate_log_threshold,omitempty"`
+	// What is compared, of treatment to control.
+	Comparison Comparison `protobuf:"varint,7,opt,name=comparison,proto3,enum=tidegate.rollout.v1.Comparison" json:"comparison,omitempty"`
+	// Where there is data: an estimate, and bounds that hold at all times together with
+	// probability 95%.
+	Estimate *float64 `protobuf:"fixed64,8,opt,name=estimate,proto3,oneof" json:"estimate,omitempty"`
+	Lower    *float64 `protobuf:"fixed64,9,opt,name=lower,proto3,oneof" json:"lower,omitempty"`
+	Upper    *float64 `protobuf:"fixed64,10,opt,name=upper,proto3,oneof" json:"upper,omitempty"`
+	// Of the comparison: what is a violation, and what must be disproved before the stage is
+	// left.
+	Limit          float64 `protobuf:"fixed64,11,opt,name=limit,proto3" json:"limit,omitempty"`
+	PromotionLimit float64 `protobuf:"fixed64,12,opt,name=promotion_limit,json=promotionLimit,proto3" json:"promotion_limit,omitempty"`
+	// Of the step.
+	Counts *Counts `protobuf:"bytes,13,opt,name=counts,proto3" json:"counts,omitempty"`
+	// That it would take in one window to be a breach. Unset: no number would, or it does not
+	// count events.
+	EventsToBreach *uint64 `protobuf:"varint,14,opt,name=events_to_breach,json=eventsToBreach,proto3,oneof" json:"events_to_breach,omitempty"`
+	// Comparison that 10 minutes at this traffic find on average. Unset: none.
+	Detectable *float64 `protobuf:"fixed64,15,opt,name=detectable,proto3,oneof" json:"detectable,omitempty"`
+	// Which segment has the most evidence of harm.
+	WorstSegment string `protobuf:"bytes,16,opt,name=worst_segment,json=worstSegment,proto3" json:"worst_segment,omitempty"`
+	// Until safety is proven at this traffic.
+	Until *durationpb.Duration `protobuf:"bytes,17,opt,name=until,proto3" json:"until,omitempty"`
+	// The rates, means, quantiles or scores that are compared, of the step.
+	TreatmentValue *float64 `protobuf:"fixed64,18,opt,name=treatment_value,json=treatmentValue,proto3,oneof" json:"treatment_value,omitempty"`
+	ControlValue   *float64 `protobuf:"fixed64,19,opt,name=control_value,json=controlValue,proto3,oneof" json:"control_value,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *GuardrailAssessment) Reset() {
+	*x = GuardrailAssessment{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardrailAssessment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardrailAssessment) ProtoMessage() {}
+
+func (x *GuardrailAssessment) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardrailAssessment.ProtoReflect.Descriptor instead.
+func (*GuardrailAssessment) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *GuardrailAssessment) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GuardrailAssessment) GetStanding() Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return Standing_STANDING_UNSPECIFIED
+}
+
+func (x *GuardrailAssessment) GetLogE() float64 {
+	if x != nil && x.LogE != nil {
+		return *x.LogE
+	}
+	return 0
+}
+
+func (x *GuardrailAssessment) GetLogThreshold() float64 {
+	if x != nil {
+		return x.LogThreshold
+	}
+	return 0
+}
+
+func (x *GuardrailAssessment) GetGateLogE() float64 {
+	if x != nil && x.GateLogE != nil {
+		return *x.GateLogE
+	}
+	return 0
+}
+
+func (x *GuardrailAssessment) GetGateLogThreshold() float64 {
+	if x != nil {
+		return x.GateLogThreshold
+	}
+	return 0
+}
+
+func (x *GuardrailAssessment) GetComparison() Comparison {
+	if x != nil {
+		return x.Comparison
+	}
+	return Comparison_COMPARISON_UNSPECIFIED
+}
+
+func (x *GuardrailAssessment) GetEstimate() float64 {
+	if x != nil && x.Estimate != nil {
+		return *x.Estimate
+	}
+	return 0
+}
+
+func (x *GuardrailAssessment) GetLower() float64 {
+	if x != nil && x.Lower != nil {
+		return *x.Lower
+	}
+	return 0
+}
+
+func (x *GuardrailAssessment) GetUpper() float64 {
+	if x != nil && x.Upper != nil {
+		return *x.Upper
+	}
+	return 0
+}
+
+func (x *GuardrailAssessment) GetLimit() float64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *GuardrailAssessment) GetPromotionLimit() float64 {
+	if x != nil {
+		return x.PromotionLimit
+	}
+	return 0
+}
+
+func (x *GuardrailAssessment) GetCounts() *Counts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *GuardrailAssessment) GetEventsToBreach() uint64 {
+	if x != nil && x.EventsToBreach != nil {
+		return *x.EventsToBreach
+	}
+	return 0
+}
+
+func (x *GuardrailAssessment) GetDetectable() float64 {
+	if x != nil && x.Detectable != nil {
+		return *x.Detectable
+	}
+	return 0
+}
+
+func (x *GuardrailAssessment) GetWorstSegment() string {
+	if x != nil {
+		return x.WorstSegment
+	}
+	return ""
+}
+
+func (x *GuardrailAssessment) GetUntil() *durationpb.Duration {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *GuardrailAssessment) GetTreatmentValue() float64 {
+	if x != nil && x.TreatmentValue != nil {
+		return *x.TreatmentValue
+	}
+	return 0
+}
+
+func (x *GuardrailAssessment) GetControlValue() float64 {
+	if x != nil && x.ControlValue != nil {
+		return *x.ControlValue
+	}
+	return 0
+}
+
+// SampleRatio is whether subjects come to the variants as the split intends.
+type SampleRatio struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Expected      float64                `protobuf:"fixed64,1,opt,name=expected,proto3" json:"expected,omitempty"`
+	Observed      float64                `protobuf:"fixed64,2,opt,name=observed,proto3" json:"observed,omitempty"`
+	Subjects      uint64                 `protobuf:"varint,3,opt,name=subjects,proto3" json:"subjects,omitempty"`
+	LogE          float64                `protobuf:"fixed64,4,opt,name=log_e,json=logE,proto3" json:"log_e,omitempty"`
+	LogThreshold  float64                `protobuf:"fixed64,5,opt,name=log_threshold,json=logThreshold,proto3" json:"log_threshold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SampleRatio) Reset() {
+	*x = SampleRatio{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SampleRatio) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SampleRatio) ProtoMessage() {}
+
+func (x *SampleRatio) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SampleRatio.ProtoReflect.Descriptor instead.
+func (*SampleRatio) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *SampleRatio) GetExpected() float64 {
+	if x != nil {
+		return x.Expected
+	}
+	return 0
+}
+
+func (x *SampleRatio) GetObserved() float64 {
+	if x != nil {
+		return x.Observed
+	}
+	return 0
+}
+
+func (x *SampleRatio) GetSubjects() uint64 {
+	if x != nil {
+		return x.Subjects
+	}
+	return 0
+}
+
+func (x *SampleRatio) GetLogE() float64 {
+	if x != nil {
+		return x.LogE
+	}
+	return 0
+}
+
+func (x *SampleRatio) GetLogThreshold() float64 {
+	if x != nil {
+		return x.LogThreshold
+	}
+	return 0
+}
+
+type SuccessAssessment struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Verdict SuccessVerdict         `protobuf:"varint,1,opt,name=verdict,proto3,enum=tidegate.rollout.v1.SuccessVerdict" json:"verdict,omitempty"`
+	// Treatment minus control, in the metric's unit, in the direction that it has.
+	Estimate      *float64 `protobuf:"fixed64,2,opt,name=estimate,proto3,oneof" json:"estimate,omitempty"`
+	Lower         *float64 `protobuf:"fixed64,3,opt,name=lower,proto3,oneof" json:"lower,omitempty"`
+	Upper         *float64 `protobuf:"fixed64,4,opt,name=upper,proto3,oneof" json:"upper,omitempty"`
+	ControlMean   float64  `protobuf:"fixed64,5,opt,name=control_mean,json=controlMean,proto3" json:"control_mean,omitempty"`
+	Units         uint64   `protobuf:"varint,6,opt,name=units,proto3" json:"units,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuccessAssessment) Reset() {
+	*x = SuccessAssessment{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuccessAssessment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuccessAssessment) ProtoMessage() {}
+
+func (x *SuccessAssessment) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuccessAssessment.ProtoReflect.Descriptor instead.
+func (*SuccessAssessment) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *SuccessAssessment) GetVerdict() SuccessVerdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return SuccessVerdict_SUCCESS_VERDICT_UNSPECIFIED
+}
+
+func (x *SuccessAssessment) GetEstimate() float64 {
+	if x != nil && x.Estimate != nil {
+		return *x.Estimate
+	}
+	return 0
+}
+
+func (x *SuccessAssessment) GetLower() float64 {
+	if x != nil && x.Lower != nil {
+		return *x.Lower
+	}
+	return 0
+}
+
+func (x *SuccessAssessment) GetUpper() float64 {
+	if x != nil && x.Upper != nil {
+		return *x.Upper
+	}
+	return 0
+}
+
+func (x *SuccessAssessment) GetControlMean() float64 {
+	if x != nil {
+		return x.ControlMean
+	}
+	return 0
+}
+
+func (x *SuccessAssessment) GetUnits() uint64 {
+	if x != nil {
+		return x.Units
+	}
+	return 0
 }
 
 var File_tidegate_rollout_v1_decision_proto protoreflect.FileDescriptor
@@ -657,12 +2463,14 @@ const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
 	"\x04term\x18\x11 \x01(\x03R\x04term\x12)\n" +
 	"\x10software_version\x18\x12 \x01(\tR\x0fsoftwareVersion\x12#\n" +
 	"\rprevious_hash\x18\x13 \x01(\fR\fpreviousHash\x12\x1a\n" +
-	"\brevision\x18\x14 \x01(\x03R\brevision\"\xf2\x01\n" +
+	"\brevision\x18\x14 \x01(\x03R\brevision\"\xa6\x02\n" +
 	"\x06Inputs\x126\n" +
 	"\arollout\x18\x01 \x01(\v2\x1c.tidegate.rollout.v1.RolloutR\arollout\x129\n" +
 	"\bevidence\x18\x02 \x01(\v2\x1d.tidegate.rollout.v1.EvidenceR\bevidence\x127\n" +
 	"\awindows\x18\x03 \x03(\v2\x1d.tidegate.telemetry.v1.WindowR\awindows\x12<\n" +
-	"\tsituation\x18\x04 \x01(\v2\x1e.tidegate.rollout.v1.SituationR\tsituation\"\xa4\x02\n" +
+	"\tsituation\x18\x04 \x01(\v2\x1e.tidegate.rollout.v1.SituationR\tsituation\x12\x18\n" +
+	"\arefused\x18\x05 \x01(\x04R\arefused\x12\x18\n" +
+	"\arefusal\x18\x06 \x01(\tR\arefusal\"\xa4\x02\n" +
 	"\tSituation\x12,\n" +
 	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12\x1d\n" +
 	"\n" +
@@ -671,26 +2479,210 @@ const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
 	"\x0erelays_applied\x18\x04 \x01(\rR\rrelaysApplied\x12!\n" +
 	"\frelays_fresh\x18\x05 \x01(\rR\vrelaysFresh\x125\n" +
 	"\bfresh_to\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\afreshTo\x121\n" +
-	"\x05trips\x18\a \x03(\v2\x1b.tidegate.telemetry.v1.TripR\x05trips\"\x98\x01\n" +
+	"\x05trips\x18\a \x03(\v2\x1b.tidegate.telemetry.v1.TripR\x05trips\"\x83\x04\n" +
 	"\bEvidence\x12\x12\n" +
-	"\x04step\x18\x01 \x01(\x04R\x04step\x120\n" +
-	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12F\n" +
+	"\x04step\x18\x01 \x01(\x04R\x04step\x12\x14\n" +
+	"\x05stage\x18\v \x01(\rR\x05stage\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x124\n" +
+	"\acounted\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\acounted\x12F\n" +
 	"\n" +
-	"guardrails\x18\x03 \x03(\v2&.tidegate.rollout.v1.GuardrailEvidenceR\n" +
-	"guardrails\"'\n" +
+	"guardrails\x18\x04 \x03(\v2&.tidegate.rollout.v1.GuardrailEvidenceR\n" +
+	"guardrails\x12/\n" +
+	"\x13treatment_exposures\x18\x05 \x01(\x04R\x12treatmentExposures\x12+\n" +
+	"\x11control_exposures\x18\x06 \x01(\x04R\x10controlExposures\x12K\n" +
+	"\fsample_ratio\x18\a \x01(\v2(.tidegate.rollout.v1.SampleRatioEvidenceR\vsampleRatio\x12>\n" +
+	"\asuccess\x18\b \x01(\v2$.tidegate.rollout.v1.DifferenceStateR\asuccess\x12\x18\n" +
+	"\arefused\x18\t \x01(\x04R\arefused\x12\x18\n" +
+	"\arefusal\x18\n" +
+	" \x01(\tR\arefusal\"\x9c\x01\n" +
+	"\x13SampleRatioEvidence\x12\x1d\n" +
+	"\n" +
+	"log_closed\x18\x01 \x01(\x01R\tlogClosed\x12\x16\n" +
+	"\x06weight\x18\x02 \x01(\rR\x06weight\x12\x16\n" +
+	"\x06relays\x18\x03 \x01(\rR\x06relays\x12\x1c\n" +
+	"\ttreatment\x18\x04 \x01(\x04R\ttreatment\x12\x18\n" +
+	"\acontrol\x18\x05 \x01(\x04R\acontrol\"\xd6\x03\n" +
 	"\x11GuardrailEvidence\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x89\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12@\n" +
+	"\bsegments\x18\x02 \x03(\v2$.tidegate.rollout.v1.SegmentEvidenceR\bsegments\x125\n" +
+	"\x05steps\x18\x03 \x03(\v2\x1f.tidegate.rollout.v1.StepCountsR\x05steps\x12;\n" +
+	"\acontrol\x18\x04 \x01(\v2!.tidegate.rollout.v1.ControlLevelR\acontrol\x12D\n" +
+	"\n" +
+	"difference\x18\x05 \x01(\v2$.tidegate.rollout.v1.DifferenceStateR\n" +
+	"difference\x124\n" +
+	"\x05scale\x18\x06 \x01(\v2\x1e.tidegate.rollout.v1.MeanScaleR\x05scale\x12A\n" +
+	"\bquantile\x18\a \x01(\v2%.tidegate.rollout.v1.QuantileEvidenceR\bquantile\x128\n" +
+	"\x06labels\x18\b \x03(\v2 .tidegate.rollout.v1.LabelCountsR\x06labels\"\x84\x03\n" +
+	"\x0fSegmentEvidence\x12\x18\n" +
+	"\asegment\x18\x01 \x01(\tR\asegment\x129\n" +
+	"\x06steady\x18\x02 \x01(\v2!.tidegate.rollout.v1.BreakerStateR\x06steady\x127\n" +
+	"\x05onset\x18\x03 \x01(\v2!.tidegate.rollout.v1.BreakerStateR\x05onset\x122\n" +
+	"\x04gate\x18\x04 \x01(\v2\x1e.tidegate.rollout.v1.GateStateR\x04gate\x12?\n" +
+	"\vexcess_gate\x18\x05 \x01(\v2\x1e.tidegate.rollout.v1.GateStateR\n" +
+	"excessGate\x129\n" +
+	"\x04mean\x18\x06 \x01(\v2%.tidegate.rollout.v1.MeanBreakerStateR\x04mean\x123\n" +
+	"\x06counts\x18\a \x01(\v2\x1b.tidegate.rollout.v1.CountsR\x06counts\"\xb8\x01\n" +
+	"\x06Counts\x12)\n" +
+	"\x10treatment_events\x18\x01 \x01(\x04R\x0ftreatmentEvents\x12%\n" +
+	"\x0econtrol_events\x18\x02 \x01(\x04R\rcontrolEvents\x12/\n" +
+	"\x13treatment_exposures\x18\x03 \x01(\x04R\x12treatmentExposures\x12+\n" +
+	"\x11control_exposures\x18\x04 \x01(\x04R\x10controlExposures\"U\n" +
+	"\n" +
+	"StepCounts\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\x04R\x04step\x123\n" +
+	"\x06counts\x18\x02 \x01(\v2\x1b.tidegate.rollout.v1.CountsR\x06counts\"X\n" +
+	"\fBreakerState\x12\x18\n" +
+	"\awindows\x18\x01 \x01(\x03R\awindows\x12\x13\n" +
+	"\x05log_r\x18\x02 \x03(\x01R\x04logR\x12\x19\n" +
+	"\blog_peak\x18\x03 \x01(\x01R\alogPeak\":\n" +
+	"\tGateState\x12\x18\n" +
+	"\awindows\x18\x01 \x01(\x03R\awindows\x12\x13\n" +
+	"\x05log_r\x18\x02 \x03(\x01R\x04logR\"\xd6\x02\n" +
+	"\x10MeanBreakerState\x12\x18\n" +
+	"\awindows\x18\x01 \x01(\x03R\awindows\x12\x13\n" +
+	"\x05log_r\x18\x02 \x03(\x01R\x04logR\x12\x19\n" +
+	"\blog_peak\x18\x03 \x01(\x01R\alogPeak\x12\f\n" +
+	"\x01w\x18\x04 \x01(\x01R\x01w\x12\f\n" +
+	"\x01v\x18\x05 \x01(\x01R\x01v\x12'\n" +
+	"\x0ftreatment_units\x18\x06 \x01(\x03R\x0etreatmentUnits\x12#\n" +
+	"\rcontrol_units\x18\a \x01(\x03R\fcontrolUnits\x12H\n" +
+	"\x11treatment_pending\x18\b \x01(\v2\x1b.tidegate.rollout.v1.SampleR\x10treatmentPending\x12D\n" +
+	"\x0fcontrol_pending\x18\t \x01(\v2\x1b.tidegate.rollout.v1.SampleR\x0econtrolPending\"\xc3\x04\n" +
+	"\x0fDifferenceState\x12\f\n" +
+	"\x01u\x18\x01 \x01(\x01R\x01u\x12\f\n" +
+	"\x01w\x18\x02 \x01(\x01R\x01w\x12\f\n" +
+	"\x01v\x18\x03 \x01(\x01R\x01v\x12'\n" +
+	"\x0ftreatment_units\x18\x04 \x01(\x03R\x0etreatmentUnits\x12#\n" +
+	"\rcontrol_units\x18\x05 \x01(\x03R\fcontrolUnits\x12H\n" +
+	"\x11waiting_treatment\x18\x06 \x01(\v2\x1b.tidegate.rollout.v1.SampleR\x10waitingTreatment\x12D\n" +
+	"\x0fwaiting_control\x18\a \x01(\v2\x1b.tidegate.rollout.v1.SampleR\x0ewaitingControl\x12H\n" +
+	"\x11treatment_pending\x18\b \x01(\v2\x1b.tidegate.rollout.v1.SampleR\x10treatmentPending\x12D\n" +
+	"\x0fcontrol_pending\x18\t \x01(\v2\x1b.tidegate.rollout.v1.SampleR\x0econtrolPending\x12D\n" +
+	"\x0ftreatment_total\x18\n" +
+	" \x01(\v2\x1b.tidegate.rollout.v1.SampleR\x0etreatmentTotal\x12@\n" +
+	"\rcontrol_total\x18\v \x01(\v2\x1b.tidegate.rollout.v1.SampleR\fcontrolTotal\x12\x10\n" +
+	"\x03eta\x18\f \x01(\x01R\x03eta\"Q\n" +
+	"\x06Sample\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x03R\x05count\x12\x10\n" +
+	"\x03sum\x18\x02 \x01(\x01R\x03sum\x12\x1f\n" +
+	"\vsum_squares\x18\x03 \x01(\x01R\n" +
+	"sumSquares\"\xae\x01\n" +
+	"\fControlLevel\x12#\n" +
+	"\rrecent_events\x18\x01 \x01(\x01R\frecentEvents\x12)\n" +
+	"\x10recent_exposures\x18\x02 \x01(\x01R\x0frecentExposures\x12#\n" +
+	"\rbefore_events\x18\x03 \x01(\x01R\fbeforeEvents\x12)\n" +
+	"\x10before_exposures\x18\x04 \x01(\x01R\x0fbeforeExposures\"Z\n" +
+	"\tMeanScale\x125\n" +
+	"\acontrol\x18\x01 \x01(\v2\x1b.tidegate.rollout.v1.SampleR\acontrol\x12\x16\n" +
+	"\x06shifts\x18\x02 \x03(\x01R\x06shifts\"\xe6\x01\n" +
+	"\x10QuantileEvidence\x12\x16\n" +
+	"\x06frozen\x18\x01 \x01(\bR\x06frozen\x12\x1f\n" +
+	"\vcontrol_bin\x18\x02 \x01(\x11R\n" +
+	"controlBin\x12#\n" +
+	"\rtreatment_bin\x18\x03 \x01(\x11R\ftreatmentBin\x12;\n" +
+	"\ttreatment\x18\x04 \x01(\v2\x1d.tidegate.telemetry.v1.SketchR\ttreatment\x127\n" +
+	"\acontrol\x18\x05 \x01(\v2\x1d.tidegate.telemetry.v1.SketchR\acontrol\"[\n" +
+	"\vLabelCounts\x12\x14\n" +
+	"\x05label\x18\x01 \x01(\tR\x05label\x12\x1c\n" +
+	"\ttreatment\x18\x02 \x01(\x04R\ttreatment\x12\x18\n" +
+	"\acontrol\x18\x03 \x01(\x04R\acontrol\"\xd9\x03\n" +
 	"\n" +
 	"Assessment\x12\x1a\n" +
 	"\bheadline\x18\x01 \x01(\tR\bheadline\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12/\n" +
-	"\x05until\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05until*u\n" +
+	"\x05until\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05until\x12/\n" +
+	"\x05waits\x18\x04 \x03(\v2\x19.tidegate.rollout.v1.WaitR\x05waits\x12H\n" +
+	"\n" +
+	"guardrails\x18\x05 \x03(\v2(.tidegate.rollout.v1.GuardrailAssessmentR\n" +
+	"guardrails\x12C\n" +
+	"\fsample_ratio\x18\x06 \x01(\v2 .tidegate.rollout.v1.SampleRatioR\vsampleRatio\x12@\n" +
+	"\asuccess\x18\a \x01(\v2&.tidegate.rollout.v1.SuccessAssessmentR\asuccess\x12\x18\n" +
+	"\atraffic\x18\b \x01(\x01R\atraffic\x12\x18\n" +
+	"\arefused\x18\t \x01(\x04R\arefused\x12\x18\n" +
+	"\arefusal\x18\n" +
+	" \x01(\tR\arefusal\"\x87\x01\n" +
+	"\x04Wait\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1c\n" +
+	"\tguardrail\x18\x02 \x01(\tR\tguardrail\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12/\n" +
+	"\x05until\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05until\"\x86\a\n" +
+	"\x13GuardrailAssessment\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x129\n" +
+	"\bstanding\x18\x02 \x01(\x0e2\x1d.tidegate.rollout.v1.StandingR\bstanding\x12\x18\n" +
+	"\x05log_e\x18\x03 \x01(\x01H\x00R\x04logE\x88\x01\x01\x12#\n" +
+	"\rlog_threshold\x18\x04 \x01(\x01R\flogThreshold\x12!\n" +
+	"\n" +
+	"gate_log_e\x18\x05 \x01(\x01H\x01R\bgateLogE\x88\x01\x01\x12,\n" +
+	"\x12gate_log_threshold\x18\x06 \x01(\x01R\x10gateLogThreshold\x12?\n" +
+	"\n" +
+	"comparison\x18\a \x01(\x0e2\x1f.tidegate.rollout.v1.ComparisonR\n" +
+	"comparison\x12\x1f\n" +
+	"\bestimate\x18\b \x01(\x01H\x02R\bestimate\x88\x01\x01\x12\x19\n" +
+	"\x05lower\x18\t \x01(\x01H\x03R\x05lower\x88\x01\x01\x12\x19\n" +
+	"\x05upper\x18\n" +
+	" \x01(\x01H\x04R\x05upper\x88\x01\x01\x12\x14\n" +
+	"\x05limit\x18\v \x01(\x01R\x05limit\x12'\n" +
+	"\x0fpromotion_limit\x18\f \x01(\x01R\x0epromotionLimit\x123\n" +
+	"\x06counts\x18\r \x01(\v2\x1b.tidegate.rollout.v1.CountsR\x06counts\x12-\n" +
+	"\x10events_to_breach\x18\x0e \x01(\x04H\x05R\x0eeventsToBreach\x88\x01\x01\x12#\n" +
+	"\n" +
+	"detectable\x18\x0f \x01(\x01H\x06R\n" +
+	"detectable\x88\x01\x01\x12#\n" +
+	"\rworst_segment\x18\x10 \x01(\tR\fworstSegment\x12/\n" +
+	"\x05until\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\x05until\x12,\n" +
+	"\x0ftreatment_value\x18\x12 \x01(\x01H\aR\x0etreatmentValue\x88\x01\x01\x12(\n" +
+	"\rcontrol_value\x18\x13 \x01(\x01H\bR\fcontrolValue\x88\x01\x01B\b\n" +
+	"\x06_log_eB\r\n" +
+	"\v_gate_log_eB\v\n" +
+	"\t_estimateB\b\n" +
+	"\x06_lowerB\b\n" +
+	"\x06_upperB\x13\n" +
+	"\x11_events_to_breachB\r\n" +
+	"\v_detectableB\x12\n" +
+	"\x10_treatment_valueB\x10\n" +
+	"\x0e_control_value\"\x9b\x01\n" +
+	"\vSampleRatio\x12\x1a\n" +
+	"\bexpected\x18\x01 \x01(\x01R\bexpected\x12\x1a\n" +
+	"\bobserved\x18\x02 \x01(\x01R\bobserved\x12\x1a\n" +
+	"\bsubjects\x18\x03 \x01(\x04R\bsubjects\x12\x13\n" +
+	"\x05log_e\x18\x04 \x01(\x01R\x04logE\x12#\n" +
+	"\rlog_threshold\x18\x05 \x01(\x01R\flogThreshold\"\x83\x02\n" +
+	"\x11SuccessAssessment\x12=\n" +
+	"\averdict\x18\x01 \x01(\x0e2#.tidegate.rollout.v1.SuccessVerdictR\averdict\x12\x1f\n" +
+	"\bestimate\x18\x02 \x01(\x01H\x00R\bestimate\x88\x01\x01\x12\x19\n" +
+	"\x05lower\x18\x03 \x01(\x01H\x01R\x05lower\x88\x01\x01\x12\x19\n" +
+	"\x05upper\x18\x04 \x01(\x01H\x02R\x05upper\x88\x01\x01\x12!\n" +
+	"\fcontrol_mean\x18\x05 \x01(\x01R\vcontrolMean\x12\x14\n" +
+	"\x05units\x18\x06 \x01(\x04R\x05unitsB\v\n" +
+	"\t_estimateB\b\n" +
+	"\x06_lowerB\b\n" +
+	"\x06_upper*\x8a\x01\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fVERDICT_HOLD\x10\x01\x12\x13\n" +
 	"\x0fVERDICT_ADVANCE\x10\x02\x12\x14\n" +
 	"\x10VERDICT_COMPLETE\x10\x03\x12\x14\n" +
-	"\x10VERDICT_ROLLBACK\x10\x04B\xd9\x01\n" +
+	"\x10VERDICT_ROLLBACK\x10\x04\x12\x13\n" +
+	"\x0fVERDICT_GIVE_UP\x10\x05*y\n" +
+	"\bStanding\x12\x18\n" +
+	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10STANDING_NO_DATA\x10\x01\x12\x15\n" +
+	"\x11STANDING_UNPROVEN\x10\x02\x12\x11\n" +
+	"\rSTANDING_SAFE\x10\x03\x12\x13\n" +
+	"\x0fSTANDING_BREACH\x10\x04*\xa3\x01\n" +
+	"\n" +
+	"Comparison\x12\x1a\n" +
+	"\x16COMPARISON_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10COMPARISON_RATIO\x10\x01\x12\x19\n" +
+	"\x15COMPARISON_DIFFERENCE\x10\x02\x12\x1e\n" +
+	"\x1aCOMPARISON_RATE_DIFFERENCE\x10\x03\x12\x14\n" +
+	"\x10COMPARISON_SCORE\x10\x04\x12\x12\n" +
+	"\x0eCOMPARISON_PSI\x10\x05*\x83\x01\n" +
+	"\x0eSuccessVerdict\x12\x1f\n" +
+	"\x1bSUCCESS_VERDICT_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19SUCCESS_VERDICT_UNDECIDED\x10\x01\x12\x17\n" +
+	"\x13SUCCESS_VERDICT_WON\x10\x02\x12\x18\n" +
+	"\x14SUCCESS_VERDICT_LOST\x10\x03B\xd9\x01\n" +
 	"\x17com.tidegate.rollout.v1B\rDecisionProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/rollout/v1;rolloutv1\xa2\x02\x03TRX\xaa\x02\x13Tidegate.Rollout.V1\xca\x02\x13Tidegate\\Rollout\\V1\xe2\x02\x1fTidegate\\Rollout\\V1\\GPBMetadata\xea\x02\x15Tidegate::Rollout::V1b\x06proto3"
 
 var (
@@ -705,44 +2697,103 @@ func file_tidegate_rollout_v1_decision_proto_rawDescGZIP() []byte {
 	return file_tidegate_rollout_v1_decision_proto_rawDescData
 }
 
-var file_tidegate_rollout_v1_decision_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tidegate_rollout_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_tidegate_rollout_v1_decision_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_tidegate_rollout_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_tidegate_rollout_v1_decision_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: tidegate.rollout.v1.Verdict
-	(*Decision)(nil),              // 1: tidegate.rollout.v1.Decision
-	(*Inputs)(nil),                // 2: tidegate.rollout.v1.Inputs
-	(*Situation)(nil),             // 3: tidegate.rollout.v1.Situation
-	(*Evidence)(nil),              // 4: tidegate.rollout.v1.Evidence
-	(*GuardrailEvidence)(nil),     // 5: tidegate.rollout.v1.GuardrailEvidence
-	(*Assessment)(nil),            // 6: tidegate.rollout.v1.Assessment
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*Rollout)(nil),               // 8: tidegate.rollout.v1.Rollout
-	(*v1.Window)(nil),             // 9: tidegate.telemetry.v1.Window
-	(*v1.Trip)(nil),               // 10: tidegate.telemetry.v1.Trip
-	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
+	(Standing)(0),                 // 1: tidegate.rollout.v1.Standing
+	(Comparison)(0),               // 2: tidegate.rollout.v1.Comparison
+	(SuccessVerdict)(0),           // 3: tidegate.rollout.v1.SuccessVerdict
+	(*Decision)(nil),              // 4: tidegate.rollout.v1.Decision
+	(*Inputs)(nil),                // 5: tidegate.rollout.v1.Inputs
+	(*Situation)(nil),             // 6: tidegate.rollout.v1.Situation
+	(*Evidence)(nil),              // 7: tidegate.rollout.v1.Evidence
+	(*SampleRatioEvidence)(nil),   // 8: tidegate.rollout.v1.SampleRatioEvidence
+	(*GuardrailEvidence)(nil),     // 9: tidegate.rollout.v1.GuardrailEvidence
+	(*SegmentEvidence)(nil),       // 10: tidegate.rollout.v1.SegmentEvidence
+	(*Counts)(nil),                // 11: tidegate.rollout.v1.Counts
+	(*StepCounts)(nil),            // 12: tidegate.rollout.v1.StepCounts
+	(*BreakerState)(nil),          // 13: tidegate.rollout.v1.BreakerState
+	(*GateState)(nil),             // 14: tidegate.rollout.v1.GateState
+	(*MeanBreakerState)(nil),      // 15: tidegate.rollout.v1.MeanBreakerState
+	(*DifferenceState)(nil),       // 16: tidegate.rollout.v1.DifferenceState
+	(*Sample)(nil),                // 17: tidegate.rollout.v1.Sample
+	(*ControlLevel)(nil),          // 18: tidegate.rollout.v1.ControlLevel
+	(*MeanScale)(nil),             // 19: tidegate.rollout.v1.MeanScale
+	(*QuantileEvidence)(nil),      // 20: tidegate.rollout.v1.QuantileEvidence
+	(*LabelCounts)(nil),           // 21: tidegate.rollout.v1.LabelCounts
+	(*Assessment)(nil),            // 22: tidegate.rollout.v1.Assessment
+	(*Wait)(nil),                  // 23: tidegate.rollout.v1.Wait
+	(*GuardrailAssessment)(nil),   // 24: tidegate.rollout.v1.GuardrailAssessment
+	(*SampleRatio)(nil),           // 25: tidegate.rollout.v1.SampleRatio
+	(*SuccessAssessment)(nil),     // 26: tidegate.rollout.v1.SuccessAssessment
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*Rollout)(nil),               // 28: tidegate.rollout.v1.Rollout
+	(*v1.Window)(nil),             // 29: tidegate.telemetry.v1.Window
+	(*v1.Trip)(nil),               // 30: tidegate.telemetry.v1.Trip
+	(*v1.Sketch)(nil),             // 31: tidegate.telemetry.v1.Sketch
+	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
 }
 var file_tidegate_rollout_v1_decision_proto_depIdxs = []int32{
-	7,  // 0: tidegate.rollout.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	27, // 0: tidegate.rollout.v1.Decision.time:type_name -> google.protobuf.Timestamp
 	0,  // 1: tidegate.rollout.v1.Decision.verdict:type_name -> tidegate.rollout.v1.Verdict
-	2,  // 2: tidegate.rollout.v1.Decision.inputs:type_name -> tidegate.rollout.v1.Inputs
-	6,  // 3: tidegate.rollout.v1.Decision.assessment:type_name -> tidegate.rollout.v1.Assessment
+	5,  // 2: tidegate.rollout.v1.Decision.inputs:type_name -> tidegate.rollout.v1.Inputs
+	22, // 3: tidegate.rollout.v1.Decision.assessment:type_name -> tidegate.rollout.v1.Assessment
 	0,  // 4: tidegate.rollout.v1.Decision.proposed:type_name -> tidegate.rollout.v1.Verdict
-	8,  // 5: tidegate.rollout.v1.Inputs.rollout:type_name -> tidegate.rollout.v1.Rollout
-	4,  // 6: tidegate.rollout.v1.Inputs.evidence:type_name -> tidegate.rollout.v1.Evidence
-	9,  // 7: tidegate.rollout.v1.Inputs.windows:type_name -> tidegate.telemetry.v1.Window
-	3,  // 8: tidegate.rollout.v1.Inputs.situation:type_name -> tidegate.rollout.v1.Situation
-	7,  // 9: tidegate.rollout.v1.Situation.now:type_name -> google.protobuf.Timestamp
-	7,  // 10: tidegate.rollout.v1.Situation.fresh_to:type_name -> google.protobuf.Timestamp
-	10, // 11: tidegate.rollout.v1.Situation.trips:type_name -> tidegate.telemetry.v1.Trip
-	7,  // 12: tidegate.rollout.v1.Evidence.since:type_name -> google.protobuf.Timestamp
-	5,  // 13: tidegate.rollout.v1.Evidence.guardrails:type_name -> tidegate.rollout.v1.GuardrailEvidence
-	7,  // 14: tidegate.rollout.v1.Assessment.time:type_name -> google.protobuf.Timestamp
-	11, // 15: tidegate.rollout.v1.Assessment.until:type_name -> google.protobuf.Duration
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	28, // 5: tidegate.rollout.v1.Inputs.rollout:type_name -> tidegate.rollout.v1.Rollout
+	7,  // 6: tidegate.rollout.v1.Inputs.evidence:type_name -> tidegate.rollout.v1.Evidence
+	29, // 7: tidegate.rollout.v1.Inputs.windows:type_name -> tidegate.telemetry.v1.Window
+	6,  // 8: tidegate.rollout.v1.Inputs.situation:type_name -> tidegate.rollout.v1.Situation
+	27, // 9: tidegate.rollout.v1.Situation.now:type_name -> google.protobuf.Timestamp
+	27, // 10: tidegate.rollout.v1.Situation.fresh_to:type_name -> google.protobuf.Timestamp
+	30, // 11: tidegate.rollout.v1.Situation.trips:type_name -> tidegate.telemetry.v1.Trip
+	27, // 12: tidegate.rollout.v1.Evidence.since:type_name -> google.protobuf.Timestamp
+	27, // 13: tidegate.rollout.v1.Evidence.counted:type_name -> google.protobuf.Timestamp
+	9,  // 14: tidegate.rollout.v1.Evidence.guardrails:type_name -> tidegate.rollout.v1.GuardrailEvidence
+	8,  // 15: tidegate.rollout.v1.Evidence.sample_ratio:type_name -> tidegate.rollout.v1.SampleRatioEvidence
+	16, // 16: tidegate.rollout.v1.Evidence.success:type_name -> tidegate.rollout.v1.DifferenceState
+	10, // 17: tidegate.rollout.v1.GuardrailEvidence.segments:type_name -> tidegate.rollout.v1.SegmentEvidence
+	12, // 18: tidegate.rollout.v1.GuardrailEvidence.steps:type_name -> tidegate.rollout.v1.StepCounts
+	18, // 19: tidegate.rollout.v1.GuardrailEvidence.control:type_name -> tidegate.rollout.v1.ControlLevel
+	16, // 20: tidegate.rollout.v1.GuardrailEvidence.difference:type_name -> tidegate.rollout.v1.DifferenceState
+	19, // 21: tidegate.rollout.v1.GuardrailEvidence.scale:type_name -> tidegate.rollout.v1.MeanScale
+	20, // 22: tidegate.rollout.v1.GuardrailEvidence.quantile:type_name -> tidegate.rollout.v1.QuantileEvidence
+	21, // 23: tidegate.rollout.v1.GuardrailEvidence.labels:type_name -> tidegate.rollout.v1.LabelCounts
+	13, // 24: tidegate.rollout.v1.SegmentEvidence.steady:type_name -> tidegate.rollout.v1.BreakerState
+	13, // 25: tidegate.rollout.v1.SegmentEvidence.onset:type_name -> tidegate.rollout.v1.BreakerState
+	14, // 26: tidegate.rollout.v1.SegmentEvidence.gate:type_name -> tidegate.rollout.v1.GateState
+	14, // 27: tidegate.rollout.v1.SegmentEvidence.excess_gate:type_name -> tidegate.rollout.v1.GateState
+	15, // 28: tidegate.rollout.v1.SegmentEvidence.mean:type_name -> tidegate.rollout.v1.MeanBreakerState
+	11, // 29: tidegate.rollout.v1.SegmentEvidence.counts:type_name -> tidegate.rollout.v1.Counts
+	11, // 30: tidegate.rollout.v1.StepCounts.counts:type_name -> tidegate.rollout.v1.Counts
+	17, // 31: tidegate.rollout.v1.MeanBreakerState.treatment_pending:type_name -> tidegate.rollout.v1.Sample
+	17, // 32: tidegate.rollout.v1.MeanBreakerState.control_pending:type_name -> tidegate.rollout.v1.Sample
+	17, // 33: tidegate.rollout.v1.DifferenceState.waiting_treatment:type_name -> tidegate.rollout.v1.Sample
+	17, // 34: tidegate.rollout.v1.DifferenceState.waiting_control:type_name -> tidegate.rollout.v1.Sample
+	17, // 35: tidegate.rollout.v1.DifferenceState.treatment_pending:type_name -> tidegate.rollout.v1.Sample
+	17, // 36: tidegate.rollout.v1.DifferenceState.control_pending:type_name -> tidegate.rollout.v1.Sample
+	17, // 37: tidegate.rollout.v1.DifferenceState.treatment_total:type_name -> tidegate.rollout.v1.Sample
+	17, // 38: tidegate.rollout.v1.DifferenceState.control_total:type_name -> tidegate.rollout.v1.Sample
+	17, // 39: tidegate.rollout.v1.MeanScale.control:type_name -> tidegate.rollout.v1.Sample
+	31, // 40: tidegate.rollout.v1.QuantileEvidence.treatment:type_name -> tidegate.telemetry.v1.Sketch
+	31, // 41: tidegate.rollout.v1.QuantileEvidence.control:type_name -> tidegate.telemetry.v1.Sketch
+	27, // 42: tidegate.rollout.v1.Assessment.time:type_name -> google.protobuf.Timestamp
+	32, // 43: tidegate.rollout.v1.Assessment.until:type_name -> google.protobuf.Duration
+	23, // 44: tidegate.rollout.v1.Assessment.waits:type_name -> tidegate.rollout.v1.Wait
+	24, // 45: tidegate.rollout.v1.Assessment.guardrails:type_name -> tidegate.rollout.v1.GuardrailAssessment
+	25, // 46: tidegate.rollout.v1.Assessment.sample_ratio:type_name -> tidegate.rollout.v1.SampleRatio
+	26, // 47: tidegate.rollout.v1.Assessment.success:type_name -> tidegate.rollout.v1.SuccessAssessment
+	32, // 48: tidegate.rollout.v1.Wait.until:type_name -> google.protobuf.Duration
+	1,  // 49: tidegate.rollout.v1.GuardrailAssessment.standing:type_name -> tidegate.rollout.v1.Standing
+	2,  // 50: tidegate.rollout.v1.GuardrailAssessment.comparison:type_name -> tidegate.rollout.v1.Comparison
+	11, // 51: tidegate.rollout.v1.GuardrailAssessment.counts:type_name -> tidegate.rollout.v1.Counts
+	32, // 52: tidegate.rollout.v1.GuardrailAssessment.until:type_name -> google.protobuf.Duration
+	3,  // 53: tidegate.rollout.v1.SuccessAssessment.verdict:type_name -> tidegate.rollout.v1.SuccessVerdict
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_rollout_v1_decision_proto_init() }
@@ -751,13 +2802,15 @@ func file_tidegate_rollout_v1_decision_proto_init() {
 		return
 	}
 	file_tidegate_rollout_v1_rollout_proto_init()
+	file_tidegate_rollout_v1_decision_proto_msgTypes[20].OneofWrappers = []any{}
+	file_tidegate_rollout_v1_decision_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_rollout_v1_decision_proto_rawDesc), len(file_tidegate_rollout_v1_decision_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   6,
+			NumEnums:      4,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

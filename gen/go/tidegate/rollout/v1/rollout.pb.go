@@ -27,7 +27,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Strategy is a preset of stages.
+// Strategy is a preset of stages. Every stage stays for a minute at least, the last one for
+// ten.
 type Strategy int32
 
 const (
@@ -35,11 +36,12 @@ const (
 	Strategy_STRATEGY_UNSPECIFIED Strategy = 0
 	// 1, 5, 20, 50, 100%.
 	Strategy_STRATEGY_CANARY Strategy = 1
-	// 0, then 100%, watched with a holdback.
+	// 0 until a person promotes, then 100%, watched with a holdback.
 	Strategy_STRATEGY_BLUE_GREEN Strategy = 2
-	// 50% until the success metric has a verdict.
+	// One stage, 50% where it is not listed, until the success metric, which it must have, has a
+	// verdict.
 	Strategy_STRATEGY_EXPERIMENT Strategy = 3
-	// One share, until a person says otherwise.
+	// One manual stage, 50% where it is not listed, until a person says otherwise.
 	Strategy_STRATEGY_FIXED Strategy = 4
 )
 
@@ -95,8 +97,8 @@ const (
 	// As SUBJECT.
 	Unit_UNIT_UNSPECIFIED Unit = 0
 	// What the split assigns. A subject's exposures count once a second, and what it reports
-	// once in 10 s for each metric: one subject in trouble is one piece of evidence, however
-	// often it tries again.
+	// once in 10 s for each metric, events (what happened, wrong predictions) once in 10 minutes:
+	// one subject in trouble is one piece of evidence, however often it tries again.
 	Unit_UNIT_SUBJECT Unit = 1
 	// Each request for itself. Only where requests of one subject are independent of each
 	// other: else the error rates promised do not hold.
@@ -387,7 +389,8 @@ const (
 	State_STATE_PAUSED State = 2
 	// Over: the treatment is served.
 	State_STATE_COMPLETED State = 3
-	// Over: a guardrail was violated; the control is served.
+	// Over: a guardrail was violated, or an experiment has had its time, as the newest decision
+	// says; the control is served.
 	State_STATE_ROLLED_BACK State = 4
 	// Over: a person ended it; the control is served.
 	State_STATE_ABORTED State = 5
@@ -451,7 +454,8 @@ func (State) EnumDescriptor() ([]byte, []int) {
 // Size: at most 64 KiB encoded.
 type Rollout struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As Flag.key; unique among the environment's rollouts, those that are over included.
+	// As Flag.key; unique among the environment's rollouts for ever, those that are over and
+	// those that were deleted included.
 	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// For people.
 	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
@@ -461,22 +465,26 @@ type Rollout struct {
 	// Id of the rule whose outcome is split; empty: the flag's default outcome. The outcome must
 	// be the control variant, or a split of the control and the treatment.
 	Rule string `protobuf:"bytes,5,opt,name=rule,proto3" json:"rule,omitempty"`
-	// Name of the variant that is served now.
+	// Name of the variant that is served now. Empty in a request: the one that the outcome
+	// serves, or the other one of its split.
 	Control string `protobuf:"bytes,6,opt,name=control,proto3" json:"control,omitempty"`
-	// Name of the variant that shall be served.
+	// Name of the variant that shall be served. Where its share is not 0 when the rollout
+	// starts, it is the first of the outcome's split: else subjects would change sides.
 	Treatment string `protobuf:"bytes,7,opt,name=treatment,proto3" json:"treatment,omitempty"`
-	// What the stages were made from; for people.
+	// Makes the stages where none are listed.
 	Strategy Strategy `protobuf:"varint,8,opt,name=strategy,proto3,enum=tidegate.rollout.v1.Strategy" json:"strategy,omitempty"`
-	// At least one, at most 32; weights rise.
+	// At least one, at most 32; weights rise. The first may be 0, if it is manual.
 	Stages []*Stage `protobuf:"bytes,9,rep,name=stages,proto3" json:"stages,omitempty"`
 	// Share of the subjects, of 10,000, that keeps the control while the last stage bakes, so
-	// that there is something to compare with; 0 to 2,000. The last stage's weight is lowered by
-	// it, and raised when the rollout completes.
-	Holdback uint32 `protobuf:"varint,10,opt,name=holdback,proto3" json:"holdback,omitempty"`
+	// that there is something to compare with; 0 to 2,000. No stage's weight in force is above
+	// 10,000 less this; it is raised when the rollout completes. Unset: 200 where the last stage
+	// is of 10,000, else 0.
+	Holdback *uint32 `protobuf:"varint,10,opt,name=holdback,proto3,oneof" json:"holdback,omitempty"`
 	// How long the last stage is watched before the rollout is complete. Default: its
 	// min_dwell.
 	Bake *durationpb.Duration `protobuf:"bytes,11,opt,name=bake,proto3" json:"bake,omitempty"`
-	// At most 32; names are unique.
+	// At most 32; names are unique. At least one, unless all stages are manual, or there is a
+	// success metric.
 	Guardrails []*Guardrail `protobuf:"bytes,12,rep,name=guardrails,proto3" json:"guardrails,omitempty"`
 	// What the treatment is meant to improve. It decides an experiment; it does not hold a
 	// rollout up.
@@ -588,8 +596,8 @@ func (x *Rollout) GetStages() []*Stage {
 }
 
 func (x *Rollout) GetHoldback() uint32 {
-	if x != nil {
-		return x.Holdback
+	if x != nil && x.Holdback != nil {
+		return *x.Holdback
 	}
 	return 0
 }
@@ -655,7 +663,7 @@ type Stage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Weight of the treatment, of 10,000: 500 is 5%.
 	Weight uint32 `protobuf:"varint,1,opt,name=weight,proto3" json:"weight,omitempty"`
-	// How long to stay at least, however good the evidence. At least 1 s.
+	// How long to stay at least, however good the evidence. 1 s to 30 days; unset: 1 min.
 	MinDwell *durationpb.Duration `protobuf:"bytes,2,opt,name=min_dwell,json=minDwell,proto3" json:"min_dwell,omitempty"`
 	// A person promotes; the evidence alone does not.
 	Manual        bool `protobuf:"varint,3,opt,name=manual,proto3" json:"manual,omitempty"`
@@ -719,25 +727,28 @@ type Guardrail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unique in its rollout; 1 to 64 characters, as Flag.key.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The metric that observations name; as name. Several guardrails may watch one.
+	// The metric that observations name; as name. Several guardrails may watch one. Empty in a
+	// request: the name.
 	Metric    string    `protobuf:"bytes,2,opt,name=metric,proto3" json:"metric,omitempty"`
 	Statistic Statistic `protobuf:"varint,3,opt,name=statistic,proto3,enum=tidegate.rollout.v1.Statistic" json:"statistic,omitempty"`
-	// Which way is worse.
-	Worse  Direction `protobuf:"varint,4,opt,name=worse,proto3,enum=tidegate.rollout.v1.Direction" json:"worse,omitempty"`
-	Margin *Margin   `protobuf:"bytes,5,opt,name=margin,proto3" json:"margin,omitempty"`
+	// Which way is worse. DECREASE is of RATE, MEAN and F1 (of which it is the only one).
+	Worse Direction `protobuf:"varint,4,opt,name=worse,proto3,enum=tidegate.rollout.v1.Direction" json:"worse,omitempty"`
+	// Required, but for DRIFT.
+	Margin *Margin `protobuf:"bytes,5,opt,name=margin,proto3" json:"margin,omitempty"`
 	// QUANTILE: which one, as 0.99; above 0.5, below 1.
 	Quantile float64 `protobuf:"fixed64,6,opt,name=quantile,proto3" json:"quantile,omitempty"`
 	// RATE: of what the events are a share.
 	Denominator Denominator `protobuf:"varint,7,opt,name=denominator,proto3,enum=tidegate.rollout.v1.Denominator" json:"denominator,omitempty"`
 	// Share of the budget relative to the other guardrails'. 0: 1.
 	Weight float64 `protobuf:"fixed64,8,opt,name=weight,proto3" json:"weight,omitempty"`
-	// What to do at a breach.
+	// What to do at a breach. DRIFT: HOLD alone.
 	Action Action `protobuf:"varint,9,opt,name=action,proto3,enum=tidegate.rollout.v1.Action" json:"action,omitempty"`
-	// Ratio of treatment to control that must be disproved before each stage is left: within the
-	// margin is not enough where nothing was seen yet. RATE only; one for each stage, the last
-	// for those beyond. Empty: 5, 3, 2, 1.5. Never below 1 + the margin.
+	// Ratio of treatment to control (of control to treatment where DECREASE is worse) that must
+	// be disproved before each stage is left: within the margin is not enough where nothing was
+	// seen yet. RATE and the like; one for each stage, the last for those beyond; above 1, and
+	// never below what the margin allows. Empty: 5, 3, 2, 1.5, or what the margin allows.
 	PromotionRatios []float64 `protobuf:"fixed64,10,rep,packed,name=promotion_ratios,json=promotionRatios,proto3" json:"promotion_ratios,omitempty"`
-	// SCORE: the score that must be reached, as an F1 of 0.8.
+	// F1: the score that must be reached, such as 0.8.
 	Reference float64 `protobuf:"fixed64,11,opt,name=reference,proto3" json:"reference,omitempty"`
 	// Attribute of the context by whose values the guardrail is watched as well, each by itself:
 	// the worst decides. At most 16 values, in the order of their first appearance.
@@ -954,7 +965,7 @@ type Margin_PercentagePoints struct {
 
 type Margin_Absolute struct {
 	// In the metric's own unit (seconds for durations). MEAN and QUANTILE; F1: below the
-	// reference.
+	// reference; DRIFT: PSI beyond what chance explains, unset: 0.1.
 	Absolute float64 `protobuf:"fixed64,3,opt,name=absolute,proto3,oneof"`
 }
 
@@ -978,7 +989,7 @@ type Success struct {
 	// The smallest difference, relative to the control, that would matter: what the verdict's
 	// interval is tuned to. 0: 0.05.
 	RelevantDifference float64 `protobuf:"fixed64,6,opt,name=relevant_difference,json=relevantDifference,proto3" json:"relevant_difference,omitempty"`
-	// EXPERIMENT: an undecided one ends after this. Unset: it runs on.
+	// EXPERIMENT: an undecided one ends after this, at most 365 days. Unset: it runs on.
 	GiveUpAfter   *durationpb.Duration `protobuf:"bytes,7,opt,name=give_up_after,json=giveUpAfter,proto3" json:"give_up_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1067,7 +1078,7 @@ func (x *Success) GetGiveUpAfter() *durationpb.Duration {
 type EdgeBreaker struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Disabled bool                   `protobuf:"varint,1,opt,name=disabled,proto3" json:"disabled,omitempty"`
-	// How long its state must not have been confirmed. Unset: 10 s. At least 6 s.
+	// How long its state must not have been confirmed. 6 s to 1 h; unset: 10 s.
 	After         *durationpb.Duration `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1137,7 +1148,7 @@ type Status struct {
 	Decision uint64 `protobuf:"varint,8,opt,name=decision,proto3" json:"decision,omitempty"`
 	Headline string `protobuf:"bytes,9,opt,name=headline,proto3" json:"headline,omitempty"`
 	// Relays that were there when the step began: what a relay that is cut off divides its part
-	// of the budget by.
+	// of the budget by. 0: not known.
 	Relays uint32 `protobuf:"varint,10,opt,name=relays,proto3" json:"relays,omitempty"`
 	// What the flag's outcome was before: restored where the rollout ends at the control.
 	// True: the control variant; else a split.
@@ -1319,7 +1330,7 @@ var File_tidegate_rollout_v1_rollout_proto protoreflect.FileDescriptor
 
 const file_tidegate_rollout_v1_rollout_proto_rawDesc = "" +
 	"\n" +
-	"!tidegate/rollout/v1/rollout.proto\x12\x13tidegate.rollout.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe1\x05\n" +
+	"!tidegate/rollout/v1/rollout.proto\x12\x13tidegate.rollout.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x05\n" +
 	"\aRollout\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x14\n" +
@@ -1329,9 +1340,9 @@ const file_tidegate_rollout_v1_rollout_proto_rawDesc = "" +
 	"\acontrol\x18\x06 \x01(\tR\acontrol\x12\x1c\n" +
 	"\ttreatment\x18\a \x01(\tR\ttreatment\x129\n" +
 	"\bstrategy\x18\b \x01(\x0e2\x1d.tidegate.rollout.v1.StrategyR\bstrategy\x122\n" +
-	"\x06stages\x18\t \x03(\v2\x1a.tidegate.rollout.v1.StageR\x06stages\x12\x1a\n" +
+	"\x06stages\x18\t \x03(\v2\x1a.tidegate.rollout.v1.StageR\x06stages\x12\x1f\n" +
 	"\bholdback\x18\n" +
-	" \x01(\rR\bholdback\x12-\n" +
+	" \x01(\rH\x00R\bholdback\x88\x01\x01\x12-\n" +
 	"\x04bake\x18\v \x01(\v2\x19.google.protobuf.DurationR\x04bake\x12>\n" +
 	"\n" +
 	"guardrails\x18\f \x03(\v2\x1e.tidegate.rollout.v1.GuardrailR\n" +
@@ -1341,7 +1352,8 @@ const file_tidegate_rollout_v1_rollout_proto_rawDesc = "" +
 	"\x15false_rollback_budget\x18\x0f \x01(\x01R\x13falseRollbackBudget\x12C\n" +
 	"\fedge_breaker\x18\x10 \x01(\v2 .tidegate.rollout.v1.EdgeBreakerR\vedgeBreaker\x12\x16\n" +
 	"\x06notify\x18\x11 \x03(\tR\x06notify\x123\n" +
-	"\x06status\x18\x12 \x01(\v2\x1b.tidegate.rollout.v1.StatusR\x06status\"o\n" +
+	"\x06status\x18\x12 \x01(\v2\x1b.tidegate.rollout.v1.StatusR\x06statusB\v\n" +
+	"\t_holdback\"o\n" +
 	"\x05Stage\x12\x16\n" +
 	"\x06weight\x18\x01 \x01(\rR\x06weight\x126\n" +
 	"\tmin_dwell\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bminDwell\x12\x16\n" +
@@ -1506,6 +1518,7 @@ func file_tidegate_rollout_v1_rollout_proto_init() {
 	if File_tidegate_rollout_v1_rollout_proto != nil {
 		return
 	}
+	file_tidegate_rollout_v1_rollout_proto_msgTypes[0].OneofWrappers = []any{}
 	file_tidegate_rollout_v1_rollout_proto_msgTypes[3].OneofWrappers = []any{
 		(*Margin_Relative)(nil),
 		(*Margin_PercentagePoints)(nil),

@@ -53,7 +53,7 @@
 //   1 (2026-11): added what old sides ignore: Report, Hello.follower_kind, Update.urgent,
 //     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
 //     Ack.rejections_unchanged, StreamResponse.checksum, RelayEnvironment.newest_rejection,
-//     RelayEnvironment.claimed, RelayDeparture.revoked.
+//     RelayEnvironment.claimed, RelayDeparture.revoked, KIND_ROLLOUT.
 
 package syncv1
 
@@ -180,6 +180,8 @@ const (
 	Kind_KIND_SEGMENT Kind = 2
 	// data is a tidegate.access.v1.Key.
 	Kind_KIND_KEY Kind = 3
+	// data is a tidegate.rollout.v1.Rollout.
+	Kind_KIND_ROLLOUT Kind = 4
 )
 
 // Enum value maps for Kind.
@@ -189,12 +191,14 @@ var (
 		1: "KIND_FLAG",
 		2: "KIND_SEGMENT",
 		3: "KIND_KEY",
+		4: "KIND_ROLLOUT",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
 		"KIND_FLAG":        1,
 		"KIND_SEGMENT":     2,
 		"KIND_KEY":         3,
+		"KIND_ROLLOUT":     4,
 	}
 )
 
@@ -2119,12 +2123,13 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\x11FOLLOWER_KIND_SDK\x10\x02*(\n" +
 	"\n" +
 	"Capability\x12\x1a\n" +
-	"\x16CAPABILITY_UNSPECIFIED\x10\x00*K\n" +
+	"\x16CAPABILITY_UNSPECIFIED\x10\x00*]\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_FLAG\x10\x01\x12\x10\n" +
 	"\fKIND_SEGMENT\x10\x02\x12\f\n" +
-	"\bKIND_KEY\x10\x032^\n" +
+	"\bKIND_KEY\x10\x03\x12\x10\n" +
+	"\fKIND_ROLLOUT\x10\x042^\n" +
 	"\vSyncService\x12O\n" +
 	"\x06Stream\x12\x1f.tidegate.sync.v1.StreamRequest\x1a .tidegate.sync.v1.StreamResponse(\x010\x01B\xc0\x01\n" +
 	"\x14com.tidegate.sync.v1B\tSyncProtoP\x01Z;github.com/tidegate/tidegate/gen/go/tidegate/sync/v1;syncv1\xa2\x02\x03TSX\xaa\x02\x10Tidegate.Sync.V1\xca\x02\x10Tidegate\\Sync\\V1\xe2\x02\x1cTidegate\\Sync\\V1\\GPBMetadata\xea\x02\x12Tidegate::Sync::V1b\x06proto3"

@@ -53,7 +53,7 @@
 //   1 (2026-11): added what old sides ignore: Report, Hello.follower_kind, Update.urgent,
 //     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
 //     Ack.rejections_unchanged, StreamResponse.checksum, RelayEnvironment.newest_rejection,
-//     RelayEnvironment.claimed, RelayDeparture.revoked.
+//     RelayEnvironment.claimed, RelayDeparture.revoked, KIND_ROLLOUT.
 
 package syncv1
 

@@ -219,7 +219,9 @@ func (x *TrackRequest) GetSender() *Sender {
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The context that the flag was evaluated with. It is attributed to what this context is
-	// served, at the time that it is told, or at exposed_at.
+	// served, at the time that it is told, or at exposed_at. In the first minute of a step, a
+	// subject whose variant the step changed must have been served at this relay since, or
+	// exposed_at must be given: else nobody knows which variant it is about.
 	Context *v1.EvaluationContext `protobuf:"bytes,1,opt,name=context,proto3" json:"context,omitempty"`
 	// For what belongs to no subject, such as the memory of a service that runs one variant.
 	// Instead of context.
@@ -911,7 +913,10 @@ func (x *PushRequest) GetBatch() *Batch {
 type PushResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Committed, with all before it of the same boot.
-	Acknowledged  *Sender `protobuf:"bytes,1,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	Acknowledged *Sender `protobuf:"bytes,1,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	// Why nothing of this batch was counted; empty: it was. It is done with all the same, and
+	// its events are declared lost: to send it again would change nothing.
+	Refusal       string `protobuf:"bytes,2,opt,name=refusal,proto3" json:"refusal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -953,7 +958,17 @@ func (x *PushResponse) GetAcknowledged() *Sender {
 	return nil
 }
 
+func (x *PushResponse) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
+}
+
 // Batch is what one relay counted in one environment since its last batch.
+//
+// Size: at most 1 MiB encoded, 600 windows, 8,192 cells, 16,384 metric cells, and 32 rollouts,
+// so that one transaction can take what follows from it.
 type Batch struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
@@ -1050,7 +1065,10 @@ func (x *Batch) GetTrips() []*Trip {
 	return nil
 }
 
-// Tally is the sender's account, over all of its boot up to and with this message.
+// Tally is the sender's account, over all of its boot up to and with this message: what it
+// was when the message was made. Neither emitted nor lost ever falls. What the receiver misses
+// is emitted - lost - all that it counted: if a later tally declares it lost, it is no longer
+// missing.
 type Tally struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Exposures and observations.
@@ -1176,7 +1194,10 @@ func (x *Window) GetCells() []*Cell {
 	return nil
 }
 
-// Cell is one variant of one rollout at one step.
+// Cell is one variant of one rollout at one step. It stands for its exposures, and for the
+// observations in its metrics without a segment: Tally.counted is the sum over all cells. An
+// observation is in count, or, where it is a prediction whose truth is not known, in
+// predictions alone.
 type Cell struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Rollout string                 `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
@@ -1273,7 +1294,8 @@ func (x *Cell) GetMetrics() []*MetricCell {
 	return nil
 }
 
-// MetricCell adds up one metric. Of a subject, only the first observation in 10 s is in it,
+// MetricCell adds up one metric. Of a subject, only the first observation in 10 s is in it, and
+// only the first event in 10 minutes,
 // where the rollout's unit is the subject.
 type MetricCell struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1293,8 +1315,14 @@ type MetricCell struct {
 	// Of outcomes: predictions by label, or by decile of the score ('0' to '9').
 	Predictions map[string]uint64 `protobuf:"bytes,9,rep,name=predictions,proto3" json:"predictions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// Of a segment: its exposures and subjects.
-	Exposures     uint64 `protobuf:"varint,10,opt,name=exposures,proto3" json:"exposures,omitempty"`
-	Subjects      uint64 `protobuf:"varint,11,opt,name=subjects,proto3" json:"subjects,omitempty"`
+	Exposures uint64 `protobuf:"varint,10,opt,name=exposures,proto3" json:"exposures,omitempty"`
+	Subjects  uint64 `protobuf:"varint,11,opt,name=subjects,proto3" json:"subjects,omitempty"`
+	// Observations of subjects that are served this variant now, but may have been served the
+	// other one when it happened: the weight changed just before, they were not served here
+	// since, and exposed_at was not given.
+	// They are in no other field, and declared lost. As if all of them were events is the most
+	// that this variant can have had.
+	Ambiguous     uint64 `protobuf:"varint,12,opt,name=ambiguous,proto3" json:"ambiguous,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1402,6 +1430,13 @@ func (x *MetricCell) GetExposures() uint64 {
 func (x *MetricCell) GetSubjects() uint64 {
 	if x != nil {
 		return x.Subjects
+	}
+	return 0
+}
+
+func (x *MetricCell) GetAmbiguous() uint64 {
+	if x != nil {
+		return x.Ambiguous
 	}
 	return 0
 }
@@ -1809,9 +1844,10 @@ const file_tidegate_telemetry_v1_telemetry_proto_rawDesc = "" +
 	"\x0eReportResponse\x12\x18\n" +
 	"\atripped\x18\x01 \x03(\tR\atripped\"A\n" +
 	"\vPushRequest\x122\n" +
-	"\x05batch\x18\x01 \x01(\v2\x1c.tidegate.telemetry.v1.BatchR\x05batch\"Q\n" +
+	"\x05batch\x18\x01 \x01(\v2\x1c.tidegate.telemetry.v1.BatchR\x05batch\"k\n" +
 	"\fPushResponse\x12A\n" +
-	"\facknowledged\x18\x01 \x01(\v2\x1d.tidegate.telemetry.v1.SenderR\facknowledged\"\x83\x03\n" +
+	"\facknowledged\x18\x01 \x01(\v2\x1d.tidegate.telemetry.v1.SenderR\facknowledged\x12\x18\n" +
+	"\arefusal\x18\x02 \x01(\tR\arefusal\"\x83\x03\n" +
 	"\x05Batch\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x125\n" +
 	"\x06sender\x18\x02 \x01(\v2\x1d.tidegate.telemetry.v1.SenderR\x06sender\x127\n" +
@@ -1836,7 +1872,7 @@ const file_tidegate_telemetry_v1_telemetry_proto_rawDesc = "" +
 	"\texposures\x18\x04 \x01(\x04R\texposures\x12\x1a\n" +
 	"\bsubjects\x18\x05 \x01(\x04R\bsubjects\x12!\n" +
 	"\fnew_subjects\x18\x06 \x01(\x04R\vnewSubjects\x12;\n" +
-	"\ametrics\x18\a \x03(\v2!.tidegate.telemetry.v1.MetricCellR\ametrics\"\xe6\x03\n" +
+	"\ametrics\x18\a \x03(\v2!.tidegate.telemetry.v1.MetricCellR\ametrics\"\x84\x04\n" +
 	"\n" +
 	"MetricCell\x12\x16\n" +
 	"\x06metric\x18\x01 \x01(\tR\x06metric\x12\x18\n" +
@@ -1851,7 +1887,8 @@ const file_tidegate_telemetry_v1_telemetry_proto_rawDesc = "" +
 	"\vpredictions\x18\t \x03(\v22.tidegate.telemetry.v1.MetricCell.PredictionsEntryR\vpredictions\x12\x1c\n" +
 	"\texposures\x18\n" +
 	" \x01(\x04R\texposures\x12\x1a\n" +
-	"\bsubjects\x18\v \x01(\x04R\bsubjects\x1a>\n" +
+	"\bsubjects\x18\v \x01(\x04R\bsubjects\x12\x1c\n" +
+	"\tambiguous\x18\f \x01(\x04R\tambiguous\x1a>\n" +
 	"\x10PredictionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xab\x01\n" +

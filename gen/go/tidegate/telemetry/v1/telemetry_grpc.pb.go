@@ -205,8 +205,13 @@ type CollectorServiceClient interface {
 	// committed, however often they come. Senders keep at most 64 batches under way. A stream may
 	// carry those of many senders: relays pass on what comes from below as it is.
 	//
+	// A batch that makes no sense is refused in the answer, so that it holds up neither its sender
+	// nor the others on the stream. Receivers at every hop end a stream with an error only where
+	// there is nobody to answer: a batch without its sender's ids or sequence.
+	//
 	// Errors: as SyncService.Stream's for keys; UNAVAILABLE while there is nobody to count:
-	// nothing was lost, open a new stream after a while.
+	// nothing was lost, open a new stream after a while; INVALID_ARGUMENT for a batch without a
+	// sender; RESOURCE_EXHAUSTED while so many senders are known that no new one is taken.
 	//
 	// Served over gRPC alone.
 	Push(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[PushRequest, PushResponse], error)
@@ -243,8 +248,13 @@ type CollectorServiceServer interface {
 	// committed, however often they come. Senders keep at most 64 batches under way. A stream may
 	// carry those of many senders: relays pass on what comes from below as it is.
 	//
+	// A batch that makes no sense is refused in the answer, so that it holds up neither its sender
+	// nor the others on the stream. Receivers at every hop end a stream with an error only where
+	// there is nobody to answer: a batch without its sender's ids or sequence.
+	//
 	// Errors: as SyncService.Stream's for keys; UNAVAILABLE while there is nobody to count:
-	// nothing was lost, open a new stream after a while.
+	// nothing was lost, open a new stream after a while; INVALID_ARGUMENT for a batch without a
+	// sender; RESOURCE_EXHAUSTED while so many senders are known that no new one is taken.
 	//
 	// Served over gRPC alone.
 	Push(grpc.BidiStreamingServer[PushRequest, PushResponse]) error

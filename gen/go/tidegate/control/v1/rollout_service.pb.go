@@ -2,11 +2,12 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        (unknown)
-// source: tidegate/rollout/v1/rollout_service.proto
+// source: tidegate/control/v1/rollout_service.proto
 
-package rolloutv1
+package controlv1
 
 import (
+	v1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -24,7 +25,7 @@ const (
 // RolloutVersion is a rollout and the revision at which it was last written.
 type RolloutVersion struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rollout       *Rollout               `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	Rollout       *v1.Rollout            `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
 	Revision      int64                  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -32,7 +33,7 @@ type RolloutVersion struct {
 
 func (x *RolloutVersion) Reset() {
 	*x = RolloutVersion{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[0]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -44,7 +45,7 @@ func (x *RolloutVersion) String() string {
 func (*RolloutVersion) ProtoMessage() {}
 
 func (x *RolloutVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[0]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -57,10 +58,10 @@ func (x *RolloutVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RolloutVersion.ProtoReflect.Descriptor instead.
 func (*RolloutVersion) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{0}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *RolloutVersion) GetRollout() *Rollout {
+func (x *RolloutVersion) GetRollout() *v1.Rollout {
 	if x != nil {
 		return x.Rollout
 	}
@@ -77,11 +78,11 @@ func (x *RolloutVersion) GetRevision() int64 {
 type StartRolloutRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
-	// Without status.
-	Rollout   *Rollout `protobuf:"bytes,2,opt,name=rollout,proto3" json:"rollout,omitempty"`
-	Reason    string   `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	RequestId string   `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// Check everything and answer what would be written; write nothing.
+	// Without status. What is left out is filled in, and stored so.
+	Rollout   *v1.Rollout `protobuf:"bytes,2,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	Reason    string      `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId string      `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Check everything and answer what would be written; write nothing. reason is not needed.
 	ValidateOnly  bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -89,7 +90,7 @@ type StartRolloutRequest struct {
 
 func (x *StartRolloutRequest) Reset() {
 	*x = StartRolloutRequest{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[1]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -101,7 +102,7 @@ func (x *StartRolloutRequest) String() string {
 func (*StartRolloutRequest) ProtoMessage() {}
 
 func (x *StartRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[1]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -114,7 +115,7 @@ func (x *StartRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRolloutRequest.ProtoReflect.Descriptor instead.
 func (*StartRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{1}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *StartRolloutRequest) GetEnvironment() string {
@@ -124,7 +125,7 @@ func (x *StartRolloutRequest) GetEnvironment() string {
 	return ""
 }
 
-func (x *StartRolloutRequest) GetRollout() *Rollout {
+func (x *StartRolloutRequest) GetRollout() *v1.Rollout {
 	if x != nil {
 		return x.Rollout
 	}
@@ -153,15 +154,19 @@ func (x *StartRolloutRequest) GetValidateOnly() bool {
 }
 
 type StartRolloutResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rollout       *RolloutVersion        `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rollout *RolloutVersion        `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	// What changes in the flag.
+	FlagChanges []*FieldChange `protobuf:"bytes,2,rep,name=flag_changes,json=flagChanges,proto3" json:"flag_changes,omitempty"`
+	// The change as audited; unset with validate_only.
+	Entry         *AuditEntry `protobuf:"bytes,3,opt,name=entry,proto3" json:"entry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartRolloutResponse) Reset() {
 	*x = StartRolloutResponse{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[2]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -173,7 +178,7 @@ func (x *StartRolloutResponse) String() string {
 func (*StartRolloutResponse) ProtoMessage() {}
 
 func (x *StartRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[2]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -186,12 +191,26 @@ func (x *StartRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRolloutResponse.ProtoReflect.Descriptor instead.
 func (*StartRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{2}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *StartRolloutResponse) GetRollout() *RolloutVersion {
 	if x != nil {
 		return x.Rollout
+	}
+	return nil
+}
+
+func (x *StartRolloutResponse) GetFlagChanges() []*FieldChange {
+	if x != nil {
+		return x.FlagChanges
+	}
+	return nil
+}
+
+func (x *StartRolloutResponse) GetEntry() *AuditEntry {
+	if x != nil {
+		return x.Entry
 	}
 	return nil
 }
@@ -206,7 +225,7 @@ type GetRolloutRequest struct {
 
 func (x *GetRolloutRequest) Reset() {
 	*x = GetRolloutRequest{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[3]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -218,7 +237,7 @@ func (x *GetRolloutRequest) String() string {
 func (*GetRolloutRequest) ProtoMessage() {}
 
 func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[3]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -231,7 +250,7 @@ func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRolloutRequest.ProtoReflect.Descriptor instead.
 func (*GetRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{3}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetRolloutRequest) GetEnvironment() string {
@@ -252,14 +271,14 @@ type GetRolloutResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Rollout *RolloutVersion        `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
 	// How the evidence stands, in words and figures. Unset before anything was counted.
-	Assessment    *Assessment `protobuf:"bytes,2,opt,name=assessment,proto3" json:"assessment,omitempty"`
+	Assessment    *v1.Assessment `protobuf:"bytes,2,opt,name=assessment,proto3" json:"assessment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetRolloutResponse) Reset() {
 	*x = GetRolloutResponse{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[4]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -271,7 +290,7 @@ func (x *GetRolloutResponse) String() string {
 func (*GetRolloutResponse) ProtoMessage() {}
 
 func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[4]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -284,7 +303,7 @@ func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRolloutResponse.ProtoReflect.Descriptor instead.
 func (*GetRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{4}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetRolloutResponse) GetRollout() *RolloutVersion {
@@ -294,7 +313,7 @@ func (x *GetRolloutResponse) GetRollout() *RolloutVersion {
 	return nil
 }
 
-func (x *GetRolloutResponse) GetAssessment() *Assessment {
+func (x *GetRolloutResponse) GetAssessment() *v1.Assessment {
 	if x != nil {
 		return x.Assessment
 	}
@@ -310,7 +329,8 @@ type ListRolloutsRequest struct {
 	// Only those that are not over.
 	Active bool `protobuf:"varint,4,opt,name=active,proto3" json:"active,omitempty"`
 	// 1 to 1000; 0: 100.
-	PageSize      int32  `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// As ListFlagsRequest.page_token.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -318,7 +338,7 @@ type ListRolloutsRequest struct {
 
 func (x *ListRolloutsRequest) Reset() {
 	*x = ListRolloutsRequest{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[5]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -330,7 +350,7 @@ func (x *ListRolloutsRequest) String() string {
 func (*ListRolloutsRequest) ProtoMessage() {}
 
 func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[5]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -343,7 +363,7 @@ func (x *ListRolloutsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsRequest.ProtoReflect.Descriptor instead.
 func (*ListRolloutsRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{5}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListRolloutsRequest) GetEnvironment() string {
@@ -393,13 +413,15 @@ type ListRolloutsResponse struct {
 	Rollouts []*RolloutVersion      `protobuf:"bytes,1,rep,name=rollouts,proto3" json:"rollouts,omitempty"`
 	// Empty: that was the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The revision that the list was read at.
+	Revision      int64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListRolloutsResponse) Reset() {
 	*x = ListRolloutsResponse{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[6]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +433,7 @@ func (x *ListRolloutsResponse) String() string {
 func (*ListRolloutsResponse) ProtoMessage() {}
 
 func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[6]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +446,7 @@ func (x *ListRolloutsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutsResponse.ProtoReflect.Descriptor instead.
 func (*ListRolloutsResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{6}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListRolloutsResponse) GetRollouts() []*RolloutVersion {
@@ -441,6 +463,13 @@ func (x *ListRolloutsResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListRolloutsResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 type WatchRolloutRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Environment   string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
@@ -451,7 +480,7 @@ type WatchRolloutRequest struct {
 
 func (x *WatchRolloutRequest) Reset() {
 	*x = WatchRolloutRequest{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[7]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -463,7 +492,7 @@ func (x *WatchRolloutRequest) String() string {
 func (*WatchRolloutRequest) ProtoMessage() {}
 
 func (x *WatchRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[7]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -476,7 +505,7 @@ func (x *WatchRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRolloutRequest.ProtoReflect.Descriptor instead.
 func (*WatchRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{7}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *WatchRolloutRequest) GetEnvironment() string {
@@ -496,14 +525,14 @@ func (x *WatchRolloutRequest) GetKey() string {
 type WatchRolloutResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rollout       *RolloutVersion        `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
-	Assessment    *Assessment            `protobuf:"bytes,2,opt,name=assessment,proto3" json:"assessment,omitempty"`
+	Assessment    *v1.Assessment         `protobuf:"bytes,2,opt,name=assessment,proto3" json:"assessment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchRolloutResponse) Reset() {
 	*x = WatchRolloutResponse{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[8]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -515,7 +544,7 @@ func (x *WatchRolloutResponse) String() string {
 func (*WatchRolloutResponse) ProtoMessage() {}
 
 func (x *WatchRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[8]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -528,7 +557,7 @@ func (x *WatchRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRolloutResponse.ProtoReflect.Descriptor instead.
 func (*WatchRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{8}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WatchRolloutResponse) GetRollout() *RolloutVersion {
@@ -538,7 +567,7 @@ func (x *WatchRolloutResponse) GetRollout() *RolloutVersion {
 	return nil
 }
 
-func (x *WatchRolloutResponse) GetAssessment() *Assessment {
+func (x *WatchRolloutResponse) GetAssessment() *v1.Assessment {
 	if x != nil {
 		return x.Assessment
 	}
@@ -546,19 +575,20 @@ func (x *WatchRolloutResponse) GetAssessment() *Assessment {
 }
 
 type PauseRolloutRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Environment   string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	BaseRevision  *int64                 `protobuf:"varint,4,opt,name=base_revision,json=baseRevision,proto3,oneof" json:"base_revision,omitempty"`
-	RequestId     string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Key         string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Reason      string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Unset: whatever is there now; so in all of the requests below.
+	BaseRevision  *int64 `protobuf:"varint,4,opt,name=base_revision,json=baseRevision,proto3,oneof" json:"base_revision,omitempty"`
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PauseRolloutRequest) Reset() {
 	*x = PauseRolloutRequest{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[9]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +600,7 @@ func (x *PauseRolloutRequest) String() string {
 func (*PauseRolloutRequest) ProtoMessage() {}
 
 func (x *PauseRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[9]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +613,7 @@ func (x *PauseRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRolloutRequest.ProtoReflect.Descriptor instead.
 func (*PauseRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{9}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PauseRolloutRequest) GetEnvironment() string {
@@ -622,15 +652,17 @@ func (x *PauseRolloutRequest) GetRequestId() string {
 }
 
 type PauseRolloutResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rollout       *RolloutVersion        `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rollout *RolloutVersion        `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	// The change as audited; unset if nothing differed.
+	Entry         *AuditEntry `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PauseRolloutResponse) Reset() {
 	*x = PauseRolloutResponse{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[10]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +674,7 @@ func (x *PauseRolloutResponse) String() string {
 func (*PauseRolloutResponse) ProtoMessage() {}
 
 func (x *PauseRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[10]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,12 +687,19 @@ func (x *PauseRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRolloutResponse.ProtoReflect.Descriptor instead.
 func (*PauseRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{10}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PauseRolloutResponse) GetRollout() *RolloutVersion {
 	if x != nil {
 		return x.Rollout
+	}
+	return nil
+}
+
+func (x *PauseRolloutResponse) GetEntry() *AuditEntry {
+	if x != nil {
+		return x.Entry
 	}
 	return nil
 }
@@ -678,7 +717,7 @@ type ResumeRolloutRequest struct {
 
 func (x *ResumeRolloutRequest) Reset() {
 	*x = ResumeRolloutRequest{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[11]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +729,7 @@ func (x *ResumeRolloutRequest) String() string {
 func (*ResumeRolloutRequest) ProtoMessage() {}
 
 func (x *ResumeRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[11]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +742,7 @@ func (x *ResumeRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRolloutRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{11}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ResumeRolloutRequest) GetEnvironment() string {
@@ -742,15 +781,17 @@ func (x *ResumeRolloutRequest) GetRequestId() string {
 }
 
 type ResumeRolloutResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rollout       *RolloutVersion        `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rollout *RolloutVersion        `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	// The change as audited; unset if nothing differed.
+	Entry         *AuditEntry `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResumeRolloutResponse) Reset() {
 	*x = ResumeRolloutResponse{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[12]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +803,7 @@ func (x *ResumeRolloutResponse) String() string {
 func (*ResumeRolloutResponse) ProtoMessage() {}
 
 func (x *ResumeRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[12]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,12 +816,19 @@ func (x *ResumeRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRolloutResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{12}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ResumeRolloutResponse) GetRollout() *RolloutVersion {
 	if x != nil {
 		return x.Rollout
+	}
+	return nil
+}
+
+func (x *ResumeRolloutResponse) GetEntry() *AuditEntry {
+	if x != nil {
+		return x.Entry
 	}
 	return nil
 }
@@ -792,7 +840,7 @@ type PromoteRolloutRequest struct {
 	Reason       string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	BaseRevision *int64                 `protobuf:"varint,4,opt,name=base_revision,json=baseRevision,proto3,oneof" json:"base_revision,omitempty"`
 	RequestId    string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// Index of the stage to go to; unset: the next one. Beyond the last: completes.
+	// Index of the stage to go to; unset: the next one. One beyond the last: completes.
 	Stage         *uint32 `protobuf:"varint,6,opt,name=stage,proto3,oneof" json:"stage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -800,7 +848,7 @@ type PromoteRolloutRequest struct {
 
 func (x *PromoteRolloutRequest) Reset() {
 	*x = PromoteRolloutRequest{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[13]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +860,7 @@ func (x *PromoteRolloutRequest) String() string {
 func (*PromoteRolloutRequest) ProtoMessage() {}
 
 func (x *PromoteRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[13]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +873,7 @@ func (x *PromoteRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteRolloutRequest.ProtoReflect.Descriptor instead.
 func (*PromoteRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{13}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PromoteRolloutRequest) GetEnvironment() string {
@@ -871,15 +919,17 @@ func (x *PromoteRolloutRequest) GetStage() uint32 {
 }
 
 type PromoteRolloutResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rollout       *RolloutVersion        `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rollout *RolloutVersion        `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	// The change as audited.
+	Entry         *AuditEntry `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PromoteRolloutResponse) Reset() {
 	*x = PromoteRolloutResponse{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[14]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +941,7 @@ func (x *PromoteRolloutResponse) String() string {
 func (*PromoteRolloutResponse) ProtoMessage() {}
 
 func (x *PromoteRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[14]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,12 +954,19 @@ func (x *PromoteRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteRolloutResponse.ProtoReflect.Descriptor instead.
 func (*PromoteRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{14}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PromoteRolloutResponse) GetRollout() *RolloutVersion {
 	if x != nil {
 		return x.Rollout
+	}
+	return nil
+}
+
+func (x *PromoteRolloutResponse) GetEntry() *AuditEntry {
+	if x != nil {
+		return x.Entry
 	}
 	return nil
 }
@@ -927,7 +984,7 @@ type AbortRolloutRequest struct {
 
 func (x *AbortRolloutRequest) Reset() {
 	*x = AbortRolloutRequest{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[15]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +996,7 @@ func (x *AbortRolloutRequest) String() string {
 func (*AbortRolloutRequest) ProtoMessage() {}
 
 func (x *AbortRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[15]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1009,7 @@ func (x *AbortRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortRolloutRequest.ProtoReflect.Descriptor instead.
 func (*AbortRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{15}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AbortRolloutRequest) GetEnvironment() string {
@@ -991,15 +1048,17 @@ func (x *AbortRolloutRequest) GetRequestId() string {
 }
 
 type AbortRolloutResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Rollout       *RolloutVersion        `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Rollout *RolloutVersion        `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	// The change as audited; unset if nothing differed.
+	Entry         *AuditEntry `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AbortRolloutResponse) Reset() {
 	*x = AbortRolloutResponse{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[16]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1070,7 @@ func (x *AbortRolloutResponse) String() string {
 func (*AbortRolloutResponse) ProtoMessage() {}
 
 func (x *AbortRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[16]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,12 +1083,19 @@ func (x *AbortRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortRolloutResponse.ProtoReflect.Descriptor instead.
 func (*AbortRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{16}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AbortRolloutResponse) GetRollout() *RolloutVersion {
 	if x != nil {
 		return x.Rollout
+	}
+	return nil
+}
+
+func (x *AbortRolloutResponse) GetEntry() *AuditEntry {
+	if x != nil {
+		return x.Entry
 	}
 	return nil
 }
@@ -1047,7 +1113,7 @@ type DeleteRolloutRequest struct {
 
 func (x *DeleteRolloutRequest) Reset() {
 	*x = DeleteRolloutRequest{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[17]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1125,7 @@ func (x *DeleteRolloutRequest) String() string {
 func (*DeleteRolloutRequest) ProtoMessage() {}
 
 func (x *DeleteRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[17]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1138,7 @@ func (x *DeleteRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRolloutRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{17}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeleteRolloutRequest) GetEnvironment() string {
@@ -1111,15 +1177,16 @@ func (x *DeleteRolloutRequest) GetRequestId() string {
 }
 
 type DeleteRolloutResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Revision      int64                  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The change as audited.
+	Entry         *AuditEntry `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteRolloutResponse) Reset() {
 	*x = DeleteRolloutResponse{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[18]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1198,7 @@ func (x *DeleteRolloutResponse) String() string {
 func (*DeleteRolloutResponse) ProtoMessage() {}
 
 func (x *DeleteRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[18]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,14 +1211,137 @@ func (x *DeleteRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRolloutResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{18}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{18}
 }
 
-func (x *DeleteRolloutResponse) GetRevision() int64 {
+func (x *DeleteRolloutResponse) GetEntry() *AuditEntry {
 	if x != nil {
-		return x.Revision
+		return x.Entry
+	}
+	return nil
+}
+
+type ListRolloutHistoryRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Key         string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// 1 to 100; 0: 20.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRolloutHistoryRequest) Reset() {
+	*x = ListRolloutHistoryRequest{}
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRolloutHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRolloutHistoryRequest) ProtoMessage() {}
+
+func (x *ListRolloutHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRolloutHistoryRequest.ProtoReflect.Descriptor instead.
+func (*ListRolloutHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListRolloutHistoryRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *ListRolloutHistoryRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ListRolloutHistoryRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
 	}
 	return 0
+}
+
+func (x *ListRolloutHistoryRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListRolloutHistoryResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Entries []*AuditEntry          `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Empty: this was the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRolloutHistoryResponse) Reset() {
+	*x = ListRolloutHistoryResponse{}
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRolloutHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRolloutHistoryResponse) ProtoMessage() {}
+
+func (x *ListRolloutHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRolloutHistoryResponse.ProtoReflect.Descriptor instead.
+func (*ListRolloutHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListRolloutHistoryResponse) GetEntries() []*AuditEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ListRolloutHistoryResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 type ListDecisionsRequest struct {
@@ -1167,7 +1357,7 @@ type ListDecisionsRequest struct {
 
 func (x *ListDecisionsRequest) Reset() {
 	*x = ListDecisionsRequest{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[19]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1369,7 @@ func (x *ListDecisionsRequest) String() string {
 func (*ListDecisionsRequest) ProtoMessage() {}
 
 func (x *ListDecisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[19]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1382,7 @@ func (x *ListDecisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListDecisionsRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{19}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListDecisionsRequest) GetEnvironment() string {
@@ -1226,15 +1416,15 @@ func (x *ListDecisionsRequest) GetPageToken() string {
 type ListDecisionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Without what they were made from.
-	Decisions     []*Decision `protobuf:"bytes,1,rep,name=decisions,proto3" json:"decisions,omitempty"`
-	NextPageToken string      `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	Decisions     []*v1.Decision `protobuf:"bytes,1,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	NextPageToken string         `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListDecisionsResponse) Reset() {
 	*x = ListDecisionsResponse{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[20]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1436,7 @@ func (x *ListDecisionsResponse) String() string {
 func (*ListDecisionsResponse) ProtoMessage() {}
 
 func (x *ListDecisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[20]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,10 +1449,10 @@ func (x *ListDecisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListDecisionsResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{20}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{22}
 }
 
-func (x *ListDecisionsResponse) GetDecisions() []*Decision {
+func (x *ListDecisionsResponse) GetDecisions() []*v1.Decision {
 	if x != nil {
 		return x.Decisions
 	}
@@ -1287,7 +1477,7 @@ type GetDecisionRequest struct {
 
 func (x *GetDecisionRequest) Reset() {
 	*x = GetDecisionRequest{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[21]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1489,7 @@ func (x *GetDecisionRequest) String() string {
 func (*GetDecisionRequest) ProtoMessage() {}
 
 func (x *GetDecisionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[21]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1502,7 @@ func (x *GetDecisionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDecisionRequest.ProtoReflect.Descriptor instead.
 func (*GetDecisionRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{21}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetDecisionRequest) GetEnvironment() string {
@@ -1338,14 +1528,14 @@ func (x *GetDecisionRequest) GetNumber() uint64 {
 
 type GetDecisionResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Decision      *Decision              `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	Decision      *v1.Decision           `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetDecisionResponse) Reset() {
 	*x = GetDecisionResponse{}
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[22]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1547,7 @@ func (x *GetDecisionResponse) String() string {
 func (*GetDecisionResponse) ProtoMessage() {}
 
 func (x *GetDecisionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_rollout_service_proto_msgTypes[22]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,21 +1560,21 @@ func (x *GetDecisionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDecisionResponse.ProtoReflect.Descriptor instead.
 func (*GetDecisionResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP(), []int{22}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{24}
 }
 
-func (x *GetDecisionResponse) GetDecision() *Decision {
+func (x *GetDecisionResponse) GetDecision() *v1.Decision {
 	if x != nil {
 		return x.Decision
 	}
 	return nil
 }
 
-var File_tidegate_rollout_v1_rollout_service_proto protoreflect.FileDescriptor
+var File_tidegate_control_v1_rollout_service_proto protoreflect.FileDescriptor
 
-const file_tidegate_rollout_v1_rollout_service_proto_rawDesc = "" +
+const file_tidegate_control_v1_rollout_service_proto_rawDesc = "" +
 	"\n" +
-	")tidegate/rollout/v1/rollout_service.proto\x12\x13tidegate.rollout.v1\x1a\"tidegate/rollout/v1/decision.proto\x1a!tidegate/rollout/v1/rollout.proto\"d\n" +
+	")tidegate/control/v1/rollout_service.proto\x12\x13tidegate.control.v1\x1a\x1ftidegate/control/v1/audit.proto\x1a\"tidegate/rollout/v1/decision.proto\x1a!tidegate/rollout/v1/rollout.proto\"d\n" +
 	"\x0eRolloutVersion\x126\n" +
 	"\arollout\x18\x01 \x01(\v2\x1c.tidegate.rollout.v1.RolloutR\arollout\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\"\xcb\x01\n" +
@@ -1394,14 +1584,16 @@ const file_tidegate_rollout_v1_rollout_service_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tR\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"U\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xd1\x01\n" +
 	"\x14StartRolloutResponse\x12=\n" +
-	"\arollout\x18\x01 \x01(\v2#.tidegate.rollout.v1.RolloutVersionR\arollout\"G\n" +
+	"\arollout\x18\x01 \x01(\v2#.tidegate.control.v1.RolloutVersionR\arollout\x12C\n" +
+	"\fflag_changes\x18\x02 \x03(\v2 .tidegate.control.v1.FieldChangeR\vflagChanges\x125\n" +
+	"\x05entry\x18\x03 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"G\n" +
 	"\x11GetRolloutRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\"\x94\x01\n" +
 	"\x12GetRolloutResponse\x12=\n" +
-	"\arollout\x18\x01 \x01(\v2#.tidegate.rollout.v1.RolloutVersionR\arollout\x12?\n" +
+	"\arollout\x18\x01 \x01(\v2#.tidegate.control.v1.RolloutVersionR\arollout\x12?\n" +
 	"\n" +
 	"assessment\x18\x02 \x01(\v2\x1f.tidegate.rollout.v1.AssessmentR\n" +
 	"assessment\"\xc5\x01\n" +
@@ -1413,15 +1605,16 @@ const file_tidegate_rollout_v1_rollout_service_proto_rawDesc = "" +
 	"\x06active\x18\x04 \x01(\bR\x06active\x12\x1b\n" +
 	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"\x7f\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"\x9b\x01\n" +
 	"\x14ListRolloutsResponse\x12?\n" +
-	"\brollouts\x18\x01 \x03(\v2#.tidegate.rollout.v1.RolloutVersionR\brollouts\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"I\n" +
+	"\brollouts\x18\x01 \x03(\v2#.tidegate.control.v1.RolloutVersionR\brollouts\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x03R\brevision\"I\n" +
 	"\x13WatchRolloutRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\"\x96\x01\n" +
 	"\x14WatchRolloutResponse\x12=\n" +
-	"\arollout\x18\x01 \x01(\v2#.tidegate.rollout.v1.RolloutVersionR\arollout\x12?\n" +
+	"\arollout\x18\x01 \x01(\v2#.tidegate.control.v1.RolloutVersionR\arollout\x12?\n" +
 	"\n" +
 	"assessment\x18\x02 \x01(\v2\x1f.tidegate.rollout.v1.AssessmentR\n" +
 	"assessment\"\xbc\x01\n" +
@@ -1432,9 +1625,10 @@ const file_tidegate_rollout_v1_rollout_service_proto_rawDesc = "" +
 	"\rbase_revision\x18\x04 \x01(\x03H\x00R\fbaseRevision\x88\x01\x01\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x05 \x01(\tR\trequestIdB\x10\n" +
-	"\x0e_base_revision\"U\n" +
+	"\x0e_base_revision\"\x8c\x01\n" +
 	"\x14PauseRolloutResponse\x12=\n" +
-	"\arollout\x18\x01 \x01(\v2#.tidegate.rollout.v1.RolloutVersionR\arollout\"\xbd\x01\n" +
+	"\arollout\x18\x01 \x01(\v2#.tidegate.control.v1.RolloutVersionR\arollout\x125\n" +
+	"\x05entry\x18\x02 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\xbd\x01\n" +
 	"\x14ResumeRolloutRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
@@ -1442,9 +1636,10 @@ const file_tidegate_rollout_v1_rollout_service_proto_rawDesc = "" +
 	"\rbase_revision\x18\x04 \x01(\x03H\x00R\fbaseRevision\x88\x01\x01\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x05 \x01(\tR\trequestIdB\x10\n" +
-	"\x0e_base_revision\"V\n" +
+	"\x0e_base_revision\"\x8d\x01\n" +
 	"\x15ResumeRolloutResponse\x12=\n" +
-	"\arollout\x18\x01 \x01(\v2#.tidegate.rollout.v1.RolloutVersionR\arollout\"\xe3\x01\n" +
+	"\arollout\x18\x01 \x01(\v2#.tidegate.control.v1.RolloutVersionR\arollout\x125\n" +
+	"\x05entry\x18\x02 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\xe3\x01\n" +
 	"\x15PromoteRolloutRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
@@ -1454,9 +1649,10 @@ const file_tidegate_rollout_v1_rollout_service_proto_rawDesc = "" +
 	"request_id\x18\x05 \x01(\tR\trequestId\x12\x19\n" +
 	"\x05stage\x18\x06 \x01(\rH\x01R\x05stage\x88\x01\x01B\x10\n" +
 	"\x0e_base_revisionB\b\n" +
-	"\x06_stage\"W\n" +
+	"\x06_stage\"\x8e\x01\n" +
 	"\x16PromoteRolloutResponse\x12=\n" +
-	"\arollout\x18\x01 \x01(\v2#.tidegate.rollout.v1.RolloutVersionR\arollout\"\xbc\x01\n" +
+	"\arollout\x18\x01 \x01(\v2#.tidegate.control.v1.RolloutVersionR\arollout\x125\n" +
+	"\x05entry\x18\x02 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\xbc\x01\n" +
 	"\x13AbortRolloutRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
@@ -1464,9 +1660,10 @@ const file_tidegate_rollout_v1_rollout_service_proto_rawDesc = "" +
 	"\rbase_revision\x18\x04 \x01(\x03H\x00R\fbaseRevision\x88\x01\x01\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x05 \x01(\tR\trequestIdB\x10\n" +
-	"\x0e_base_revision\"U\n" +
+	"\x0e_base_revision\"\x8c\x01\n" +
 	"\x14AbortRolloutResponse\x12=\n" +
-	"\arollout\x18\x01 \x01(\v2#.tidegate.rollout.v1.RolloutVersionR\arollout\"\xbd\x01\n" +
+	"\arollout\x18\x01 \x01(\v2#.tidegate.control.v1.RolloutVersionR\arollout\x125\n" +
+	"\x05entry\x18\x02 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\xbd\x01\n" +
 	"\x14DeleteRolloutRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
@@ -1474,9 +1671,18 @@ const file_tidegate_rollout_v1_rollout_service_proto_rawDesc = "" +
 	"\rbase_revision\x18\x04 \x01(\x03H\x00R\fbaseRevision\x88\x01\x01\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x05 \x01(\tR\trequestIdB\x10\n" +
-	"\x0e_base_revision\"3\n" +
-	"\x15DeleteRolloutResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x03R\brevision\"\x86\x01\n" +
+	"\x0e_base_revision\"N\n" +
+	"\x15DeleteRolloutResponse\x125\n" +
+	"\x05entry\x18\x01 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\x8b\x01\n" +
+	"\x19ListRolloutHistoryRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\x7f\n" +
+	"\x1aListRolloutHistoryResponse\x129\n" +
+	"\aentries\x18\x01 \x03(\v2\x1f.tidegate.control.v1.AuditEntryR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x86\x01\n" +
 	"\x14ListDecisionsRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1b\n" +
@@ -1491,134 +1697,148 @@ const file_tidegate_rollout_v1_rollout_service_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\"P\n" +
 	"\x13GetDecisionResponse\x129\n" +
-	"\bdecision\x18\x01 \x01(\v2\x1d.tidegate.rollout.v1.DecisionR\bdecision2\x83\t\n" +
+	"\bdecision\x18\x01 \x01(\v2\x1d.tidegate.rollout.v1.DecisionR\bdecision2\xff\t\n" +
 	"\x0eRolloutService\x12c\n" +
-	"\fStartRollout\x12(.tidegate.rollout.v1.StartRolloutRequest\x1a).tidegate.rollout.v1.StartRolloutResponse\x12b\n" +
+	"\fStartRollout\x12(.tidegate.control.v1.StartRolloutRequest\x1a).tidegate.control.v1.StartRolloutResponse\x12b\n" +
 	"\n" +
-	"GetRollout\x12&.tidegate.rollout.v1.GetRolloutRequest\x1a'.tidegate.rollout.v1.GetRolloutResponse\"\x03\x90\x02\x01\x12h\n" +
-	"\fListRollouts\x12(.tidegate.rollout.v1.ListRolloutsRequest\x1a).tidegate.rollout.v1.ListRolloutsResponse\"\x03\x90\x02\x01\x12e\n" +
-	"\fWatchRollout\x12(.tidegate.rollout.v1.WatchRolloutRequest\x1a).tidegate.rollout.v1.WatchRolloutResponse0\x01\x12c\n" +
-	"\fPauseRollout\x12(.tidegate.rollout.v1.PauseRolloutRequest\x1a).tidegate.rollout.v1.PauseRolloutResponse\x12f\n" +
-	"\rResumeRollout\x12).tidegate.rollout.v1.ResumeRolloutRequest\x1a*.tidegate.rollout.v1.ResumeRolloutResponse\x12i\n" +
-	"\x0ePromoteRollout\x12*.tidegate.rollout.v1.PromoteRolloutRequest\x1a+.tidegate.rollout.v1.PromoteRolloutResponse\x12c\n" +
-	"\fAbortRollout\x12(.tidegate.rollout.v1.AbortRolloutRequest\x1a).tidegate.rollout.v1.AbortRolloutResponse\x12f\n" +
-	"\rDeleteRollout\x12).tidegate.rollout.v1.DeleteRolloutRequest\x1a*.tidegate.rollout.v1.DeleteRolloutResponse\x12k\n" +
-	"\rListDecisions\x12).tidegate.rollout.v1.ListDecisionsRequest\x1a*.tidegate.rollout.v1.ListDecisionsResponse\"\x03\x90\x02\x01\x12e\n" +
-	"\vGetDecision\x12'.tidegate.rollout.v1.GetDecisionRequest\x1a(.tidegate.rollout.v1.GetDecisionResponse\"\x03\x90\x02\x01B\xdf\x01\n" +
-	"\x17com.tidegate.rollout.v1B\x13RolloutServiceProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/rollout/v1;rolloutv1\xa2\x02\x03TRX\xaa\x02\x13Tidegate.Rollout.V1\xca\x02\x13Tidegate\\Rollout\\V1\xe2\x02\x1fTidegate\\Rollout\\V1\\GPBMetadata\xea\x02\x15Tidegate::Rollout::V1b\x06proto3"
+	"GetRollout\x12&.tidegate.control.v1.GetRolloutRequest\x1a'.tidegate.control.v1.GetRolloutResponse\"\x03\x90\x02\x01\x12h\n" +
+	"\fListRollouts\x12(.tidegate.control.v1.ListRolloutsRequest\x1a).tidegate.control.v1.ListRolloutsResponse\"\x03\x90\x02\x01\x12e\n" +
+	"\fWatchRollout\x12(.tidegate.control.v1.WatchRolloutRequest\x1a).tidegate.control.v1.WatchRolloutResponse0\x01\x12c\n" +
+	"\fPauseRollout\x12(.tidegate.control.v1.PauseRolloutRequest\x1a).tidegate.control.v1.PauseRolloutResponse\x12f\n" +
+	"\rResumeRollout\x12).tidegate.control.v1.ResumeRolloutRequest\x1a*.tidegate.control.v1.ResumeRolloutResponse\x12i\n" +
+	"\x0ePromoteRollout\x12*.tidegate.control.v1.PromoteRolloutRequest\x1a+.tidegate.control.v1.PromoteRolloutResponse\x12c\n" +
+	"\fAbortRollout\x12(.tidegate.control.v1.AbortRolloutRequest\x1a).tidegate.control.v1.AbortRolloutResponse\x12f\n" +
+	"\rDeleteRollout\x12).tidegate.control.v1.DeleteRolloutRequest\x1a*.tidegate.control.v1.DeleteRolloutResponse\x12z\n" +
+	"\x12ListRolloutHistory\x12..tidegate.control.v1.ListRolloutHistoryRequest\x1a/.tidegate.control.v1.ListRolloutHistoryResponse\"\x03\x90\x02\x01\x12k\n" +
+	"\rListDecisions\x12).tidegate.control.v1.ListDecisionsRequest\x1a*.tidegate.control.v1.ListDecisionsResponse\"\x03\x90\x02\x01\x12e\n" +
+	"\vGetDecision\x12'.tidegate.control.v1.GetDecisionRequest\x1a(.tidegate.control.v1.GetDecisionResponse\"\x03\x90\x02\x01B\xdf\x01\n" +
+	"\x17com.tidegate.control.v1B\x13RolloutServiceProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/control/v1;controlv1\xa2\x02\x03TCX\xaa\x02\x13Tidegate.Control.V1\xca\x02\x13Tidegate\\Control\\V1\xe2\x02\x1fTidegate\\Control\\V1\\GPBMetadata\xea\x02\x15Tidegate::Control::V1b\x06proto3"
 
 var (
-	file_tidegate_rollout_v1_rollout_service_proto_rawDescOnce sync.Once
-	file_tidegate_rollout_v1_rollout_service_proto_rawDescData []byte
+	file_tidegate_control_v1_rollout_service_proto_rawDescOnce sync.Once
+	file_tidegate_control_v1_rollout_service_proto_rawDescData []byte
 )
 
-func file_tidegate_rollout_v1_rollout_service_proto_rawDescGZIP() []byte {
-	file_tidegate_rollout_v1_rollout_service_proto_rawDescOnce.Do(func() {
-		file_tidegate_rollout_v1_rollout_service_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_tidegate_rollout_v1_rollout_service_proto_rawDesc), len(file_tidegate_rollout_v1_rollout_service_proto_rawDesc)))
+func file_tidegate_control_v1_rollout_service_proto_rawDescGZIP() []byte {
+	file_tidegate_control_v1_rollout_service_proto_rawDescOnce.Do(func() {
+		file_tidegate_control_v1_rollout_service_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_rollout_service_proto_rawDesc), len(file_tidegate_control_v1_rollout_service_proto_rawDesc)))
 	})
-	return file_tidegate_rollout_v1_rollout_service_proto_rawDescData
+	return file_tidegate_control_v1_rollout_service_proto_rawDescData
 }
 
-var file_tidegate_rollout_v1_rollout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
-var file_tidegate_rollout_v1_rollout_service_proto_goTypes = []any{
-	(*RolloutVersion)(nil),         // 0: tidegate.rollout.v1.RolloutVersion
-	(*StartRolloutRequest)(nil),    // 1: tidegate.rollout.v1.StartRolloutRequest
-	(*StartRolloutResponse)(nil),   // 2: tidegate.rollout.v1.StartRolloutResponse
-	(*GetRolloutRequest)(nil),      // 3: tidegate.rollout.v1.GetRolloutRequest
-	(*GetRolloutResponse)(nil),     // 4: tidegate.rollout.v1.GetRolloutResponse
-	(*ListRolloutsRequest)(nil),    // 5: tidegate.rollout.v1.ListRolloutsRequest
-	(*ListRolloutsResponse)(nil),   // 6: tidegate.rollout.v1.ListRolloutsResponse
-	(*WatchRolloutRequest)(nil),    // 7: tidegate.rollout.v1.WatchRolloutRequest
-	(*WatchRolloutResponse)(nil),   // 8: tidegate.rollout.v1.WatchRolloutResponse
-	(*PauseRolloutRequest)(nil),    // 9: tidegate.rollout.v1.PauseRolloutRequest
-	(*PauseRolloutResponse)(nil),   // 10: tidegate.rollout.v1.PauseRolloutResponse
-	(*ResumeRolloutRequest)(nil),   // 11: tidegate.rollout.v1.ResumeRolloutRequest
-	(*ResumeRolloutResponse)(nil),  // 12: tidegate.rollout.v1.ResumeRolloutResponse
-	(*PromoteRolloutRequest)(nil),  // 13: tidegate.rollout.v1.PromoteRolloutRequest
-	(*PromoteRolloutResponse)(nil), // 14: tidegate.rollout.v1.PromoteRolloutResponse
-	(*AbortRolloutRequest)(nil),    // 15: tidegate.rollout.v1.AbortRolloutRequest
-	(*AbortRolloutResponse)(nil),   // 16: tidegate.rollout.v1.AbortRolloutResponse
-	(*DeleteRolloutRequest)(nil),   // 17: tidegate.rollout.v1.DeleteRolloutRequest
-	(*DeleteRolloutResponse)(nil),  // 18: tidegate.rollout.v1.DeleteRolloutResponse
-	(*ListDecisionsRequest)(nil),   // 19: tidegate.rollout.v1.ListDecisionsRequest
-	(*ListDecisionsResponse)(nil),  // 20: tidegate.rollout.v1.ListDecisionsResponse
-	(*GetDecisionRequest)(nil),     // 21: tidegate.rollout.v1.GetDecisionRequest
-	(*GetDecisionResponse)(nil),    // 22: tidegate.rollout.v1.GetDecisionResponse
-	(*Rollout)(nil),                // 23: tidegate.rollout.v1.Rollout
-	(*Assessment)(nil),             // 24: tidegate.rollout.v1.Assessment
-	(*Decision)(nil),               // 25: tidegate.rollout.v1.Decision
+var file_tidegate_control_v1_rollout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_tidegate_control_v1_rollout_service_proto_goTypes = []any{
+	(*RolloutVersion)(nil),             // 0: tidegate.control.v1.RolloutVersion
+	(*StartRolloutRequest)(nil),        // 1: tidegate.control.v1.StartRolloutRequest
+	(*StartRolloutResponse)(nil),       // 2: tidegate.control.v1.StartRolloutResponse
+	(*GetRolloutRequest)(nil),          // 3: tidegate.control.v1.GetRolloutRequest
+	(*GetRolloutResponse)(nil),         // 4: tidegate.control.v1.GetRolloutResponse
+	(*ListRolloutsRequest)(nil),        // 5: tidegate.control.v1.ListRolloutsRequest
+	(*ListRolloutsResponse)(nil),       // 6: tidegate.control.v1.ListRolloutsResponse
+	(*WatchRolloutRequest)(nil),        // 7: tidegate.control.v1.WatchRolloutRequest
+	(*WatchRolloutResponse)(nil),       // 8: tidegate.control.v1.WatchRolloutResponse
+	(*PauseRolloutRequest)(nil),        // 9: tidegate.control.v1.PauseRolloutRequest
+	(*PauseRolloutResponse)(nil),       // 10: tidegate.control.v1.PauseRolloutResponse
+	(*ResumeRolloutRequest)(nil),       // 11: tidegate.control.v1.ResumeRolloutRequest
+	(*ResumeRolloutResponse)(nil),      // 12: tidegate.control.v1.ResumeRolloutResponse
+	(*PromoteRolloutRequest)(nil),      // 13: tidegate.control.v1.PromoteRolloutRequest
+	(*PromoteRolloutResponse)(nil),     // 14: tidegate.control.v1.PromoteRolloutResponse
+	(*AbortRolloutRequest)(nil),        // 15: tidegate.control.v1.AbortRolloutRequest
+	(*AbortRolloutResponse)(nil),       // 16: tidegate.control.v1.AbortRolloutResponse
+	(*DeleteRolloutRequest)(nil),       // 17: tidegate.control.v1.DeleteRolloutRequest
+	(*DeleteRolloutResponse)(nil),      // 18: tidegate.control.v1.DeleteRolloutResponse
+	(*ListRolloutHistoryRequest)(nil),  // 19: tidegate.control.v1.ListRolloutHistoryRequest
+	(*ListRolloutHistoryResponse)(nil), // 20: tidegate.control.v1.ListRolloutHistoryResponse
+	(*ListDecisionsRequest)(nil),       // 21: tidegate.control.v1.ListDecisionsRequest
+	(*ListDecisionsResponse)(nil),      // 22: tidegate.control.v1.ListDecisionsResponse
+	(*GetDecisionRequest)(nil),         // 23: tidegate.control.v1.GetDecisionRequest
+	(*GetDecisionResponse)(nil),        // 24: tidegate.control.v1.GetDecisionResponse
+	(*v1.Rollout)(nil),                 // 25: tidegate.rollout.v1.Rollout
+	(*FieldChange)(nil),                // 26: tidegate.control.v1.FieldChange
+	(*AuditEntry)(nil),                 // 27: tidegate.control.v1.AuditEntry
+	(*v1.Assessment)(nil),              // 28: tidegate.rollout.v1.Assessment
+	(*v1.Decision)(nil),                // 29: tidegate.rollout.v1.Decision
 }
-var file_tidegate_rollout_v1_rollout_service_proto_depIdxs = []int32{
-	23, // 0: tidegate.rollout.v1.RolloutVersion.rollout:type_name -> tidegate.rollout.v1.Rollout
-	23, // 1: tidegate.rollout.v1.StartRolloutRequest.rollout:type_name -> tidegate.rollout.v1.Rollout
-	0,  // 2: tidegate.rollout.v1.StartRolloutResponse.rollout:type_name -> tidegate.rollout.v1.RolloutVersion
-	0,  // 3: tidegate.rollout.v1.GetRolloutResponse.rollout:type_name -> tidegate.rollout.v1.RolloutVersion
-	24, // 4: tidegate.rollout.v1.GetRolloutResponse.assessment:type_name -> tidegate.rollout.v1.Assessment
-	0,  // 5: tidegate.rollout.v1.ListRolloutsResponse.rollouts:type_name -> tidegate.rollout.v1.RolloutVersion
-	0,  // 6: tidegate.rollout.v1.WatchRolloutResponse.rollout:type_name -> tidegate.rollout.v1.RolloutVersion
-	24, // 7: tidegate.rollout.v1.WatchRolloutResponse.assessment:type_name -> tidegate.rollout.v1.Assessment
-	0,  // 8: tidegate.rollout.v1.PauseRolloutResponse.rollout:type_name -> tidegate.rollout.v1.RolloutVersion
-	0,  // 9: tidegate.rollout.v1.ResumeRolloutResponse.rollout:type_name -> tidegate.rollout.v1.RolloutVersion
-	0,  // 10: tidegate.rollout.v1.PromoteRolloutResponse.rollout:type_name -> tidegate.rollout.v1.RolloutVersion
-	0,  // 11: tidegate.rollout.v1.AbortRolloutResponse.rollout:type_name -> tidegate.rollout.v1.RolloutVersion
-	25, // 12: tidegate.rollout.v1.ListDecisionsResponse.decisions:type_name -> tidegate.rollout.v1.Decision
-	25, // 13: tidegate.rollout.v1.GetDecisionResponse.decision:type_name -> tidegate.rollout.v1.Decision
-	1,  // 14: tidegate.rollout.v1.RolloutService.StartRollout:input_type -> tidegate.rollout.v1.StartRolloutRequest
-	3,  // 15: tidegate.rollout.v1.RolloutService.GetRollout:input_type -> tidegate.rollout.v1.GetRolloutRequest
-	5,  // 16: tidegate.rollout.v1.RolloutService.ListRollouts:input_type -> tidegate.rollout.v1.ListRolloutsRequest
-	7,  // 17: tidegate.rollout.v1.RolloutService.WatchRollout:input_type -> tidegate.rollout.v1.WatchRolloutRequest
-	9,  // 18: tidegate.rollout.v1.RolloutService.PauseRollout:input_type -> tidegate.rollout.v1.PauseRolloutRequest
-	11, // 19: tidegate.rollout.v1.RolloutService.ResumeRollout:input_type -> tidegate.rollout.v1.ResumeRolloutRequest
-	13, // 20: tidegate.rollout.v1.RolloutService.PromoteRollout:input_type -> tidegate.rollout.v1.PromoteRolloutRequest
-	15, // 21: tidegate.rollout.v1.RolloutService.AbortRollout:input_type -> tidegate.rollout.v1.AbortRolloutRequest
-	17, // 22: tidegate.rollout.v1.RolloutService.DeleteRollout:input_type -> tidegate.rollout.v1.DeleteRolloutRequest
-	19, // 23: tidegate.rollout.v1.RolloutService.ListDecisions:input_type -> tidegate.rollout.v1.ListDecisionsRequest
-	21, // 24: tidegate.rollout.v1.RolloutService.GetDecision:input_type -> tidegate.rollout.v1.GetDecisionRequest
-	2,  // 25: tidegate.rollout.v1.RolloutService.StartRollout:output_type -> tidegate.rollout.v1.StartRolloutResponse
-	4,  // 26: tidegate.rollout.v1.RolloutService.GetRollout:output_type -> tidegate.rollout.v1.GetRolloutResponse
-	6,  // 27: tidegate.rollout.v1.RolloutService.ListRollouts:output_type -> tidegate.rollout.v1.ListRolloutsResponse
-	8,  // 28: tidegate.rollout.v1.RolloutService.WatchRollout:output_type -> tidegate.rollout.v1.WatchRolloutResponse
-	10, // 29: tidegate.rollout.v1.RolloutService.PauseRollout:output_type -> tidegate.rollout.v1.PauseRolloutResponse
-	12, // 30: tidegate.rollout.v1.RolloutService.ResumeRollout:output_type -> tidegate.rollout.v1.ResumeRolloutResponse
-	14, // 31: tidegate.rollout.v1.RolloutService.PromoteRollout:output_type -> tidegate.rollout.v1.PromoteRolloutResponse
-	16, // 32: tidegate.rollout.v1.RolloutService.AbortRollout:output_type -> tidegate.rollout.v1.AbortRolloutResponse
-	18, // 33: tidegate.rollout.v1.RolloutService.DeleteRollout:output_type -> tidegate.rollout.v1.DeleteRolloutResponse
-	20, // 34: tidegate.rollout.v1.RolloutService.ListDecisions:output_type -> tidegate.rollout.v1.ListDecisionsResponse
-	22, // 35: tidegate.rollout.v1.RolloutService.GetDecision:output_type -> tidegate.rollout.v1.GetDecisionResponse
-	25, // [25:36] is the sub-list for method output_type
-	14, // [14:25] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+var file_tidegate_control_v1_rollout_service_proto_depIdxs = []int32{
+	25, // 0: tidegate.control.v1.RolloutVersion.rollout:type_name -> tidegate.rollout.v1.Rollout
+	25, // 1: tidegate.control.v1.StartRolloutRequest.rollout:type_name -> tidegate.rollout.v1.Rollout
+	0,  // 2: tidegate.control.v1.StartRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
+	26, // 3: tidegate.control.v1.StartRolloutResponse.flag_changes:type_name -> tidegate.control.v1.FieldChange
+	27, // 4: tidegate.control.v1.StartRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	0,  // 5: tidegate.control.v1.GetRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
+	28, // 6: tidegate.control.v1.GetRolloutResponse.assessment:type_name -> tidegate.rollout.v1.Assessment
+	0,  // 7: tidegate.control.v1.ListRolloutsResponse.rollouts:type_name -> tidegate.control.v1.RolloutVersion
+	0,  // 8: tidegate.control.v1.WatchRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
+	28, // 9: tidegate.control.v1.WatchRolloutResponse.assessment:type_name -> tidegate.rollout.v1.Assessment
+	0,  // 10: tidegate.control.v1.PauseRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
+	27, // 11: tidegate.control.v1.PauseRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	0,  // 12: tidegate.control.v1.ResumeRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
+	27, // 13: tidegate.control.v1.ResumeRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	0,  // 14: tidegate.control.v1.PromoteRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
+	27, // 15: tidegate.control.v1.PromoteRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	0,  // 16: tidegate.control.v1.AbortRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
+	27, // 17: tidegate.control.v1.AbortRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	27, // 18: tidegate.control.v1.DeleteRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	27, // 19: tidegate.control.v1.ListRolloutHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	29, // 20: tidegate.control.v1.ListDecisionsResponse.decisions:type_name -> tidegate.rollout.v1.Decision
+	29, // 21: tidegate.control.v1.GetDecisionResponse.decision:type_name -> tidegate.rollout.v1.Decision
+	1,  // 22: tidegate.control.v1.RolloutService.StartRollout:input_type -> tidegate.control.v1.StartRolloutRequest
+	3,  // 23: tidegate.control.v1.RolloutService.GetRollout:input_type -> tidegate.control.v1.GetRolloutRequest
+	5,  // 24: tidegate.control.v1.RolloutService.ListRollouts:input_type -> tidegate.control.v1.ListRolloutsRequest
+	7,  // 25: tidegate.control.v1.RolloutService.WatchRollout:input_type -> tidegate.control.v1.WatchRolloutRequest
+	9,  // 26: tidegate.control.v1.RolloutService.PauseRollout:input_type -> tidegate.control.v1.PauseRolloutRequest
+	11, // 27: tidegate.control.v1.RolloutService.ResumeRollout:input_type -> tidegate.control.v1.ResumeRolloutRequest
+	13, // 28: tidegate.control.v1.RolloutService.PromoteRollout:input_type -> tidegate.control.v1.PromoteRolloutRequest
+	15, // 29: tidegate.control.v1.RolloutService.AbortRollout:input_type -> tidegate.control.v1.AbortRolloutRequest
+	17, // 30: tidegate.control.v1.RolloutService.DeleteRollout:input_type -> tidegate.control.v1.DeleteRolloutRequest
+	19, // 31: tidegate.control.v1.RolloutService.ListRolloutHistory:input_type -> tidegate.control.v1.ListRolloutHistoryRequest
+	21, // 32: tidegate.control.v1.RolloutService.ListDecisions:input_type -> tidegate.control.v1.ListDecisionsRequest
+	23, // 33: tidegate.control.v1.RolloutService.GetDecision:input_type -> tidegate.control.v1.GetDecisionRequest
+	2,  // 34: tidegate.control.v1.RolloutService.StartRollout:output_type -> tidegate.control.v1.StartRolloutResponse
+	4,  // 35: tidegate.control.v1.RolloutService.GetRollout:output_type -> tidegate.control.v1.GetRolloutResponse
+	6,  // 36: tidegate.control.v1.RolloutService.ListRollouts:output_type -> tidegate.control.v1.ListRolloutsResponse
+	8,  // 37: tidegate.control.v1.RolloutService.WatchRollout:output_type -> tidegate.control.v1.WatchRolloutResponse
+	10, // 38: tidegate.control.v1.RolloutService.PauseRollout:output_type -> tidegate.control.v1.PauseRolloutResponse
+	12, // 39: tidegate.control.v1.RolloutService.ResumeRollout:output_type -> tidegate.control.v1.ResumeRolloutResponse
+	14, // 40: tidegate.control.v1.RolloutService.PromoteRollout:output_type -> tidegate.control.v1.PromoteRolloutResponse
+	16, // 41: tidegate.control.v1.RolloutService.AbortRollout:output_type -> tidegate.control.v1.AbortRolloutResponse
+	18, // 42: tidegate.control.v1.RolloutService.DeleteRollout:output_type -> tidegate.control.v1.DeleteRolloutResponse
+	20, // 43: tidegate.control.v1.RolloutService.ListRolloutHistory:output_type -> tidegate.control.v1.ListRolloutHistoryResponse
+	22, // 44: tidegate.control.v1.RolloutService.ListDecisions:output_type -> tidegate.control.v1.ListDecisionsResponse
+	24, // 45: tidegate.control.v1.RolloutService.GetDecision:output_type -> tidegate.control.v1.GetDecisionResponse
+	34, // [34:46] is the sub-list for method output_type
+	22, // [22:34] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
-func init() { file_tidegate_rollout_v1_rollout_service_proto_init() }
-func file_tidegate_rollout_v1_rollout_service_proto_init() {
-	if File_tidegate_rollout_v1_rollout_service_proto != nil {
+func init() { file_tidegate_control_v1_rollout_service_proto_init() }
+func file_tidegate_control_v1_rollout_service_proto_init() {
+	if File_tidegate_control_v1_rollout_service_proto != nil {
 		return
 	}
-	file_tidegate_rollout_v1_decision_proto_init()
-	file_tidegate_rollout_v1_rollout_proto_init()
-	file_tidegate_rollout_v1_rollout_service_proto_msgTypes[9].OneofWrappers = []any{}
-	file_tidegate_rollout_v1_rollout_service_proto_msgTypes[11].OneofWrappers = []any{}
-	file_tidegate_rollout_v1_rollout_service_proto_msgTypes[13].OneofWrappers = []any{}
-	file_tidegate_rollout_v1_rollout_service_proto_msgTypes[15].OneofWrappers = []any{}
-	file_tidegate_rollout_v1_rollout_service_proto_msgTypes[17].OneofWrappers = []any{}
+	file_tidegate_control_v1_audit_proto_init()
+	file_tidegate_control_v1_rollout_service_proto_msgTypes[9].OneofWrappers = []any{}
+	file_tidegate_control_v1_rollout_service_proto_msgTypes[11].OneofWrappers = []any{}
+	file_tidegate_control_v1_rollout_service_proto_msgTypes[13].OneofWrappers = []any{}
+	file_tidegate_control_v1_rollout_service_proto_msgTypes[15].OneofWrappers = []any{}
+	file_tidegate_control_v1_rollout_service_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_rollout_v1_rollout_service_proto_rawDesc), len(file_tidegate_rollout_v1_rollout_service_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_rollout_service_proto_rawDesc), len(file_tidegate_control_v1_rollout_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
-		GoTypes:           file_tidegate_rollout_v1_rollout_service_proto_goTypes,
-		DependencyIndexes: file_tidegate_rollout_v1_rollout_service_proto_depIdxs,
-		MessageInfos:      file_tidegate_rollout_v1_rollout_service_proto_msgTypes,
+		GoTypes:           file_tidegate_control_v1_rollout_service_proto_goTypes,
+		DependencyIndexes: file_tidegate_control_v1_rollout_service_proto_depIdxs,
+		MessageInfos:      file_tidegate_control_v1_rollout_service_proto_msgTypes,
 	}.Build()
-	File_tidegate_rollout_v1_rollout_service_proto = out.File
-	file_tidegate_rollout_v1_rollout_service_proto_goTypes = nil
-	file_tidegate_rollout_v1_rollout_service_proto_depIdxs = nil
+	File_tidegate_control_v1_rollout_service_proto = out.File
+	file_tidegate_control_v1_rollout_service_proto_goTypes = nil
+	file_tidegate_control_v1_rollout_service_proto_depIdxs = nil
 }

@@ -2,9 +2,9 @@
 // versions:
 // - protoc-gen-go-grpc v1.6.2
 // - protoc             (unknown)
-// source: tidegate/rollout/v1/rollout_service.proto
+// source: tidegate/control/v1/rollout_service.proto
 
-package rolloutv1
+package controlv1
 
 import (
 	context "context"
@@ -19,32 +19,39 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RolloutService_StartRollout_FullMethodName   = "/tidegate.rollout.v1.RolloutService/StartRollout"
-	RolloutService_GetRollout_FullMethodName     = "/tidegate.rollout.v1.RolloutService/GetRollout"
-	RolloutService_ListRollouts_FullMethodName   = "/tidegate.rollout.v1.RolloutService/ListRollouts"
-	RolloutService_WatchRollout_FullMethodName   = "/tidegate.rollout.v1.RolloutService/WatchRollout"
-	RolloutService_PauseRollout_FullMethodName   = "/tidegate.rollout.v1.RolloutService/PauseRollout"
-	RolloutService_ResumeRollout_FullMethodName  = "/tidegate.rollout.v1.RolloutService/ResumeRollout"
-	RolloutService_PromoteRollout_FullMethodName = "/tidegate.rollout.v1.RolloutService/PromoteRollout"
-	RolloutService_AbortRollout_FullMethodName   = "/tidegate.rollout.v1.RolloutService/AbortRollout"
-	RolloutService_DeleteRollout_FullMethodName  = "/tidegate.rollout.v1.RolloutService/DeleteRollout"
-	RolloutService_ListDecisions_FullMethodName  = "/tidegate.rollout.v1.RolloutService/ListDecisions"
-	RolloutService_GetDecision_FullMethodName    = "/tidegate.rollout.v1.RolloutService/GetDecision"
+	RolloutService_StartRollout_FullMethodName       = "/tidegate.control.v1.RolloutService/StartRollout"
+	RolloutService_GetRollout_FullMethodName         = "/tidegate.control.v1.RolloutService/GetRollout"
+	RolloutService_ListRollouts_FullMethodName       = "/tidegate.control.v1.RolloutService/ListRollouts"
+	RolloutService_WatchRollout_FullMethodName       = "/tidegate.control.v1.RolloutService/WatchRollout"
+	RolloutService_PauseRollout_FullMethodName       = "/tidegate.control.v1.RolloutService/PauseRollout"
+	RolloutService_ResumeRollout_FullMethodName      = "/tidegate.control.v1.RolloutService/ResumeRollout"
+	RolloutService_PromoteRollout_FullMethodName     = "/tidegate.control.v1.RolloutService/PromoteRollout"
+	RolloutService_AbortRollout_FullMethodName       = "/tidegate.control.v1.RolloutService/AbortRollout"
+	RolloutService_DeleteRollout_FullMethodName      = "/tidegate.control.v1.RolloutService/DeleteRollout"
+	RolloutService_ListRolloutHistory_FullMethodName = "/tidegate.control.v1.RolloutService/ListRolloutHistory"
+	RolloutService_ListDecisions_FullMethodName      = "/tidegate.control.v1.RolloutService/ListDecisions"
+	RolloutService_GetDecision_FullMethodName        = "/tidegate.control.v1.RolloutService/GetDecision"
 )
 
 // RolloutServiceClient is the client API for RolloutService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// RolloutService starts, shows and steers rollouts. It is served by control servers. Writes
-// carry reason, base_revision and request_id, and fail, as FlagService's do
-// (control/v1/flag_service.proto); each is an entry in the history of the flag and of the
-// rollout.
+// RolloutService starts, shows and steers rollouts. Writes carry reason, base_revision and
+// request_id, and fail, as FlagService's do (flag_service.proto). A write that changes what the
+// flag serves changes the flag and the rollout in one transaction, each with an audit entry of
+// its own: no relay ever sees one without the other.
+//
+// While a rollout is not over, other writes of its flag (UpdateFlag, Apply, PromoteFlag,
+// RestoreFlag, DeleteFlag) that would change the outcome that it owns, the value of one of its
+// two variants, or remove the rule, fail with FAILED_PRECONDITION. Everything else on the flag
+// is free; SetEnabled, the kill switch, always.
 type RolloutServiceClient interface {
 	// Starts a rollout: writes it with its status, and the first stage's split into the flag, in
-	// one transaction. Fails with ALREADY_EXISTS if the environment has a rollout of this key;
-	// with FAILED_PRECONDITION if the flag is disabled, another rollout that is not over owns
-	// the outcome, or the outcome serves something else than the control.
+	// one transaction. Fails with ALREADY_EXISTS if the environment has, or had, a rollout of
+	// this key; with FAILED_PRECONDITION if the flag is disabled, another rollout that is not
+	// over owns the outcome, or the outcome serves something else than the control, but for a
+	// share of the treatment that is not above the first stage's.
 	StartRollout(ctx context.Context, in *StartRolloutRequest, opts ...grpc.CallOption) (*StartRolloutResponse, error)
 	GetRollout(ctx context.Context, in *GetRolloutRequest, opts ...grpc.CallOption) (*GetRolloutResponse, error)
 	// The rollouts of an environment, by key.
@@ -56,13 +63,16 @@ type RolloutServiceClient interface {
 	// Stops the widening; guardrails are watched on.
 	PauseRollout(ctx context.Context, in *PauseRolloutRequest, opts ...grpc.CallOption) (*PauseRolloutResponse, error)
 	ResumeRollout(ctx context.Context, in *ResumeRolloutRequest, opts ...grpc.CallOption) (*ResumeRolloutResponse, error)
-	// To the next stage, or to a given one above, whatever is not proven yet. Fails with
-	// FAILED_PRECONDITION while a guardrail is violated.
+	// To the next stage, or to a given one above, whatever is not proven yet; a paused rollout
+	// stays paused there. Fails with FAILED_PRECONDITION while a guardrail is violated.
 	PromoteRollout(ctx context.Context, in *PromoteRolloutRequest, opts ...grpc.CallOption) (*PromoteRolloutResponse, error)
 	// Ends the rollout at the control.
 	AbortRollout(ctx context.Context, in *AbortRolloutRequest, opts ...grpc.CallOption) (*AbortRolloutResponse, error)
-	// Removes a rollout that is over. Its history and its decisions remain.
+	// Removes a rollout that is over. Its history and its decisions remain, and so its key stays
+	// taken: what is still under way, or kept, of its telemetry is never another rollout's.
 	DeleteRollout(ctx context.Context, in *DeleteRolloutRequest, opts ...grpc.CallOption) (*DeleteRolloutResponse, error)
+	// A rollout's audit entries, newest first; also those of one that was deleted.
+	ListRolloutHistory(ctx context.Context, in *ListRolloutHistoryRequest, opts ...grpc.CallOption) (*ListRolloutHistoryResponse, error)
 	// The decisions about a rollout, newest first.
 	ListDecisions(ctx context.Context, in *ListDecisionsRequest, opts ...grpc.CallOption) (*ListDecisionsResponse, error)
 	// One decision with all that it was made from.
@@ -176,6 +186,16 @@ func (c *rolloutServiceClient) DeleteRollout(ctx context.Context, in *DeleteRoll
 	return out, nil
 }
 
+func (c *rolloutServiceClient) ListRolloutHistory(ctx context.Context, in *ListRolloutHistoryRequest, opts ...grpc.CallOption) (*ListRolloutHistoryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRolloutHistoryResponse)
+	err := c.cc.Invoke(ctx, RolloutService_ListRolloutHistory_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *rolloutServiceClient) ListDecisions(ctx context.Context, in *ListDecisionsRequest, opts ...grpc.CallOption) (*ListDecisionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListDecisionsResponse)
@@ -200,15 +220,21 @@ func (c *rolloutServiceClient) GetDecision(ctx context.Context, in *GetDecisionR
 // All implementations must embed UnimplementedRolloutServiceServer
 // for forward compatibility.
 //
-// RolloutService starts, shows and steers rollouts. It is served by control servers. Writes
-// carry reason, base_revision and request_id, and fail, as FlagService's do
-// (control/v1/flag_service.proto); each is an entry in the history of the flag and of the
-// rollout.
+// RolloutService starts, shows and steers rollouts. Writes carry reason, base_revision and
+// request_id, and fail, as FlagService's do (flag_service.proto). A write that changes what the
+// flag serves changes the flag and the rollout in one transaction, each with an audit entry of
+// its own: no relay ever sees one without the other.
+//
+// While a rollout is not over, other writes of its flag (UpdateFlag, Apply, PromoteFlag,
+// RestoreFlag, DeleteFlag) that would change the outcome that it owns, the value of one of its
+// two variants, or remove the rule, fail with FAILED_PRECONDITION. Everything else on the flag
+// is free; SetEnabled, the kill switch, always.
 type RolloutServiceServer interface {
 	// Starts a rollout: writes it with its status, and the first stage's split into the flag, in
-	// one transaction. Fails with ALREADY_EXISTS if the environment has a rollout of this key;
-	// with FAILED_PRECONDITION if the flag is disabled, another rollout that is not over owns
-	// the outcome, or the outcome serves something else than the control.
+	// one transaction. Fails with ALREADY_EXISTS if the environment has, or had, a rollout of
+	// this key; with FAILED_PRECONDITION if the flag is disabled, another rollout that is not
+	// over owns the outcome, or the outcome serves something else than the control, but for a
+	// share of the treatment that is not above the first stage's.
 	StartRollout(context.Context, *StartRolloutRequest) (*StartRolloutResponse, error)
 	GetRollout(context.Context, *GetRolloutRequest) (*GetRolloutResponse, error)
 	// The rollouts of an environment, by key.
@@ -220,13 +246,16 @@ type RolloutServiceServer interface {
 	// Stops the widening; guardrails are watched on.
 	PauseRollout(context.Context, *PauseRolloutRequest) (*PauseRolloutResponse, error)
 	ResumeRollout(context.Context, *ResumeRolloutRequest) (*ResumeRolloutResponse, error)
-	// To the next stage, or to a given one above, whatever is not proven yet. Fails with
-	// FAILED_PRECONDITION while a guardrail is violated.
+	// To the next stage, or to a given one above, whatever is not proven yet; a paused rollout
+	// stays paused there. Fails with FAILED_PRECONDITION while a guardrail is violated.
 	PromoteRollout(context.Context, *PromoteRolloutRequest) (*PromoteRolloutResponse, error)
 	// Ends the rollout at the control.
 	AbortRollout(context.Context, *AbortRolloutRequest) (*AbortRolloutResponse, error)
-	// Removes a rollout that is over. Its history and its decisions remain.
+	// Removes a rollout that is over. Its history and its decisions remain, and so its key stays
+	// taken: what is still under way, or kept, of its telemetry is never another rollout's.
 	DeleteRollout(context.Context, *DeleteRolloutRequest) (*DeleteRolloutResponse, error)
+	// A rollout's audit entries, newest first; also those of one that was deleted.
+	ListRolloutHistory(context.Context, *ListRolloutHistoryRequest) (*ListRolloutHistoryResponse, error)
 	// The decisions about a rollout, newest first.
 	ListDecisions(context.Context, *ListDecisionsRequest) (*ListDecisionsResponse, error)
 	// One decision with all that it was made from.
@@ -267,6 +296,9 @@ func (UnimplementedRolloutServiceServer) AbortRollout(context.Context, *AbortRol
 }
 func (UnimplementedRolloutServiceServer) DeleteRollout(context.Context, *DeleteRolloutRequest) (*DeleteRolloutResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteRollout not implemented")
+}
+func (UnimplementedRolloutServiceServer) ListRolloutHistory(context.Context, *ListRolloutHistoryRequest) (*ListRolloutHistoryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRolloutHistory not implemented")
 }
 func (UnimplementedRolloutServiceServer) ListDecisions(context.Context, *ListDecisionsRequest) (*ListDecisionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDecisions not implemented")
@@ -450,6 +482,24 @@ func _RolloutService_DeleteRollout_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RolloutService_ListRolloutHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRolloutHistoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RolloutServiceServer).ListRolloutHistory(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RolloutService_ListRolloutHistory_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RolloutServiceServer).ListRolloutHistory(ctx, req.(*ListRolloutHistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RolloutService_ListDecisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListDecisionsRequest)
 	if err := dec(in); err != nil {
@@ -490,7 +540,7 @@ func _RolloutService_GetDecision_Handler(srv interface{}, ctx context.Context, d
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var RolloutService_ServiceDesc = grpc.ServiceDesc{
-	ServiceName: "tidegate.rollout.v1.RolloutService",
+	ServiceName: "tidegate.control.v1.RolloutService",
 	HandlerType: (*RolloutServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
@@ -526,6 +576,10 @@ var RolloutService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _RolloutService_DeleteRollout_Handler,
 		},
 		{
+			MethodName: "ListRolloutHistory",
+			Handler:    _RolloutService_ListRolloutHistory_Handler,
+		},
+		{
 			MethodName: "ListDecisions",
 			Handler:    _RolloutService_ListDecisions_Handler,
 		},
@@ -541,5 +595,5 @@ var RolloutService_ServiceDesc = grpc.ServiceDesc{
 			ServerStreams: true,
 		},
 	},
-	Metadata: "tidegate/rollout/v1/rollout_service.proto",
+	Metadata: "tidegate/control/v1/rollout_service.proto",
 }
