@@ -19,20 +19,21 @@ type share struct {
 	variant *Variant
 }
 
-// choose returns the variant for the context, or nil if there is nothing to hash.
-func (s *split) choose(ctx *Context) *Variant {
+// choose returns the variant for the context, or nil if there is nothing to hash, and the
+// hash.
+func (s *split) choose(ctx *Context) (*Variant, uint32) {
 	hash, ok := s.hash(ctx)
 	if !ok {
-		return nil
+		return nil, 0
 	}
-	bucket := uint64(hash) * s.total >> 32
+	bucket := Bucket(hash, s.total)
 	last := len(s.shares) - 1
 	for i := range last {
 		if bucket < s.shares[i].end {
-			return s.shares[i].variant
+			return s.shares[i].variant, hash
 		}
 	}
-	return s.shares[last].variant
+	return s.shares[last].variant, hash
 }
 
 // form is which bytes are hashed.

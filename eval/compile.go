@@ -209,7 +209,7 @@ func (c *compiler) compileRules(f *flagv1.Flag) []rule {
 		}
 		ids[r.GetId()] = struct{}{}
 		c.checkText(at.field("description"), r.GetDescription())
-		rules[i] = rule{id: r.GetId(), clauses: c.compileClauses(at, r.GetClauses())}
+		rules[i] = rule{id: r.GetId(), number: defaultOutcome + 1 + OutcomeNumber(i), clauses: c.compileClauses(at, r.GetClauses())}
 		c.compileRule(at, r, &rules[i])
 	}
 	return rules

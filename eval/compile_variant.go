@@ -33,7 +33,7 @@ func (c *compiler) compileVariants(f *flagv1.Flag) []Variant {
 	for i, def := range f.GetVariants() {
 		at := root.item("variants", i)
 		v := &variants[i]
-		v.Name = def.GetName()
+		v.Name, v.index = def.GetName(), i
 		c.checkName(at.field("name"), v.Name)
 		if c.variants[v.Name] != nil && v.Name != "" {
 			c.add(at.field("name"), "%s is the name of another variant too; names are unique in a flag", quote(v.Name))

@@ -45,10 +45,14 @@ func (e *Environment) evaluate(r *Result, f *Flag, ctx *Context) {
 		e = &Environment{}
 	}
 	d := e.decide(f, ctx, nil)
-	explained := &explanations[d.ground]
+	explained := &explanations[d.ground.kind()]
 	r.Flag, r.Variant, r.Reason, r.ErrorCode = f, d.variant, explained.reason, explained.code
+	outcome := defaultOutcome
 	if d.rule != nil {
-		r.Rule = d.rule.id
+		r.Rule, outcome = d.rule.id, d.rule.number
+	}
+	if d.ground.kind() == groundSplit {
+		r.outcome, r.hash = outcome, d.ground.hash()
 	}
 	if d.subject != nil {
 		r.subject = *d.subject
@@ -64,8 +68,13 @@ type decision struct {
 	ground  ground
 }
 
-// ground is why a decision was taken.
-type ground uint8
+// ground is why a decision was taken; of groundSplit with the bucketing hash, in the upper
+// half: a decision has four words, as many as the compiler keeps in registers.
+type ground uint64
+
+func (g ground) kind() ground { return g & 0xff }
+
+func (g ground) hash() uint32 { return uint32(g >> 32) }
 
 const (
 	groundStatic ground = iota
@@ -142,8 +151,8 @@ func (o *outcome) decide(r *rule, g ground, ctx *Context) decision {
 	if o.split == nil {
 		return decision{variant: o.variant, rule: r, ground: g}
 	}
-	if v := o.split.choose(ctx); v != nil {
-		return decision{variant: v, rule: r, ground: groundSplit}
+	if v, hash := o.split.choose(ctx); v != nil {
+		return decision{variant: v, rule: r, ground: groundSplit | ground(hash)<<32}
 	}
 	g = groundNoAttribute
 	if o.split.bucketBy.isTargetingKey() {
@@ -157,6 +166,7 @@ type rule struct {
 	clauses []clause
 	outcome outcome
 	id      string
+	number  OutcomeNumber
 
 	expressions *expressions // nil: none
 }
@@ -178,6 +188,8 @@ type Flag struct {
 	variants  []Variant
 	segments  []reference // that clauses refer to, each once
 	readsTime bool        // itself, not through others
+
+	attachment attachment
 }
 
 // Key returns the flag's key.

@@ -50,6 +50,10 @@ type Result struct {
 	// that does not hold, why an expression failed, or its result, which names no variant.
 	subject string
 	wanted  flagv1.ValueType // with TypeMismatch
+
+	// Of the split that assigned the variant; see Assignment.
+	hash    uint32
+	outcome OutcomeNumber
 }
 
 // UnmetPrerequisite returns the key of the flag that had to serve another variant for

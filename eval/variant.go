@@ -16,7 +16,11 @@ type Variant struct {
 	// that would lose a digit.
 	converted *Variant
 	encoded   string // of an object
+	index     int    // among the flag's variants
 }
+
+// Index is the variant's place among those of its flag.
+func (v *Variant) Index() int { return v.index }
 
 // EncodedObject returns an object's google.protobuf.Struct, encoded.
 func (v *Variant) EncodedObject() string { return v.encoded }
@@ -53,7 +57,7 @@ func (v VariantValue) Any() any {
 func (v *Variant) convert() {
 	switch v.Value.Type {
 	case flagv1.ValueType_VALUE_TYPE_INTEGER:
-		v.converted = &Variant{Name: v.Name, Value: VariantValue{
+		v.converted = &Variant{Name: v.Name, index: v.index, Value: VariantValue{
 			Type: flagv1.ValueType_VALUE_TYPE_DOUBLE, Double: float64(v.Value.Int),
 		}}
 	case flagv1.ValueType_VALUE_TYPE_DOUBLE:
@@ -61,7 +65,7 @@ func (v *Variant) convert() {
 		if !ok {
 			return
 		}
-		v.converted = &Variant{Name: v.Name, Value: VariantValue{
+		v.converted = &Variant{Name: v.Name, index: v.index, Value: VariantValue{
 			Type: flagv1.ValueType_VALUE_TYPE_INTEGER, Int: n,
 		}}
 	default:

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/internal/snapshot"
@@ -10,6 +11,23 @@ import (
 // is shown, under the replica's lock: what it is told of one environment is in order and
 // without gaps, and the replica waits for it.
 type Observer interface{ Showing(View) }
+
+// Observers makes one observer of several, which are told in turn; nil ones are left out.
+func Observers(list ...Observer) Observer {
+	list = slices.DeleteFunc(slices.Clone(list), func(o Observer) bool { return o == nil })
+	if len(list) == 0 {
+		return nil
+	}
+	return observers(list)
+}
+
+type observers []Observer
+
+func (list observers) Showing(v View) {
+	for _, o := range list {
+		o.Showing(v)
+	}
+}
 
 // View is what a replica is about to show.
 type View struct {

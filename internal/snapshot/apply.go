@@ -205,7 +205,7 @@ func (e *editor) finish(c Cursor, changes []change) *Snapshot {
 	return &Snapshot{
 		environment: e.base.environment, cursor: c,
 		root: e.root, len: e.len, bytes: e.bytes,
-		eval: env, rejected: rejected,
+		eval: env, rejected: rejected, rollouts: rolloutsAfter(e.base.rollouts, changes),
 	}
 }
 
@@ -218,6 +218,8 @@ func (id ID) String() string {
 		return fmt.Sprintf("segment %q", id.Key)
 	case syncv1.Kind_KIND_KEY:
 		return fmt.Sprintf("key %q", id.Key)
+	case syncv1.Kind_KIND_ROLLOUT:
+		return fmt.Sprintf("rollout %q", id.Key)
 	default:
 		return fmt.Sprintf("item %q of kind %d", id.Key, id.Kind)
 	}

@@ -63,6 +63,7 @@ type Snapshot struct {
 	eval        *eval.Environment
 	// rejected is shared between snapshots until it changes; usually nil.
 	rejected map[ID]Rejection
+	rollouts []Item // by key
 }
 
 // New returns the empty state of an environment, at revision 0 of the epoch.
