@@ -65,7 +65,7 @@ func (a *Authority) remove(ctx context.Context, c Caller, r environmentRequest, 
 	}
 	return a.writeOne(ctx, c, r, &change{
 		resource: resource{environment: r.GetEnvironment(), kind: k, key: key},
-		base:     &base, present: true, verb: controlv1.Action_ACTION_DELETED,
+		field:    k.field, base: &base, present: true, verb: controlv1.Action_ACTION_DELETED,
 		content: func(version, version) (proto.Message, error) { return nil, nil },
 	})
 }

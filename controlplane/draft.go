@@ -25,6 +25,7 @@ type draft struct {
 	current version
 	source  version
 	newest  newestEntry
+	owned   heldClaims
 
 	desired  proto.Message // nil: to be deleted
 	data     []byte        // desired, encoded
@@ -41,8 +42,8 @@ type newestEntry struct {
 	hash     []byte
 }
 
-// Each change takes up to three of the ranges that one read may have.
-const changesPerRead = (store.MaxTxnOps - 2) / 3
+// Each change takes up to four of the ranges that one read may have.
+const changesPerRead = (store.MaxTxnOps - 2) / 4
 
 // readState reads what the plan is decided on: what belongs to one change at one
 // revision; the request's record and the guard before, or with, all of it.
@@ -52,10 +53,7 @@ func (a *Authority) readState(ctx context.Context, p *plan, requestID string) (*
 	for first := 0; first == 0 || first < len(p.changes); first += changesPerRead {
 		batch := p.changes[first:min(first+changesPerRead, len(p.changes))]
 		for _, c := range batch {
-			ranges = append(ranges, store.Key(c.stateKey()), c.newestEntry())
-			if c.from != nil {
-				ranges = append(ranges, store.Key(c.from.stateKey()))
-			}
+			ranges = append(ranges, c.ranges()...)
 		}
 		results, revision, err := a.store.Read(ctx, ranges...)
 		if err != nil {
@@ -82,6 +80,18 @@ func (a *Authority) readState(ctx context.Context, p *plan, requestID string) (*
 	return s, nil
 }
 
+// ranges are what the change is decided on.
+func (c *change) ranges() []store.Range {
+	ranges := []store.Range{store.Key(c.stateKey()), c.newestEntry()}
+	if c.from != nil {
+		ranges = append(ranges, store.Key(c.from.stateKey()))
+	}
+	if key := c.claimsKey(); key != "" {
+		ranges = append(ranges, store.Key(key))
+	}
+	return ranges
+}
+
 // newDraft takes what belongs to the change off the results.
 func newDraft(c *change, results []store.Result) (*draft, []store.Result, error) {
 	d := &draft{change: c, current: c.kind.version(results[0])}
@@ -95,6 +105,13 @@ func newDraft(c *change, results []store.Result) (*draft, []store.Result, error)
 	results = results[2:]
 	if c.from != nil {
 		d.source = c.kind.version(results[0])
+		results = results[1:]
+	}
+	if c.claimsKey() != "" {
+		var err error
+		if d.owned, err = decodeClaims(results[0]); err != nil {
+			return nil, nil, err
+		}
 		results = results[1:]
 	}
 	return d, results, nil
@@ -138,7 +155,7 @@ func (a *Authority) decide(ctx context.Context, d *draft) error {
 	d.differs = true
 	d.changes = fieldChanges(auditable(current), auditable(d.desired))
 	if d.desired == nil {
-		return nil
+		return d.checkClaims(current)
 	}
 	d.compiled = d.known
 	if d.compiled == nil && !d.unchecked {
@@ -148,8 +165,10 @@ func (a *Authority) decide(ctx context.Context, d *draft) error {
 		}
 		d.compiled = &c
 	}
-	d.data, err = marshal(d.desired)
-	return err
+	if d.data, err = marshal(d.desired); err != nil {
+		return err
+	}
+	return d.checkClaims(current)
 }
 
 func (a *Authority) checkPresence(ctx context.Context, d *draft) error {
@@ -157,6 +176,8 @@ func (a *Authority) checkPresence(ctx context.Context, d *draft) error {
 	switch {
 	case d.absent && exists:
 		return &ExistsError{What: fmt.Sprintf("%s, at revision %d", d.resource, d.current.revision)}
+	case d.unused && d.newest.sequence != 0:
+		return &ExistsError{What: fmt.Sprintf("%s: it was deleted at revision %d, and its history keeps the key; choose another", d.resource, d.newest.kv.ModRevision)}
 	case !d.present || exists:
 		return nil
 	case d.newest.sequence == 0:

@@ -10,6 +10,7 @@ import (
 	accessv1 "github.com/tidegate/tidegate/gen/go/tidegate/access/v1"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	"github.com/tidegate/tidegate/internal/bucketing"
 )
 
@@ -42,18 +43,20 @@ func auditable(m proto.Message) proto.Message {
 	return shown
 }
 
-// newMessage returns an empty flag, segment or key.
+// newMessage returns an empty flag, segment, key or rollout.
 func (k *kind) newMessage() proto.Message {
 	switch k {
 	case flagKind:
 		return new(flagv1.Flag)
 	case keyKind:
 		return new(accessv1.Key)
+	case rolloutKind:
+		return new(rolloutv1.Rollout)
 	}
 	return new(flagv1.Segment)
 }
 
-// decode reads a stored flag, segment or key.
+// decode reads a stored flag, segment, key or rollout.
 func (k *kind) decode(data []byte) (proto.Message, error) {
 	m := k.newMessage()
 	if err := proto.Unmarshal(data, m); err != nil {
@@ -80,7 +83,7 @@ func entryHash(stored []byte) []byte {
 	return sum[:]
 }
 
-// entryResource is the flag, segment or key after the change; nil if it was deleted.
+// entryResource is the flag, segment, key or rollout after the change; nil if it was deleted.
 func entryResource(e *controlv1.AuditEntry) proto.Message {
 	switch r := e.GetResource().(type) {
 	case *controlv1.AuditEntry_Flag:
@@ -95,6 +98,10 @@ func entryResource(e *controlv1.AuditEntry) proto.Message {
 		if r.AccessKey != nil {
 			return r.AccessKey
 		}
+	case *controlv1.AuditEntry_Rollout:
+		if r.Rollout != nil {
+			return r.Rollout
+		}
 	}
 	return nil
 }
@@ -107,11 +114,13 @@ func setEntryResource(e *controlv1.AuditEntry, m proto.Message) {
 		e.Resource = &controlv1.AuditEntry_Segment{Segment: m}
 	case *accessv1.Key:
 		e.Resource = &controlv1.AuditEntry_AccessKey{AccessKey: m}
+	case *rolloutv1.Rollout:
+		e.Resource = &controlv1.AuditEntry_Rollout{Rollout: m}
 	}
 }
 
 func kindOfControl(k controlv1.ResourceKind) *kind {
-	for _, known := range []*kind{segmentKind, keyKind} {
+	for _, known := range []*kind{segmentKind, keyKind, rolloutKind} {
 		if known.control == k {
 			return known
 		}

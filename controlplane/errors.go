@@ -28,8 +28,8 @@ var (
 // InvalidError says what is wrong with the request. Nothing was written.
 type InvalidError struct{ Fields eval.Errors }
 
-// PreconditionError says how the change contradicts other flags or segments, or that the
-// epoch is another. Nothing was written.
+// PreconditionError says how the change contradicts other flags, segments or rollouts, or
+// that the epoch is another. Nothing was written.
 type PreconditionError struct{ Fields eval.Errors }
 
 // NotFoundError says what is not there (such as `flag "a" in environment "production"`).
@@ -82,7 +82,7 @@ func (e *ConflictError) Error() string {
 }
 
 func actionWord(a controlv1.Action) string {
-	return strings.ToLower(strings.TrimPrefix(a.String(), "ACTION_"))
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(a.String(), "ACTION_"), "_", " "))
 }
 
 // brief is a value's JSON as part of a sentence.
@@ -103,6 +103,10 @@ func truncate(text string, longest int) string {
 
 func invalid(field, problem string) error {
 	return &InvalidError{Fields: eval.Errors{{Field: field, Problem: problem}}}
+}
+
+func precluded(field, problem string) error {
+	return &PreconditionError{Fields: eval.Errors{{Field: field, Problem: problem}}}
 }
 
 // Unavailable says that the store failed.

@@ -12,14 +12,15 @@ import (
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 )
 
-// The layout of the store. E is an environment, K is 'f' for flags, 's' for segments and 'k'
-// for keys.
+// The layout of the store. E is an environment, K is 'f' for flags, 's' for segments, 'k' for
+// keys and 'r' for rollouts.
 //
 //	/tidegate/v1/meta/epoch              the life of the store, as JSON (see epoch.go);
 //	                                     made once, replaced by BeginEpoch
 //	/tidegate/v1/meta/environments/E     the environment exists; empty
-//	/tidegate/v1/c/E/K/KEY               the flag, segment or key (by its id): the bytes that
-//	                                     relays get, marshalled once, when it is written
+//	/tidegate/v1/c/E/K/KEY               the flag, segment, rollout or key (by its id): the
+//	                                     bytes that relays get, marshalled once, when it is
+//	                                     written
 //	/tidegate/v1/c/E/refs                the reference guard; empty. Modified by every
 //	                                     write after which references may no longer
 //	                                     hold that held before, and compared by it, so
@@ -30,6 +31,13 @@ import (
 //	                                     also announces a new environment
 //	/tidegate/v1/a/E/K/KEY/SEQUENCE      an AuditEntry. SEQUENCE counts down, so that
 //	                                     keys run from newest to oldest
+//	/tidegate/v1/o/E/FLAG                what rollouts that are not over own of a flag, as
+//	                                     JSON (see claims.go); absent: nothing. Compared by
+//	                                     every write of the flag but the kill switch, and
+//	                                     changed as rollouts start and end, so that neither
+//	                                     happens unseen by the other
+//	/tidegate/v1/d/E/ROLLOUT/NUMBER      a Decision. NUMBER counts down, as SEQUENCE does
+//	/tidegate/v1/t/e/E/ROLLOUT           the Evidence of a rollout; goes when that is deleted
 //	/tidegate/v1/q/E/REQUEST_ID          what became of a request, as JSON (see
 //	                                     request.go); leased for a day
 //
@@ -47,6 +55,9 @@ const (
 	environmentsRoot = root + "meta/environments/"
 	stateRoot        = root + "c/"
 	auditRoot        = root + "a/"
+	claimsRoot       = root + "o/"
+	decisionsRoot    = root + "d/"
+	evidenceRoot     = root + "t/e/"
 	requestsRoot     = root + "q/"
 )
 
@@ -56,7 +67,7 @@ const (
 	storeScope = "_store"
 )
 
-// kind is what is stored of flags, of segments or of keys.
+// kind is what is stored of flags, of segments, of keys or of rollouts.
 type kind struct {
 	letter string
 	name   string
@@ -79,6 +90,10 @@ var (
 		letter: "k", name: "key", field: "key_id",
 		control: controlv1.ResourceKind_RESOURCE_KIND_KEY, sync: syncv1.Kind_KIND_KEY,
 	}
+	rolloutKind = &kind{
+		letter: "r", name: "rollout", field: "key",
+		control: controlv1.ResourceKind_RESOURCE_KIND_ROLLOUT, sync: syncv1.Kind_KIND_ROLLOUT,
+	}
 )
 
 // kindOf returns the kind that a key's letter names, or nil.
@@ -90,11 +105,13 @@ func kindOf(letter string) *kind {
 		return segmentKind
 	case keyKind.letter:
 		return keyKind
+	case rolloutKind.letter:
+		return rolloutKind
 	}
 	return nil
 }
 
-// resource identifies a flag, segment or key.
+// resource identifies a flag, segment, key or rollout.
 type resource struct {
 	environment string
 	kind        *kind
@@ -112,8 +129,11 @@ func (r resource) auditPrefix() string {
 }
 
 func (r resource) auditKey(sequence int64) string {
-	return r.auditPrefix() + fmt.Sprintf("%016x", math.MaxInt64-sequence)
+	return r.auditPrefix() + countingDown(sequence)
 }
+
+// countingDown is a number as the end of a key, the greatest first.
+func countingDown(n int64) string { return fmt.Sprintf("%016x", math.MaxInt64-n) }
 
 // newestEntry is the range of the newest audit entry.
 func (r resource) newestEntry() store.Range {
@@ -139,6 +159,20 @@ func statePrefix(environment string, k *kind) string {
 }
 
 func guardKey(environment string) string { return stateRoot + environment + "/refs" }
+
+func claimsKey(environment, flagKey string) string { return claimsRoot + environment + "/" + flagKey }
+
+func decisionPrefix(environment, rollout string) string {
+	return decisionsRoot + environment + "/" + rollout + "/"
+}
+
+func decisionKey(environment, rollout string, number uint64) string {
+	return decisionPrefix(environment, rollout) + countingDown(int64(number))
+}
+
+func evidenceKey(environment, rollout string) string {
+	return evidenceRoot + environment + "/" + rollout
+}
 
 func requestKey(environment, requestID string) string {
 	return requestsRoot + environment + "/" + requestID

@@ -23,8 +23,8 @@ const replicaPatience = 5 * time.Second
 // that does not, neither can break what the other was checked for.
 func needGuard(drafts []*draft) bool {
 	for _, d := range drafts {
-		if d.kind == keyKind {
-			continue // flags do not know keys
+		if d.kind == keyKind || d.kind == rolloutKind {
+			continue // flags do not know them
 		}
 		if d.desired == nil || !subset(needs(d.desired), needs(d.current.message)) ||
 			!subset(provides(d.current.message), provides(d.desired)) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidegate/tidegate/controlplane/store"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	"github.com/tidegate/tidegate/internal/fault"
 )
 
@@ -49,6 +50,8 @@ type plan struct {
 	changes     []*change
 	// validateOnly: do everything but commit.
 	validateOnly bool
+	// announce, if not nil, has people told of changes of rollouts.
+	announce func(RolloutChange) []store.Op
 }
 
 // change is what shall become of one resource.
@@ -74,6 +77,13 @@ type change struct {
 	from     *resource
 	fromBase int64
 	restored int64
+	// rollout is the key of the rollout that changes this flag, which it owns; and whose
+	// flag, where it is not changed, must not change meanwhile either.
+	rollout string
+	// claims says what becomes of what is owned of a flag, as a rollout starts or ends.
+	claims *claimsChange
+	// unused: nothing of this kind may ever have had the key.
+	unused bool
 }
 
 // version is a resource at some time; revision 0: it is not there.
@@ -249,38 +259,25 @@ func auditApart(t *store.Txn) (apart []store.Op) {
 // transaction puts together what p writes, with the audit entries and all guards.
 func (a *Authority) transaction(p *plan, s *state, requestID, digest string, lease store.LeaseID, guarded bool) (store.Txn, error) {
 	var t store.Txn
-	now := timestamppb.New(a.now())
 	rec := record{Fingerprint: digest}
+	stamp := &controlv1.AuditEntry{
+		Actor: p.caller.Actor, Peer: p.caller.Peer, Reason: p.request.GetReason(), RequestId: requestID, Time: timestamppb.New(a.now()),
+	}
 	for _, d := range s.drafts {
 		of := recordResult{Kind: d.kind.letter, Key: d.key}
 		if d.environment != p.environment {
 			of.Environment = d.environment
 		}
-		if !d.differs {
-			of.Revision = d.current.revision
-			rec.Results = append(rec.Results, of)
-			continue
-		}
-		entry := d.newEntry()
-		entry.Actor, entry.Peer = p.caller.Actor, p.caller.Peer
-		entry.Reason, entry.RequestId, entry.Time = p.request.GetReason(), requestID, now
-		stored, err := marshal(entry)
-		if err != nil {
+		if err := d.writeTo(&t, stamp); err != nil {
 			return t, err
 		}
-		d.entry = entry
-		of.Sequence = entry.GetSequence()
+		if d.differs {
+			of.Sequence = d.entry.GetSequence()
+			t.Ops = append(t.Ops, p.announced(d)...)
+		} else {
+			of.Revision = d.current.revision
+		}
 		rec.Results = append(rec.Results, of)
-		t.Compares = append(t.Compares,
-			store.Unchanged(d.stateKey(), d.current.revision), store.Absent(d.auditKey(entry.GetSequence())))
-		if d.from != nil {
-			t.Compares = append(t.Compares, store.Unchanged(d.from.stateKey(), d.source.revision))
-		}
-		put := store.Delete(d.stateKey())
-		if d.desired != nil {
-			put = store.Put(d.stateKey(), d.data)
-		}
-		t.Ops = append(t.Ops, put, store.Put(d.auditKey(entry.GetSequence()), stored))
 	}
 	if guarded {
 		t.Compares = append(t.Compares, store.Unchanged(guardKey(p.environment), s.guard))
@@ -299,6 +296,50 @@ func (a *Authority) transaction(p *plan, s *state, requestID, digest string, lea
 	}
 	t.Ops = append(t.Ops, store.PutLeased(key, value, lease))
 	return t, checkSize(t)
+}
+
+// announced is what has people told of a draft.
+func (p *plan) announced(d *draft) []store.Op {
+	if p.announce == nil || d.kind != rolloutKind {
+		return nil
+	}
+	c := RolloutChange{Environment: d.environment, Entry: d.entry}
+	c.Before, _ = d.current.message.(*rolloutv1.Rollout)
+	c.After, _ = d.desired.(*rolloutv1.Rollout)
+	return p.announce(c)
+}
+
+// writeTo adds to a transaction what the draft writes and what that depends on. The stamp is
+// what its audit entry says of the request.
+func (d *draft) writeTo(t *store.Txn, stamp *controlv1.AuditEntry) error {
+	if !d.differs {
+		if d.rollout != "" {
+			t.Compares = append(t.Compares, store.Unchanged(d.stateKey(), d.current.revision))
+		}
+		return nil
+	}
+	entry := d.newEntry()
+	entry.Actor, entry.Peer = stamp.GetActor(), stamp.GetPeer()
+	entry.Reason, entry.RequestId, entry.Time = stamp.GetReason(), stamp.GetRequestId(), stamp.GetTime()
+	stored, err := marshal(entry)
+	if err != nil {
+		return err
+	}
+	d.entry = entry
+	t.Compares = append(t.Compares,
+		store.Unchanged(d.stateKey(), d.current.revision), store.Absent(d.auditKey(entry.GetSequence())))
+	if d.from != nil {
+		t.Compares = append(t.Compares, store.Unchanged(d.from.stateKey(), d.source.revision))
+	}
+	put := store.Delete(d.stateKey())
+	if d.desired != nil {
+		put = store.Put(d.stateKey(), d.data)
+	}
+	t.Ops = append(t.Ops, put, store.Put(d.auditKey(entry.GetSequence()), stored))
+	if d.kind == rolloutKind && d.desired == nil {
+		t.Ops = append(t.Ops, store.Delete(evidenceKey(d.environment, d.key)))
+	}
+	return d.writeClaims(t)
 }
 
 func checkSize(t store.Txn) error {
@@ -329,6 +370,7 @@ func (d *draft) newEntry() *controlv1.AuditEntry {
 		Changes:          d.changes,
 		PreviousHash:     d.newest.hash,
 		SourceRevision:   d.restored,
+		RolloutKey:       d.rollout,
 	}
 	if d.from != nil {
 		entry.SourceEnvironment = d.from.environment

@@ -26,39 +26,53 @@ type decoder struct {
 }
 
 func decode(file string, data []byte) *decoder {
-	d := &decoder{file: file, document: &Document{places: map[string]*place{}}}
-	documents, errs := d.readDocuments(data)
-	if errs != nil {
-		d.errs = errs
-		return d
-	}
-	for _, n := range documents {
+	d := newDecoder(file)
+	d.read(data, func(n *yaml.Node) {
 		if d.flagd = isFlagd(n, d.json); d.flagd {
 			d.flagdRoot(n)
 		} else {
 			d.root(n)
 		}
+	})
+	return d
+}
+
+func newDecoder(file string) *decoder {
+	return &decoder{file: file, document: &Document{places: map[string]*place{}}}
+}
+
+// read has each document of the file read by root.
+func (d *decoder) read(data []byte, root func(*yaml.Node)) {
+	documents, errs := d.readDocuments(data)
+	if errs != nil {
+		d.errs = errs
+		return
+	}
+	for _, n := range documents {
+		root(n)
 	}
 	if len(documents) == 0 {
 		d.errs = Errors{{
-			Position: Position{File: file, Line: 1, Column: 1},
+			Position: Position{File: d.file, Line: 1, Column: 1},
 			Problem:  "there is nothing in the file: it must begin with 'apiVersion: " + apiVersion + "'",
 		}}
 	}
-	return d
+}
+
+// result is the document, or everything that is wrong with it.
+func (d *decoder) result() (*Document, error) {
+	if len(d.errs) > 0 {
+		d.errs.Sort()
+		return nil, d.errs
+	}
+	return d.document, nil
 }
 
 // root reads one document.
 func (d *decoder) root(n *yaml.Node) {
 	at := &place{Position: d.position(n)}
 	present := d.fields(n, at, []field{
-		{"apiVersion", "apiVersion", func(n *yaml.Node, at *place) {
-			var v string
-			d.text(&v)(n, at)
-			if v != "" && v != apiVersion {
-				d.fail(at, "unknown version %q: expected %s", v, apiVersion)
-			}
-		}},
+		{"apiVersion", "apiVersion", d.version},
 		{"flags", "flags", func(n *yaml.Node, at *place) {
 			for _, e := range d.entries(n, at) {
 				root := &place{Position: d.position(e.key), label: flagPath(e.name)}
@@ -73,7 +87,22 @@ func (d *decoder) root(n *yaml.Node) {
 				d.document.Segments = append(d.document.Segments, d.segment(e.name, e.value, root))
 			}
 		}},
+		{"rollouts", "rollouts", func(_ *yaml.Node, at *place) {
+			d.fail(at, "rollouts are started, not applied: move them to a file of their own, for 'tidegate rollout start -f FILE'")
+		}},
 	})
+	d.requireVersion(n, at, present)
+}
+
+func (d *decoder) version(n *yaml.Node, at *place) {
+	var v string
+	d.text(&v)(n, at)
+	if v != "" && v != apiVersion {
+		d.fail(at, "unknown version %q: expected %s", v, apiVersion)
+	}
+}
+
+func (d *decoder) requireVersion(n *yaml.Node, at *place, present map[string]bool) {
 	if n.Kind == yaml.MappingNode && !present["apiVersion"] {
 		d.fail(at, "apiVersion is missing: write 'apiVersion: %s'", apiVersion)
 	}
@@ -103,7 +132,8 @@ func (d *decoder) definition(root *place, err error) {
 	}
 	for _, f := range fields {
 		at, rest := root.find(f.Field)
-		if at.faultyWithin() || rest == "" && at.faultyBelow() || namesVariant(f.Field) && root.fields["variants"].faultyBelow() {
+		if at.faultyWithin() || rest == "" && at.faultyBelow() || namesVariant(f.Field) && root.fields["variants"].faultyBelow() ||
+			f.Field == "stages" && root.fields["strategy"].faultyBelow() {
 			continue
 		}
 		d.errs = append(d.errs, Error{Position: at.Position, Field: at.path() + fileWords(rest), Problem: f.Problem})

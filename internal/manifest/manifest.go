@@ -52,6 +52,33 @@
 //
 // Parse reads the form as JSON too, and flagd definitions in both. (Package flagd writes
 // those.)
+//
+// Rollouts are in files of their own, as they are started, not applied: what a rollout owns
+// changes by itself from then on. [ParseRollouts] reads them:
+//
+//	apiVersion: tidegate/v1
+//	rollouts:
+//	  new-checkout-1:
+//	    description: The rebuilt checkout, for everyone.
+//	    owner: payments
+//	    flag: new-checkout
+//	    rule: canada                        # default: the flag's default outcome
+//	    from: off                           # default: what is served now
+//	    to: on
+//	    strategy: canary                    # or blue-green, experiment, fixed; or stages:
+//	    stages:
+//	      - {weight: 1%, minDwell: 2m}
+//	      - {weight: 100%, minDwell: 1h, manual: true}
+//	    holdback: 2%
+//	    bake: 30m
+//	    guardrails:                         # the form is that of package rollout
+//	      errors: rate < +5% relative, weight 2
+//	      slow: p99(latency) < +100ms, hold
+//	    success: rate(purchases) rises, relevant 2%
+//	    unit: subject                       # or request
+//	    falseRollbackBudget: 1%
+//	    edgeBreaker: {after: 10s}           # or {disabled: true}
+//	    notify: [checkout-alerts]
 package manifest
 
 import (
@@ -62,6 +89,7 @@ import (
 	"strings"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 )
 
 // apiVersion is the version of the form, the first field of each document.
@@ -72,8 +100,9 @@ type Document struct {
 	// In the order of the files.
 	Flags    []*flagv1.Flag
 	Segments []*flagv1.Segment
+	Rollouts []*rolloutv1.Rollout // of ParseRollouts alone
 
-	// places by 'flags[KEY]' and 'segments[KEY]'.
+	// places by 'flags[KEY]', 'segments[KEY]' and 'rollouts[KEY]'.
 	places map[string]*place
 }
 
@@ -134,15 +163,19 @@ func (e Errors) Sort() {
 func Parse(name string, data []byte) (*Document, error) {
 	d := decode(name, data)
 	d.validate()
-	if len(d.errs) > 0 {
-		d.errs.Sort()
-		return nil, d.errs
-	}
-	return d.document, nil
+	return d.result()
+}
+
+// ParseRollouts reads a file of rollouts as Parse reads others. They are validated by
+// themselves; what concerns their flags is not.
+func ParseRollouts(name string, data []byte) (*Document, error) {
+	d := decodeRollouts(name, data)
+	d.validateRollouts()
+	return d.result()
 }
 
 // Merge makes one document of several. The error, if any, is an [Errors] that names
-// each flag and segment that is defined more than once.
+// each flag, segment and rollout that is defined more than once.
 func Merge(documents ...*Document) (*Document, error) {
 	merged := &Document{places: map[string]*place{}}
 	var errs Errors
@@ -167,6 +200,11 @@ func Merge(documents ...*Document) (*Document, error) {
 		for _, s := range d.Segments {
 			if add(segmentPath(s.GetKey())) {
 				merged.Segments = append(merged.Segments, s)
+			}
+		}
+		for _, r := range d.Rollouts {
+			if add(rolloutPath(r.GetKey())) {
+				merged.Rollouts = append(merged.Rollouts, r)
 			}
 		}
 	}
@@ -199,3 +237,4 @@ func (d *Document) Explain(field, problem string) (Error, bool) {
 
 func flagPath(key string) string    { return "flags[" + key + "]" }
 func segmentPath(key string) string { return "segments[" + key + "]" }
+func rolloutPath(key string) string { return "rollouts[" + key + "]" }

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +19,9 @@ import (
 // anything: fields that this version does not know, or values that have no form in a
 // file.
 func Marshal(d *Document) ([]byte, error) {
+	if len(d.Rollouts) > 0 {
+		return nil, errors.New("manifest: rollouts cannot be written to a file of flags and segments")
+	}
 	flags := make([]*flagv1.Flag, len(d.Flags))
 	for i, f := range d.Flags {
 		flags[i] = bucketing.Pin(f) // as it is read

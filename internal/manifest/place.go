@@ -53,7 +53,7 @@ func (p *place) path() string {
 // stand in brackets, those of fields follow a dot.
 func (p *place) entryLabel(name string) string {
 	switch p.label {
-	case ".flags", ".segments", ".variants":
+	case ".flags", ".segments", ".rollouts", ".variants", ".guardrails":
 		return "[" + name + "]"
 	}
 	return "." + name
@@ -149,6 +149,12 @@ func fileWords(rest string) string {
 		return ".serve"
 	case "bucket_by":
 		return ".bucketBy"
+	case "treatment":
+		return ".to"
+	case "control":
+		return ".from"
+	case "edge_breaker":
+		return ".edgeBreaker"
 	case "key_attribute":
 		return ".keyAttribute"
 	case "bucketing_version":

@@ -12,6 +12,7 @@ var otherWords = map[string]string{
 	"targeting": "expression", "jsonlogic": "expression", "logic": "expression",
 	"name": "id", "if": "when", "clauses": "when", "then": "serve", "outcome": "serve",
 	"defaultoutcome": "default", "defaultvariant": "default", "fallthrough": "default",
+	"treatment": "to", "control": "from", "dwell": "minDwell", "percent": "weight", "share": "weight",
 	"state": "enabled", "flagkey": "flag", "key": "flag", "negate": "not",
 	"bool": "boolean", "int": "integer", "number": "double", "float": "double", "json": "object", "text": "string",
 }
