@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/controlplane/collector"
 	"github.com/tidegate/tidegate/controlplane/fleet"
 	"github.com/tidegate/tidegate/internal/rpc"
 )
@@ -41,8 +42,12 @@ func mapError(err error) error {
 		return rpc.Status(codes.Aborted, err.Error(), protoadapt.MessageV1Of(conflict.Conflict))
 	case errors.Is(err, fleet.ErrEpoch):
 		return rpc.Status(codes.Aborted, err.Error())
-	case errors.Is(err, fleet.ErrStopped):
+	case errors.Is(err, fleet.ErrStopped), errors.Is(err, collector.ErrNotLeading):
 		return rpc.Status(codes.Unavailable, err.Error())
+	case errors.Is(err, collector.ErrNoSender):
+		return rpc.Status(codes.InvalidArgument, err.Error())
+	case errors.Is(err, collector.ErrTooManySenders):
+		return rpc.Status(codes.ResourceExhausted, err.Error())
 	case errors.Is(err, controlplane.ErrTokenExpired):
 		return rpc.Status(codes.OutOfRange, err.Error())
 	case errors.Is(err, controlplane.ErrFull):

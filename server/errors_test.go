@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/controlplane/collector"
 	"github.com/tidegate/tidegate/eval"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 )
@@ -36,6 +37,9 @@ func TestMapError(t *testing.T) {
 		{&controlplane.NotFoundError{What: `flag "a" in environment "production"`}, codes.NotFound, []string{`flag "a" in environment "production"`}, nil},
 		{&controlplane.ExistsError{What: `flag "a"`}, codes.AlreadyExists, []string{`flag "a"`}, nil},
 		{&controlplane.ConflictError{Conflict: conflict}, codes.Aborted, []string{"a", "3", "7"}, conflict},
+		{collector.ErrNotLeading, codes.Unavailable, []string{"connect again"}, nil},
+		{collector.ErrNoSender, codes.InvalidArgument, []string{"batch"}, nil},
+		{collector.ErrTooManySenders, codes.ResourceExhausted, []string{"too many senders"}, nil},
 		{controlplane.ErrTokenExpired, codes.OutOfRange, []string{"token", "start again"}, nil},
 		{controlplane.ErrFull, codes.ResourceExhausted, []string{"full", "nothing was written", "alarm"}, nil},
 		{controlplane.ErrCorrupt, codes.DataLoss, []string{"decoded"}, nil},

@@ -16,13 +16,17 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
 	"github.com/tidegate/tidegate/controlplane/store/memstore"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/rpc"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	etcdtest.RunNodeIfAsked()
+	goleak.VerifyTestMain(m)
+}
 
 // running is a server under test and its clients.
 type running struct {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/controlplane/notify"
 	"github.com/tidegate/tidegate/controlplane/store"
 )
 
@@ -57,6 +58,8 @@ type Options struct {
 	// RequireKeys: who follows must present a key that opens the environment ('tidegate key
 	// create'). Without it, a key that is presented must be good all the same.
 	RequireKeys bool
+	// Notify are who is told of what becomes of rollouts. Servers of one cluster have the same.
+	Notify []notify.Target
 	// StreamLog is a file in which all that is shown is written down, for tests and the
 	// analysis of incidents; see package streamlog. Empty: none.
 	StreamLog string

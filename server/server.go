@@ -11,17 +11,22 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/controlplane/decider"
 	"github.com/tidegate/tidegate/controlplane/fleet"
+	"github.com/tidegate/tidegate/controlplane/leader"
+	"github.com/tidegate/tidegate/controlplane/notify"
 	"github.com/tidegate/tidegate/controlplane/store"
 	"github.com/tidegate/tidegate/controlplane/store/etcdstore"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/rpc"
@@ -43,8 +48,13 @@ type Server struct {
 	authority *controlplane.Authority
 	hub       *hub.Hub
 	fleet     *fleet.Fleet
+	elector   *leader.Elector
+	telemetry *collectorService
+	decider   *decider.Decider
+	notifier  *notify.Notifier
 	rpc       *rpc.Server
 	draining  atomic.Bool
+	drained   chan struct{} // closed when it begins to drain
 
 	grpcListener, httpListener net.Listener
 }
@@ -56,7 +66,7 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, logger: o.Logger, store: o.Store}
+	s := &Server{options: o, logger: o.Logger, store: o.Store, drained: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -157,6 +167,12 @@ func (s *Server) register() error {
 	if s.fleet, err = fleet.New(fo); err != nil {
 		return err
 	}
+	if err = s.makeDecider(); err != nil {
+		return err
+	}
+	if err = s.makeCollector(fo.Advertise); err != nil {
+		return err
+	}
 	s.rpc = rpc.NewServer(rpc.Options{
 		Logger: s.logger, Registerer: s.options.Registry, MaxMessageBytes: maxMessage, Validate: knownFields, MapError: mapError,
 	})
@@ -166,7 +182,11 @@ func (s *Server) register() error {
 	controlv1.RegisterKeyServiceServer(s.rpc, keyService{authority: s.authority})
 	controlv1.RegisterEpochServiceServer(s.rpc, epochService{authority: s.authority, hub: s.hub})
 	controlv1.RegisterFleetServiceServer(s.rpc, fleetService{fleet: s.fleet})
+	if err := s.registerRollouts(); err != nil {
+		return err
+	}
 	syncv1.RegisterSyncServiceServer(s.rpc.GRPCOnly(), s.hub)
+	telemetryv1.RegisterCollectorServiceServer(s.rpc.GRPCOnly(), s.telemetry)
 	s.options.Registry.MustRegister(replicaCollector{s.replicas})
 	return nil
 }
@@ -194,11 +214,9 @@ func (s *Server) Run(ctx context.Context) error {
 		watched <- err
 	}()
 
-	counted := make(chan struct{})
-	go func() {
-		defer close(counted)
-		s.fleet.Run(serving)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { s.fleet.Run(serving) })
+	running.Go(func() { s.elector.Run(serving, s.lead) })
 
 	served := s.rpc.Serve(serving, rpc.ServeOptions{
 		GRPC:  []net.Listener{s.grpcListener},
@@ -211,16 +229,19 @@ func (s *Server) Run(ctx context.Context) error {
 		err = fmt.Errorf("watch the store: %w", err)
 	}
 	endServing(nil)
-	<-counted
+	running.Wait()
 	err = errors.Join(served, err, s.Close())
 	s.logger.Info().Err(err).Msg("server has stopped")
 	return err
 }
 
 func (s *Server) drain() {
-	s.draining.Store(true)
+	if s.draining.CompareAndSwap(false, true) {
+		close(s.drained)
+	}
 	s.logger.Info().Msg("server drains")
 	s.hub.Drain()
+	s.telemetry.drain()
 }
 
 // Close releases what Open took; Run does it by itself.

@@ -1,0 +1,91 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/controlplane/decider"
+	"github.com/tidegate/tidegate/controlplane/leader"
+	"github.com/tidegate/tidegate/controlplane/notify"
+	"github.com/tidegate/tidegate/controlplane/store"
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
+)
+
+// makeDecider makes who decides while this server leads, and who tells people.
+func (s *Server) makeDecider() (err error) {
+	s.notifier, err = notify.New(notify.Options{Store: s.store, Targets: s.options.Notify, Logger: s.logger, Registerer: s.options.Registry})
+	if err != nil {
+		return err
+	}
+	s.decider, err = decider.New(decider.Options{
+		Authority: s.authority, InstanceID: s.options.InstanceID, Relays: s.fleet.Standings, Notifier: s.notifier,
+		Logger: s.logger, Registerer: s.options.Registry,
+	})
+	return err
+}
+
+// announce has people told of what somebody does to a rollout.
+func (s *Server) announce(c controlplane.RolloutChange) []store.Op {
+	event, ok := notify.Changed(c.Environment, c.Before, c.After, c.Entry)
+	if !ok {
+		return nil
+	}
+	return s.notifier.Ops(event)
+}
+
+// lead does all that only a leader does, until the term is over or one part of it cannot go on.
+func (s *Server) lead(ctx context.Context, term leader.Term) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return s.telemetry.collector.Lead(ctx, term) })
+	all.Go(func() error { return s.decider.Lead(ctx) })
+	all.Go(func() error {
+		err := s.notifier.Run(ctx, term.Fence())
+		if errors.Is(err, notify.ErrFenced) {
+			return fmt.Errorf("%w: %w", leader.ErrDeposed, err)
+		}
+		return err
+	})
+	return all.Wait()
+}
+
+// assessor tells how the evidence stands: the leader by itself, the others ask it.
+type assessor struct {
+	*decider.Decider
+	elector    *leader.Elector
+	instanceID string
+	peers      *connections
+}
+
+func (s *Server) assessor() assessor {
+	return assessor{Decider: s.decider, elector: s.elector, instanceID: s.options.InstanceID, peers: s.telemetry.peers}
+}
+
+// Assess implements controlplane.Assessor.
+func (a assessor) Assess(ctx context.Context, environment, rollout string) (*rolloutv1.Assessment, error) {
+	assessment, err := a.Decider.Assess(ctx, environment, rollout)
+	if !errors.Is(err, decider.ErrNotLeading) {
+		return assessment, err
+	}
+	who, _, ok := a.elector.Leader()
+	if !ok || who.Address == "" || who.InstanceID == a.instanceID || len(metadata.ValueFromIncomingContext(ctx, forwardedKey)) > 0 {
+		return nil, err
+	}
+	conn, release, err := a.peers.acquire(who.Address)
+	if err != nil {
+		return nil, fmt.Errorf("the leader, %s at %s: %w", who.InstanceID, who.Address, err)
+	}
+	defer release()
+	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, forwardedKey, a.instanceID), countTimeout)
+	defer cancel()
+	got, err := controlv1.NewRolloutServiceClient(conn).GetRollout(ctx, &controlv1.GetRolloutRequest{Environment: environment, Key: rollout})
+	if err != nil {
+		return nil, fmt.Errorf("the leader, %s at %s: %w", who.InstanceID, who.Address, err)
+	}
+	return got.GetAssessment(), nil
+}
