@@ -11,6 +11,8 @@ import (
 
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tally"
 )
 
 // usual is a flag with a rule by e-mail suffix and a split.
@@ -43,11 +45,51 @@ func usualService(b *testing.B, n int) (*evaluationService, *evaluationv1.Evalua
 	return service(p), &evaluationv1.EvaluationContext{TargetingKey: "user-0123456789", Attributes: attributes}
 }
 
-// BenchmarkEvaluate is a request from its bytes to those of its reply.
+// counting makes the service count: the flag of a rollout, and others.
+func counting(b *testing.B, s *evaluationService, rollouts ...string) {
+	b.Helper()
+	env := s.environments[0]
+	counts, err := tally.New(tally.Options{Environment: env.name})
+	if err != nil {
+		b.Fatal(err)
+	}
+	snap := env.replica.Snapshot()
+	var puts []snapshot.Item
+	for _, flag := range rollouts {
+		f := usual(flag)
+		f.DefaultOutcome = rollingFlag(flag, 100).GetDefaultOutcome()
+		puts = append(puts, item(b, f, snap.Cursor().Revision+1), item(b, rolloutAt(flag, 1, 100), snap.Cursor().Revision+1))
+	}
+	next, d := snap.Next(snap.Cursor().Revision+1, puts, nil)
+	if err := counts.Apply(next, time.Now()); err != nil {
+		b.Fatal(err)
+	}
+	if err := env.replica.Publish(next, d); err != nil {
+		b.Fatal(err)
+	}
+	env.counts = counts
+}
+
+// BenchmarkEvaluate is a request from its bytes to those of its reply; counted, with the
+// telemetry of it.
 func BenchmarkEvaluate(b *testing.B) {
 	s, subject := usualService(b, 1000)
 	data := mem.BufferSlice{mem.SliceBuffer(marshal(b, &evaluationv1.EvaluateRequest{FlagKey: "flag-0500", Context: subject}))}
 	b.Run("direct", func(b *testing.B) {
+		c, now := evaluateCall{new(call)}, time.Now()
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := c.DecodeWire(data); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.evaluateDirect(b.Context(), c, now); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("counted", func(b *testing.B) {
+		s, _ := usualService(b, 1000)
+		counting(b, s, "flag-0500")
 		c, now := evaluateCall{new(call)}, time.Now()
 		b.ReportAllocs()
 		for b.Loop() {

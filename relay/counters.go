@@ -27,7 +27,7 @@ func (c *counters) add(reason string) {
 	c[rand.Uint32()%counterShards].count[reasonIndex(reason)].Add(1) //nolint:gosec // it only spreads
 }
 
-func (c *counters) addAll(t *tally) {
+func (c *counters) addAll(t *reasonTally) {
 	shard := &c[rand.Uint32()%counterShards] //nolint:gosec // it only spreads
 	for i, n := range t {
 		if n > 0 {
@@ -37,7 +37,7 @@ func (c *counters) addAll(t *tally) {
 }
 
 // total sums up what was counted.
-func (c *counters) total() (t tally) {
+func (c *counters) total() (t reasonTally) {
 	for shard := range c {
 		for i := range t {
 			t[i] += c[shard].count[i].Load()
@@ -46,10 +46,10 @@ func (c *counters) total() (t tally) {
 	return t
 }
 
-// tally counts the answers of one call.
-type tally [len(countedReasons)]uint64
+// reasonTally counts the answers of one call by reason.
+type reasonTally [len(countedReasons)]uint64
 
-func (t *tally) add(reason string) { t[reasonIndex(reason)]++ }
+func (t *reasonTally) add(reason string) { t[reasonIndex(reason)]++ }
 
 func reasonIndex(reason string) int {
 	for i, r := range countedReasons {

@@ -47,6 +47,7 @@ func (s *evaluationService) appendEvaluation(b []byte, c *call, now time.Time) (
 		return b, err
 	}
 	src.env.answers.add(string(src.reason(result)))
+	src.env.exposed(&result, &subject)
 	return src.appendAnswer(b, c.flagKey, &result, src.moment()), nil
 }
 

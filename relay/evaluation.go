@@ -17,6 +17,7 @@ import (
 	"github.com/tidegate/tidegate/internal/jsondoc"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tally"
 )
 
 // evaluationService implements evaluationv1.EvaluationServiceServer from replicas.
@@ -42,7 +43,9 @@ type environment struct {
 	eventsURI    string // of OFREP
 	flagd        flagdExport
 	answers      counters
-	streams      streamCounts
+	// counts adds up exposures and observations; nil: they are not counted.
+	counts  *tally.Tally
+	streams streamCounts
 }
 
 func newEvaluationService(replicas *replica.Set, names []string) *evaluationService {
@@ -61,6 +64,13 @@ func newEnvironment(name string, r *replica.Replica) *environment {
 	return &environment{
 		name: name, replica: r, metadata: metadata, metadataJSON: jsondoc.AppendObject(nil, metadata), eventsURI: eventsURI(name),
 		flagd: flagdExport{replica: r, metadata: metadata, logger: zerolog.Nop()},
+	}
+}
+
+// exposed counts that a caller is told an answer.
+func (e *environment) exposed(r *eval.Result, subject *eval.Context) {
+	if e.counts != nil {
+		e.counts.Exposed(r, subject)
 	}
 }
 
@@ -155,6 +165,7 @@ func (s *evaluationService) evaluate(r *evaluationv1.EvaluateRequest, now time.T
 	if err != nil {
 		return nil, err
 	}
+	src.env.exposed(&result, &subject)
 	a := src.answer(r.GetFlagKey(), result)
 	a.EnvironmentRevision = src.snapshot.Cursor().Revision
 	a.Age = durationpb.New(src.age)
@@ -228,14 +239,16 @@ func (src *source) answerAll(ctx context.Context, chosen selection, subject *eva
 }
 
 // each evaluates the chosen flags, in the order asked or that of their keys, and counts
-// the answers once all are there.
+// the answers once all are there. Exposures are counted as they come: of a caller that is gone
+// halfway, too.
 func (src *source) each(ctx context.Context, chosen selection, subject *eval.Context, answer func(string, eval.Result)) error {
 	ctx, cancel := context.WithTimeout(ctx, bulkTimeout)
 	defer cancel()
 	env := src.snapshot.Eval()
-	var counted tally
+	var counted reasonTally
 	add := func(key string, r eval.Result) {
 		counted.add(string(src.reason(r)))
+		src.env.exposed(&r, subject)
 		answer(key, r)
 	}
 	if chosen.keys != nil {

@@ -282,10 +282,10 @@ func TestCounting(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, other := s.environments[0].answers.total(), s.environments[1].answers.total()
-	var want tally
+	var want reasonTally
 	want[reasonIndex(string(eval.ReasonStatic))] = 4
 	want[reasonIndex(string(eval.ReasonTargetingMatch))] = 1
-	if got != want || other != (tally{}) {
+	if got != want || other != (reasonTally{}) {
 		t.Errorf("counted %v and %v, want %v and nothing", got, other, want)
 	}
 }

@@ -16,7 +16,9 @@ import (
 
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/rpc"
@@ -79,6 +81,8 @@ func item(tb testing.TB, m proto.Message, revision int64) snapshot.Item {
 	switch m := m.(type) {
 	case *flagv1.Flag:
 		i.Kind, i.Key = syncv1.Kind_KIND_FLAG, m.GetKey()
+	case *rolloutv1.Rollout:
+		i.Kind, i.Key = syncv1.Kind_KIND_ROLLOUT, m.GetKey()
 	case *flagv1.Segment:
 		i.Kind, i.Key = syncv1.Kind_KIND_SEGMENT, m.GetKey()
 	default:
@@ -92,6 +96,8 @@ type publisher struct {
 	tb       testing.TB
 	replicas *replica.Set
 	revision int64
+	// collected is what relays have pushed.
+	collected collected
 }
 
 func newPublisher(tb testing.TB, environments ...string) *publisher {
@@ -137,13 +143,20 @@ func (p *publisher) deleteFlag(environment, key string) int64 {
 	return p.revision
 }
 
-// serve serves the sync protocol from what is published, until stop is called.
+// serve serves the sync protocol from what is published, and collects telemetry, until stop
+// is called.
 func (p *publisher) serve() (address string, stop func()) {
+	p.tb.Helper()
+	return p.serveAt("127.0.0.1:0")
+}
+
+func (p *publisher) serveAt(listen string) (address string, stop func()) {
 	p.tb.Helper()
 	h := hub.New(hub.Options{Replicas: p.replicas, InstanceID: "upstream", Heartbeat: 50 * time.Millisecond, Logger: zerolog.Nop()})
 	server := rpc.NewServer(rpc.Options{Logger: zerolog.Nop(), Registerer: prometheus.NewRegistry()})
 	syncv1.RegisterSyncServiceServer(server, h)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	telemetryv1.RegisterCollectorServiceServer(server, &p.collected)
+	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		p.tb.Fatal(err)
 	}

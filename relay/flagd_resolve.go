@@ -58,6 +58,7 @@ func (s *evaluationService) resolve(ctx context.Context, key string, subject *st
 		return resolution{}, errTypeMismatch
 	}
 	env.answers.add(string(r.Reason))
+	env.exposed(&r, &c)
 	return env.resolution(r), nil
 }
 

@@ -82,7 +82,7 @@ func (s *flagdServiceV1) ResolveAll(ctx context.Context, q *flagdv1.ResolveAllRe
 	subject := s.evaluation.flagdContext(q.GetContext())
 	flags := snap.Eval().Flags()
 	all := make(map[string]*flagdv1.AnyFlag, len(flags))
-	var counted tally
+	var counted reasonTally
 	for i, f := range flags {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -94,6 +94,7 @@ func (s *flagdServiceV1) ResolveAll(ctx context.Context, q *flagdv1.ResolveAllRe
 		}
 		resolved := env.resolution(r)
 		if resolved.known(nil) == nil {
+			env.exposed(&r, &subject)
 			all[f.Key()] = anyFlag(&resolved)
 		}
 	}

@@ -10,12 +10,14 @@ import (
 
 // readiness is the body of /readyz.
 type readiness struct {
-	Ready        bool                   `json:"ready"`
-	InstanceID   string                 `json:"instanceId"`
-	Version      string                 `json:"version"`
-	Draining     bool                   `json:"draining,omitempty"`
-	Upstream     *upstreamStatus        `json:"upstream,omitempty"`
-	File         *fileStatus            `json:"file,omitempty"`
+	Ready      bool            `json:"ready"`
+	InstanceID string          `json:"instanceId"`
+	Version    string          `json:"version"`
+	Draining   bool            `json:"draining,omitempty"`
+	Upstream   *upstreamStatus `json:"upstream,omitempty"`
+	File       *fileStatus     `json:"file,omitempty"`
+	// Telemetry says how much was counted that the upstream has not taken yet.
+	Telemetry    *telemetryStatus       `json:"telemetry,omitempty"`
 	Environments []environmentReadiness `json:"environments"`
 }
 
@@ -34,6 +36,13 @@ type fileStatus struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
+type telemetryStatus struct {
+	Connected bool   `json:"connected"`
+	Spooled   uint64 `json:"spooledEvents"`
+	// Error is why telemetry cannot be written to disk, or was not taken lately.
+	Error string `json:"error,omitempty"`
+}
+
 type environmentReadiness struct {
 	Environment string `json:"environment"`
 	Ready       bool   `json:"ready"`
@@ -43,6 +52,17 @@ type environmentReadiness struct {
 	Revision   int64    `json:"revision,omitempty"`
 	AgeSeconds *float64 `json:"ageSeconds,omitempty"`
 	Flags      int      `json:"flags"`
+	// Tripped are the rollouts that this relay, cut off, has shut by itself: it serves their
+	// controls.
+	Tripped []trippedRollout `json:"tripped,omitempty"`
+}
+
+// trippedRollout is one that the relay has shut.
+type trippedRollout struct {
+	Rollout   string    `json:"rollout"`
+	Step      uint64    `json:"step"`
+	Guardrail string    `json:"guardrail"`
+	At        time.Time `json:"at"`
 }
 
 // readiness tells whether every environment has something to serve that is fresh
@@ -51,6 +71,7 @@ type environmentReadiness struct {
 func (r *Relay) readiness() readiness {
 	out := readiness{Ready: true, InstanceID: r.instanceID, Version: r.version}
 	r.origin.report(&out)
+	out.Telemetry = r.telemetry.status()
 	select {
 	case <-r.evaluation.draining:
 		out.Ready, out.Draining = false, true
@@ -69,6 +90,9 @@ func (r *Relay) readiness() readiness {
 			if r.maxStale > 0 && age > r.maxStale {
 				er.Ready, er.Reason = false, "stale: last confirmed "+age.Round(time.Millisecond).String()+" ago, the limit is "+r.maxStale.String()
 			}
+		}
+		for _, t := range r.telemetry.byName[e.name].edge.tripped() {
+			er.Tripped = append(er.Tripped, trippedRollout{t.GetRollout(), t.GetStep(), t.GetGuardrail(), t.GetTime().AsTime()})
 		}
 		out.Ready = out.Ready && er.Ready
 		out.Environments = append(out.Environments, er)

@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/tidegate/tidegate/internal/tally"
 )
 
 var (
@@ -29,6 +31,18 @@ var (
 		"OFREP requests answered, by status.", []string{"code"}, nil)
 	omittedDesc = prometheus.NewDesc("tidegate_relay_flagd_omitted_flags",
 		"Flags that have no form in flagd: its in-process providers do not get them. 0 until one asks.", []string{"environment"}, nil)
+	countedDesc = prometheus.NewDesc("tidegate_relay_telemetry_counted_events_total",
+		"Exposures and observations that were counted, and are in a batch: those of tidegate_spool_*.", []string{"environment"}, nil)
+	lostDesc = prometheus.NewDesc("tidegate_relay_telemetry_lost_events_total",
+		"Exposures and observations that could not be counted, by reason. They are declared upstream.", []string{"environment", "reason"}, nil)
+	foldedDesc = prometheus.NewDesc("tidegate_relay_telemetry_folded_observations_total",
+		"Observations of subjects of which one was counted in the same 10 s already.", []string{"environment"}, nil)
+	tallyBytesDesc = prometheus.NewDesc("tidegate_relay_telemetry_memory_bytes",
+		"Memory of what grows with the telemetry's traffic.", []string{"environment"}, nil)
+	trippedDesc = prometheus.NewDesc("tidegate_relay_tripped_rollouts",
+		"Rollouts that this relay, cut off, has shut by itself.", []string{"environment"}, nil)
+	refusedDesc = prometheus.NewDesc("tidegate_relay_telemetry_refused_total",
+		"Observations, reports, calls and OTLP data points that were not taken, by reason.", []string{"reason"}, nil)
 	stateBytesDesc = prometheus.NewDesc("tidegate_relay_state_bytes",
 		"Size of the state files in use.", nil, nil)
 	stateBehindDesc = prometheus.NewDesc("tidegate_relay_state_behind_environments",
@@ -65,6 +79,7 @@ func (c collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		evaluationsDesc, revisionDesc, ageDesc, itemsDesc, bytesDesc, rejectedDesc, readyDesc,
 		streamsDesc, omittedDesc, ofrepDesc,
+		countedDesc, lostDesc, foldedDesc, tallyBytesDesc, trippedDesc, refusedDesc,
 		stateBytesDesc, stateBehindDesc, stateErrorsDesc, stateAsideDesc, stateRewritesDesc, stateUnusableDesc,
 	} {
 		out <- d
@@ -97,6 +112,19 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		gauge(itemsDesc, float64(s.Eval().SegmentCount()), e.name, "segment")
 		gauge(bytesDesc, float64(s.Bytes()), e.name)
 		gauge(rejectedDesc, float64(len(s.Rejections())), e.name)
+	}
+	for _, e := range c.relay.telemetry.environments {
+		a := e.tally.Account()
+		counter(countedDesc, float64(a.Counted), e.name)
+		for _, why := range tally.Losses() {
+			counter(lostDesc, float64(a.LostBy[why]), e.name, why.String())
+		}
+		counter(foldedDesc, float64(a.Folded), e.name)
+		gauge(tallyBytesDesc, float64(a.MemoryBytes), e.name)
+		gauge(trippedDesc, float64(len(e.edge.names())), e.name)
+	}
+	for reason := range refusalNames {
+		counter(refusedDesc, float64(c.relay.telemetry.refused[reason].Load()), refusalNames[reason])
 	}
 	for code := range c.relay.ofrep.answered {
 		if n := c.relay.ofrep.answered[code].Load(); n > 0 {

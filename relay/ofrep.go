@@ -110,6 +110,7 @@ func (h *ofrepHandler) single(c *ofrepCall) {
 	}
 	r := snap.Eval().Evaluate(c.key, &c.subject)
 	env.answers.add(string(r.Reason))
+	env.exposed(&r, &c.subject)
 	c.out = env.appendAnswer(c.out, c.key, r)
 	c.write(statusOf(r.ErrorCode))
 }
@@ -134,7 +135,7 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), bulkTimeout)
 	defer cancel()
-	var counted tally
+	var counted reasonTally
 	c.out = append(c.out, `{"flags":[`...)
 	for i, f := range snap.Eval().Flags() {
 		if i%checkEvery == 0 && ctx.Err() != nil {
@@ -147,6 +148,7 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 		}
 		r := snap.Eval().EvaluateFlag(f, &c.subject)
 		counted.add(string(r.Reason))
+		env.exposed(&r, &c.subject)
 		c.out = env.appendAnswer(c.out, f.Key(), r)
 	}
 	env.answers.addAll(&counted)

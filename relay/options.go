@@ -32,6 +32,12 @@ const DefaultEnvironment = "default"
 // DefaultDrain bounds the wait for calls in flight at shutdown.
 const DefaultDrain = 10 * time.Second
 
+// DefaultSpoolBytes bounds the telemetry on disk.
+const DefaultSpoolBytes = 256 << 20
+
+// minSpoolBytes is a few of the segments that the spool is made of.
+const minSpoolBytes = 1 << 20
+
 // Options of a Relay.
 type Options struct {
 	// Upstreams are gRPC addresses of servers or other relays, tried in turn. Either they
@@ -42,7 +48,7 @@ type Options struct {
 	// Environments to follow; required. The first is the default of evaluation requests.
 	// With Files, the name of the one that they are. Default then: DefaultEnvironment.
 	Environments []string
-	// GRPCAddr serves evaluation and sync, HTTPAddr evaluation with JSON and OFREP,
+	// GRPCAddr serves evaluation, telemetry and sync, HTTPAddr the first two with JSON, and OFREP,
 	// ManagementAddr /healthz, /readyz and /metrics. FlagdSyncAddr, where flagd's in-process
 	// providers look, serves the same as GRPCAddr. Port 0 picks a free one.
 	GRPCAddr, HTTPAddr, ManagementAddr, FlagdSyncAddr string
@@ -54,6 +60,9 @@ type Options struct {
 	OFREPRateLimit int
 	// StateDir keeps the snapshots over restarts. Empty: memory only.
 	StateDir string
+	// SpoolBytes bounds the telemetry that waits in StateDir for the upstream to take it; in
+	// memory, without a StateDir, it is at most 32 MiB. Default: DefaultSpoolBytes.
+	SpoolBytes int64
 	// Region is where this relay runs: rules may use it, and the upstream is told.
 	Region string
 	// Key is what this relay presents to its upstreams: a secret ('tidegate key create').
@@ -91,6 +100,7 @@ func (o *Options) EnsureDefaults() *Options {
 	setDefault(&o.ManagementAddr, DefaultManagementAddr)
 	setDefault(&o.FlagdSyncAddr, DefaultFlagdSyncAddr)
 	setDefault(&o.Drain, DefaultDrain)
+	setDefault(&o.SpoolBytes, DefaultSpoolBytes)
 	if len(o.Files) > 0 && len(o.Environments) == 0 {
 		o.Environments = []string{DefaultEnvironment}
 	}
@@ -124,6 +134,9 @@ func (o *Options) Validate() error {
 	}
 	if o.OFREPRateLimit < 0 {
 		errs = append(errs, fmt.Errorf("OFREP rate limit %d: want requests a second, or 0 for no limit", o.OFREPRateLimit))
+	}
+	if o.SpoolBytes < minSpoolBytes {
+		errs = append(errs, fmt.Errorf("spool bytes %d: want at least %d, which is 1 MiB", o.SpoolBytes, minSpoolBytes))
 	}
 	if o.MaxStale < 0 {
 		errs = append(errs, fmt.Errorf("max stale %v: want a positive duration, or 0 for no limit", o.MaxStale))

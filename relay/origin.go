@@ -65,7 +65,7 @@ type fileOrigin struct {
 
 func (r *Relay) openFiles(ctx context.Context, paths []string) (origin, error) {
 	fo := filesource.Options{
-		Paths: paths, Replica: r.evaluation.environments[0].replica,
+		Paths: paths, Replica: r.replicas.Replica(r.evaluation.environments[0].name),
 		Logger: r.logger, Registerer: r.registry,
 	}
 	if r.state != nil {

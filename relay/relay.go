@@ -2,6 +2,10 @@
 // one from files, keeps them in memory and on disk, and answers evaluations from memory
 // for as long as it lives, whatever happens upstream or to the files.
 //
+// It counts what it serves and what callers observe of it, and pushes the sums upstream,
+// counted once; see telemetry.go. While it is cut off it shuts a rollout that violates a
+// guardrail by its own evidence; see edge.go and served.go.
+//
 // It serves the evaluation services and, to further relays and in-process SDKs, the
 // sync service that it follows itself. An evaluation reads one atomic pointer and then
 // touches nothing but that snapshot: no lock, no I/O.
@@ -18,11 +22,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	collectorv1 "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 
 	flagdv1 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v1"
 	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
 	flagdsyncv1 "github.com/tidegate/tidegate/gen/go/flagd/sync/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 	"github.com/tidegate/tidegate/internal/directhttp"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
@@ -46,8 +52,10 @@ type Relay struct {
 	registry            *prometheus.Registry
 
 	streamLog  *streamlog.Log // may be nil
-	replicas   *replica.Set
+	replicas   *replica.Set   // as they are followed, and passed on
+	served     servedSet
 	evaluation *evaluationService
+	telemetry  *telemetry
 	hub        *hub.Hub
 	origin     origin
 	server     *rpc.Server
@@ -80,16 +88,22 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 		maxStale: o.MaxStale, drain: o.Drain,
 		logger: o.Logger, registry: o.Registry,
 		corsOrigins: o.CORSOrigins, loaded: o.Loaded,
-		streamLog: streamLog,
-		replicas:  replica.NewSet(replica.Options{HistoryBytes: historyBytes, Observer: streamLog.Observer()}),
+		streamLog: streamLog, served: servedSet{},
 	}
-	r.evaluation = newEvaluationService(r.replicas, o.Environments)
+	r.replicas = replica.NewSet(replica.Options{
+		HistoryBytes: historyBytes, Observer: replica.Observers(streamLog.Observer(), r.served),
+	})
+	answered := replica.NewSet(replica.Options{HistoryBytes: historyBytes})
+	r.evaluation = newEvaluationService(answered, o.Environments)
 	r.evaluation.region = o.Region
 	for _, e := range r.evaluation.environments {
 		e.flagd.logger = o.Logger.With().Str("environment", e.name).Logger()
 	}
 	r.ofrep = newOFREPHandler(r.evaluation, o.OFREPRateLimit)
 	err = r.openState(o.StateDir)
+	if err == nil {
+		err = r.openTelemetry(&o)
+	}
 	if err == nil {
 		r.streamLog.Begin(streamlog.Process{
 			Instance: r.instanceID, Kind: "relay", Version: r.version,
@@ -114,6 +128,9 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 	if r.origin, err = r.openOrigin(ctx, o, below); err != nil {
 		return err
 	}
+	if err := r.openUplink(o); err != nil {
+		return err
+	}
 	r.hub = hub.New(hub.Options{
 		Replicas: r.replicas, InstanceID: r.instanceID, Tree: below,
 		Path:        func() []string { return r.origin.path() },
@@ -126,6 +143,11 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 	flagdv2.RegisterServiceServer(r.server, &flagdServiceV2{evaluation: r.evaluation})
 	flagdsyncv1.RegisterFlagSyncServiceServer(r.server, &flagdSyncService{evaluation: r.evaluation})
 	syncv1.RegisterSyncServiceServer(r.server.GRPCOnly(), r.hub)
+	telemetryv1.RegisterTelemetryServiceServer(r.server, &telemetryService{evaluation: r.evaluation, telemetry: r.telemetry})
+	collectorv1.RegisterMetricsServiceServer(r.server.GRPCOnly(), newMetricsService(r.evaluation, r.telemetry))
+	if r.telemetry.uplink != nil {
+		telemetryv1.RegisterCollectorServiceServer(r.server.GRPCOnly(), r.telemetry.uplink)
+	}
 	return r.register()
 }
 
@@ -165,7 +187,8 @@ func (r *Relay) FlagdSyncAddr() string { return r.flagdSync.Addr().String() }
 // error if a listener fails. It is called once.
 //
 // Draining: health turns to NOT_SERVING, sync streams get a Goodbye, watches and
-// evaluation streams end with UNAVAILABLE, unary calls get Options.Drain to end.
+// evaluation streams end with UNAVAILABLE, unary calls get Options.Drain to end. Then what was
+// counted is spooled, and pushed for up to 5 s more.
 func (r *Relay) Run(ctx context.Context) error {
 	r.logger.Info().Str("instance", r.instanceID).Str("version", r.version).
 		Str("grpc", r.GRPCAddr()).Str("http", r.HTTPAddr()).Str("management", r.ManagementAddr()).
@@ -173,6 +196,12 @@ func (r *Relay) Run(ctx context.Context) error {
 	rpc.WarnOpen(r.logger, r.grpc, r.http, r.management, r.flagdSync)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := r.runBackground(background)
+	counting, count := context.WithCancel(background)
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		r.telemetry.run(counting)
+	}()
 	err := r.server.Serve(ctx, rpc.ServeOptions{
 		GRPC: []net.Listener{r.grpc, r.flagdSync},
 		HTTP: []rpc.HTTPListener{
@@ -186,6 +215,9 @@ func (r *Relay) Run(ctx context.Context) error {
 		},
 		DrainTimeout: r.drain,
 	})
+	// Nothing is counted any more; what was goes up, which takes the origin to know where.
+	count()
+	<-counted
 	// The origin is heard to the last: calls that are still running see the newest.
 	stop()
 	for range done {
@@ -248,6 +280,7 @@ func (r *Relay) Close() error {
 	if r.server != nil {
 		r.server.GRPC.Stop()
 	}
+	errs = append(errs, r.telemetry.close())
 	if r.state != nil {
 		errs = append(errs, r.state.Close())
 	}

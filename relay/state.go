@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	collectorv1 "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	flagdv1 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v1"
 	flagdv2 "github.com/tidegate/tidegate/gen/go/flagd/evaluation/v2"
 	flagdsyncv1 "github.com/tidegate/tidegate/gen/go/flagd/sync/v1"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/statefile"
 )
@@ -86,7 +88,7 @@ func (r *Relay) restore(e *environment) {
 		return
 	}
 	age := statefile.Age(confirmed, fault.Now())
-	e.replica.Restore(s, age)
+	r.replicas.Replica(e.name).Restore(s, age)
 	r.logger.Info().Str("environment", e.name).Int64("revision", s.Cursor().Revision).
 		Int("flags", s.Eval().FlagCount()).Stringer("age", age.Round(time.Millisecond)).Msg("state loaded from disk")
 }
@@ -149,6 +151,8 @@ var evaluating = []string{
 	flagdv1.Service_ServiceDesc.ServiceName,
 	flagdv2.Service_ServiceDesc.ServiceName,
 	flagdsyncv1.FlagSyncService_ServiceDesc.ServiceName,
+	telemetryv1.TelemetryService_ServiceDesc.ServiceName,
+	collectorv1.MetricsService_ServiceDesc.ServiceName,
 }
 
 // updateHealth sets the gRPC health of the relay and of its services that evaluate. It
@@ -169,9 +173,10 @@ func (r *Relay) confirmState() {
 		return
 	}
 	for _, e := range r.evaluation.environments {
-		if s := e.replica.Snapshot(); s != nil {
+		followed := r.replicas.Replica(e.name)
+		if s := followed.Snapshot(); s != nil {
 			// What fails is logged, counted and tried again where it is written.
-			_ = r.state.Confirm(s, fault.Now().Add(-e.replica.Age()))
+			_ = r.state.Confirm(s, fault.Now().Add(-followed.Age()))
 		}
 	}
 }

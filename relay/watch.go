@@ -117,7 +117,7 @@ func (w *watch) next(ctx context.Context, now time.Time) (*evaluationv1.WatchRes
 	} else {
 		keys = w.filter(touched.concerned(w.shown.Eval()))
 	}
-	var counted tally
+	var counted reasonTally
 	var answers []*evaluationv1.EvaluateResponse
 	for i, key := range keys {
 		if i%checkEvery == 0 && ctx.Err() != nil {

@@ -1,0 +1,194 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/spool"
+)
+
+// commitGroup are calls that wait for one commit.
+type commitGroup struct {
+	environments map[*counted]bool
+	marks        map[senderKey]*telemetryv1.Sender
+	done         chan struct{}
+	// err is why it is not known to be durable; set before done is closed.
+	err error
+}
+
+func newCommitGroup() *commitGroup {
+	return &commitGroup{
+		environments: map[*counted]bool{}, marks: map[senderKey]*telemetryv1.Sender{}, done: make(chan struct{}),
+	}
+}
+
+// cut commits when somebody waits, and at the end of each second.
+func (t *telemetry) cut(ctx context.Context) {
+	second := time.NewTimer(untilSecond(time.Now()))
+	defer second.Stop()
+	var due <-chan time.Time
+	last := time.Now().Add(-commitEvery)
+	for {
+		select {
+		case <-ctx.Done():
+			t.end()
+			return
+		case <-t.wake:
+			if due == nil {
+				due = time.After(max(commitEvery-time.Since(last), 0))
+			}
+			continue
+		case <-due:
+			t.commit(time.Now(), false)
+		case <-second.C:
+			now := time.Now()
+			t.commit(now, true)
+			for _, c := range t.environments {
+				c.judge(now)
+			}
+			second.Reset(untilSecond(time.Now()))
+		}
+		due, last = nil, time.Now()
+		if t.someoneWaits() {
+			due = time.After(commitEvery)
+		}
+	}
+}
+
+// untilSecond is the time until the next whole second, by the wall clock, which windows end
+// with.
+func untilSecond(now time.Time) time.Duration {
+	return now.Truncate(time.Second).Add(time.Second).Sub(now) + time.Millisecond
+}
+
+func (t *telemetry) someoneWaits() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.group.environments) > 0
+}
+
+// end commits all that there is. Whoever comes later is refused.
+func (t *telemetry) end() {
+	t.mu.Lock()
+	t.closed = true
+	for _, c := range t.environments {
+		t.group.environments[c] = true
+	}
+	t.mu.Unlock()
+	t.commit(time.Now(), true)
+}
+
+// commit spools what was counted: of environments for which somebody waits all of it, with
+// second, of the others the windows that are over. It is called by one goroutine.
+func (t *telemetry) commit(now time.Time, second bool) {
+	t.mu.Lock()
+	g := t.group
+	t.group = newCommitGroup()
+	t.mu.Unlock()
+	defer close(g.done)
+	entries := make([]spool.Entry, 0, len(t.environments))
+	for _, c := range t.environments {
+		var batches []*telemetryv1.Batch
+		switch {
+		case g.environments[c]:
+			batches = c.tally.Flush(now)
+		case second:
+			batches = c.tally.Cut(now)
+		default:
+			continue
+		}
+		entries = append(entries, c.entries(batches, now)...)
+	}
+	for i := range entries {
+		if i == len(entries)-1 {
+			for _, m := range g.marks {
+				entries[i].Marks = append(entries[i].Marks, m)
+			}
+		}
+		g.err = errors.Join(g.err, t.append(entries[i]))
+	}
+}
+
+// append spools an entry.
+func (t *telemetry) append(e spool.Entry) error {
+	e.Lost += t.undeclared
+	_, err := t.spool.Append(e)
+	if err != nil {
+		t.undeclared = e.Lost + e.Counted
+		t.logger.Error().Err(err).Uint64("events", e.Counted).Msg("telemetry is lost: it cannot be spooled")
+		return err
+	}
+	t.undeclared = 0
+	return nil
+}
+
+// entries makes entries of what was cut, and notes it for the breakers. What says nothing is
+// left out, but for a sign of life now and then.
+func (c *counted) entries(batches []*telemetryv1.Batch, now time.Time) []spool.Entry {
+	if trips := c.edge.take(maxTripsTold); len(trips) > 0 {
+		batches = append(batches, &telemetryv1.Batch{Environment: c.name, Trips: trips})
+	}
+	var list []spool.Entry
+	for _, b := range batches {
+		e := spool.Entry{Batch: b, Counted: b.GetTally().GetCounted()}
+		if b.GetTally() != nil {
+			e.Lost = b.GetTally().GetLost() - c.lost
+			c.lost = b.GetTally().GetLost()
+		}
+		b.Tally = nil
+		c.windows = append(c.windows, b.GetWindows()...)
+		silent := len(b.GetWindows()) == 0 && len(b.GetEvaluations()) == 0 && len(b.GetTrips()) == 0 && e.Lost == 0
+		// A little less: what was told at the end of a second is told again at that of another.
+		if silent && now.Sub(c.told) < freshEvery-commitEvery {
+			continue
+		}
+		if b.GetCompleteTo() != nil {
+			c.told = now
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+// judge lets the breakers look at what was counted since.
+func (c *counted) judge(now time.Time) {
+	windows := c.windows
+	c.windows = nil
+	if c.edge.observe(windows, c.followed.AgeAt(now), now) {
+		c.served.refresh()
+	}
+	c.judged.Add(1)
+}
+
+var errEnding = errors.New("the relay is ending")
+
+// join makes the next commit one for what was counted just now.
+func (t *telemetry) join(c *counted, mark *telemetryv1.Sender) (*commitGroup, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, errEnding
+	}
+	g := t.group
+	g.environments[c] = true
+	if mark != nil {
+		g.marks[keyOf(mark)] = mark
+	}
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+	return g, nil
+}
+
+// wait returns when the group is durable, as far as anything is.
+func (g *commitGroup) wait(ctx context.Context) error {
+	select {
+	case <-g.done:
+		return g.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

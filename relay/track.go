@@ -1,0 +1,253 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/tally"
+)
+
+// Bounds of what callers tell.
+const (
+	maxEvents        = 1000
+	maxReportWindows = 600
+	maxSenderID      = 128  // bytes
+	maxWaitingCalls  = 4096 // for the disk
+)
+
+// telemetryService implements telemetryv1.TelemetryServiceServer.
+type telemetryService struct {
+	telemetryv1.UnimplementedTelemetryServiceServer
+	evaluation *evaluationService
+	telemetry  *telemetry
+}
+
+// refusals counts what was not taken, by reason.
+type refusals [refusalReasons]atomic.Uint64
+
+const (
+	refusedObservation = iota // of Track: what was wrong is in the answer
+	refusedReport             // malformed
+	refusedAhead              // of a step that has not come yet
+	refusedBusy               // too many calls, or senders
+	refusedDisk               // the spool cannot be written
+	refusedOTLP               // data points
+	refusalReasons
+)
+
+var refusalNames = [refusalReasons]string{"observation", "report", "ahead", "busy", "disk", "otlp"}
+
+// Track implements the service.
+func (s *telemetryService) Track(ctx context.Context, r *telemetryv1.TrackRequest) (*telemetryv1.TrackResponse, error) {
+	if n := len(r.GetEvents()); n > maxEvents {
+		return nil, invalid("events", "%d: want at most %d in a call", n, maxEvents)
+	}
+	counts, err := s.counted(r.GetEnvironment())
+	if err != nil {
+		return nil, err
+	}
+	if r.GetSender() != nil {
+		if err := checkSender(r.GetSender()); err != nil {
+			return nil, err
+		}
+	}
+	a := &telemetryv1.TrackResponse{}
+	err = s.telemetry.once(ctx, counts, r.GetSender(), func(first bool, _ *sender) error {
+		if !first {
+			for _, e := range r.GetEvents() {
+				a.Taken += uint32(len(e.GetObservations()))
+			}
+			return nil
+		}
+		s.observe(counts, r.GetEvents(), a)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.Tripped = counts.edge.names()
+	return a, nil
+}
+
+// observe counts events.
+func (s *telemetryService) observe(c *counted, events []*telemetryv1.Event, a *telemetryv1.TrackResponse) {
+	now := time.Now()
+	for i, e := range events {
+		event := tally.Event{Exposure: e.GetExposure(), Observations: e.GetObservations()}
+		if e.GetContext() != nil {
+			subject := contextOf(e.GetContext())
+			s.evaluation.here(&subject, now)
+			event.Context = &subject
+		}
+		var taken uint32
+		var refused []*telemetryv1.Refusal
+		if at := e.GetExposedAt(); at != nil && !at.IsValid() {
+			for o := range max(len(e.GetObservations()), 1) {
+				refused = append(refused, &telemetryv1.Refusal{Observation: uint32(o), Message: "exposed_at is no time between the years 1 and 9999"})
+			}
+		} else {
+			if at != nil {
+				event.ExposedAt = at.AsTime()
+			}
+			taken, refused = c.tally.Observe(&event, now)
+		}
+		for _, x := range refused {
+			x.Event = uint32(i)
+		}
+		a.Taken += taken
+		a.Refusals = append(a.Refusals, refused...)
+	}
+	s.telemetry.refused[refusedObservation].Add(uint64(len(a.GetRefusals())))
+}
+
+// Report implements the service.
+func (s *telemetryService) Report(ctx context.Context, r *telemetryv1.ReportRequest) (*telemetryv1.ReportResponse, error) {
+	switch n := len(r.GetWindows()); {
+	case n > maxReportWindows:
+		return nil, invalid("windows", "%d: want at most %d in a call", n, maxReportWindows)
+	case r.GetTally().GetLost() > r.GetTally().GetEmitted():
+		return nil, invalid("tally", "%d lost of %d emitted: lost events are among the emitted ones", r.GetTally().GetLost(), r.GetTally().GetEmitted())
+	}
+	counts, err := s.counted(r.GetEnvironment())
+	if err == nil {
+		err = checkSender(r.GetSender())
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = s.telemetry.once(ctx, counts, r.GetSender(), func(first bool, from *sender) error {
+		if !first {
+			return nil
+		}
+		return s.merge(counts, r, from)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &telemetryv1.ReportResponse{Tripped: counts.edge.names()}, nil
+}
+
+// merge counts a report. What a sender, met in its middle, has declared lost before, it has
+// declared to somebody else.
+func (s *telemetryService) merge(c *counted, r *telemetryv1.ReportRequest, from *sender) error {
+	declared := r.GetTally().GetLost()
+	lost := declared - min(declared, from.lost)
+	if !from.lostKnown && r.GetSender().GetSequence() > 1 {
+		lost = 0
+	}
+	switch err := c.tally.Merge(r, lost); {
+	case errors.Is(err, tally.ErrAhead):
+		s.telemetry.refused[refusedAhead].Add(1)
+		return status.Error(codes.Unavailable, err.Error()+": send it again later")
+	case err != nil:
+		s.telemetry.refused[refusedReport].Add(1)
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	from.lost, from.lostKnown = max(declared, from.lost), true
+	return nil
+}
+
+// counted finds the environment. There must be something to attribute to.
+func (s *telemetryService) counted(name string) (*counted, error) {
+	env, err := s.evaluation.environment(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := env.snapshot(); err != nil {
+		return nil, err
+	}
+	return s.telemetry.byName[env.name], nil
+}
+
+func checkSender(s *telemetryv1.Sender) error {
+	for _, id := range []struct{ field, value string }{
+		{"sender.instance_id", s.GetInstanceId()}, {"sender.boot_id", s.GetBootId()},
+	} {
+		if id.value == "" || len(id.value) > maxSenderID {
+			return invalid(id.field, "%d bytes: want 1 to %d", len(id.value), maxSenderID)
+		}
+	}
+	if s.GetSequence() == 0 {
+		return invalid("sender.sequence", "0: want 1 for a sender's first message, and one more with each")
+	}
+	return nil
+}
+
+// once counts a message that was not counted before, and returns when it is durable: on disk,
+// if there is one. count is told whether it is the first time; what it returns as an error was
+// not counted. from is nil where the message is not numbered.
+func (t *telemetry) once(ctx context.Context, c *counted, mark *telemetryv1.Sender, count func(first bool, from *sender) error) error {
+	release, err := t.admit()
+	if err != nil {
+		return err
+	}
+	defer release()
+	g, err := t.countOnce(c, mark, count)
+	if err != nil || g == nil {
+		return err
+	}
+	if err := g.wait(ctx); err != nil {
+		return fmt.Errorf("counted, and not known to be on disk: %w", err)
+	}
+	return nil
+}
+
+// admit lets a call in, until it is released, unless nothing can be taken at the moment.
+func (t *telemetry) admit() (release func(), err error) {
+	if err := t.spool.Failing(); err != nil && t.durable {
+		t.refused[refusedDisk].Add(1)
+		return nil, status.Error(codes.ResourceExhausted, "telemetry cannot be written to disk at the moment; nothing was counted: try again later")
+	}
+	if t.waiting.Add(1) > maxWaitingCalls {
+		t.waiting.Add(-1)
+		t.refused[refusedBusy].Add(1)
+		return nil, status.Errorf(codes.ResourceExhausted, "%d calls wait for the disk already; nothing was counted: try again later", maxWaitingCalls)
+	}
+	return func() { t.waiting.Add(-1) }, nil
+}
+
+// countOnce counts, and returns what to wait for; nil: nothing.
+func (t *telemetry) countOnce(c *counted, mark *telemetryv1.Sender, count func(bool, *sender) error) (*commitGroup, error) {
+	if mark == nil {
+		if err := count(true, nil); err != nil {
+			return nil, err
+		}
+		return t.joined(c, nil)
+	}
+	from := t.senders.of(keyOf(mark), time.Now())
+	if from == nil {
+		t.refused[refusedBusy].Add(1)
+		return nil, status.Errorf(codes.ResourceExhausted, "%d senders are known already; nothing was counted: try again later", maxSenders)
+	}
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	if mark.GetSequence() <= from.taken {
+		return from.group, count(false, from)
+	}
+	if t.spool.Seen(mark) {
+		return nil, count(false, from)
+	}
+	if err := count(true, from); err != nil {
+		return nil, err
+	}
+	g, err := t.joined(c, mark)
+	if err == nil {
+		from.taken, from.group = mark.GetSequence(), g
+	}
+	return g, err
+}
+
+func (t *telemetry) joined(c *counted, mark *telemetryv1.Sender) (*commitGroup, error) {
+	g, err := t.join(c, mark)
+	if err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error()+"; send it again to another")
+	}
+	return g, nil
+}
