@@ -2,7 +2,9 @@ package clientsdk_test
 
 import (
 	"context"
+	"math"
 	"testing"
+	"time"
 
 	"github.com/tidegate/tidegate/clientsdk"
 )
@@ -35,8 +37,9 @@ func noAllocCalls(c clientsdk.Client) []namedCall {
 }
 
 func TestInProcessNoAlloc(t *testing.T) {
-	u := newUpstream(t)
-	u.put(typedFlags()...)
+	u, _ := newCountingUpstream(t)
+	u.roll(1, 5_000) // new-checkout is counted
+	u.put(typedFlags()[1:]...)
 	for _, region := range []string{"", "eu-west"} {
 		c := inProcess(t, u.addr, clientsdk.WithRegion(region))
 		// Following allocates now and then, and AllocsPerRun counts the whole process.
@@ -70,6 +73,55 @@ func BenchmarkInProcess(b *testing.B) {
 				c.Boolean(ctx, "new-checkout", user, false)
 			}
 		})
+	})
+}
+
+// BenchmarkTelemetry tells what counting adds to an evaluation, of a flag with a rollout and one
+// without, and what an observation costs. On and off take turns, and the fastest turn of each
+// is reported, so that what else the machine does hits neither.
+func BenchmarkTelemetry(b *testing.B) {
+	u, _ := newCountingUpstream(b)
+	u.roll(1, 5_000)
+	u.put(boolean("plain", true))
+	ctx := context.Background()
+	users := make([]clientsdk.Context, 256)
+	for i := range users {
+		users[i] = subject(i)
+	}
+	clients := []clientsdk.Client{inProcess(b, u.addr, clientsdk.WithoutTelemetry()), inProcess(b, u.addr)}
+	for _, key := range []string{"new-checkout", "plain"} {
+		b.Run(key, func(b *testing.B) {
+			fastest := []time.Duration{math.MaxInt64, math.MaxInt64}
+			for b.Loop() {
+				for i, c := range clients {
+					began := time.Now()
+					for _, user := range users {
+						c.Boolean(ctx, key, user, false)
+					}
+					fastest[i] = min(fastest[i], time.Since(began))
+				}
+			}
+			off, on := float64(fastest[0])/float64(len(users)), float64(fastest[1])/float64(len(users))
+			b.ReportMetric(off, "off-ns/eval")
+			b.ReportMetric(on-off, "added-ns/eval")
+		})
+	}
+	c := clients[1]
+	for _, metric := range []string{"errors", "unwatched"} {
+		b.Run("Track/"+metric, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				c.TrackEvent(ctx, metric, users[i%len(users)], false)
+			}
+		})
+	}
+	f := newFakeRelay(b)
+	r := remote(b, f.addr)
+	b.Run("Track/remote", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			r.TrackEvent(ctx, "errors", users[i%len(users)], false)
+		}
 	})
 }
 

@@ -34,6 +34,25 @@ type Client interface {
 	FloatDetails(ctx context.Context, key string, ec Context, def float64) Details[float64]
 	ObjectDetails(ctx context.Context, key string, ec Context, def map[string]any) Details[map[string]any]
 
+	// Track tells what was observed of a metric, and of whom: the context is the one that flags
+	// were evaluated with. It never waits and never fails: what makes no sense, or cannot be
+	// delivered, is counted ([TelemetryStats]). An in-process client adds up here; a remote one
+	// hands each observation to its relay.
+	Track(ctx context.Context, metric string, ec Context, o Observation, options ...TrackOption)
+	// TrackEvent tells that something happened, or that it did not.
+	TrackEvent(ctx context.Context, metric string, ec Context, happened bool, options ...TrackOption)
+	// TrackValue tells a number.
+	TrackValue(ctx context.Context, metric string, ec Context, v float64, options ...TrackOption)
+	// TrackDuration tells how long something took.
+	TrackDuration(ctx context.Context, metric string, ec Context, d time.Duration, options ...TrackOption)
+	// TrackOutcome tells what a model said, and what was true.
+	TrackOutcome(ctx context.Context, metric string, ec Context, o Outcome, options ...TrackOption)
+	// TelemetryStats tells what became of what was counted and tracked.
+	TelemetryStats() TelemetryStats
+	// Flush waits until what was counted and tracked before is acknowledged or lost, or until
+	// ctx ends; then the error says what is in the way.
+	Flush(ctx context.Context) error
+
 	// WaitReady waits until there are flags to answer from. If ctx ends first, the error
 	// says what was in the way; it wraps ctx's error, or is [ErrClosed].
 	WaitReady(ctx context.Context) error
@@ -55,7 +74,9 @@ type Client interface {
 	OnState(f func(Status)) (stop func())
 
 	// Close ends what the client runs and waits for it, but for a callback under way, which
-	// may be what calls it. An in-process client still answers, from what it had last.
+	// may be what calls it. An in-process client still answers, from what it had last. What was
+	// counted is sent before, if that takes no longer than a second; who wants more time calls
+	// Flush.
 	Close() error
 }
 

@@ -40,7 +40,7 @@ func NewInProcess(ctx context.Context, address, environment string, options ...I
 		return nil, err
 	}
 	if err := c.start(given(ctx), cfg.startTimeout); err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, errors.Join(err, c.Close()) //nolint:contextcheck // it has a time limit of its own
 	}
 	return c, nil
 }
@@ -48,6 +48,7 @@ func NewInProcess(ctx context.Context, address, environment string, options ...I
 // inProcess is the Client that follows.
 type inProcess struct {
 	typed
+	tracking
 	local    local
 	follower *follower.Follower
 	*notifier
@@ -56,6 +57,7 @@ type inProcess struct {
 	cfg      config
 
 	streamLog *streamlog.Log // may be nil
+	counted   *counted       // nil without telemetry
 
 	cancel    context.CancelFunc
 	running   sync.WaitGroup
@@ -69,10 +71,15 @@ func startInProcess(cfg inProcessConfig) (_ *inProcess, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("clientsdk: %w", err)
 	}
-	replicas := replica.NewSet(replica.Options{HistoryBytes: -1, Observer: streamLog.Observer()})
+	counts, err := cfg.tally()
+	if err != nil {
+		return nil, errors.Join(err, streamLog.Close())
+	}
+	v := newView(counts, cfg.logger)
+	replicas := replica.NewSet(replica.Options{HistoryBytes: -1, Observer: replica.Observers(streamLog.Observer(), v)})
 	r := replicas.Add(cfg.environment)
 	c := &inProcess{
-		local:  local{replica: r, age: r.Age, staleAfter: cfg.staleAfter, region: cfg.region, clock: cfg.clock},
+		local:  local{replica: r, view: v, tally: counts, age: r.Age, staleAfter: cfg.staleAfter, region: cfg.region, clock: cfg.clock},
 		cfg:    cfg.config,
 		closed: make(chan struct{}),
 
@@ -84,6 +91,7 @@ func startInProcess(cfg inProcessConfig) (_ *inProcess, err error) {
 		}
 	}()
 	c.typed = typed{source: &c.local, observe: cfg.observe}
+	c.tracking = tracking{observed: cfg.observeTracked}
 	o := follower.Options{
 		Upstreams:    cfg.addresses,
 		Environments: []string{cfg.environment},
@@ -114,6 +122,11 @@ func startInProcess(cfg inProcessConfig) (_ *inProcess, err error) {
 	streamLog.Follow(&o)
 	if c.follower, err = follower.New(o); err != nil {
 		return nil, fmt.Errorf("clientsdk: in-process client: %w", err)
+	}
+	if counts != nil {
+		if err := c.startCounting(cfg, o.InstanceID); err != nil {
+			return nil, fmt.Errorf("clientsdk: in-process client: %w", err)
+		}
 	}
 	c.run()
 	return c, nil
@@ -261,10 +274,14 @@ func (c *inProcess) stateNow() State {
 func (c *inProcess) Close() error {
 	c.closeOnce.Do(func() {
 		close(c.closed)
+		var counting error
+		if c.counted != nil {
+			counting = c.counted.close()
+		}
 		c.cancel()
 		c.running.Wait()
 		c.stopNotifying()
-		c.closeErr = c.release()
+		c.closeErr = errors.Join(counting, c.release())
 	})
 	return c.closeErr
 }

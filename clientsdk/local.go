@@ -8,11 +8,16 @@ import (
 	"github.com/tidegate/tidegate/eval"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/replica"
+	"github.com/tidegate/tidegate/internal/tally"
 )
 
 // local is the source of clients that hold the flags themselves.
 type local struct {
 	replica *replica.Replica
+	// view is what is shown of it.
+	view *view
+	// tally counts who was served what; nil: nobody does.
+	tally *tally.Tally
 	// age tells how long ago the replica was confirmed.
 	age func() time.Duration
 	// staleAfter is the age from which answers are STALE; 0: never.
@@ -25,7 +30,7 @@ type local struct {
 // value is the path that takes nanoseconds: no lock, no allocation, and no clock but
 // where the flag reads the time.
 func (l *local) value(_ context.Context, key string, ec Context, want flagv1.ValueType) *eval.VariantValue {
-	s := l.replica.Snapshot()
+	s := l.view.snapshot()
 	if s == nil {
 		return nil
 	}
@@ -35,8 +40,13 @@ func (l *local) value(_ context.Context, key string, ec Context, want flagv1.Val
 		return nil
 	}
 	var own eval.Context
-	if v := e.EvaluateFlag(f, l.context(e, f, ec, &own)).As(want).Variant; v != nil {
-		return &v.Value
+	asked := l.context(e, f, ec, &own)
+	result := e.EvaluateFlag(f, asked).As(want)
+	if l.tally != nil {
+		l.tally.Exposed(&result, asked)
+	}
+	if result.Variant != nil {
+		return &result.Variant.Value
 	}
 	return nil
 }
@@ -57,16 +67,19 @@ func (l *local) context(e *eval.Environment, f *eval.Flag, ec Context, own *eval
 }
 
 func (l *local) explain(_ context.Context, key string, ec Context, want flagv1.ValueType) (*eval.VariantValue, Resolution) {
-	s := l.replica.Snapshot()
+	s := l.view.snapshot()
 	if s == nil {
 		return nil, failed(key, ErrorProviderNotReady, l.missing())
 	}
 	e := s.Eval()
 	f := e.Flag(key)
 	var own eval.Context
-	result := e.EvaluateFlag(f, l.context(e, f, ec, &own)).As(want)
+	asked := l.context(e, f, ec, &own)
+	result := e.EvaluateFlag(f, asked).As(want)
 	if f == nil {
 		result = e.Evaluate(key, nil) // says which key
+	} else if l.tally != nil {
+		l.tally.Exposed(&result, asked)
 	}
 	r := Resolution{
 		FlagKey:             key,

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/protobuf/proto"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
@@ -25,6 +26,7 @@ const offlineEnvironment = "offline"
 // calls Apply, before Apply returns; two Applies at once may call them at once.
 type Offline struct {
 	typed
+	tracking
 	local   local
 	changes listeners[[]string]
 	states  listeners[Status]
@@ -41,10 +43,12 @@ func NewOffline(options ...OfflineOption) *Offline {
 	for _, o := range options {
 		o.offline(&cfg)
 	}
-	r := replica.NewSet(replica.Options{HistoryBytes: -1}).Add(offlineEnvironment)
+	v := newView(nil, zerolog.Nop())
+	r := replica.NewSet(replica.Options{HistoryBytes: -1, Observer: v}).Add(offlineEnvironment)
 	r.Restore(snapshot.New(offlineEnvironment, snapshot.Epoch{}), 0)
-	o := &Offline{local: local{replica: r, age: func() time.Duration { return 0 }, region: cfg.region, clock: cfg.clock}}
+	o := &Offline{local: local{replica: r, view: v, age: func() time.Duration { return 0 }, region: cfg.region, clock: cfg.clock}}
 	o.typed = typed{source: &o.local, observe: cfg.observe}
+	o.tracking = tracking{observed: cfg.observeTracked}
 	return o
 }
 

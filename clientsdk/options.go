@@ -64,9 +64,12 @@ type config struct {
 	dialOptions []grpc.DialOption
 	staleAfter  time.Duration
 	observe     Observer
-	logger      zerolog.Logger
-	region      string
-	clock       func() time.Time
+	// observeTracked may be nil.
+	observeTracked TrackObserver
+	noTelemetry    bool
+	logger         zerolog.Logger
+	region         string
+	clock          func() time.Time
 }
 
 type inProcessConfig struct {
@@ -128,6 +131,18 @@ func WithStaleAfter(d time.Duration) Option {
 // WithObserver adds what is called after each evaluation, in the order of the options.
 func WithObserver(o Observer) AnyOption {
 	return option(func(c *config) { c.observe = c.observe.then(o) })
+}
+
+// WithTrackObserver adds what is called with each observation that is tracked, in the order of
+// the options.
+func WithTrackObserver(o TrackObserver) AnyOption {
+	return option(func(c *config) { c.observeTracked = c.observeTracked.then(o) })
+}
+
+// WithoutTelemetry has the client count nothing and send nothing: what is tracked goes to
+// observers alone.
+func WithoutTelemetry() Option {
+	return option(func(c *config) { c.noTelemetry = true })
 }
 
 // WithLogger sets the logger. By default nothing is logged.

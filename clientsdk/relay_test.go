@@ -16,16 +16,18 @@ import (
 	"github.com/tidegate/tidegate/eval"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 )
 
 // fakeRelay serves EvaluationService as evaluation.proto says, from flags that the test
 // sets, and fails as the test wants.
 type fakeRelay struct {
 	evaluationv1.UnimplementedEvaluationServiceServer
-	t      testing.TB
-	addr   string
-	server *grpc.Server
-	done   chan struct{}
+	t         testing.TB
+	addr      string
+	server    *grpc.Server
+	done      chan struct{}
+	telemetry *fakeTelemetry
 
 	mu       sync.Mutex
 	env      *eval.Environment
@@ -42,7 +44,7 @@ type intercept func(ctx context.Context, r *evaluationv1.EvaluateRequest) error
 
 func newFakeRelay(t testing.TB, flags ...*flagv1.Flag) *fakeRelay {
 	t.Helper()
-	f := &fakeRelay{t: t, addr: "127.0.0.1:0", changed: make(chan struct{}), drain: make(chan struct{})}
+	f := &fakeRelay{t: t, addr: "127.0.0.1:0", changed: make(chan struct{}), drain: make(chan struct{}), telemetry: newFakeTelemetry(t)}
 	f.put(flags...)
 	f.start()
 	t.Cleanup(f.kill)
@@ -58,6 +60,7 @@ func (f *fakeRelay) start() {
 	f.addr = l.Addr().String()
 	f.server = grpc.NewServer()
 	evaluationv1.RegisterEvaluationServiceServer(f.server, f)
+	telemetryv1.RegisterTelemetryServiceServer(f.server, f.telemetry)
 	server, done := f.server, make(chan struct{})
 	f.done = done
 	go func() { defer close(done); _ = server.Serve(l) }()

@@ -2,6 +2,7 @@ package clientsdk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/tidegate/tidegate/clientsdk/internal/telemetry"
 	"github.com/tidegate/tidegate/eval"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
@@ -49,6 +51,10 @@ func NewRemote(address, environment string, options ...RemoteOption) (Client, er
 		cancel:  cancel,
 		closed:  make(chan struct{}),
 	}
+	if err := c.startTracking(); err != nil {
+		cancel()
+		return nil, fmt.Errorf("clientsdk: remote client: %w", errors.Join(err, conn.Close()))
+	}
 	c.typed = typed{source: c, observe: cfg.observe}
 	c.notifier = newNotifier(c.Status)
 	c.ask = c.rpc.Evaluate
@@ -64,11 +70,14 @@ func NewRemote(address, environment string, options ...RemoteOption) (Client, er
 // remote is the Client that asks.
 type remote struct {
 	typed
+	tracking
 	*notifier
 	watcher  *watcher
 	cfg      remoteConfig
 	conn     *grpc.ClientConn
 	rpc      evaluationv1.EvaluationServiceClient
+	tracker  *telemetry.Tracker // nil without telemetry
+	courier  telemetry.Courier
 	pipeline *pipeline // nil: one call each
 	ask      func(context.Context, *evaluationv1.EvaluateRequest, ...grpc.CallOption) (*evaluationv1.EvaluateResponse, error)
 
@@ -198,12 +207,13 @@ func read(key string, r *evaluationv1.EvaluateResponse, want flagv1.ValueType) (
 func (c *remote) Close() error {
 	c.closeOnce.Do(func() {
 		close(c.closed)
+		tracking := c.stopTracking()
 		c.cancel()
 		c.running.Wait()
 		if c.pipeline != nil {
 			c.pipeline.close()
 		}
-		c.closeErr = c.conn.Close()
+		c.closeErr = errors.Join(tracking, c.conn.Close())
 		c.stopNotifying()
 	})
 	return c.closeErr

@@ -10,6 +10,7 @@ import (
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
@@ -28,16 +29,24 @@ type upstream struct {
 	done     chan struct{}
 	// requireKeys: who follows must present one.
 	requireKeys bool
+	// telemetry that it takes, as a relay does; nil: it does not.
+	telemetry *fakeTelemetry
 }
 
 // newUpstream starts an upstream whose environment is still empty of a snapshot.
 func newUpstream(t testing.TB) *upstream {
 	t.Helper()
-	u := &upstream{t: t, addr: "127.0.0.1:0", replicas: replica.NewSet(replica.Options{})}
+	u := &upstream{}
+	u.init(t)
+	return u
+}
+
+func (u *upstream) init(t testing.TB) {
+	t.Helper()
+	u.t, u.addr, u.replicas = t, "127.0.0.1:0", replica.NewSet(replica.Options{})
 	u.replicas.Add(production)
 	u.start()
 	t.Cleanup(u.kill)
-	return u
 }
 
 func (u *upstream) start() {
@@ -50,6 +59,9 @@ func (u *upstream) start() {
 	u.hub = hub.New(hub.Options{Replicas: u.replicas, InstanceID: "upstream", Heartbeat: 20 * time.Millisecond, RequireKeys: u.requireKeys})
 	u.server = grpc.NewServer()
 	syncv1.RegisterSyncServiceServer(u.server, u.hub)
+	if u.telemetry != nil {
+		telemetryv1.RegisterTelemetryServiceServer(u.server, u.telemetry)
+	}
 	server, done := u.server, make(chan struct{})
 	u.done = done
 	go func() { defer close(done); _ = server.Serve(l) }()

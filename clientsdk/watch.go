@@ -15,21 +15,27 @@ const stalePoll = 250 * time.Millisecond
 func (c *inProcess) watch(ctx context.Context, prev *snapshot.Snapshot, changes *replica.Subscription) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	first := prev == nil
+	first, told := prev == nil, prev
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-changes.Changed():
-			change, _, err := changes.Next(ctx)
-			if err != nil {
+			if _, _, err := changes.Next(ctx); err != nil {
 				return
 			}
 			c.checkState()
+			next := c.local.view.snapshot()
 			if !first {
-				c.changed(changedFlags(prev, change.Snapshot))
+				c.changed(changedFlags(told, next))
 			}
-			first, prev = first && change.Snapshot == nil, change.Snapshot
+			first, told = first && next == nil, next
+		case <-c.local.view.flipped:
+			next := c.local.view.snapshot()
+			if !first {
+				c.changed(changedFlags(told, next))
+			}
+			told = next
 		case <-timer.C:
 			c.checkState()
 		}

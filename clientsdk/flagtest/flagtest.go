@@ -29,6 +29,7 @@ type Client struct {
 
 	mu          sync.Mutex
 	evaluations []Evaluation
+	tracked     []clientsdk.Tracked
 }
 
 var _ clientsdk.Client = (*Client)(nil)
@@ -46,7 +47,8 @@ type Evaluation struct {
 func New(t testing.TB, values map[string]any, options ...clientsdk.OfflineOption) *Client {
 	t.Helper()
 	c := &Client{t: t}
-	c.Offline = clientsdk.NewOffline(append(slices.Clone(options), clientsdk.WithObserver(c.record))...)
+	c.Offline = clientsdk.NewOffline(append(slices.Clone(options),
+		clientsdk.WithObserver(c.record), clientsdk.WithTrackObserver(c.recordTracked))...)
 	t.Cleanup(func() { _ = c.Close() }) // an Offline has nothing to fail at
 	for key, value := range values {
 		c.Set(key, value)
@@ -123,6 +125,33 @@ func (c *Client) Evaluations() []Evaluation {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.evaluations)
+}
+
+// Tracked returns what the code under test tracked of a metric so far, in order; of all metrics,
+// where it is empty. What a relay would refuse is there, too: see Problem.
+func (c *Client) Tracked(metric string) []clientsdk.Tracked {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []clientsdk.Tracked
+	for _, t := range c.tracked {
+		if metric == "" || t.Metric == metric {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// Reset forgets the evaluations and what was tracked.
+func (c *Client) Reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.evaluations, c.tracked = nil, nil
+}
+
+func (c *Client) recordTracked(_ context.Context, t clientsdk.Tracked) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tracked = append(c.tracked, t)
 }
 
 func (c *Client) record(_ context.Context, ec clientsdk.Context, r clientsdk.Resolution) {

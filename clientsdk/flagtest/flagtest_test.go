@@ -231,3 +231,26 @@ flags:
 		t.Errorf("%d evaluations recorded", n)
 	}
 }
+
+// TestTracked: a test sees what its code tracked, and what was wrong with it.
+func TestTracked(t *testing.T) {
+	flags := flagtest.New(t, nil)
+	user := clientsdk.User("u")
+	flags.TrackEvent(ctx, "errors", user, true, clientsdk.ForFlag("f"))
+	flags.TrackDuration(ctx, "latency", user, -time.Second)
+	flags.TrackOutcome(ctx, "fraud", user, clientsdk.PredictedScore(0.5).WithActual(true))
+	if all := flags.Tracked(""); len(all) != 3 || all[0].Metric != "errors" || all[2].String() != "predicted 0.5, was positive" {
+		t.Errorf("%v", all)
+	}
+	errors := flags.Tracked("errors")
+	if len(errors) != 1 || errors[0].Observation != clientsdk.ObservedEvent(true) || errors[0].FlagKey != "f" || errors[0].Context.TargetingKey() != "u" || errors[0].Problem != "" {
+		t.Errorf("%+v", errors)
+	}
+	if latency := flags.Tracked("latency"); len(latency) != 1 || !strings.Contains(latency[0].Problem, "negative") {
+		t.Errorf("%+v", latency)
+	}
+	flags.Reset()
+	if all := flags.Tracked(""); len(all) != 0 {
+		t.Errorf("%v", all)
+	}
+}

@@ -11,6 +11,11 @@
 // Events: PROVIDER_READY, PROVIDER_STALE and PROVIDER_ERROR follow the client's state;
 // PROVIDER_CONFIGURATION_CHANGED names the flags that changed, as [clientsdk.Client]'s
 // OnChange does.
+//
+// Tracking: the name of the event is the metric. The zero TrackingEventDetails says that it
+// happened; others give its value. Attributes of the details say more, and take the place of the
+// value: 'happened' (boolean), 'duration' (time.Duration), and 'flagKey' (string) for the flag
+// whose rollouts it counts for; model outcomes have calls of [clientsdk.Client]'s alone.
 package ofprovider
 
 import (
@@ -46,6 +51,7 @@ var (
 	_ openfeature.FeatureProvider          = (*Provider)(nil)
 	_ openfeature.ContextAwareStateHandler = (*Provider)(nil)
 	_ openfeature.EventHandler             = (*Provider)(nil)
+	_ openfeature.Tracker                  = (*Provider)(nil)
 )
 
 // New returns a provider of a client's answers.
@@ -93,7 +99,8 @@ func (p *Provider) subscribe() {
 // Shutdown closes the client. The provider cannot be used again.
 func (p *Provider) Shutdown() { _ = p.ShutdownWithContext(context.Background()) }
 
-// ShutdownWithContext is Shutdown; it does not wait for anything remote.
+// ShutdownWithContext is Shutdown. It waits for nothing remote but for what was tracked to be
+// taken, a second at most.
 func (p *Provider) ShutdownWithContext(context.Context) error {
 	p.mu.Lock()
 	if p.down {

@@ -348,3 +348,34 @@ func TestShutdownClosesTheClient(t *testing.T) {
 		t.Errorf("Init after Shutdown: %v", err)
 	}
 }
+
+// TestTrack: what OpenFeature's call tells becomes an observation, of the merged context.
+func TestTrack(t *testing.T) {
+	flags := flagtest.New(t, nil)
+	_, client := start(t, flags)
+	client.SetEvaluationContext(openfeature.NewTargetlessEvaluationContext(map[string]any{"plan": "gold"}))
+	user := openfeature.NewEvaluationContext("u", nil)
+	for _, c := range []struct {
+		details openfeature.TrackingEventDetails
+		want    clientsdk.Observation
+		flagKey string
+	}{
+		{details: openfeature.TrackingEventDetails{}, want: clientsdk.ObservedEvent(true)},
+		{details: openfeature.NewTrackingEventDetails(12.5), want: clientsdk.ObservedValue(12.5)},
+		{details: openfeature.NewTrackingEventDetails(0), want: clientsdk.ObservedValue(0)},
+		{details: openfeature.NewTrackingEventDetails(0).Add("happened", false), want: clientsdk.ObservedEvent(false)},
+		{details: openfeature.NewTrackingEventDetails(1).Add("duration", time.Second), want: clientsdk.ObservedDuration(time.Second)},
+		{details: openfeature.NewTrackingEventDetails(1).Add("flagKey", "f"), want: clientsdk.ObservedValue(1), flagKey: "f"},
+	} {
+		flags.Reset()
+		client.Track(ctx, "checkout", user, c.details)
+		got := flags.Tracked("checkout")
+		if len(got) != 1 || got[0].Observation != c.want || got[0].FlagKey != c.flagKey || got[0].Problem != "" {
+			t.Errorf("%v: %+v, not %v", c.details, got, c.want)
+			continue
+		}
+		if ec := got[0].Context; ec.TargetingKey() != "u" || ec.Attributes()["plan"] != "gold" {
+			t.Errorf("%v of %v", ec.TargetingKey(), ec.Attributes())
+		}
+	}
+}
