@@ -29,6 +29,12 @@ With --file it needs no server: it serves flags from files (tidegate's YAML or f
 JSON or YAML), shows a change about a second after the save, and keeps the last good version
 while a file is broken.
 
+What it serves of a rollout is counted, and what callers observe of it: they tell it with
+TelemetryService, or as OpenTelemetry metrics (OTLP over gRPC) whose points carry
+feature_flag.key and feature_flag.result.variant. It goes upstream, counted once, and waits
+in --state-dir meanwhile. A relay that is cut off shuts a rollout by itself when a guardrail is
+violated.
+
 With --key-file, or a key in TIDEGATE_KEY, it presents that key to its upstream ('tidegate
 key create'). Without TLS, whoever sees the traffic sees the key.
 
@@ -98,11 +104,12 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.Upstreams, "upstream", nil, "gRPC `addresses` of servers or relays to follow, tried in turn; this or --file is required")
 	f.StringArrayVar(&o.Files, "file", nil, "`path` of a file or folder (all *.yaml, *.yml and *.json in it) to serve; may be repeated")
 	f.StringSliceVar(&o.Environments, "environments", nil, "`names` to follow; the first is the default of requests; with --file one, not required")
-	f.StringVar(&o.GRPCAddr, "grpc-addr", relay.DefaultGRPCAddr, "listening `address` for gRPC: evaluation (flagd's too) and sync")
+	f.StringVar(&o.GRPCAddr, "grpc-addr", relay.DefaultGRPCAddr, "listening `address` for gRPC: evaluation (flagd's too), telemetry (OTLP too) and sync")
 	f.StringVar(&o.HTTPAddr, "http-addr", relay.DefaultHTTPAddr, "listening `address` for HTTP: OFREP, and evaluation with JSON")
 	f.StringVar(&o.ManagementAddr, "management-addr", relay.DefaultManagementAddr, "listening `address` for probes and metrics")
 	f.StringVar(&o.FlagdSyncAddr, "flagd-sync-addr", relay.DefaultFlagdSyncAddr, "listening `address` for flagd's in-process providers")
 	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps state over restarts (default: memory only)")
+	f.Int64Var(&o.SpoolBytes, "spool-bytes", relay.DefaultSpoolBytes, "`bytes` of telemetry kept in --state-dir while the upstream does not take it; the oldest is dropped first")
 	f.StringVar(&o.Region, "region", "", "`name` of the place where this relay runs: rules may use it, and the upstream is told")
 	f.StringVar(&o.InstanceID, "instance-id", "", "`id` in lists of relays, stable and unique (default: one kept in --state-dir, else a random one)")
 	f.DurationVar(&o.MaxStale, "max-stale", 0, "not ready from this `age` of a snapshot on; 0: ready at any age")

@@ -5,16 +5,23 @@ import (
 	"context"
 	"flag"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/tidegate/tidegate/controlplane/leader"
+	"github.com/tidegate/tidegate/controlplane/store"
 	"github.com/tidegate/tidegate/controlplane/store/memstore"
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	"github.com/tidegate/tidegate/server"
 )
 
@@ -61,8 +68,9 @@ func startServer(t *testing.T) *server.Server {
 	t.Helper()
 	const anyPort = "127.0.0.1:0"
 	ctx, cancel := context.WithCancel(context.Background())
+	state := memstore.New()
 	s, err := server.Open(ctx, server.Options{
-		Store: memstore.New(), GRPCAddr: anyPort, HTTPAddr: anyPort, InstanceID: "test",
+		Store: state, GRPCAddr: anyPort, HTTPAddr: anyPort, InstanceID: "test",
 		Logger: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel),
 	})
 	if err != nil {
@@ -76,7 +84,36 @@ func startServer(t *testing.T) *server.Server {
 			t.Error(err)
 		}
 	})
-	return s
+	// Revisions are printed, and to be elected takes one.
+	for {
+		results, _, err := state.Read(ctx, store.Key(leader.Key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kvs := results[0].KVs; len(kvs) > 0 && applied(ctx, t, s) >= kvs[0].ModRevision {
+			return s
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// applied is the lowest revision at which a server shows an environment.
+func applied(ctx context.Context, t *testing.T, s *server.Server) int64 {
+	t.Helper()
+	conn, err := grpc.NewClient(s.GRPCAddr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r, err := controlv1.NewEnvironmentServiceClient(conn).ListEnvironments(ctx, &controlv1.ListEnvironmentsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lowest := int64(math.MaxInt64)
+	for _, e := range r.GetEnvironments() {
+		lowest = min(lowest, e.GetCursor().GetRevision())
+	}
+	return lowest
 }
 
 var (

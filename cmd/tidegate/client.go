@@ -183,6 +183,7 @@ func (o *clientOptions) connect(io *streams) (*client, error) {
 		keys:         controlv1.NewKeyServiceClient(conn),
 		epochs:       controlv1.NewEpochServiceClient(conn),
 		fleet:        controlv1.NewFleetServiceClient(conn),
+		rollouts:     controlv1.NewRolloutServiceClient(conn),
 		evaluations:  evaluationv1.NewEvaluationServiceClient(conn),
 	}, nil
 }
@@ -200,6 +201,7 @@ type client struct {
 	keys         controlv1.KeyServiceClient
 	epochs       controlv1.EpochServiceClient
 	fleet        controlv1.FleetServiceClient
+	rollouts     controlv1.RolloutServiceClient
 	evaluations  evaluationv1.EvaluationServiceClient
 }
 

@@ -30,6 +30,7 @@ func newDevCommand(io *streams) *cobra.Command {
 		s    server.Options
 		r    relay.Options
 		logs logFlags
+		to   string
 	)
 	cmd := &cobra.Command{
 		Use:   "dev",
@@ -41,6 +42,9 @@ func newDevCommand(io *streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger, err := logs.logger(io)
 			if err != nil {
+				return err
+			}
+			if s.Notify, err = notificationTargets(to); err != nil {
 				return err
 			}
 			d := &dev{streams: io, server: s, relay: r, logger: logger}
@@ -58,6 +62,7 @@ func newDevCommand(io *streams) *cobra.Command {
 	f.StringVar(&r.HTTPAddr, "relay-http-addr", relay.DefaultHTTPAddr, "relay: OFREP, and evaluation with JSON")
 	f.StringVar(&r.ManagementAddr, "relay-management-addr", relay.DefaultManagementAddr, "relay: health and metrics")
 	f.StringVar(&r.FlagdSyncAddr, "relay-flagd-sync-addr", relay.DefaultFlagdSyncAddr, "relay: flagd's in-process providers")
+	registerNotifications(f, &to)
 	logs.register(f, "warn")
 	return cmd
 }

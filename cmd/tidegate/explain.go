@@ -101,8 +101,12 @@ func (c *client) explainConflict(conflict *controlv1.Conflict) string {
 			actorText(latest.GetActor()), actionWord(latest.GetAction()), visible(latest.GetReason()))
 	}
 	writeChanges(&b, paint{}, "  ", conflict.GetChanges())
-	if conflict.GetKind() == controlv1.ResourceKind_RESOURCE_KIND_KEY {
+	switch conflict.GetKind() {
+	case controlv1.ResourceKind_RESOURCE_KIND_KEY:
 		b.WriteString("look at it ('tidegate key list'), then run the command again")
+		return b.String()
+	case controlv1.ResourceKind_RESOURCE_KIND_ROLLOUT:
+		fmt.Fprintf(&b, "look at it ('tidegate rollout status %s --environment %s'), then run the command again", conflict.GetKey(), conflict.GetEnvironment())
 		return b.String()
 	}
 	fmt.Fprintf(&b, "look at it ('tidegate %s get %s --environment %s'), then run the command again",

@@ -115,7 +115,10 @@ func (c *client) writeHistory(out io.Writer, entries []*controlv1.AuditEntry, mo
 		case e.GetSourceRevision() != 0:
 			fmt.Fprintf(out, "    as of %s\n", revisionText(e.GetSourceRevision()))
 		}
-		if e.GetAction() != controlv1.Action_ACTION_CREATED && e.GetAction() != controlv1.Action_ACTION_DELETED { // else: everything
+		if e.GetRolloutKey() != "" {
+			fmt.Fprintf(out, "    by rollout %s\n", singleLine(e.GetRolloutKey()))
+		}
+		if e.GetPreviousRevision() != 0 && e.GetAction() != controlv1.Action_ACTION_DELETED { // else: everything
 			writeChanges(out, c.paint, "    ", e.GetChanges())
 		}
 	}
@@ -126,9 +129,11 @@ func (c *client) writeHistory(out io.Writer, entries []*controlv1.AuditEntry, mo
 
 func (c *client) actionText(a controlv1.Action) string {
 	switch a {
-	case controlv1.Action_ACTION_DISABLED, controlv1.Action_ACTION_DELETED:
+	case controlv1.Action_ACTION_DISABLED, controlv1.Action_ACTION_DELETED,
+		controlv1.Action_ACTION_ROLLED_BACK, controlv1.Action_ACTION_ABORTED:
 		return c.paint.red(actionWord(a))
-	case controlv1.Action_ACTION_ENABLED, controlv1.Action_ACTION_CREATED:
+	case controlv1.Action_ACTION_ENABLED, controlv1.Action_ACTION_CREATED,
+		controlv1.Action_ACTION_STARTED, controlv1.Action_ACTION_COMPLETED:
 		return c.paint.green(actionWord(a))
 	}
 	return c.paint.yellow(actionWord(a))

@@ -77,6 +77,7 @@ func newRootCommand(io *streams) *cobra.Command {
 		newServerCommand(io),
 		newFlagCommand(io),
 		newSegmentCommand(io),
+		newRolloutCommand(io),
 		newEnvironmentCommand(io),
 		newKeyCommand(io),
 		newEpochCommand(io),

@@ -5,6 +5,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/tidegate/tidegate/controlplane/notify"
+	"github.com/tidegate/tidegate/controlplane/notify/webhook"
 	"github.com/tidegate/tidegate/internal/logging"
 	"github.com/tidegate/tidegate/server"
 )
@@ -28,6 +30,7 @@ func (f *logFlags) logger(io *streams) (zerolog.Logger, error) {
 func newServerCommand(io *streams) *cobra.Command {
 	o := server.Options{}
 	var logs logFlags
+	var targets string
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Run a control server",
@@ -46,6 +49,9 @@ func newServerCommand(io *streams) *cobra.Command {
 				return usagef("pass --data-dir, or --etcd-endpoints of an external cluster")
 			}
 			o.Logger = logger
+			if o.Notify, err = notificationTargets(targets); err != nil {
+				return err
+			}
 			addresses := addressesOf(cmd.Flags())
 			s, err := server.Open(cmd.Context(), o)
 			if err != nil {
@@ -63,8 +69,25 @@ func newServerCommand(io *streams) *cobra.Command {
 	f.StringSliceVar(&o.Environments, "environments", server.DefaultEnvironments(), "made where they are not there yet")
 	f.BoolVar(&o.RequireKeys, "require-keys", false, "who follows must present a key ('tidegate key create'); without it, a key is not needed, but a wrong one is refused")
 	f.StringVar(&o.InstanceID, "instance-id", "", "stable and unique; none: kept in --data-dir, else HOST/GRPC-ADDR")
+	registerNotifications(f, &targets)
 	f.DurationVar(&o.Drain, "drain", 0, "how long calls in flight may take at shutdown (default 5s)")
 	f.StringVar(&o.StreamLog, "stream-log", "", "for tests and the analysis of incidents: `file` in which all that is shown is written down; slow, and without bound")
 	logs.register(f, "info")
 	return cmd
+}
+
+func registerNotifications(f *pflag.FlagSet, targets *string) {
+	f.StringVar(targets, "notifications", "", "`file` that says who is told of what becomes of rollouts: Slack and webhooks")
+}
+
+// notificationTargets reads who is told; no file: nobody.
+func notificationTargets(file string) ([]notify.Target, error) {
+	if file == "" {
+		return nil, nil
+	}
+	targets, err := webhook.Load(file)
+	if err != nil {
+		return nil, usagef("--notifications %s: %v", file, err)
+	}
+	return targets, nil
 }

@@ -49,6 +49,8 @@ func kindWord(k controlv1.ResourceKind) string {
 		return "segment"
 	case controlv1.ResourceKind_RESOURCE_KIND_KEY:
 		return "key"
+	case controlv1.ResourceKind_RESOURCE_KIND_ROLLOUT:
+		return "rollout"
 	}
 	return "flag"
 }
@@ -57,7 +59,7 @@ func actionWord(a controlv1.Action) string {
 	if a == controlv1.Action_ACTION_UNSPECIFIED {
 		return "unchanged"
 	}
-	return strings.ToLower(strings.TrimPrefix(a.String(), "ACTION_"))
+	return enumWord(a.String(), "ACTION_")
 }
 
 func revisionText(revision int64) string { return "revision " + strconv.FormatInt(revision, 10) }
@@ -78,7 +80,12 @@ func actorText(actor string) string {
 }
 
 func typeWord(t flagv1.ValueType) string {
-	return strings.ToLower(strings.TrimPrefix(t.String(), "VALUE_TYPE_"))
+	return enumWord(t.String(), "VALUE_TYPE_")
+}
+
+// enumWord is an enum's value as people say it: 'rolled back', not ACTION_ROLLED_BACK.
+func enumWord(value, prefix string) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(value, prefix), "_", " "))
 }
 
 // outcomeText is what an outcome serves, such as 'on 1% off 99%'.
