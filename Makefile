@@ -32,6 +32,7 @@ build: ## Build the binaries into bin/
 .PHONY: test
 test: ## Run every test, race detector on; the fault suite and the engine beside its rivals without
 	go test -race -timeout 20m $$(go list ./... | grep -v '/internal/chaos$$')
+	go test -timeout 20m ./controlplane/collector -run TestConservation # which the detector is wrong about
 	go test -timeout 20m ./internal/chaos # on processes that the detector would not see, and alone
 	cd bench/rivals && go test ./...
 
@@ -75,6 +76,14 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 60s) each
 .PHONY: bench
 bench: ## Measure, and bring docs/benchmarks.md up to date (ONLY=rivals,footprint for parts)
 	go run ./bench/report -only '$(ONLY)'
+
+.PHONY: sim
+sim: ## The decider beside three usual ways to decide, in a simulated world; the tables into docs/benchmarks.md
+	go run ./bench/report -only sim,healthy
+
+.PHONY: demo
+demo: ## Watch two rollouts: one goes to 100% by itself, one breaks at 5% and is shut by itself
+	go run ./bench/demo
 
 .PHONY: soak
 soak: ## Kill servers and relays at random under load (ROUNDS, default 20)

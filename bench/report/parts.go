@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,12 +28,25 @@ var parts = []part{
 	{name: "fanout", command: []string{"go", "run", "./bench/fanout"}},
 	{name: "wire", command: []string{"go", "run", "./bench/wire"}},
 	{name: "footprint", command: []string{"go", "run", "./bench/footprint"}},
+	{name: "sim", command: []string{"go", "run", "./bench/sim", "-runs", "200", "-method", "static,canary,peek,core"}, table: lastTable},
+	{name: "healthy", command: []string{"go", "run", "./bench/sim", "-runs", "10000", "-method", "core", "-scenario", "healthy,diurnal,bursty,both-down"}, table: lastTable},
 	{name: "clientsdk", command: goBench("./clientsdk", "."), table: goBenchTable},
 }
 
 // goBench is the command of a package's benchmarks, which are run five times each.
 func goBench(pkg, pattern string) []string {
 	return []string{"go", "test", "-run", "^$", "-bench", pattern, "-benchmem", "-count", "5", pkg}
+}
+
+// lastTable is the last of several tables, between which there is prose.
+func lastTable(output string) (string, error) {
+	tables := strings.Split(output, "\n\n")
+	for i := len(tables) - 1; i >= 0; i-- {
+		if strings.HasPrefix(tables[i], "|") {
+			return tables[i], nil
+		}
+	}
+	return "", errors.New("there is no table")
 }
 
 // measure runs the command and returns its table. What the command writes to its
