@@ -33,6 +33,8 @@ type view struct {
 
 	mu      sync.Mutex
 	base    *snapshot.Snapshot // the replica's
+	first   *snapshot.Snapshot // that was ever shown, until it is taken
+	begun   bool               // something was shown
 	trips   map[string]int64   // revision of the rollout that was shut, by its key
 	problem string             // what the tally cannot count
 	some    func()             // called when there are rollouts; may be nil
@@ -118,7 +120,19 @@ func (v *view) showLocked() {
 	if v.tally != nil {
 		v.countLocked(next)
 	}
+	if !v.begun && next != nil {
+		v.begun, v.first = true, next
+	}
 	v.shown.Store(next)
+}
+
+// takeFirst returns the first snapshot that was shown, once; nil: there is none yet.
+func (v *view) takeFirst() *snapshot.Snapshot {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	first := v.first
+	v.first = nil
+	return first
 }
 
 // countLocked has the tally count for what will be shown.

@@ -16,6 +16,9 @@ func (c *inProcess) watch(ctx context.Context, prev *snapshot.Snapshot, changes 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	first, told := prev == nil, prev
+	if !first {
+		c.local.view.takeFirst() // nobody needs it
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -26,10 +29,14 @@ func (c *inProcess) watch(ctx context.Context, prev *snapshot.Snapshot, changes 
 			}
 			c.checkState()
 			next := c.local.view.snapshot()
+			if first { // what is shown by now may be later already
+				told = c.local.view.takeFirst()
+				first = told == nil
+			}
 			if !first {
 				c.changed(changedFlags(told, next))
 			}
-			first, told = first && next == nil, next
+			told = next
 		case <-c.local.view.flipped:
 			next := c.local.view.snapshot()
 			if !first {
