@@ -30,7 +30,7 @@ build: ## Build the binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tidegate ./cmd/tidegate-relay
 
 .PHONY: test
-test: ## Run every test, race detector on; the fault suite and the engine beside its rivals without
+test: ## Run every test, race detector on; the fault suite, one model and the engine beside its rivals without
 	go test -race -timeout 20m $$(go list ./... | grep -v '/internal/chaos$$')
 	go test -timeout 20m ./controlplane/collector -run TestConservation # which the detector is wrong about
 	go test -timeout 20m ./internal/chaos # on processes that the detector would not see, and alone
