@@ -160,6 +160,8 @@ const (
 	Comparison_COMPARISON_SCORE Comparison = 4
 	// Population stability index.
 	Comparison_COMPARISON_PSI Comparison = 5
+	// Treatment's mean minus control's, of durations: in seconds.
+	Comparison_COMPARISON_DURATION_DIFFERENCE Comparison = 6
 )
 
 // Enum value maps for Comparison.
@@ -171,14 +173,16 @@ var (
 		3: "COMPARISON_RATE_DIFFERENCE",
 		4: "COMPARISON_SCORE",
 		5: "COMPARISON_PSI",
+		6: "COMPARISON_DURATION_DIFFERENCE",
 	}
 	Comparison_value = map[string]int32{
-		"COMPARISON_UNSPECIFIED":     0,
-		"COMPARISON_RATIO":           1,
-		"COMPARISON_DIFFERENCE":      2,
-		"COMPARISON_RATE_DIFFERENCE": 3,
-		"COMPARISON_SCORE":           4,
-		"COMPARISON_PSI":             5,
+		"COMPARISON_UNSPECIFIED":         0,
+		"COMPARISON_RATIO":               1,
+		"COMPARISON_DIFFERENCE":          2,
+		"COMPARISON_RATE_DIFFERENCE":     3,
+		"COMPARISON_SCORE":               4,
+		"COMPARISON_PSI":                 5,
+		"COMPARISON_DURATION_DIFFERENCE": 6,
 	}
 )
 
@@ -791,16 +795,15 @@ func (x *Evidence) GetRefusal() string {
 // SampleRatioEvidence says whether subjects come to the variants as the split intends.
 type SampleRatioEvidence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Natural logarithm of the e-value of the steps that are over.
-	LogClosed float64 `protobuf:"fixed64,1,opt,name=log_closed,json=logClosed,proto3" json:"log_closed,omitempty"`
-	// Of the step: the treatment's weight, relays when it began, subjects counted at their
-	// first exposure.
-	Weight        uint32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
-	Relays        uint32 `protobuf:"varint,3,opt,name=relays,proto3" json:"relays,omitempty"`
-	Treatment     uint64 `protobuf:"varint,4,opt,name=treatment,proto3" json:"treatment,omitempty"`
-	Control       uint64 `protobuf:"varint,5,opt,name=control,proto3" json:"control,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Of the step: the treatment's weight, subjects counted at their first exposure, and by how
+	// many who count (see Cell.new_counters): each may have counted the same ones.
+	Weight            uint32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	Treatment         uint64 `protobuf:"varint,4,opt,name=treatment,proto3" json:"treatment,omitempty"`
+	Control           uint64 `protobuf:"varint,5,opt,name=control,proto3" json:"control,omitempty"`
+	TreatmentCounters uint64 `protobuf:"varint,6,opt,name=treatment_counters,json=treatmentCounters,proto3" json:"treatment_counters,omitempty"`
+	ControlCounters   uint64 `protobuf:"varint,7,opt,name=control_counters,json=controlCounters,proto3" json:"control_counters,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *SampleRatioEvidence) Reset() {
@@ -833,23 +836,9 @@ func (*SampleRatioEvidence) Descriptor() ([]byte, []int) {
 	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *SampleRatioEvidence) GetLogClosed() float64 {
-	if x != nil {
-		return x.LogClosed
-	}
-	return 0
-}
-
 func (x *SampleRatioEvidence) GetWeight() uint32 {
 	if x != nil {
 		return x.Weight
-	}
-	return 0
-}
-
-func (x *SampleRatioEvidence) GetRelays() uint32 {
-	if x != nil {
-		return x.Relays
 	}
 	return 0
 }
@@ -864,6 +853,20 @@ func (x *SampleRatioEvidence) GetTreatment() uint64 {
 func (x *SampleRatioEvidence) GetControl() uint64 {
 	if x != nil {
 		return x.Control
+	}
+	return 0
+}
+
+func (x *SampleRatioEvidence) GetTreatmentCounters() uint64 {
+	if x != nil {
+		return x.TreatmentCounters
+	}
+	return 0
+}
+
+func (x *SampleRatioEvidence) GetControlCounters() uint64 {
+	if x != nil {
+		return x.ControlCounters
 	}
 	return 0
 }
@@ -884,9 +887,14 @@ type GuardrailEvidence struct {
 	// QUANTILE.
 	Quantile *QuantileEvidence `protobuf:"bytes,7,opt,name=quantile,proto3" json:"quantile,omitempty"`
 	// DRIFT: predictions of this step.
-	Labels        []*LabelCounts `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Labels []*LabelCounts `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty"`
+	// RATE: something was told of the metric since the rollout began.
+	Told bool `protobuf:"varint,9,opt,name=told,proto3" json:"told,omitempty"`
+	// RATE: what was told of this step that did not happen.
+	TreatmentNotHappened uint64 `protobuf:"varint,10,opt,name=treatment_not_happened,json=treatmentNotHappened,proto3" json:"treatment_not_happened,omitempty"`
+	ControlNotHappened   uint64 `protobuf:"varint,11,opt,name=control_not_happened,json=controlNotHappened,proto3" json:"control_not_happened,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GuardrailEvidence) Reset() {
@@ -973,6 +981,27 @@ func (x *GuardrailEvidence) GetLabels() []*LabelCounts {
 		return x.Labels
 	}
 	return nil
+}
+
+func (x *GuardrailEvidence) GetTold() bool {
+	if x != nil {
+		return x.Told
+	}
+	return false
+}
+
+func (x *GuardrailEvidence) GetTreatmentNotHappened() uint64 {
+	if x != nil {
+		return x.TreatmentNotHappened
+	}
+	return 0
+}
+
+func (x *GuardrailEvidence) GetControlNotHappened() uint64 {
+	if x != nil {
+		return x.ControlNotHappened
+	}
+	return 0
 }
 
 type SegmentEvidence struct {
@@ -2494,14 +2523,14 @@ const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
 	"\asuccess\x18\b \x01(\v2$.tidegate.rollout.v1.DifferenceStateR\asuccess\x12\x18\n" +
 	"\arefused\x18\t \x01(\x04R\arefused\x12\x18\n" +
 	"\arefusal\x18\n" +
-	" \x01(\tR\arefusal\"\x9c\x01\n" +
-	"\x13SampleRatioEvidence\x12\x1d\n" +
-	"\n" +
-	"log_closed\x18\x01 \x01(\x01R\tlogClosed\x12\x16\n" +
-	"\x06weight\x18\x02 \x01(\rR\x06weight\x12\x16\n" +
-	"\x06relays\x18\x03 \x01(\rR\x06relays\x12\x1c\n" +
+	" \x01(\tR\arefusal\"\xdf\x01\n" +
+	"\x13SampleRatioEvidence\x12\x16\n" +
+	"\x06weight\x18\x02 \x01(\rR\x06weight\x12\x1c\n" +
 	"\ttreatment\x18\x04 \x01(\x04R\ttreatment\x12\x18\n" +
-	"\acontrol\x18\x05 \x01(\x04R\acontrol\"\xd6\x03\n" +
+	"\acontrol\x18\x05 \x01(\x04R\acontrol\x12-\n" +
+	"\x12treatment_counters\x18\x06 \x01(\x04R\x11treatmentCounters\x12)\n" +
+	"\x10control_counters\x18\a \x01(\x04R\x0fcontrolCountersJ\x04\b\x01\x10\x02J\x04\b\x03\x10\x04R\n" +
+	"log_closedR\x06relays\"\xd2\x04\n" +
 	"\x11GuardrailEvidence\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12@\n" +
 	"\bsegments\x18\x02 \x03(\v2$.tidegate.rollout.v1.SegmentEvidenceR\bsegments\x125\n" +
@@ -2512,7 +2541,11 @@ const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
 	"difference\x124\n" +
 	"\x05scale\x18\x06 \x01(\v2\x1e.tidegate.rollout.v1.MeanScaleR\x05scale\x12A\n" +
 	"\bquantile\x18\a \x01(\v2%.tidegate.rollout.v1.QuantileEvidenceR\bquantile\x128\n" +
-	"\x06labels\x18\b \x03(\v2 .tidegate.rollout.v1.LabelCountsR\x06labels\"\x84\x03\n" +
+	"\x06labels\x18\b \x03(\v2 .tidegate.rollout.v1.LabelCountsR\x06labels\x12\x12\n" +
+	"\x04told\x18\t \x01(\bR\x04told\x124\n" +
+	"\x16treatment_not_happened\x18\n" +
+	" \x01(\x04R\x14treatmentNotHappened\x120\n" +
+	"\x14control_not_happened\x18\v \x01(\x04R\x12controlNotHappened\"\x84\x03\n" +
 	"\x0fSegmentEvidence\x12\x18\n" +
 	"\asegment\x18\x01 \x01(\tR\asegment\x129\n" +
 	"\x06steady\x18\x02 \x01(\v2!.tidegate.rollout.v1.BreakerStateR\x06steady\x127\n" +
@@ -2669,7 +2702,7 @@ const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
 	"\x10STANDING_NO_DATA\x10\x01\x12\x15\n" +
 	"\x11STANDING_UNPROVEN\x10\x02\x12\x11\n" +
 	"\rSTANDING_SAFE\x10\x03\x12\x13\n" +
-	"\x0fSTANDING_BREACH\x10\x04*\xa3\x01\n" +
+	"\x0fSTANDING_BREACH\x10\x04*\xc7\x01\n" +
 	"\n" +
 	"Comparison\x12\x1a\n" +
 	"\x16COMPARISON_UNSPECIFIED\x10\x00\x12\x14\n" +
@@ -2677,7 +2710,8 @@ const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
 	"\x15COMPARISON_DIFFERENCE\x10\x02\x12\x1e\n" +
 	"\x1aCOMPARISON_RATE_DIFFERENCE\x10\x03\x12\x14\n" +
 	"\x10COMPARISON_SCORE\x10\x04\x12\x12\n" +
-	"\x0eCOMPARISON_PSI\x10\x05*\x83\x01\n" +
+	"\x0eCOMPARISON_PSI\x10\x05\x12\"\n" +
+	"\x1eCOMPARISON_DURATION_DIFFERENCE\x10\x06*\x83\x01\n" +
 	"\x0eSuccessVerdict\x12\x1f\n" +
 	"\x1bSUCCESS_VERDICT_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19SUCCESS_VERDICT_UNDECIDED\x10\x01\x12\x17\n" +

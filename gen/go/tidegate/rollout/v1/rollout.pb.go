@@ -880,6 +880,7 @@ type Margin struct {
 	//	*Margin_Relative
 	//	*Margin_PercentagePoints
 	//	*Margin_Absolute
+	//	*Margin_Seconds
 	Unit          isMargin_Unit `protobuf_oneof:"unit"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -949,6 +950,15 @@ func (x *Margin) GetAbsolute() float64 {
 	return 0
 }
 
+func (x *Margin) GetSeconds() float64 {
+	if x != nil {
+		if x, ok := x.Unit.(*Margin_Seconds); ok {
+			return x.Seconds
+		}
+	}
+	return 0
+}
+
 type isMargin_Unit interface {
 	isMargin_Unit()
 }
@@ -964,9 +974,14 @@ type Margin_PercentagePoints struct {
 }
 
 type Margin_Absolute struct {
-	// In the metric's own unit (seconds for durations). MEAN and QUANTILE; F1: below the
-	// reference; DRIFT: PSI beyond what chance explains, unset: 0.1.
+	// In the metric's own unit. MEAN and QUANTILE; F1: below the reference; DRIFT: PSI beyond
+	// what chance explains, unset: 0.1.
 	Absolute float64 `protobuf:"fixed64,3,opt,name=absolute,proto3,oneof"`
+}
+
+type Margin_Seconds struct {
+	// Of durations: as absolute, and told as a time. MEAN and QUANTILE.
+	Seconds float64 `protobuf:"fixed64,4,opt,name=seconds,proto3,oneof"`
 }
 
 func (*Margin_Relative) isMargin_Unit() {}
@@ -974,6 +989,8 @@ func (*Margin_Relative) isMargin_Unit() {}
 func (*Margin_PercentagePoints) isMargin_Unit() {}
 
 func (*Margin_Absolute) isMargin_Unit() {}
+
+func (*Margin_Seconds) isMargin_Unit() {}
 
 // Success is what the treatment is meant to improve.
 type Success struct {
@@ -1372,11 +1389,12 @@ const file_tidegate_rollout_v1_rollout_proto_rawDesc = "" +
 	" \x03(\x01R\x0fpromotionRatios\x12\x1c\n" +
 	"\treference\x18\v \x01(\x01R\treference\x12\x1d\n" +
 	"\n" +
-	"segment_by\x18\f \x01(\tR\tsegmentBy\"{\n" +
+	"segment_by\x18\f \x01(\tR\tsegmentBy\"\x97\x01\n" +
 	"\x06Margin\x12\x1c\n" +
 	"\brelative\x18\x01 \x01(\x01H\x00R\brelative\x12-\n" +
 	"\x11percentage_points\x18\x02 \x01(\x01H\x00R\x10percentagePoints\x12\x1c\n" +
-	"\babsolute\x18\x03 \x01(\x01H\x00R\babsoluteB\x06\n" +
+	"\babsolute\x18\x03 \x01(\x01H\x00R\babsolute\x12\x1a\n" +
+	"\aseconds\x18\x04 \x01(\x01H\x00R\asecondsB\x06\n" +
 	"\x04unit\"\xe1\x02\n" +
 	"\aSuccess\x12\x16\n" +
 	"\x06metric\x18\x01 \x01(\tR\x06metric\x12<\n" +
@@ -1523,6 +1541,7 @@ func file_tidegate_rollout_v1_rollout_proto_init() {
 		(*Margin_Relative)(nil),
 		(*Margin_PercentagePoints)(nil),
 		(*Margin_Absolute)(nil),
+		(*Margin_Seconds)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -990,7 +990,8 @@ type Update struct {
 	Puts        []*Put                 `protobuf:"bytes,3,rep,name=puts,proto3" json:"puts,omitempty"`
 	Deletes     []*Delete              `protobuf:"bytes,4,rep,name=deletes,proto3" json:"deletes,omitempty"`
 	Commit      *Commit                `protobuf:"bytes,5,opt,name=commit,proto3" json:"commit,omitempty"`
-	// Something is switched off here: nobody may hold it back to send it with more.
+	// A flag is switched off here, or a rollout shut: nobody may hold it back to send it with
+	// more.
 	Urgent        bool `protobuf:"varint,6,opt,name=urgent,proto3" json:"urgent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

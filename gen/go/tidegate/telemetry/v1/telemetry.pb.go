@@ -91,11 +91,13 @@ func (Arm) EnumDescriptor() ([]byte, []int) {
 // Sender numbers what a process sends, so that what comes twice counts once.
 type Sender struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Stable over restarts; unique.
+	// Stable over restarts; unique. Ids are text without control characters.
 	InstanceId string `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
-	// New at each start. A relay goes on sending what it spooled under the boot that spooled it.
+	// New at each start, and random, such as a UUID: whoever knows it could go on with the numbers
+	// in this sender's place. At most 64 bytes. A relay goes on sending what it spooled under the
+	// boot that spooled it.
 	BootId string `protobuf:"bytes,2,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
-	// 1 for the first of a boot, one higher with each.
+	// 1 for the first of a boot, one higher with each; at most 2^46.
 	Sequence      uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -462,7 +464,9 @@ type Observation_Happened struct {
 }
 
 type Observation_Number struct {
-	// A finite number.
+	// A finite number, at most 1e20 in size, in the metric's own unit: the one that the
+	// guardrails' absolute margins are in. What is a time is a duration; as a number it would have
+	// to be in seconds.
 	Number float64 `protobuf:"fixed64,3,opt,name=number,proto3,oneof"`
 }
 
@@ -596,7 +600,7 @@ type isOutcome_Prediction interface {
 }
 
 type Outcome_PredictedLabel struct {
-	// At most 64 bytes.
+	// At most 64 bytes of text, without control characters.
 	PredictedLabel string `protobuf:"bytes,1,opt,name=predicted_label,json=predictedLabel,proto3,oneof"`
 }
 
@@ -757,8 +761,11 @@ type ReportRequest struct {
 	Environment string  `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	Sender      *Sender `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
 	// One at least; those of one second or more.
-	Windows       []*Window `protobuf:"bytes,3,rep,name=windows,proto3" json:"windows,omitempty"`
-	Tally         *Tally    `protobuf:"bytes,4,opt,name=tally,proto3" json:"tally,omitempty"`
+	Windows []*Window `protobuf:"bytes,3,rep,name=windows,proto3" json:"windows,omitempty"`
+	Tally   *Tally    `protobuf:"bytes,4,opt,name=tally,proto3" json:"tally,omitempty"`
+	// Of tally.lost, what no message has told of that was answered. It is declared with this
+	// message, once, whichever relay takes it.
+	Lost          uint64 `protobuf:"varint,5,opt,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -819,6 +826,13 @@ func (x *ReportRequest) GetTally() *Tally {
 		return x.Tally
 	}
 	return nil
+}
+
+func (x *ReportRequest) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
 }
 
 type ReportResponse struct {
@@ -1209,8 +1223,12 @@ type Cell struct {
 	Subjects uint64 `protobuf:"varint,5,opt,name=subjects,proto3" json:"subjects,omitempty"`
 	// Of those, how many were never seen before at this step by this sender: what the split's
 	// shares are compared with.
-	NewSubjects   uint64        `protobuf:"varint,6,opt,name=new_subjects,json=newSubjects,proto3" json:"new_subjects,omitempty"`
-	Metrics       []*MetricCell `protobuf:"bytes,7,rep,name=metrics,proto3" json:"metrics,omitempty"`
+	NewSubjects uint64        `protobuf:"varint,6,opt,name=new_subjects,json=newSubjects,proto3" json:"new_subjects,omitempty"`
+	Metrics     []*MetricCell `protobuf:"bytes,7,rep,name=metrics,proto3" json:"metrics,omitempty"`
+	// How many began to count subjects for new_subjects with this cell: the sender itself, with
+	// its first, and each SDK that reported to it. Nobody knows whom the others have seen, so
+	// over a step a subject may be among new_subjects once for each. At most new_subjects.
+	NewCounters   uint64 `protobuf:"varint,8,opt,name=new_counters,json=newCounters,proto3" json:"new_counters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1294,13 +1312,19 @@ func (x *Cell) GetMetrics() []*MetricCell {
 	return nil
 }
 
+func (x *Cell) GetNewCounters() uint64 {
+	if x != nil {
+		return x.NewCounters
+	}
+	return 0
+}
+
 // MetricCell adds up one metric. Of a subject, only the first observation in 10 s is in it, and
-// only the first event in 10 minutes,
-// where the rollout's unit is the subject.
+// only the first event in 10 minutes, where the rollout's unit is the subject.
 type MetricCell struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Metric string                 `protobuf:"bytes,1,opt,name=metric,proto3" json:"metric,omitempty"`
-	// Value of Guardrail.segment_by; empty: all.
+	// Value of Guardrail.segment_by; empty: all; 'other': there was no room for it, or it is no text.
 	Segment string `protobuf:"bytes,2,opt,name=segment,proto3" json:"segment,omitempty"`
 	// Observations.
 	Count uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
@@ -1312,9 +1336,10 @@ type MetricCell struct {
 	Sketch     *Sketch `protobuf:"bytes,7,opt,name=sketch,proto3" json:"sketch,omitempty"`
 	// Of outcomes with a binary truth.
 	Confusion *Confusion `protobuf:"bytes,8,opt,name=confusion,proto3" json:"confusion,omitempty"`
-	// Of outcomes: predictions by label, or by decile of the score ('0' to '9').
+	// Of outcomes: predictions by label, or by decile of the score ('0' to '9'). They may be more
+	// than count.
 	Predictions map[string]uint64 `protobuf:"bytes,9,rep,name=predictions,proto3" json:"predictions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	// Of a segment: its exposures and subjects.
+	// Of a segment: its exposures and subjects, not more than its cell's.
 	Exposures uint64 `protobuf:"varint,10,opt,name=exposures,proto3" json:"exposures,omitempty"`
 	Subjects  uint64 `protobuf:"varint,11,opt,name=subjects,proto3" json:"subjects,omitempty"`
 	// Observations of subjects that are served this variant now, but may have been served the
@@ -1835,12 +1860,13 @@ const file_tidegate_telemetry_v1_telemetry_proto_rawDesc = "" +
 	"\aRefusal\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\rR\x05event\x12 \n" +
 	"\vobservation\x18\x02 \x01(\rR\vobservation\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\xd5\x01\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\xe9\x01\n" +
 	"\rReportRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x125\n" +
 	"\x06sender\x18\x02 \x01(\v2\x1d.tidegate.telemetry.v1.SenderR\x06sender\x127\n" +
 	"\awindows\x18\x03 \x03(\v2\x1d.tidegate.telemetry.v1.WindowR\awindows\x122\n" +
-	"\x05tally\x18\x04 \x01(\v2\x1c.tidegate.telemetry.v1.TallyR\x05tally\"*\n" +
+	"\x05tally\x18\x04 \x01(\v2\x1c.tidegate.telemetry.v1.TallyR\x05tally\x12\x12\n" +
+	"\x04lost\x18\x05 \x01(\x04R\x04lost\"*\n" +
 	"\x0eReportResponse\x12\x18\n" +
 	"\atripped\x18\x01 \x03(\tR\atripped\"A\n" +
 	"\vPushRequest\x122\n" +
@@ -1864,7 +1890,7 @@ const file_tidegate_telemetry_v1_telemetry_proto_rawDesc = "" +
 	"\x06Window\x125\n" +
 	"\bbegan_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\abeganAt\x121\n" +
 	"\x06length\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06length\x121\n" +
-	"\x05cells\x18\x03 \x03(\v2\x1b.tidegate.telemetry.v1.CellR\x05cells\"\xfc\x01\n" +
+	"\x05cells\x18\x03 \x03(\v2\x1b.tidegate.telemetry.v1.CellR\x05cells\"\x9f\x02\n" +
 	"\x04Cell\x12\x18\n" +
 	"\arollout\x18\x01 \x01(\tR\arollout\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x04R\x04step\x12,\n" +
@@ -1872,7 +1898,8 @@ const file_tidegate_telemetry_v1_telemetry_proto_rawDesc = "" +
 	"\texposures\x18\x04 \x01(\x04R\texposures\x12\x1a\n" +
 	"\bsubjects\x18\x05 \x01(\x04R\bsubjects\x12!\n" +
 	"\fnew_subjects\x18\x06 \x01(\x04R\vnewSubjects\x12;\n" +
-	"\ametrics\x18\a \x03(\v2!.tidegate.telemetry.v1.MetricCellR\ametrics\"\x84\x04\n" +
+	"\ametrics\x18\a \x03(\v2!.tidegate.telemetry.v1.MetricCellR\ametrics\x12!\n" +
+	"\fnew_counters\x18\b \x01(\x04R\vnewCounters\"\x84\x04\n" +
 	"\n" +
 	"MetricCell\x12\x16\n" +
 	"\x06metric\x18\x01 \x01(\tR\x06metric\x12\x18\n" +

@@ -51,7 +51,8 @@ type TelemetryServiceClient interface {
 	// events, or a sender without its ids; RESOURCE_EXHAUSTED when the relay takes no more at the
 	// moment: nothing was counted, try again later.
 	Track(ctx context.Context, in *TrackRequest, opts ...grpc.CallOption) (*TrackResponse, error)
-	// Takes what an SDK has added up. Errors as Track's.
+	// Takes what an SDK has added up: at most 2^36 exposures and observations at a time. Errors as
+	// Track's; RESOURCE_EXHAUSTED also when the relay was told of more than 2^45 since it began.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
 }
 
@@ -96,7 +97,8 @@ type TelemetryServiceServer interface {
 	// events, or a sender without its ids; RESOURCE_EXHAUSTED when the relay takes no more at the
 	// moment: nothing was counted, try again later.
 	Track(context.Context, *TrackRequest) (*TrackResponse, error)
-	// Takes what an SDK has added up. Errors as Track's.
+	// Takes what an SDK has added up: at most 2^36 exposures and observations at a time. Errors as
+	// Track's; RESOURCE_EXHAUSTED also when the relay was told of more than 2^45 since it began.
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
 	mustEmbedUnimplementedTelemetryServiceServer()
 }
