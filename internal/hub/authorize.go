@@ -7,14 +7,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/fault"
-	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
 // Who follows presents a key, and has what that key opens: the keys are items of the
@@ -29,24 +27,9 @@ import (
 // a follower shows no cursor does not mean that it has no state.
 
 // identify notes the key that the stream's metadata presents.
-func (s *stream) identify() error {
-	values := metadata.ValueFromIncomingContext(s.grpc.Context(), "authorization")
-	if len(values) == 0 {
-		if s.hub.o.RequireKeys {
-			return status.Error(codes.Unauthenticated, "a key is required: present it as 'authorization: Bearer SECRET' (tidegate-relay --key-file, clientsdk.WithKey)")
-		}
-		return nil
-	}
-	scheme, secret, _ := strings.Cut(values[0], " ")
-	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return status.Error(codes.Unauthenticated, "authorization: want one, of the form 'Bearer SECRET'")
-	}
-	key, err := accesskey.Parse(secret)
-	if err != nil {
-		return status.Errorf(codes.Unauthenticated, "authorization: %v", err)
-	}
-	s.key = &key
-	return nil
+func (s *stream) identify() (err error) {
+	s.key, err = accesskey.FromContext(s.grpc.Context(), s.hub.o.RequireKeys)
+	return err
 }
 
 // denial is why a key does not open an environment.
@@ -218,18 +201,17 @@ func (s *stream) denied(scopes []*scope) []denial {
 		if snap == nil || sc.have != nil && sc.have.Epoch == snap.Cursor().Epoch && sc.have.Revision > snap.Cursor().Revision {
 			continue
 		}
-		problem, forged := opens(*s.key, snap, now)
-		if problem == "" {
+		why := s.key.Opens(snap, now)
+		if why == nil {
 			if !sc.synced {
 				s.hub.opened.note(snap, s.key.ID)
 			}
 			continue
 		}
-		_, there := snap.Item(syncv1.Kind_KIND_KEY, s.key.ID)
 		list = append(list, denial{
-			environment: sc.environment(), problem: problem, forged: forged,
+			environment: sc.environment(), problem: why.Problem, forged: why.Forged,
 			// Who has no cursor may have a state all the same, and ask for it afresh.
-			undecided: !there && (sc.have != nil && sc.have.Epoch != snap.Cursor().Epoch || !sc.synced && !later && !s.hub.opened.has(snap, s.key.ID)),
+			undecided: why.Absent && (sc.have != nil && sc.have.Epoch != snap.Cursor().Epoch || !sc.synced && !later && !s.hub.opened.has(snap, s.key.ID)),
 		})
 	}
 	return list
@@ -242,24 +224,6 @@ func (sc *scope) laterThanStream() bool {
 	return ok && age < time.Since(sc.stream.since)
 }
 
-// opens says why the key does not open the environment; empty: it does.
-func opens(p accesskey.Presented, snap *snapshot.Snapshot, now time.Time) (problem string, forged bool) {
-	item, there := snap.Item(syncv1.Kind_KIND_KEY, p.ID)
-	if !there {
-		return fmt.Sprintf("key %s does not open environment %q: it never did, or it was revoked", p.ID, snap.Environment()), false
-	}
-	key, err := item.AccessKey()
-	switch {
-	case err != nil:
-		return fmt.Sprintf("environment %q: %v: update the key", snap.Environment(), err), false
-	case !p.Matches(key.GetSecretHash()):
-		return "the secret presented is not that of key " + p.ID, true
-	case key.GetExpiresAt() != nil && !now.Before(key.GetExpiresAt().AsTime()):
-		return fmt.Sprintf("key %s has expired at %s", p.ID, key.GetExpiresAt().AsTime().Format(time.RFC3339)), false
-	}
-	return "", false
-}
-
 // known lists the environments that the follower may be told of.
 func (s *stream) known() []string {
 	all := s.hub.o.Replicas.Environments()
@@ -268,10 +232,6 @@ func (s *stream) known() []string {
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(name string) bool {
 		snap := s.hub.o.Replicas.Replica(name).Snapshot()
-		if snap == nil {
-			return true
-		}
-		problem, _ := opens(*s.key, snap, time.Now())
-		return problem != ""
+		return snap == nil || s.key.Opens(snap, time.Now()) != nil
 	})
 }

@@ -52,19 +52,19 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	steps = append(steps, history(t, snapshot.Epoch{Counter: 2, Random: 7}, 4)...)
 	const compactAt = 7
 	whole := newMemFiles()
-	whole.operations = 1 << 20
+	whole.Operations = 1 << 20
 	if _, appended, _ := scenario(openMem(t, whole), steps, compactAt); appended != len(steps)-1 {
 		t.Fatalf("without a crash, step %d of %d was appended last", appended, len(steps))
 	}
-	operations := 1<<20 - whole.operations
+	operations := 1<<20 - whole.Operations
 	if operations < 30 {
 		t.Fatalf("only %d operations: the scenario does not write", operations)
 	}
 	for n := range operations {
 		m := newMemFiles()
-		m.operations = n
+		m.Operations = n
 		attempted, appended, synced := scenario(openMem(t, m), steps, compactAt)
-		check := func(how string, left *memFiles, atLeast int) {
+		check := func(how string, left memFiles, atLeast int) {
 			t.Helper()
 			d := openMem(t, left)
 			s := load(t, d)
@@ -88,7 +88,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 }
 
 // continueAfterLoad appends what follows step i, and loads it again.
-func continueAfterLoad(t *testing.T, d *Dir, m *memFiles, steps []step, i int) {
+func continueAfterLoad(t *testing.T, d *Dir, m memFiles, steps []step, i int) {
 	t.Helper()
 	if i == len(steps)-1 {
 		return
@@ -138,12 +138,12 @@ func TestFullDiskRecoversByItself(t *testing.T) {
 	other := history(t, snapshot.Epoch{Counter: 2, Random: 7}, 1)
 	for _, c := range []struct {
 		name string
-		fail func(*memFiles)
+		fail func(memFiles)
 		last step
 	}{
-		{"no space for a delta", func(m *memFiles) { m.setSpace(10) }, steps[4]},
-		{"no space for a snapshot", func(m *memFiles) { m.setSpace(200) }, other[0]},
-		{"sync fails", func(m *memFiles) { m.setFailSync(errors.New("input/output error")) }, steps[4]},
+		{"no space for a delta", func(m memFiles) { m.setSpace(10) }, steps[4]},
+		{"no space for a snapshot", func(m memFiles) { m.setSpace(200) }, other[0]},
+		{"sync fails", func(m memFiles) { m.setFailSync(errors.New("input/output error")) }, steps[4]},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

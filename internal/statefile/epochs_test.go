@@ -43,9 +43,9 @@ func TestLeftEpochs(t *testing.T) {
 	defer func() { _ = d.Close() }()
 	expect("after a restart", one, two)
 
-	m.names[epochsFile].data[magicSize+frameHeaderSize] ^= 1
+	m.Names[epochsFile].Data[magicSize+frameHeaderSize] ^= 1
 	expect("damaged")
-	if got := d.Stats(); got.SetAside != 1 || m.names[aside(epochsFile)] == nil {
+	if got := d.Stats(); got.SetAside != 1 || m.Names[aside(epochsFile)] == nil {
 		t.Errorf("what is damaged is not set aside: %+v", got)
 	}
 	set(two)

@@ -39,21 +39,21 @@ func TestForgetAtEveryCrash(t *testing.T) {
 	t.Parallel()
 	steps, again := history(t, testEpoch, 4), history(t, snapshot.Epoch{Counter: 9}, 2)
 	whole := newMemFiles()
-	whole.operations = 1 << 20
-	whole.names["production.log.corrupt"] = &inode{data: []byte("secret")}
+	whole.Operations = 1 << 20
+	whole.Names["production.log.corrupt"] = &inode{Data: []byte("secret")}
 	if _, forgotten, appended := forgetScenario(openMem(t, whole), steps, again); !forgotten || appended != len(again)-1 {
 		t.Fatalf("without a crash: forgotten %v, then step %d", forgotten, appended)
 	}
 	if i := indexOf(t, again, load(t, openMem(t, whole.afterKill()))); i != len(again)-1 {
 		t.Fatalf("without a crash: loaded step %d", i)
 	}
-	operations := 1<<20 - whole.operations
+	operations := 1<<20 - whole.Operations
 	for n := range operations {
 		m := newMemFiles()
-		m.names["production.log.corrupt"] = &inode{data: []byte("secret")}
-		m.operations = n
+		m.Names["production.log.corrupt"] = &inode{Data: []byte("secret")}
+		m.Operations = n
 		tried, forgotten, appended := forgetScenario(openMem(t, m), steps, again)
-		for _, left := range []*memFiles{
+		for _, left := range []memFiles{
 			m.afterKill(), m.afterPowerCut(false, 0), m.afterPowerCut(false, 1), m.afterPowerCut(true, 0.5),
 		} {
 			var s *snapshot.Snapshot
@@ -85,10 +85,10 @@ func TestForgetAtEveryCrash(t *testing.T) {
 }
 
 // requireNothingLeft looks for files of a forgotten environment.
-func requireNothingLeft(t *testing.T, n int, m *memFiles) {
+func requireNothingLeft(t *testing.T, n int, m memFiles) {
 	t.Helper()
-	for name, i := range m.names {
-		if strings.HasPrefix(name, "production") && len(i.data) > 0 && !strings.HasSuffix(name, ".tmp") {
+	for name, i := range m.Names {
+		if strings.HasPrefix(name, "production") && len(i.Data) > 0 && !strings.HasSuffix(name, ".tmp") {
 			t.Fatalf("killed at operation %d: %s is left", n, name)
 		}
 	}
@@ -96,7 +96,7 @@ func requireNothingLeft(t *testing.T, n int, m *memFiles) {
 
 // failing refuses to remove and rename as long as it is told to.
 type failing struct {
-	*memFiles
+	memFiles
 	err *error
 }
 

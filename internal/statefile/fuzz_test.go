@@ -17,7 +17,7 @@ func FuzzLoad(f *testing.F) {
 	if err := d.Close(); err != nil {
 		f.Fatal(err)
 	}
-	snap, log := m.names["production.snapshot"].data, m.names["production.log"].data
+	snap, log := m.Names["production.snapshot"].Data, m.Names["production.log"].Data
 	f.Add(snap, log)
 	f.Add(snap, log[:len(log)-3])
 	f.Add(snap, []byte(logMagic))
@@ -43,7 +43,7 @@ func FuzzLoad(f *testing.F) {
 		if err := errors.Join(d.Append(s.snapshot, s.snapshot.Full()), d.Close()); err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
-		got, err := readSnapshot(bytes.NewReader(again.names["production.snapshot"].data), production)
+		got, err := readSnapshot(bytes.NewReader(again.Names["production.snapshot"].Data), production)
 		if err != nil || got.snapshot.Cursor() != s.snapshot.Cursor() {
 			t.Fatalf("read %s, wrote it, read %v, %v", s.snapshot.Cursor(), got, err)
 		}

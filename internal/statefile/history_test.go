@@ -92,12 +92,12 @@ func indexOf(tb testing.TB, steps []step, s *snapshot.Snapshot) int {
 }
 
 // openMem opens a Dir on a file system in memory, which never retries by itself.
-func openMem(tb testing.TB, m *memFiles) *Dir {
+func openMem(tb testing.TB, m memFiles) *Dir {
 	tb.Helper()
 	return openWith(tb, m, zerolog.Nop(), time.Hour)
 }
 
-func openWith(tb testing.TB, m *memFiles, logger zerolog.Logger, retry time.Duration) *Dir {
+func openWith(tb testing.TB, m memFiles, logger zerolog.Logger, retry time.Duration) *Dir {
 	tb.Helper()
 	d := open(m, io.NopCloser(nil), logger, retry)
 	tb.Cleanup(func() { _ = d.Close() }) // of a dead file system

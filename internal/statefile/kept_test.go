@@ -86,7 +86,7 @@ func TestLastKnownGoodSurvives(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		steps := drawSteps(rt)
 		m := newMemFiles()
-		m.operations = rapid.IntRange(0, 60).Draw(rt, "operations")
+		m.Operations = rapid.IntRange(0, 60).Draw(rt, "operations")
 		d := openMem(t, m)
 		defer d.Close()
 		e, err := d.environment(production)
@@ -119,7 +119,7 @@ func TestLastKnownGoodSurvives(t *testing.T) {
 }
 
 // checkEvaluations loads, twice, and compares what is answered.
-func checkEvaluations(t *testing.T, rt *rapid.T, steps []step, m *memFiles) {
+func checkEvaluations(t *testing.T, rt *rapid.T, steps []step, m memFiles) {
 	for _, again := range []string{"once", "twice"} {
 		d := openMem(t, m)
 		s := load(t, d)
@@ -158,7 +158,7 @@ func TestFirstVersion(t *testing.T) {
 		t.Errorf("stats %+v: want the files written anew", s)
 	}
 	for name, magic := range map[string]string{"production.snapshot": snapshotMagic, "production.log": logMagic} {
-		if !bytes.HasPrefix(m.names[name].data, []byte(magic)) {
+		if !bytes.HasPrefix(m.Names[name].Data, []byte(magic)) {
 			t.Errorf("%s is not of the newest version", name)
 		}
 	}
@@ -190,7 +190,7 @@ func TestEveryFlippedBit(t *testing.T) {
 	}
 	appendAll(t, d, []step{{later, last}})
 	for _, name := range []string{"production.snapshot", "production.log"} {
-		for bit := range 8 * len(m.names[name].data) {
+		for bit := range 8 * len(m.Names[name].Data) {
 			c := m.with(name, func(b []byte) []byte {
 				b = slices.Clone(b)
 				b[bit/8] ^= 1 << (bit % 8)

@@ -158,11 +158,11 @@ func TestInstanceID(t *testing.T) {
 	if again := id(); again != first {
 		t.Errorf("instance id %q, then %q", first, again)
 	}
-	m.names[instanceFile].data = []byte("no id")
+	m.Names[instanceFile].Data = []byte("no id")
 	if again := id(); again == first {
 		t.Error("a damaged id was used")
 	}
-	if m.names[instanceFile+".corrupt"] == nil {
+	if m.Names[instanceFile+".corrupt"] == nil {
 		t.Error("the damaged id was not set aside")
 	}
 }
@@ -203,7 +203,7 @@ func TestEnvironmentNames(t *testing.T) {
 }
 
 // written returns the files after the whole history, with a mark among the deltas.
-func written(t *testing.T, steps []step) *memFiles {
+func written(t *testing.T, steps []step) memFiles {
 	t.Helper()
 	m := newMemFiles()
 	d := openMem(t, m)
@@ -216,9 +216,9 @@ func written(t *testing.T, steps []step) *memFiles {
 }
 
 // with returns the files with one of them changed.
-func (m *memFiles) with(name string, change func([]byte) []byte) *memFiles {
+func (m memFiles) with(name string, change func([]byte) []byte) memFiles {
 	c := m.afterKill()
-	c.names[name].data = change(c.names[name].data)
+	c.Names[name].Data = change(c.Names[name].Data)
 	return c
 }
 
@@ -227,7 +227,7 @@ func TestTruncatedLog(t *testing.T) {
 	steps := history(t, testEpoch, 5)
 	m := written(t, steps)
 	best := 0
-	for n := range len(m.names["production.log"].data) + 1 {
+	for n := range len(m.Names["production.log"].Data) + 1 {
 		c := m.with("production.log", func(b []byte) []byte { return b[:n] })
 		d := openMem(t, c)
 		i := indexOf(t, steps, load(t, d))
@@ -254,7 +254,7 @@ func TestTruncatedLog(t *testing.T) {
 func TestTruncatedSnapshot(t *testing.T) {
 	t.Parallel()
 	m := written(t, history(t, testEpoch, 2))
-	for n := range len(m.names["production.snapshot"].data) {
+	for n := range len(m.Names["production.snapshot"].Data) {
 		c := m.with("production.snapshot", func(b []byte) []byte { return b[:n] })
 		requireSetAside(t, fmt.Sprintf("snapshot of %d bytes", n), c)
 	}
@@ -266,18 +266,18 @@ func TestFlippedBits(t *testing.T) {
 	t.Parallel()
 	steps := history(t, testEpoch, 5)
 	m := written(t, steps)
-	for n := range m.names["production.snapshot"].data {
+	for n := range m.Names["production.snapshot"].Data {
 		c := m.with("production.snapshot", flip(n))
 		requireSetAside(t, fmt.Sprintf("snapshot with byte %d flipped", n), c)
 	}
-	for n := range m.names["production.log"].data {
+	for n := range m.Names["production.log"].Data {
 		c := m.with("production.log", flip(n))
 		d := openMem(t, c)
 		i := indexOf(t, steps, load(t, d))
 		if i == len(steps)-1 {
 			t.Fatalf("log with byte %d flipped: loaded to the end", n)
 		}
-		if d.Stats().SetAside != 1 || c.names["production.log.corrupt"] == nil {
+		if d.Stats().SetAside != 1 || c.Names["production.log.corrupt"] == nil {
 			t.Fatalf("log with byte %d flipped: was not set aside", n)
 		}
 		if n%5 == 0 {
@@ -296,13 +296,13 @@ func flip(n int) func([]byte) []byte {
 }
 
 // requireSetAside loads files of which the snapshot cannot be used.
-func requireSetAside(t *testing.T, what string, m *memFiles) {
+func requireSetAside(t *testing.T, what string, m memFiles) {
 	t.Helper()
 	d := openMem(t, m)
 	if s := load(t, d); s != nil {
 		t.Fatalf("%s: loaded %s", what, s.Cursor())
 	}
-	if m.names["production.snapshot.corrupt"] == nil || m.names["production.snapshot"] != nil {
+	if m.Names["production.snapshot.corrupt"] == nil || m.Names["production.snapshot"] != nil {
 		t.Fatalf("%s: was not set aside", what)
 	}
 }
@@ -323,7 +323,7 @@ func TestForeignFiles(t *testing.T) {
 			if err := openMem(t, other).Append(s, s.Full()); err != nil {
 				t.Fatal(err)
 			}
-			return other.names["staging.snapshot"].data
+			return other.Names["staging.snapshot"].Data
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
