@@ -129,7 +129,7 @@ func (d *decoder) guardrails(n *yaml.Node, at *place) []*rolloutv1.Guardrail {
 			}
 		}
 		here.parts("metric", "statistic", "worse", "quantile", "denominator", "weight", "action", "promotion_ratios", "reference", "segment_by")
-		here.field("margin", "", here.Position).parts("relative", "percentage_points", "absolute")
+		here.field("margin", "", here.Position).parts("relative", "percentage_points", "absolute", "seconds")
 		guardrails = append(guardrails, g)
 	}
 	return guardrails

@@ -49,7 +49,7 @@ const everyRolloutFieldMeans = `{
     {"name": "errors", "metric": "errors", "statistic": "STATISTIC_RATE", "worse": "DIRECTION_INCREASE", "margin": {"relative": 0.05},
      "denominator": "DENOMINATOR_OBSERVATIONS", "weight": 2},
     {"name": "slow", "metric": "latency", "statistic": "STATISTIC_QUANTILE", "quantile": 0.99, "worse": "DIRECTION_INCREASE",
-     "margin": {"absolute": 0.1}, "action": "ACTION_HOLD"}],
+     "margin": {"seconds": 0.1}, "action": "ACTION_HOLD"}],
   "success": {"metric": "buys", "statistic": "STATISTIC_RATE", "better": "DIRECTION_INCREASE", "relevantDifference": 0.02},
   "edgeBreaker": {"after": "20s"}, "notify": ["a", "b"]
 }`

@@ -132,6 +132,13 @@ func (c *checker) margin(g *rolloutv1.Guardrail) {
 		case m.Absolute > 1 && s == rolloutv1.Statistic_STATISTIC_F1:
 			c.add("margin.absolute", "must be 0 to 1: F1 is; got %v", m.Absolute)
 		}
+	case *rolloutv1.Margin_Seconds:
+		switch {
+		case !values:
+			c.add("margin.seconds", "are of means and quantiles of durations, not of %s", s)
+		case !(m.Seconds >= 0 && m.Seconds <= maxAbsolute):
+			c.add("margin.seconds", "must be 0 or more, and at most 1e15; got %v", m.Seconds)
+		}
 	default:
 		c.add("margin", "is required, with its unit: how much worse the treatment may be")
 	}
@@ -153,6 +160,8 @@ func (c *checker) ofStatistic(g *rolloutv1.Guardrail) {
 		c.add("reference", "is of STATISTIC_F1 alone: leave it out")
 	case s == rolloutv1.Statistic_STATISTIC_F1 && !(f > 0 && f <= 1):
 		c.add("reference", "must be above 0 and at most 1: the F1 to reach; got %v", f)
+	case s == rolloutv1.Statistic_STATISTIC_F1 && f-g.GetMargin().GetAbsolute() >= 1:
+		c.add("reference", "of 1 without a margin is a score that nothing can be shown to reach: lower it, or allow a margin")
 	case s == rolloutv1.Statistic_STATISTIC_F1 && g.GetMargin().GetAbsolute() >= f:
 		c.add("margin.absolute", "must be below the reference, %v: else every score passes; got %v", f, g.GetMargin().GetAbsolute())
 	}

@@ -116,17 +116,33 @@ func MarginText(m *rolloutv1.Margin) string {
 		return decimal(u.PercentagePoints) + "pp"
 	case *rolloutv1.Margin_Absolute:
 		return decimal(u.Absolute)
+	case *rolloutv1.Margin_Seconds:
+		return secondsText(u.Seconds)
 	}
 	return "?"
 }
 
+// secondsText writes what parseSeconds reads, in the unit that people would take.
+func secondsText(v float64) string {
+	switch {
+	case v == 0 || v >= 1:
+		return decimal(v) + "s"
+	case v >= 1e-3:
+		return shifted(v, 3) + "ms"
+	}
+	return shifted(v, 6) + "us"
+}
+
 func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
-// hundredfold writes 100 times a number: exactly, by moving its decimal point.
-func hundredfold(v float64) string {
+// hundredfold writes 100 times a number.
+func hundredfold(v float64) string { return shifted(v, 2) }
+
+// shifted writes a power of ten times a number: exactly, by moving its decimal point.
+func shifted(v float64, places int) string {
 	whole, fraction, _ := strings.Cut(decimal(v), ".")
-	fraction += "00"
-	whole, fraction = whole+fraction[:2], strings.TrimRight(fraction[2:], "0")
+	fraction += strings.Repeat("0", places)
+	whole, fraction = whole+fraction[:places], strings.TrimRight(fraction[places:], "0")
 	if whole = strings.TrimLeft(whole, "0"); whole == "" {
 		whole = "0"
 	}

@@ -127,6 +127,30 @@ func split(f *flagv1.Flag, o *flagv1.Outcome, r *rolloutv1.Rollout, weight uint3
 	return &flagv1.Outcome{Kind: &flagv1.Outcome_Split{Split: s}}
 }
 
+// Controlled is the flag where the outcome of a rule, or the default one where rule is empty,
+// gives the control to everybody. A split of it stays one, so that the answer's reason, and what
+// a split demands of the context, are as before. False: there is no such outcome.
+func Controlled(f *flagv1.Flag, rule, control string) (*flagv1.Flag, bool) {
+	o, _ := outcomeOf(f, rule)
+	if o == nil {
+		return f, false
+	}
+	o = proto.CloneOf(o)
+	shares := o.GetSplit().GetVariants()
+	i := slices.IndexFunc(shares, func(v *flagv1.WeightedVariant) bool { return v.GetVariant() == control })
+	if i < 0 {
+		o.Kind = &flagv1.Outcome_Variant{Variant: control}
+		return withOutcome(f, rule, o), true
+	}
+	var total uint32
+	for _, v := range shares {
+		total += v.GetWeight()
+		v.Weight = 0
+	}
+	shares[i].Weight = total
+	return withOutcome(f, rule, o), true
+}
+
 // variantNames lists the variants for a message.
 func variantNames(f *flagv1.Flag) string {
 	const shown = 5

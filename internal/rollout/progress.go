@@ -18,7 +18,8 @@ type Next struct {
 	Flag    *flagv1.Flag
 }
 
-// At is when a change happens, and how many relays follow the environment then (0: not known).
+// At is when a change happens, and how many relays follow the environment then (0: not known:
+// what is divided by them goes on being divided by those of the step before).
 type At struct {
 	Time   time.Time
 	Relays uint32
@@ -130,7 +131,10 @@ func widens(r *rolloutv1.Rollout, o *flagv1.Outcome, weight uint32) eval.Errors 
 func beginStep(r *rolloutv1.Rollout, weight uint32, at At) {
 	s := r.GetStatus()
 	s.Step++
-	s.Weight, s.Relays = weight, at.Relays
+	s.Weight = weight
+	if at.Relays > 0 { // else as many as there were: nobody is known to have left
+		s.Relays = at.Relays
+	}
 	s.Steps = append(s.Steps, &rolloutv1.Step{Step: s.Step, Weight: weight, BeganAt: timestamppb.New(at.Time)})
 	if more := len(s.Steps) - maxSteps; more > 0 {
 		s.Steps = s.Steps[more:]

@@ -137,6 +137,23 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// Where it is not known how many relays there are, there are as many as before: to divide by
+// fewer would have those that are cut off shut a good rollout.
+func TestUnknownRelays(t *testing.T) {
+	t.Parallel()
+	r, f := canary(), flag()
+	next, err := Start(r, f, At{Time: noon, Relays: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next, err = Advance(next.Rollout, next.Flag, 1, At{Time: noon}); err != nil || next.Rollout.GetStatus().GetRelays() != 7 {
+		t.Errorf("%v, %v", next.Rollout.GetStatus(), err)
+	}
+	if next, err = Advance(next.Rollout, next.Flag, 2, At{Time: noon, Relays: 2}); err != nil || next.Rollout.GetStatus().GetRelays() != 2 {
+		t.Errorf("%v, %v", next.Rollout.GetStatus(), err)
+	}
+}
+
 func randomStep(t *testing.T, rng *rand.Rand, n Next, at At) Next {
 	t.Helper()
 	r := n.Rollout

@@ -64,6 +64,11 @@ func Active(r *rolloutv1.Rollout) bool {
 	return false
 }
 
+// Shut tells whether a change of a rollout takes the treatment away from all who have it.
+func Shut(before, after *rolloutv1.Rollout) bool {
+	return Active(before) && before.GetStatus().GetWeight() > 0 && after.GetStatus().GetWeight() == 0
+}
+
 // StageWeight is the weight that is in force at a stage: the listed one, less what the
 // holdback keeps.
 func StageWeight(r *rolloutv1.Rollout, stage int) uint32 {

@@ -161,6 +161,9 @@ func TestCheck(t *testing.T) {
 		{"F1 below 0", "guardrails[0].margin.absolute: must be below the reference", guardrail(func(g *rolloutv1.Guardrail) {
 			g.Statistic, g.Reference, g.Margin = rolloutv1.Statistic_STATISTIC_F1, 0.8, absolute(0.9)
 		})},
+		{"F1 of 1", "guardrails[0].reference: of 1 without a margin", guardrail(func(g *rolloutv1.Guardrail) {
+			g.Statistic, g.Reference, g.Margin = rolloutv1.Statistic_STATISTIC_F1, 1, &rolloutv1.Margin{Unit: &rolloutv1.Margin_Absolute{}}
+		})},
 		{"F1 without a reference", "guardrails[0].reference: must be above 0", guardrail(func(g *rolloutv1.Guardrail) {
 			g.Statistic, g.Margin = rolloutv1.Statistic_STATISTIC_F1, absolute(0)
 		})},

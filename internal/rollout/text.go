@@ -193,26 +193,24 @@ func parseMargin(amount, sign string) (*rolloutv1.Margin, error) {
 	case isPoints:
 		return &rolloutv1.Margin{Unit: &rolloutv1.Margin_PercentagePoints{PercentagePoints: mustParse(points)}}, nil
 	default:
-		if v, ok := parseAbsolute(amount); ok {
-			return &rolloutv1.Margin{Unit: &rolloutv1.Margin_Absolute{Absolute: v}}, nil
+		if plainNumber.MatchString(amount) {
+			return &rolloutv1.Margin{Unit: &rolloutv1.Margin_Absolute{Absolute: mustParse(amount)}}, nil
+		}
+		if v, ok := parseSeconds(amount); ok {
+			return &rolloutv1.Margin{Unit: &rolloutv1.Margin_Seconds{Seconds: v}}, nil
 		}
 	}
 	return nil, fmt.Errorf("%q is not a margin: write it such as 5%% relative, 0.5pp, 100ms or 12.5", shortened(amount))
 }
 
-// parseAbsolute reads a number, or a duration in us, ms or s.
-func parseAbsolute(amount string) (float64, bool) {
-	exponent := ""
+// parseSeconds reads a duration in us, ms or s.
+func parseSeconds(amount string) (float64, bool) {
 	for _, unit := range []struct{ name, exponent string }{{"us", "e-6"}, {"ms", "e-3"}, {"s", "e0"}} {
-		if number, ok := strings.CutSuffix(amount, unit.name); ok {
-			amount, exponent = number, unit.exponent
-			break
+		if number, ok := strings.CutSuffix(amount, unit.name); ok && plainNumber.MatchString(number) {
+			return mustParse(number + unit.exponent), true
 		}
 	}
-	if !plainNumber.MatchString(amount) {
-		return 0, false
-	}
-	return mustParse(amount + exponent), true
+	return 0, false
 }
 
 func parseOption(g *rolloutv1.Guardrail, words []string) error {
@@ -228,7 +226,9 @@ func parseOption(g *rolloutv1.Guardrail, words []string) error {
 	case text == "rollback":
 		g.Action = rolloutv1.Action_ACTION_ROLLBACK
 	case number && words[0] == "weight":
-		g.Weight = mustParse(words[1])
+		if g.Weight = mustParse(words[1]); g.GetWeight() == 0 { // which stands for the default
+			return fmt.Errorf("%q: a weight is above 0; a guardrail that takes nothing of the budget is one that holds: write 'hold'", text)
+		}
 	case len(words) == 2 && words[0] == "by":
 		g.SegmentBy = words[1]
 	case len(words) > 1 && words[0] == "ratios":

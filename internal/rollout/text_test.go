@@ -15,8 +15,8 @@ func TestParseGuardrail(t *testing.T) {
 	for text, want := range map[string]string{
 		"errors: rate < +5% relative": `{"name":"errors","metric":"errors","statistic":"STATISTIC_RATE","worse":"DIRECTION_INCREASE","margin":{"relative":0.05}}`,
 		" errors :rate<+0.5pp":        `{"name":"errors","metric":"errors","statistic":"STATISTIC_RATE","worse":"DIRECTION_INCREASE","margin":{"percentagePoints":0.5}}`,
-		"slow: p99(latency) < +100ms": `{"name":"slow","metric":"latency","statistic":"STATISTIC_QUANTILE","quantile":0.99,"worse":"DIRECTION_INCREASE","margin":{"absolute":0.1}}`,
-		"slow: p99.9 < +1.5s, hold":   `{"name":"slow","metric":"slow","statistic":"STATISTIC_QUANTILE","quantile":0.999,"worse":"DIRECTION_INCREASE","margin":{"absolute":1.5},"action":"ACTION_HOLD"}`,
+		"slow: p99(latency) < +100ms": `{"name":"slow","metric":"latency","statistic":"STATISTIC_QUANTILE","quantile":0.99,"worse":"DIRECTION_INCREASE","margin":{"seconds":0.1}}`,
+		"slow: p99.9 < +1.5s, hold":   `{"name":"slow","metric":"slow","statistic":"STATISTIC_QUANTILE","quantile":0.999,"worse":"DIRECTION_INCREASE","margin":{"seconds":1.5},"action":"ACTION_HOLD"}`,
 		"cost: mean < +12.5, weight 0.5, rollback, of exposures": `{"name":"cost","metric":"cost","statistic":"STATISTIC_MEAN","worse":"DIRECTION_INCREASE","margin":{"absolute":12.5},` +
 			`"denominator":"DENOMINATOR_EXPOSURES","weight":0.5,"action":"ACTION_ROLLBACK"}`,
 		"buy: rate > -0.1% relative, of observations, weight 4, by plan, ratios 5 3 2": `{"name":"buy","metric":"buy","statistic":"STATISTIC_RATE","worse":"DIRECTION_DECREASE",` +
@@ -63,6 +63,7 @@ func TestParseGuardrailErrors(t *testing.T) {
 		"e: rate < +5pp, fast":                  `"fast" is not an option`,
 		"e: rate < +5pp, weight":                `"weight" is not an option`,
 		"e: rate < +5pp, weight x":              `"weight x" is not an option`,
+		"e: rate < +5pp, weight 0":              `"weight 0": a weight is above 0`,
 		"e: rate < +5pp,":                       `"" is not an option`,
 		"e: rate < +5pp, ratios 5 x":            `"x" is not a ratio`,
 		"e: f1 < 0.8":                           "expected the F1 to reach",
@@ -101,11 +102,34 @@ func TestParseSuccess(t *testing.T) {
 	}
 }
 
+// TestFormatTimes: what was written as a time is told as one.
+func TestFormatTimes(t *testing.T) {
+	for text, want := range map[string]string{
+		"100ms": "100ms", "0.1s": "100ms", "1500ms": "1.5s", "0.25ms": "250us", "12.5us": "12.5us", "0ms": "0s", "0.1": "0.1",
+	} {
+		g, err := ParseGuardrail("slow: mean < +" + text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := FormatGuardrail(g); got != "mean < +"+want {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+}
+
+func TestEValue(t *testing.T) {
+	for log, want := range map[float64]string{0: "1", 1: "2.7", 5.5: "245", 60.9: "10^26", -4: "0.018"} {
+		if got := EValue(log); got != want {
+			t.Errorf("e^%v: %s", log, got)
+		}
+	}
+}
+
 // FuzzParseGuardrail: what is read and makes sense is written so that it is read as the same.
 func FuzzParseGuardrail(f *testing.F) {
 	for _, text := range []string{
 		"errors: rate < +5% relative", "a: p99.9(b) < +1.25ms, weight 3, hold, by x.y", "c: rate > -0.07% relative, of observations, ratios 9 2.5",
-		"f: f1 > 0.8 -0.02", "d: drift < 0.2", "m: misprediction < +0.5pp", "n: mean < +0.1, rollback", "x: miss < +300% relative",
+		"f: f1 > 0.8 -0.02", "d: drift < 0.2", "m: misprediction < +0.5pp", "n: mean < +0.1, rollback", "t: mean < +100ms", "u: mean < +1.5s", "v: p99 < +0.25ms", "w: mean < +12.5us", "z: mean < +0s", "x: miss < +300% relative",
 	} {
 		f.Add(text)
 	}

@@ -2,6 +2,8 @@ package rollout
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
@@ -41,4 +43,16 @@ func ParseWord[E ~int32](text string, words []Word[E]) (E, error) {
 		names = append(names, w.Name)
 	}
 	return 0, fmt.Errorf("%q is unknown: expected one of %s", shortened(text), strings.Join(names, ", "))
+}
+
+// EValue writes an e-value, of which the natural logarithm is given, such as '250' or '10^27'.
+func EValue(log float64) string {
+	switch e := math.Exp(log); {
+	case log > 14:
+		return fmt.Sprintf("10^%.0f", log/math.Ln10)
+	case e >= 10:
+		return strconv.FormatFloat(e, 'f', 0, 64)
+	default:
+		return strconv.FormatFloat(e, 'g', 2, 64)
+	}
 }

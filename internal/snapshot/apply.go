@@ -88,7 +88,7 @@ func (s *Snapshot) Next(revision int64, puts []Item, deletes []ID) (*Snapshot, D
 		}
 	}
 	next := e.finish(d.Target, changes)
-	d.Urgent = slices.ContainsFunc(d.Puts, func(i Item) bool { return switchedOff(i.ID(), s.eval, next.eval) })
+	d.Urgent = slices.ContainsFunc(changes, func(c change) bool { return c.urgent(s.eval, next.eval) })
 	return next, d
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tidegate/tidegate/eval"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/rollout"
 )
 
 // Delta is a change from one state to another. Its slices and their data are shared and
@@ -16,7 +17,8 @@ type Delta struct {
 	Base, Target Cursor
 	Puts         []Item
 	Deletes      []Deletion
-	// Urgent: a flag is switched off. It is not held back to be sent with more.
+	// Urgent: a flag is switched off, or a rollout shut. It is not held back to be sent with
+	// more.
 	Urgent bool
 }
 
@@ -65,7 +67,7 @@ func Diff(a, b *Snapshot) Delta {
 	compare(a.root, b.root, 0, func(was, is *entry) {
 		if is != nil {
 			d.Puts = append(d.Puts, is.Item)
-			d.Urgent = d.Urgent || was != nil && switchedOff(is.id(), a.eval, b.eval)
+			d.Urgent = d.Urgent || change{was, is}.urgent(a.eval, b.eval)
 		} else {
 			d.Deletes = append(d.Deletes, Deletion{ID: was.id(), ModRevision: was.ModRevision})
 		}
@@ -73,14 +75,26 @@ func Diff(a, b *Snapshot) Delta {
 	return d
 }
 
-// switchedOff tells whether a flag that was in force and enabled is not enabled any more.
-// One that is deleted is not switched off: nobody does that in a hurry.
-func switchedOff(id ID, was, is *eval.Environment) bool {
-	if id.Kind != syncv1.Kind_KIND_FLAG {
+// urgent tells whether the change takes away what may do harm: a flag that was in force and
+// enabled is not enabled any more, or a rollout is shut. What is deleted is neither: nobody does
+// that in a hurry.
+func (c change) urgent(before, after *eval.Environment) bool {
+	if c.was == nil || c.is == nil {
 		return false
 	}
-	before, after := was.Flag(id.Key), is.Flag(id.Key)
-	return before != nil && after != nil && before.Enabled() && !after.Enabled()
+	switch c.is.Kind {
+	case syncv1.Kind_KIND_FLAG:
+		was, is := before.Flag(c.is.Key), after.Flag(c.is.Key)
+		return was != nil && is != nil && was.Enabled() && !is.Enabled()
+	case syncv1.Kind_KIND_ROLLOUT:
+		was, err := c.was.Rollout()
+		if err != nil {
+			return false
+		}
+		is, err := c.is.Rollout()
+		return err == nil && rollout.Shut(was, is)
+	}
+	return false
 }
 
 // Full returns s as a delta that replaces everything.

@@ -6,6 +6,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -19,12 +21,25 @@ func disabled(t testing.TB, key string, revision int64) snapshot.Item {
 	return snapshot.Item{Kind: flagKind, Key: key, ModRevision: revision, Data: encode(t, definition)}
 }
 
-// TestUrgent: what switches a flag off is urgent, however the delta came about, and stays
-// so on the wire and merged with others.
+// inState is a rollout in a state, with the treatment at a weight.
+func inState(t testing.TB, key string, revision int64, state rolloutv1.State, weight uint32) snapshot.Item {
+	return snapshot.Item{Kind: syncv1.Kind_KIND_ROLLOUT, Key: key, ModRevision: revision, Data: encode(t, &rolloutv1.Rollout{
+		Key: key, FlagKey: "on", Status: &rolloutv1.Status{State: state, Weight: weight},
+	})}
+}
+
+// TestUrgent: what switches a flag off or shuts a rollout is urgent, however the delta came
+// about, and stays so on the wire and merged with others.
 func TestUrgent(t *testing.T) {
 	base, _ := snapshot.New("production", epoch).Next(1, []snapshot.Item{
 		flagItem(t, "on", 1, ""), disabled(t, "off", 1), segmentItem(t, "s", 1),
+		inState(t, "runs", 1, rolloutv1.State_STATE_RUNNING, 500), inState(t, "paused", 1, rolloutv1.State_STATE_PAUSED, 500),
+		inState(t, "dark", 1, rolloutv1.State_STATE_RUNNING, 0), inState(t, "complete", 1, rolloutv1.State_STATE_COMPLETED, 10_000),
+		inState(t, "aborted", 1, rolloutv1.State_STATE_ABORTED, 0),
 	}, nil)
+	become := func(key string, state rolloutv1.State, weight uint32) []snapshot.Item {
+		return []snapshot.Item{inState(t, key, 2, state, weight)}
+	}
 	for name, tc := range map[string]struct {
 		puts    []snapshot.Item
 		deletes []snapshot.ID
@@ -40,6 +55,20 @@ func TestUrgent(t *testing.T) {
 		"deleted":             {nil, []snapshot.ID{flagItem(t, "on", 1, "").ID()}, false},
 		"a segment":           {[]snapshot.Item{segmentItem(t, "s", 2)}, nil, false},
 		"deleted and put off": {[]snapshot.Item{disabled(t, "on", 2)}, []snapshot.ID{flagItem(t, "on", 1, "").ID()}, true},
+
+		"rolled back":             {become("runs", rolloutv1.State_STATE_ROLLED_BACK, 0), nil, true},
+		"aborted":                 {become("runs", rolloutv1.State_STATE_ABORTED, 0), nil, true},
+		"aborted while paused":    {become("paused", rolloutv1.State_STATE_ABORTED, 0), nil, true},
+		"rolled back with a flag": {append(become("runs", rolloutv1.State_STATE_ROLLED_BACK, 0), flagItem(t, "on", 2, "new")), nil, true},
+		"widened":                 {become("runs", rolloutv1.State_STATE_RUNNING, 2_000), nil, false},
+		"paused":                  {become("runs", rolloutv1.State_STATE_PAUSED, 500), nil, false},
+		"completed":               {become("runs", rolloutv1.State_STATE_COMPLETED, 10_000), nil, false},
+		"aborted with no share":   {become("dark", rolloutv1.State_STATE_ABORTED, 0), nil, false},
+		"another of the same key": {become("complete", rolloutv1.State_STATE_RUNNING, 0), nil, false},
+		"over as before":          {become("aborted", rolloutv1.State_STATE_ABORTED, 0), nil, false},
+		"new and over":            {become("new", rolloutv1.State_STATE_ROLLED_BACK, 0), nil, false},
+		"rollout deleted":         {nil, []snapshot.ID{inState(t, "runs", 1, 0, 0).ID()}, false},
+		"rollout broken":          {[]snapshot.Item{{Kind: syncv1.Kind_KIND_ROLLOUT, Key: "runs", ModRevision: 2, Data: []byte{0xff}}}, nil, false},
 	} {
 		next, d := base.Next(2, tc.puts, tc.deletes)
 		later, quiet := next.Next(3, []snapshot.Item{futureItem("x", 3)}, nil)
