@@ -15,6 +15,11 @@ const MaxShifts = 8
 // brings z-½ nats.
 const maxTilt = 1
 
+// maxHarm bounds the standard errors of harm that are believed of one window. A single unit
+// that tells of an hour where others tell of a second is as many as it likes; harm that is
+// real is in the next window as well. Less evidence of harm is never invalid.
+const maxHarm = 4
+
 // MeanBreakerOptions are the hypothesis of a MeanBreaker.
 type MeanBreakerOptions struct {
 	Direction Direction
@@ -42,7 +47,7 @@ type MeanBreakerOptions struct {
 // U and W are the window's, as of a Difference. σ² is the variance of a unit, V/W, of the
 // *earlier* windows, so that what is judged does not set its own scale; but at least that
 // of control in the window itself, so that a bad hour of both arms is not taken for harm.
-// An alternative is at most one standard error of the window.
+// An alternative is at most one standard error of the window, and of harm four are believed.
 //
 // If the hypothesis holds, E reaches 1/α with a probability of about at most α, whenever one
 // looks: exact for normal metrics of known variance, asymptotic in the units of a window for
@@ -124,7 +129,7 @@ func (b *MeanBreaker) weigh(s *MeanBreakerState, x stratum, scale float64) {
 	harm, tilt := 0.0, 0.0
 	if scale > 0 {
 		sd := math.Sqrt(scale) * math.Sqrt(x.h) // of U
-		harm = (float64(b.sign*x.u) - float64(x.h*b.margin)) / sd
+		harm = min((float64(b.sign*x.u)-float64(x.h*b.margin))/sd, maxHarm)
 		tilt = x.h / sd // standard errors per unit of the metric
 	}
 	for j, shift := range b.shifts {

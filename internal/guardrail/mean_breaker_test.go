@@ -79,7 +79,7 @@ func TestMeanBreakerScale(t *testing.T) {
 		t.Errorf("an outage of both arms: log E is %v", b.LogE(&s))
 	}
 	s = healthy()
-	for range 3 {
+	for range 5 {
 		if err := b.Observe(&s, constantish(50, 300, 2e4), constantish(950, 200, 1e4)); err != nil {
 			t.Fatal(err)
 		}
@@ -92,6 +92,28 @@ func TestMeanBreakerScale(t *testing.T) {
 	}
 }
 
+// TestMeanBreakerBelievesSoMuch: one unit that tells of an hour is no reason to shut, however many
+// standard errors that is; what is slow in window after window is.
+func TestMeanBreakerBelievesSoMuch(t *testing.T) {
+	t.Parallel()
+	b := meanBreaker(t, Increase)
+	var s MeanBreakerState
+	observe := func(a Sample) {
+		t.Helper()
+		if err := b.Observe(&s, a, constantish(950, 200, 1e4)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		observe(constantish(50, 200, 1e4))
+	}
+	before := b.LogE(&s)
+	observe(constantish(50, 200, 1e4).Add(Sample{N: 1, Sum: 3.6e6, SumSq: 3.6e6 * 3.6e6}))
+	if after := b.LogE(&s); after > 0 {
+		t.Errorf("an hour: log E goes from %v to %v", before, after)
+	}
+}
+
 // TestMeanBreakerLeast: windows set the scale, and are not judged, until both arms have 100
 // units.
 func TestMeanBreakerLeast(t *testing.T) {
@@ -99,12 +121,14 @@ func TestMeanBreakerLeast(t *testing.T) {
 	b := meanBreaker(t, Increase)
 	for name, first := range map[string][2]int64{"treatment": {99, 900}, "control": {900, 99}, "none": {100, 100}} {
 		var s MeanBreakerState
+		before := 0.0
 		for range 2 {
+			before = b.LogE(&s)
 			if err := b.Observe(&s, constantish(first[0], 900, 1e4), constantish(first[1], 200, 1e4)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if judged := b.LogE(&s) > 0; judged != (name == "none") {
+		if judged := b.LogE(&s) > before+2; judged != (name == "none") {
 			t.Errorf("%s has too few: judged is %v", name, judged)
 		}
 	}

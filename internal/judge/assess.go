@@ -99,7 +99,7 @@ func (g *guardState) seen(plan *guard) bool {
 		return len(g.labels) > 0
 	}
 	c := g.segments[0].counts
-	return c.ExposuresT > 0 && c.ExposuresC > 0
+	return c.ExposuresT > 0 && c.ExposuresC > 0 && !g.untold(plan)
 }
 
 func (s *State) assessCounts(a *rolloutv1.GuardrailAssessment, i int, status *rolloutv1.Status) {
@@ -229,6 +229,9 @@ func (g *guardState) eventsToBreach(plan *guard, s *State, share, traffic float6
 func (s *State) assessMean(a *rolloutv1.GuardrailAssessment, i int) {
 	plan, g := s.plan.guards[i], &s.guards[i]
 	a.Comparison = rolloutv1.Comparison_COMPARISON_DIFFERENCE
+	if plan.timed {
+		a.Comparison = rolloutv1.Comparison_COMPARISON_DURATION_DIFFERENCE
+	}
 	t, c := g.contrast.total[treatment], g.contrast.total[control]
 	if t.N > 0 && c.N > 0 {
 		a.TreatmentValue, a.ControlValue = proto.Float64(t.Mean()), proto.Float64(c.Mean())
@@ -248,7 +251,7 @@ func (s *State) assessMean(a *rolloutv1.GuardrailAssessment, i int) {
 		return
 	}
 	if x, err := d.TwoSided(&g.contrast.difference, shownAlpha); err == nil {
-		shift := sign * plan.relative * level.Mean() // the contrast is that with (1+m)
+		shift := float64(sign * plan.relative * level.Mean()) // the contrast is that with (1+m)
 		a.Estimate, a.Lower, a.Upper = number(x.Estimate+shift), number(x.Lower+shift), number(x.Upper+shift)
 	}
 	if growth, err := d.GrowthToSafe(&g.contrast.difference, gateAlpha, plan.absolute); err == nil {
@@ -287,18 +290,17 @@ func inRates(a *rolloutv1.GuardrailAssessment, plan *guard) {
 		return
 	}
 	for _, x := range []*float64{a.Estimate, a.Lower, a.Upper} {
-		if x != nil {
-			*x = (*x - 1) * *a.ControlValue
+		if x != nil { // the treatment's rate is at least 0 and at most 1
+			*x = min((*x-1)**a.ControlValue, 1-*a.ControlValue)
 		}
 	}
 }
 
 func (s *State) assessSampleRatio() *rolloutv1.SampleRatio {
-	logE, _ := s.ratio.logE()
 	n := s.ratio.subjects[treatment] + s.ratio.subjects[control]
 	r := &rolloutv1.SampleRatio{
 		Expected: float64(s.ratio.weight) / fullWeight, Subjects: uint64(n),
-		LogE: logE, LogThreshold: guardrail.LogThreshold(sampleRatioAlpha),
+		LogE: s.ratio.logE(), LogThreshold: guardrail.LogThreshold(sampleRatioAlpha),
 	}
 	if n > 0 {
 		r.Observed = float64(s.ratio.subjects[treatment]) / float64(n)
@@ -344,7 +346,7 @@ func (j *Judgement) assessWaits(a *rolloutv1.Assessment) {
 		}
 		a.Waits = append(a.Waits, x)
 	}
-	if known && len(j.Waits) > 0 {
+	if known && len(j.Waits) > 0 && j.Verdict == rolloutv1.Verdict_VERDICT_HOLD {
 		a.Until = durationpb.New(longest)
 	}
 }

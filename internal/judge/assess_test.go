@@ -50,6 +50,11 @@ func TestHeadlines(t *testing.T) {
 	show("gate", r, 30, few)
 	r = newRig(t, at(canary(errorRate()), 1))
 	show("rollback", r, 1, func() *telemetryv1.Window { return r.window(cellOf(261, errorsOf(23)), cellOf(4969, errorsOf(50))) })
+	r = newRig(t, at(canary(errorRate()), 1))
+	show("the control has none", r, 3, func() *telemetryv1.Window { return r.window(cellOf(10, errorsOf(8)), cellOf(190)) })
+	r = newRig(t, at(canary(errorRate()), 1))
+	r.situation.Relays, r.situation.RelaysApplied, r.situation.RelaysFresh = 0, 0, 0
+	show("no relays", r, 10, steady(r, 10, 190))
 	r = newRig(t, at(canary(errorRate(), meanLatency()), 1))
 	show("no latency", r, 20, steady(r, 10, 190))
 	d := newWorld(3)
@@ -68,6 +73,27 @@ func TestHeadlines(t *testing.T) {
 	r.rollout.Status.State = rolloutv1.State_STATE_PAUSED
 	show("everything at once", r, 10, steady(r, 10, 190))
 	golden(t, "testdata/headlines.txt", out.String())
+}
+
+// TestRatesStayRates: the bounds of a difference of rates are those of rates, however few events
+// there are; and what is decided is not waited for.
+func TestRatesStayRates(t *testing.T) {
+	t.Parallel()
+	g := errorRate()
+	g.Margin = points(1)
+	r := newRig(t, at(canary(g), 0))
+	j, err := r.plan.Judge(r.inputs(r.window(cellOf(16, errorsOf(12)), cellOf(1456, errorsOf(1)))), GatedDwell{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := j.Assessment()
+	x := a.GetGuardrails()[0]
+	if x.Upper == nil || x.GetUpper() > 1 || x.GetEstimate() > x.GetUpper() || x.GetLower() < -1 {
+		t.Errorf("%v (%v to %v)", x.GetEstimate(), x.Lower, x.GetUpper())
+	}
+	if j.Verdict != rollback || a.GetUntil() != nil {
+		t.Errorf("%v, and is waited for: %v", j.Verdict, a.GetUntil())
+	}
 }
 
 // TestAssessment: all figures of a rollout with every kind of guardrail.

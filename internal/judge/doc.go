@@ -35,10 +35,17 @@
 //
 // A rollout whose treatment is within all margins is rolled back with a probability of at most
 // its false_rollback_budget, over its whole life, however often it is judged and whatever the
-// policy does: exactly for rates, exceedances and mispredictions of independent units,
-// asymptotically for means and scores. The budget is shared: 1% of it for lacks of subjects; of
-// the rest each guardrail that shuts has its part by weight, of which relays that are cut off
-// share a tenth.
+// policy does: exactly for exceedances, mispredictions and rates of observations, of independent
+// units; asymptotically for means and scores; and closely for rates of exposures, whose events
+// come later than they: they are compared by the arms' shares of the whole step, which are
+// what is intended within chance, not by those of the window. The budget is shared: 1% of it
+// for lacks of subjects, by stage; of the rest each guardrail that shuts has its part by weight,
+// of which relays that are cut off share a tenth.
+//
+// The rest is no promise but judgement, and only ever holds: whether control is in trouble (by
+// factors of what is usual, see level), whether predictions drift, and that the treatment must
+// tell of a metric if the control does. An F1 is compared with its reference alone: an outage
+// of both variants that spoils their labels shuts it.
 //
 // Units are independent if one subject is at most one event: that is up to the telemetry, which
 // counts a subject's events once in a while. Episodes of trouble that last longer than that while

@@ -20,8 +20,9 @@ func (s *State) Evidence() *rolloutv1.Evidence {
 		Step: s.step, Stage: uint32(s.stage), Since: stamp(s.since), Counted: stamp(s.counted),
 		TreatmentExposures: uint64(s.exposures[treatment]), ControlExposures: uint64(s.exposures[control]),
 		SampleRatio: &rolloutv1.SampleRatioEvidence{
-			LogClosed: s.ratio.closed, Weight: s.ratio.weight, Relays: s.ratio.relays,
+			Weight:    s.ratio.weight,
 			Treatment: uint64(s.ratio.subjects[treatment]), Control: uint64(s.ratio.subjects[control]),
+			TreatmentCounters: uint64(s.ratio.counters[treatment]), ControlCounters: uint64(s.ratio.counters[control]),
 		},
 		Refused: s.refused, Refusal: s.refusal,
 	}
@@ -53,6 +54,9 @@ func (g *guardState) proto(plan *guard) *rolloutv1.GuardrailEvidence {
 		e.Steps = append(e.Steps, &rolloutv1.StepCounts{Step: st.step, Counts: countsProto(st.counts)})
 	}
 	switch plan.kind {
+	case kindCounts:
+		e.Told = g.told
+		e.TreatmentNotHappened, e.ControlNotHappened = uint64(g.notHappened[treatment]), uint64(g.notHappened[control])
 	case kindMean:
 		e.Difference = g.contrast.proto()
 		e.Scale = &rolloutv1.MeanScale{Control: sampleProto(g.scale.control), Shifts: g.scale.shifts}
@@ -192,11 +196,12 @@ func (l *loader) count(n uint64) int64 {
 
 func (l *loader) ratio(e *rolloutv1.SampleRatioEvidence) ratio {
 	r := ratio{
-		closed: e.GetLogClosed(), weight: e.GetWeight(), relays: e.GetRelays(),
+		weight:   e.GetWeight(),
 		subjects: [2]int64{treatment: l.count(e.GetTreatment()), control: l.count(e.GetControl())},
+		counters: [2]int64{treatment: l.count(e.GetTreatmentCounters()), control: l.count(e.GetControlCounters())},
 	}
-	if !finite(r.closed) || r.weight > fullWeight {
-		l.fail(fmt.Errorf("a sample ratio with evidence %v at weight %d: finite, and at most %d", r.closed, r.weight, fullWeight))
+	if r.weight > fullWeight {
+		l.fail(fmt.Errorf("a sample ratio at weight %d: at most %d", r.weight, fullWeight))
 	}
 	return r
 }
@@ -236,6 +241,8 @@ func (l *loader) guard(g *guardState, e *rolloutv1.GuardrailEvidence) {
 	for _, x := range e.GetSteps() {
 		g.steps = append(g.steps, stepCounts{step: x.GetStep(), counts: l.counts(x.GetCounts())})
 	}
+	g.told = e.GetTold()
+	g.notHappened = [2]int64{treatment: l.count(e.GetTreatmentNotHappened()), control: l.count(e.GetControlNotHappened())}
 	c := e.GetControl()
 	g.level = level{
 		recent: faded{l.amount(c.GetRecentEvents()), l.amount(c.GetRecentExposures())},

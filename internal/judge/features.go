@@ -49,8 +49,7 @@ func (o *Observation) Features() [22]float64 {
 		}
 	}
 	v[18] = ln(1+s.traffic(s.exposures[treatment]+s.exposures[control])) / ln(1e5)
-	logE, _ := s.ratio.logE()
-	v[19] = clamp(logE/guardrail.LogThreshold(sampleRatioAlpha), -1, 1)
+	v[19] = clamp(s.ratio.logE()/guardrail.LogThreshold(sampleRatioAlpha), -1, 1)
 	v[21] = 1
 	for _, w := range o.Waits {
 		switch w.Reason {

@@ -48,13 +48,21 @@ type guard struct {
 
 	// Of quantiles, means and scores.
 	relative, absolute float64
-	quantile           float64
-	reference          float64
-	schedule           guardrail.Schedule
+	// timed: what is absolute is in seconds.
+	timed     bool
+	quantile  float64
+	reference float64
+	schedule  guardrail.Schedule
 }
 
 // shuts says whether a breach ends the rollout, and so takes a part of the budget.
 func (g *guard) shuts() bool { return !g.hold && g.kind != kindDrift }
+
+// ofExposures says whether events are a share of exposures, which are counted whether or not
+// anybody tells of the metric.
+func (g *guard) ofExposures() bool {
+	return g.statistic == rolloutv1.Statistic_STATISTIC_RATE && !g.observations
+}
 
 func defaultRatios() []float64 { return []float64{5, 3, 2, 1.5} }
 
@@ -133,10 +141,13 @@ func (g *guard) margin(m *rolloutv1.Margin) (string, error) {
 	case *rolloutv1.Margin_Absolute:
 		value, text = u.Absolute, fmt.Sprintf("absolute %v", u.Absolute)
 		g.absolute = value
+	case *rolloutv1.Margin_Seconds:
+		value, text = u.Seconds, fmt.Sprintf("%v seconds", u.Seconds)
+		g.absolute, g.timed = value, true
 	}
-	const most = 1e9
+	const most = 1e15
 	if !(value >= 0 && value <= most) {
-		return "", badRollout("margin", text, "finite, and not negative")
+		return "", badRollout("margin", text, "not negative, and at most 1e15")
 	}
 	if g.relative > 100 || g.direction == guardrail.Decrease && g.relative >= 1 {
 		return "", badRollout("margin", text, "at most 100 times; of what must not fall, below 1")

@@ -89,8 +89,7 @@ func (s *State) facts(status *rolloutv1.Status, situation *rolloutv1.Situation, 
 		trip:   s.trip(status, situation),
 		last:   stage == len(s.plan.stages)-1,
 	}
-	logE, lack := s.ratio.logE()
-	f.lack = lack && logE >= guardrail.LogThreshold(s.plan.sampleRatio)
+	f.lack = s.ratio.lacks(s.plan.sampleRatio, s.plan.stages)
 	wait := func(r Reason, guard int) { f.waits = append(f.waits, Wait{Reason: r, Guard: guard}) }
 
 	held := -1
@@ -114,7 +113,7 @@ func (s *State) facts(status *rolloutv1.Status, situation *rolloutv1.Situation, 
 	if held >= 0 {
 		wait(ReasonBreach, held)
 	}
-	if logE >= guardrail.LogThreshold(sampleRatioAlpha) {
+	if s.ratio.logE() >= guardrail.LogThreshold(sampleRatioAlpha) {
 		wait(ReasonSampleRatio, -1)
 	}
 	s.waitForTelemetry(situation, wait)

@@ -61,8 +61,9 @@ func (g *guardState) observeCounts(plan *guard, o observation) {
 	counts := plan.counts(&o, "")
 	// An event may be counted in a later window than the exposure that it came from: of a
 	// window there may be more events than exposures.
-	delayed := plan.statistic == rolloutv1.Statistic_STATISTIC_RATE && !plan.observations
+	delayed := plan.ofExposures()
 	g.addStep(o.key.step, counts)
+	g.observeTold(plan, &o)
 	if !o.current || !o.compares() {
 		return
 	}
@@ -73,6 +74,17 @@ func (g *guardState) observeCounts(plan *guard, o observation) {
 			if i := g.segment(name); i > 0 {
 				g.segments[i].observe(plan, plan.counts(&o, name), &o, delayed)
 			}
+		}
+	}
+}
+
+// observeTold notes what is told of the metric of a share of exposures.
+func (g *guardState) observeTold(plan *guard, o *observation) {
+	for arm := range o.arms {
+		m := o.arms[arm].find(plan.metric, "")
+		g.told = g.told || m.count > 0
+		if o.current {
+			g.notHappened[arm] = add(g.notHappened[arm], uint64(m.count-m.events))
 		}
 	}
 }

@@ -116,8 +116,8 @@ func TestCompileErrors(t *testing.T) {
 			r.Success = &rolloutv1.Success{Metric: "m", Statistic: rolloutv1.Statistic_STATISTIC_QUANTILE}
 		}, "success.statistic is STATISTIC_QUANTILE"},
 		{"success without doubt", func(r *rolloutv1.Rollout) {
-			r.Success = &rolloutv1.Success{Metric: "m", Statistic: rolloutv1.Statistic_STATISTIC_MEAN, Alpha: 0.5}
-		}, "success.alpha is 0.5"},
+			r.Success = &rolloutv1.Success{Metric: "m", Statistic: rolloutv1.Statistic_STATISTIC_MEAN, Alpha: 0.6}
+		}, "success.alpha is 0.6"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -5,6 +5,8 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,5 +61,28 @@ func TestPure(t *testing.T) {
 	}
 	if files < 10 {
 		t.Errorf("%d files were checked", files)
+	}
+}
+
+// TestNoFusedMultiplyAdd reads what the compiler makes of the package for an architecture
+// that fuses products and sums where it may: decisions are replayed bit for bit, figures that
+// are only shown included.
+func TestNoFusedMultiplyAdd(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("compiles for arm64")
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-gcflags=-S", ".")
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	if !strings.Contains(string(out), "FMULD") {
+		t.Fatal("the compiler's output has no products: is it assembly?")
+	}
+	fused := regexp.MustCompile(`(\w+\.go:\d+)\)\s+(FN?M(?:ADD|SUB)[SD])`)
+	for _, m := range fused.FindAllStringSubmatch(string(out), -1) {
+		t.Errorf("%s: %s: write float64(x*y) + z", m[1], m[2])
 	}
 }

@@ -3,54 +3,70 @@ package judge
 import "github.com/tidegate/tidegate/internal/guardrail"
 
 const (
-	// sampleRatioAlpha is the probability that a rollout is held for its sample ratio though
-	// its subjects come as they should.
-	sampleRatioAlpha = 0.001
+	// sampleRatioAlpha is the probability that a stage is ever held for its sample ratio though
+	// its subjects come as they should. It ends nothing, and is let go as more of them come.
+	sampleRatioAlpha = 0.01
 	// sampleRatioUsers is guardrail.SRM.Concentration: mismatches of some percent of a variant's
 	// subjects are what is worth finding before a rollout widens.
 	sampleRatioUsers = 1000
 )
 
-// ratio is the sample ratio: whether subjects come to the variants as the split intends.
+// ratio is the sample ratio of a step: whether subjects come to the variants as the split
+// intends.
+//
+// Who counts, a relay or a process with an SDK, knows a subject at its first exposure there,
+// and forgets all when it restarts: a subject that meets several is counted by each. Its
+// assignment is one draw, counted as many. Divided by the number of those who have counted at
+// this step, there are no more draws than there are subjects, whatever their paths. That is
+// far too careful where a subject keeps to one of them; there the evidence comes later, and
+// among hundreds hardly ever.
+//
+// The evidence of the steps before is left out. Subjects come again at the next step with the
+// same hash, so the deviation is the same once more: a product of the steps' e-values, which
+// guardrail.SRM is for, would take one chance deviation for many.
 type ratio struct {
-	closed float64 // evidence of the steps that are over, in nats
-	// Of the step: the treatment's weight, the relays that there were when it began, and the
-	// subjects, counted at their first exposure in the step.
-	weight   uint32
-	relays   uint32
-	subjects [2]int64
+	weight uint32 // of the treatment
+	// Subjects, counted at their first exposure in the step, and by how many who count.
+	subjects, counters [2]int64
 }
 
-// begin starts a step.
-func (r *ratio) begin(weight, relays uint32) {
-	logE, _ := r.logE()
-	*r = ratio{closed: logE, weight: weight, relays: relays}
+// logE returns the evidence that subjects do not come as the split intends, in nats.
+func (r *ratio) logE() float64 {
+	s, ok := r.state()
+	if !ok {
+		return 0
+	}
+	return guardrail.SRM{Concentration: sampleRatioUsers}.LogE(s)
 }
 
-// logE returns the evidence that subjects do not come as the splits intend, in nats, and
-// whether it is the treatment that lacks some at this step.
-//
-// Each relay counts a subject at its first exposure, so one that meets several relays is
-// counted by each: its assignment is one draw, counted as many. Dividing by the number of
-// relays that there were when the step began leaves no more draws than there are subjects,
-// whatever their paths. That is far too careful where a subject keeps to one relay; there
-// the evidence comes later.
-//
-// Steps are multiplied. That is exact for subjects who come at one step only. Those who come
-// again do so with the same hash, so the steps' deviations are correlated, by about one half
-// where weights grow as 5, 20, 50%. What each step pays for not knowing the deviation, about
-// ½ln(1+n/K) nats, is more than that is worth.
-func (r *ratio) logE() (logE float64, lack bool) {
+func (r *ratio) state() (*guardrail.SRMState, bool) {
 	share := float64(r.weight) / fullWeight
 	if !(share > 0 && share < 1) {
-		return r.closed, false
+		return nil, false
 	}
-	relays := int64(max(r.relays, 1))
-	test := guardrail.SRM{Concentration: sampleRatioUsers}
-	state := guardrail.SRMState{
-		LogClosed: r.closed,
-		Shares:    []float64{treatment: share, control: 1 - share},
-		Counts:    []int64{treatment: r.subjects[treatment] / relays, control: r.subjects[control] / relays},
-	}
-	return test.LogE(&state), state.Excess(treatment) < 0
+	repeats := max(r.counters[treatment], r.counters[control], 1)
+	return &guardrail.SRMState{
+		Shares: []float64{treatment: share, control: 1 - share},
+		Counts: []int64{treatment: r.subjects[treatment] / repeats, control: r.subjects[control] / repeats},
+	}, true
 }
+
+// lacks tells whether the treatment lacks subjects beyond doubt: by a part of the budget of
+// all stages, for that ends a rollout. A stage is one step, and has as much of it as can be
+// found there: p(1-p) is the information of a subject. That holds however the stages depend
+// on each other.
+func (r *ratio) lacks(budget float64, stages []stage) bool {
+	s, ok := r.state()
+	if !ok || s.Excess(treatment) >= 0 {
+		return false
+	}
+	all := 0.0
+	for _, s := range stages {
+		all += spread(s.weight)
+	}
+	part := min(spread(r.weight)/all, 1)
+	return r.logE() >= guardrail.LogThreshold(float64(budget*part))
+}
+
+// spread is p(1-p) of the share of a weight.
+func spread(weight uint32) float64 { return float64(float64(weight) * float64(fullWeight-weight)) }

@@ -39,7 +39,7 @@ func errorRate() *rolloutv1.Guardrail {
 }
 
 func meanLatency() *rolloutv1.Guardrail {
-	return &rolloutv1.Guardrail{Name: "latency", Metric: "latency", Statistic: rolloutv1.Statistic_STATISTIC_MEAN, Margin: absolute(0.1)}
+	return &rolloutv1.Guardrail{Name: "latency", Metric: "latency", Statistic: rolloutv1.Statistic_STATISTIC_MEAN, Margin: &rolloutv1.Margin{Unit: &rolloutv1.Margin_Seconds{Seconds: 0.1}}}
 }
 
 func tailLatency() *rolloutv1.Guardrail {

@@ -137,7 +137,7 @@ func holdPolicy(t *testing.T, seed uint64, policy Policy) {
 		for i, g := range r.plan.guards {
 			breach = breach || r.state.guards[i].breached(g, stakesOf(r.state.step))
 		}
-		_, lack := r.state.ratio.logE()
+		lack := r.state.ratio.lacks(r.plan.sampleRatio, r.plan.stages)
 		switch out.Verdict {
 		case advance, complete:
 			for i, g := range r.plan.guards {

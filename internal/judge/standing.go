@@ -8,19 +8,25 @@ import (
 
 // stakes are what the e-processes of a step begin with, as ln(1/stake): steady that which
 // looks for harm that begins at any time, onset that for harm that begins with the step.
-type stakes struct{ steady, onset float64 }
+//
+// share is that of a step where evidence begins anew with each and is held against α itself:
+// that of scores.
+type stakes struct{ steady, onset, share float64 }
 
 // stakesOf returns those of the control plane. Most faults show when the treatment's share
 // grows, and looking there first finds them sooner. steady goes on over all steps; onset is
 // new with each, and begins at 1/(k(k+1)) in the k-th. Those of all steps are together at most
 // 1 at the beginning, so whatever their number, with steady they spend one α.
-func stakesOf(step uint64) stakes { return stakes{onset: logStake(step)} }
+func stakesOf(step uint64) stakes { return stakes{onset: logStake(step), share: stake(step)} }
+
+// stake returns 1/(k(k+1)): the part of the k-th step, of 1 for all.
+func stake(k uint64) float64 {
+	x := float64(max(k, 1))
+	return 1 / float64(x*(x+1))
+}
 
 // logStake returns ln(k(k+1)).
-func logStake(k uint64) float64 {
-	x := float64(max(k, 1))
-	return guardrail.LogThreshold(1 / float64(x*(x+1)))
-}
+func logStake(k uint64) float64 { return guardrail.LogThreshold(stake(k)) }
 
 // harm returns the evidence of harm of a guardrail in nats, -Inf for none, and the index of
 // the segment that has most of it (0: all subjects). Over segments it is the mean of that of
@@ -28,7 +34,7 @@ func logStake(k uint64) float64 {
 func (g *guardState) harm(plan *guard, st stakes) (float64, int) {
 	switch plan.kind {
 	case kindScore:
-		return g.scoreHarm(plan), 0
+		return g.scoreHarm(plan, st.share), 0
 	case kindDrift:
 		return math.Inf(-1), 0
 	}
@@ -72,9 +78,10 @@ func mean(a, b float64) float64 {
 }
 
 // scoreHarm is +Inf if the score is below the reference with the guardrail's confidence, -Inf
-// if not: a confidence sequence has no e-value of its own.
-func (g *guardState) scoreHarm(plan *guard) float64 {
-	v, ok := g.contrastVerdict(plan, plan.alpha)
+// if not: a confidence sequence has no e-value of its own. It begins anew with each step, so
+// each has its share of α.
+func (g *guardState) scoreHarm(plan *guard, share float64) float64 {
+	v, ok := g.contrastVerdict(plan, float64(plan.alpha*share))
 	if ok && v.Breach {
 		return math.Inf(1)
 	}
@@ -105,11 +112,31 @@ func (g *guardState) gateLogE(plan *guard) float64 {
 	return s.gate.LogE()
 }
 
+// silentUnits is how many of the treatment's subjects must have been told to have no event, by
+// what control tells of its own, for silence to mean that nobody tells.
+const silentUnits = 20
+
+// silent says whether the treatment tells nothing of a metric of which control tells even that
+// it did not happen: its events would not be told, either.
+func (g *guardState) silent() bool {
+	c := g.segments[0].counts
+	if c.EventsT > 0 || g.notHappened[treatment] > 0 || c.ExposuresC == 0 {
+		return false
+	}
+	return float64(g.notHappened[control])*float64(c.ExposuresT) >= float64(silentUnits*float64(c.ExposuresC))
+}
+
+// untold says whether the lack of events is a lack of telemetry: exposures are counted
+// without any, and those without an event speak for a share of them.
+func (g *guardState) untold(plan *guard) bool {
+	return plan.ofExposures() && (!g.told || g.silent())
+}
+
 // proven says whether the guardrail lets the stage be left.
 func (g *guardState) proven(plan *guard) bool {
 	switch plan.kind {
 	case kindCounts, kindQuantile:
-		return g.gateLogE(plan) >= gateLogThreshold()
+		return g.gateLogE(plan) >= gateLogThreshold() && !g.untold(plan)
 	case kindMean:
 		v, ok := g.contrastVerdict(plan, gateAlpha)
 		return ok && v.Safe

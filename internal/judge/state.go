@@ -40,6 +40,10 @@ type guardState struct {
 	scale    scale
 	quantile quantileState
 	labels   []labelCount // sorted
+	// Of a share of exposures: something was told of the metric since the rollout began; and
+	// what was told, of this step, that did not happen.
+	told        bool
+	notHappened [2]int64
 }
 
 type segmentState struct {
@@ -103,7 +107,7 @@ func (s *State) begin(status *rolloutv1.Status, stage int) {
 	s.step, s.stage = status.GetStep(), stage
 	s.since, s.counted = time.Time{}, time.Time{}
 	s.exposures = [2]int64{}
-	s.ratio.begin(status.GetWeight(), status.GetRelays())
+	s.ratio = ratio{weight: status.GetWeight()}
 	for i := range s.guards {
 		g := s.plan.guards[i]
 		s.guards[i].begin(g, keepsGate(s.plan.stages, stage) && g.sameGate(before, stage))
@@ -129,6 +133,7 @@ func (g *guardState) begin(plan *guard, keepGate bool) {
 		g.contrast.pending = [2]guardrail.Sample{}
 		g.contrast.difference.EndStage()
 	}
+	g.notHappened = [2]int64{}
 	if plan.kind == kindQuantile {
 		g.quantile.freeze(plan)
 		g.quantile.values = [2]sketch{}
@@ -230,6 +235,7 @@ func (s *State) observe(st *stratum, share float64, now time.Time) {
 		for arm := range units {
 			s.exposures[arm] = add(s.exposures[arm], uint64(units[arm]))
 			s.ratio.subjects[arm] = add(s.ratio.subjects[arm], uint64(st.arms[arm].newSubjects))
+			s.ratio.counters[arm] = add(s.ratio.counters[arm], uint64(st.arms[arm].newCounters))
 		}
 	}
 	for i, g := range s.plan.guards {

@@ -83,6 +83,37 @@ func TestStepsBeginAnew(t *testing.T) {
 	}
 }
 
+// TestScoresShareTheBudgetOfSteps: what is compared anew at each step has a part of α at each, or
+// a rollout of many steps would spend it many times.
+func TestScoresShareTheBudgetOfSteps(t *testing.T) {
+	t.Parallel()
+	seconds := func(step uint64) int {
+		f1 := &rolloutv1.Guardrail{
+			Name: "f1", Metric: "outcome", Statistic: rolloutv1.Statistic_STATISTIC_F1, Reference: 0.75, Worse: rolloutv1.Direction_DIRECTION_DECREASE,
+		}
+		r := newRig(t, at(canary(f1), 2))
+		r.rollout.Status.Step, r.rollout.Status.Steps[0].Step = step, step
+		d := newWorld(12)
+		for i := range 1000 {
+			if r.tick(r.window(confusionArm(d, 50, 0.3), confusionArm(d, 50, 0.3))).Verdict == rollback {
+				return i
+			}
+		}
+		t.Fatalf("step %d: a low score is never found", step)
+		return 0
+	}
+	if first, last := seconds(1), seconds(30); last <= first {
+		t.Errorf("the first step is shut after %d s, the thirtieth after %d s", first, last)
+	}
+	sum := 0.0
+	for k := range uint64(10_000) {
+		sum += stakesOf(k + 1).share
+	}
+	if sum > 1 {
+		t.Errorf("10,000 steps have %v of α", sum)
+	}
+}
+
 // TestEdgesFollowControl: the edges of a quantile are fixed while a step lasts, and taken from
 // control's values of the step before when the next begins.
 func TestEdgesFollowControl(t *testing.T) {

@@ -52,11 +52,11 @@ func compileSuccess(r *rolloutv1.Success) (*success, error) {
 	if s.relevant == 0 {
 		s.relevant = 0.05
 	}
-	if !(s.alpha > 0 && s.alpha <= 0.2) {
-		return nil, badRollout("success.alpha", s.alpha, "above 0, at most 0.2")
+	if !(s.alpha > 0 && s.alpha <= 0.5) {
+		return nil, badRollout("success.alpha", s.alpha, "above 0, at most 0.5")
 	}
-	if !(s.relevant > 0 && s.relevant <= 10) {
-		return nil, badRollout("success.relevant_difference", s.relevant, "above 0, at most 10")
+	if !(s.relevant > 0 && s.relevant <= 100) {
+		return nil, badRollout("success.relevant_difference", s.relevant, "above 0, at most 100")
 	}
 	return s, nil
 }

@@ -57,8 +57,8 @@ func TestBadTelemetryIsRefused(t *testing.T) {
 		"more outcomes than observations": {metric(&telemetryv1.MetricCell{
 			Metric: "latency", Count: 1, Confusion: &telemetryv1.Confusion{TruePositives: math.MaxUint64, FalsePositives: 2},
 		}), "outcomes"},
-		"more predictions than observations": {metric(&telemetryv1.MetricCell{
-			Metric: "latency", Count: 1, Predictions: map[string]uint64{"a": 1, "b": 1},
+		"more predictions than there can be": {metric(&telemetryv1.MetricCell{
+			Metric: "latency", Count: 1, Predictions: map[string]uint64{"a": 1, "b": math.MaxUint64},
 		}), "predictions"},
 		"a step that never was": {func(w *telemetryv1.Window) {
 			for _, c := range w.GetCells() {
@@ -150,7 +150,7 @@ func TestLateTelemetryNeitherTripsNorPromotes(t *testing.T) {
 		r := newRig(t, at(canary(errorRate()), 0))
 		enter(r.rollout, 1, 500, r.now)
 		for range 15 {
-			r.tick(r.window(cellOf(1), cellOf(19)))
+			r.tick(r.window(cellOf(1), cellOf(19, &telemetryv1.MetricCell{Metric: "error", Count: 19})))
 		}
 		before := r.state.Evidence()
 		out := r.tick(windowAt(r.now, 1, cellOf(1000, errorsOf(events)), cellOf(99_000, errorsOf(990))))
@@ -218,6 +218,51 @@ func TestSilenceNeverAdvances(t *testing.T) {
 		}
 	}
 	t.Error("what is proven does not advance")
+}
+
+// TestUnknownMetricIsNoProof: exposures are counted without anybody's telling, and those without an
+// event speak for a share of them. Where nobody tells of the metric, by its name, or not of the
+// treatment, the lack of events proves nothing.
+func TestUnknownMetricIsNoProof(t *testing.T) {
+	t.Parallel()
+	fine := func(n uint64) *telemetryv1.MetricCell { return &telemetryv1.MetricCell{Metric: "error", Count: n} }
+	renamed := fine(20)
+	renamed.Metric = "errors"
+	for name, c := range map[string]struct {
+		t, c *telemetryv1.Cell
+		want string // what is waited for; empty: nothing
+	}{
+		"nobody tells":                     {cellOf(20), cellOf(380), "nothing was told of errors"},
+		"another name":                     {cellOf(20, renamed), cellOf(380, renamed), "nothing was told of errors"},
+		"the treatment does not tell":      {cellOf(20), cellOf(380, fine(380)), "nothing was told of errors in the treatment"},
+		"both tell":                        {cellOf(20, fine(20)), cellOf(380, fine(380)), ""},
+		"of the treatment, failures alone": {cellOf(20), cellOf(380, errorsOf(4)), ""},
+	} {
+		g := errorRate()
+		g.Margin = points(0.5)
+		r := newRig(t, at(canary(g), 1))
+		var out Outcome
+		for i := range 120 {
+			if out = r.tick(r.window(proto.CloneOf(c.t), proto.CloneOf(c.c))); out.Verdict != hold {
+				break
+			}
+			if i == 60 { // as if another leader went on
+				s, err := r.plan.Load(r.state.Evidence())
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.state = s
+			}
+		}
+		switch {
+		case c.want == "":
+			if out.Verdict != advance {
+				t.Errorf("%s: %v", name, out)
+			}
+		case out.Verdict != hold || out.Reason != ReasonGate || !strings.HasPrefix(headline(r), "Held at 5%: "+c.want):
+			t.Errorf("%s: %v: %s", name, out, headline(r))
+		}
+	}
 }
 
 // TestTripsMustKeepToThePlan: a relay's trip shuts; one that is forged or of the past does not.

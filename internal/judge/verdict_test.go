@@ -276,26 +276,29 @@ func TestControlLevel(t *testing.T) {
 }
 
 // TestSampleRatio: a lack of subjects holds, and shuts when it is beyond doubt; an excess only
-// holds; subjects that many relays count are not many.
+// holds; subjects that many have counted are not many.
 func TestSampleRatio(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		t       uint64 // of 100 a second at 50%
-		relays  uint32
+		counts  uint64 // how many count
 		verdict rolloutv1.Verdict
 		reason  Reason
 	}{
 		{"as intended", 100, 1, hold, ReasonGate},
 		{"an excess", 130, 1, hold, ReasonSampleRatio},
 		{"a lack", 70, 1, rollback, ReasonLack},
-		{"a lack that a hundred relays count", 70, 100, hold, ReasonGate},
+		{"a lack that seventy have counted", 70, 70, hold, ReasonGate},
 	} {
 		r := newRig(t, at(canary(errorRate()), 3))
-		r.rollout.Status.Relays = c.relays
 		var out Outcome
-		for range 30 {
-			if out = r.tick(r.window(cellOf(c.t), cellOf(100))); out.Verdict == rollback {
+		for i := range 30 {
+			t, ctl := cellOf(c.t), cellOf(100)
+			if i == 0 {
+				t.NewCounters, ctl.NewCounters = c.counts, c.counts
+			}
+			if out = r.tick(r.window(t, ctl)); out.Verdict == rollback {
 				break
 			}
 		}

@@ -41,8 +41,8 @@ func (k stratumKey) compare(o stratumKey) int {
 }
 
 type cell struct {
-	exposures, subjects, newSubjects int64
-	metrics                          []metric // sorted
+	exposures, subjects, newSubjects, newCounters int64
+	metrics                                       []metric // sorted
 }
 
 type metricKey struct{ name, segment string }
@@ -105,6 +105,7 @@ func (m *merger) add(w *telemetryv1.Window, c *telemetryv1.Cell) error {
 	a.exposures = add(a.exposures, c.GetExposures())
 	a.subjects = add(a.subjects, c.GetSubjects())
 	a.newSubjects = add(a.newSubjects, c.GetNewSubjects())
+	a.newCounters = add(a.newCounters, c.GetNewCounters())
 	for _, x := range c.GetMetrics() {
 		if m.plan.watches(x.GetMetric()) {
 			a.metric(metricKey{x.GetMetric(), x.GetSegment()}, len(c.GetMetrics())).add(x)
@@ -162,9 +163,9 @@ func check(c *telemetryv1.Cell) (int, error) {
 	if c.GetExposures() > guardrail.MaxCount {
 		return bad("%d exposures: at most 2^53", c.GetExposures())
 	}
-	if c.GetSubjects() > c.GetExposures() || c.GetNewSubjects() > c.GetSubjects() {
-		return bad("%d exposures of %d subjects, %d of them new: none can be more than the one before",
-			c.GetExposures(), c.GetSubjects(), c.GetNewSubjects())
+	if c.GetSubjects() > c.GetExposures() || c.GetNewSubjects() > c.GetSubjects() || c.GetNewCounters() > c.GetNewSubjects() {
+		return bad("%d exposures of %d subjects, %d of them new, to %d who count: none can be more than the one before",
+			c.GetExposures(), c.GetSubjects(), c.GetNewSubjects(), c.GetNewCounters())
 	}
 	for _, m := range c.GetMetrics() {
 		if problem := checkMetric(m); problem != "" {
@@ -194,12 +195,11 @@ func checkMetric(m *telemetryv1.MetricCell) string {
 			total += n
 		}
 	}
-	total := uint64(0)
-	for _, n := range m.GetPredictions() {
-		if n > m.GetCount()-total {
-			return fmt.Sprintf("more predictions than its %d observations", m.GetCount())
+	// They may be more than the observations: those whose truth is not known are in no count.
+	for label, n := range m.GetPredictions() {
+		if n > guardrail.MaxCount {
+			return fmt.Sprintf("%d predictions of %.64q: at most 2^53", n, label)
 		}
-		total += n
 	}
 	return checkSketch(m.GetSketch(), m.GetCount())
 }
@@ -305,7 +305,7 @@ func (p *Plan) windowsOf(strata []*stratum) []*telemetryv1.Window {
 func (c *cell) proto(rollout string, step uint64, arm telemetryv1.Arm) *telemetryv1.Cell {
 	out := &telemetryv1.Cell{
 		Rollout: rollout, Step: step, Arm: arm,
-		Exposures: uint64(c.exposures), Subjects: uint64(c.subjects), NewSubjects: uint64(c.newSubjects),
+		Exposures: uint64(c.exposures), Subjects: uint64(c.subjects), NewSubjects: uint64(c.newSubjects), NewCounters: uint64(c.newCounters),
 	}
 	for i := range c.metrics {
 		m := &c.metrics[i]

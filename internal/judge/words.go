@@ -49,7 +49,11 @@ func (j *Judgement) rollbackWords(a *rolloutv1.Assessment) string {
 		return fmt.Sprintf("the treatment loses subjects: %s%% of %d, where it should have %s%%", short(100*r.GetObserved()), r.GetSubjects(), short(100*r.GetExpected()))
 	}
 	g := a.GetGuardrails()[j.Guard]
-	words := fmt.Sprintf("%s %s, the limit is %s", g.GetName(), estimate(g), limit(g, g.GetLimit()))
+	harm := "is violated" // where the control has nothing, there is no estimate
+	if g.Estimate != nil {
+		harm = estimate(g)
+	}
+	words := fmt.Sprintf("%s %s, the limit is %s", g.GetName(), harm, limit(g, g.GetLimit()))
 	if c := g.GetCounts(); c != nil {
 		words += fmt.Sprintf("; %d of %d against %d of %d", c.GetTreatmentEvents(), c.GetTreatmentExposures(), c.GetControlEvents(), c.GetControlExposures())
 	}
@@ -91,6 +95,9 @@ func (j *Judgement) message(w Wait, a *rolloutv1.Assessment) string {
 	case ReasonControl:
 		return fmt.Sprintf("control's own %s is far from what it was: both variants are in trouble", j.State.plan.guards[w.Guard].name)
 	case ReasonRelays:
+		if s.GetRelays() == 0 {
+			return "no relay is known to follow this environment"
+		}
 		return fmt.Sprintf("%d of %d relays serve this step, 9 of 10 must", s.GetRelaysApplied(), s.GetRelays())
 	case ReasonTelemetry:
 		return fmt.Sprintf("%d of %d relays have told what they counted of late, 9 of 10 must", s.GetRelaysFresh(), s.GetRelays())
@@ -106,6 +113,9 @@ func (j *Judgement) message(w Wait, a *rolloutv1.Assessment) string {
 	case ReasonGate:
 		g := a.GetGuardrails()[w.Guard]
 		if g.GetStanding() == rolloutv1.Standing_STANDING_NO_DATA {
+			if j.State.guards[w.Guard].silent() {
+				return fmt.Sprintf("nothing was told of %s in the treatment, where the control tells even that it did not happen", g.GetName())
+			}
 			return "nothing was told of " + g.GetName()
 		}
 		if g.Estimate == nil {
@@ -176,6 +186,11 @@ func compared(g *rolloutv1.GuardrailAssessment, x float64, digits int) string {
 		return sign + rounded(100*x, digits) + "pp"
 	case rolloutv1.Comparison_COMPARISON_DIFFERENCE, rolloutv1.Comparison_COMPARISON_SCORE:
 		return sign + rounded(x, digits)
+	case rolloutv1.Comparison_COMPARISON_DURATION_DIFFERENCE:
+		if math.Abs(x) < 1 {
+			return sign + rounded(1000*x, digits) + "ms"
+		}
+		return sign + rounded(x, digits) + "s"
 	}
 	return rounded(x, digits)
 }
@@ -220,5 +235,5 @@ func Summary(g *rolloutv1.GuardrailAssessment) string {
 	if g.GetStanding() == rolloutv1.Standing_STANDING_NO_DATA {
 		return "nothing was told of it"
 	}
-	return fmt.Sprintf("%s, the limit is %s", estimate(g), bound(g, g.GetLimit()))
+	return fmt.Sprintf("%s, the limit is %s", strings.TrimPrefix(estimate(g), "is "), limit(g, g.GetLimit()))
 }
