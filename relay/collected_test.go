@@ -15,7 +15,7 @@ import (
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
-	"github.com/tidegate/tidegate/internal/tally"
+	"github.com/tidegate/tidegate/internal/batchcheck"
 )
 
 // collected takes telemetry, each batch once, as the control plane does.
@@ -100,7 +100,7 @@ func (c *collected) check(t *testing.T) {
 		var n uint64
 		for _, w := range b.GetWindows() {
 			for _, cell := range w.GetCells() {
-				n += tally.Contributions(cell)
+				n += batchcheck.Contributions(cell)
 			}
 		}
 		if n != b.GetTally().GetCounted() {

@@ -2,10 +2,14 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/spool"
 )
 
@@ -71,56 +75,77 @@ func (t *telemetry) someoneWaits() bool {
 
 // end commits all that there is. Whoever comes later is refused.
 func (t *telemetry) end() {
-	t.mu.Lock()
+	t.counting.Lock()
 	t.closed = true
 	for _, c := range t.environments {
 		t.group.environments[c] = true
 	}
-	t.mu.Unlock()
+	t.counting.Unlock()
 	t.commit(time.Now(), true)
 }
 
 // commit spools what was counted: of environments for which somebody waits all of it, with
 // second, of the others the windows that are over. It is called by one goroutine.
 func (t *telemetry) commit(now time.Time, second bool) {
-	t.mu.Lock()
-	g := t.group
-	t.group = newCommitGroup()
-	t.mu.Unlock()
+	g, entries := t.take(now, second)
 	defer close(g.done)
-	entries := make([]spool.Entry, 0, len(t.environments))
-	for _, c := range t.environments {
-		var batches []*telemetryv1.Batch
-		switch {
-		case g.environments[c]:
-			batches = c.tally.Flush(now)
-		case second:
-			batches = c.tally.Cut(now)
-		default:
-			continue
+	if len(entries) == 0 {
+		if t.undeclared == 0 {
+			return
 		}
-		entries = append(entries, c.entries(batches, now)...)
+		entries = []spool.Entry{{Batch: &telemetryv1.Batch{Environment: t.environments[0].name}}}
 	}
-	for i := range entries {
-		if i == len(entries)-1 {
-			for _, m := range g.marks {
-				entries[i].Marks = append(entries[i].Marks, m)
-			}
-		}
-		g.err = errors.Join(g.err, t.append(entries[i]))
+	for _, m := range g.marks {
+		entries[0].Marks = append(entries[0].Marks, m)
 	}
+	g.err = t.append(entries)
 }
 
-// append spools an entry.
-func (t *telemetry) append(e spool.Entry) error {
-	e.Lost += t.undeclared
-	_, err := t.spool.Append(e)
+// take takes what is to be committed, and who waits for it.
+func (t *telemetry) take(now time.Time, second bool) (g *commitGroup, entries []spool.Entry) {
+	t.counting.Lock()
+	defer t.counting.Unlock()
+	t.mu.Lock()
+	g = t.group
+	t.group = newCommitGroup()
+	t.mu.Unlock()
+	for _, c := range t.environments {
+		switch {
+		case g.environments[c]:
+			entries = append(entries, c.entries(c.tally.Flush(now), now)...)
+		case second:
+			entries = append(entries, c.entries(c.tally.Cut(now), now)...)
+		}
+	}
+	return g, entries
+}
+
+// append spools entries, all together: who died in between would have told the marks without
+// what was counted, or the reverse.
+func (t *telemetry) append(entries []spool.Entry) error {
+	exposed := uint64(0)
+	for _, c := range t.environments {
+		exposed += c.tally.Exposures()
+	}
+	first := &entries[0]
+	first.Lost += t.undeclared
+	first.Marks = append(first.Marks, t.exposures.mark(exposed)...)
+	if fault.Planted("loss-undeclared") {
+		for i := range entries {
+			entries[i].Lost = 0
+		}
+	}
+	_, err := t.spool.AppendAll(entries)
 	if err != nil {
-		t.undeclared = e.Lost + e.Counted
-		t.logger.Error().Err(err).Uint64("events", e.Counted).Msg("telemetry is lost: it cannot be spooled")
+		t.undeclared = 0
+		for _, e := range entries {
+			t.undeclared += e.Lost + e.Counted
+		}
+		t.logger.Error().Err(err).Uint64("events", t.undeclared).Msg("telemetry is lost: it cannot be spooled")
 		return err
 	}
 	t.undeclared = 0
+	t.exposures.told(exposed)
 	return nil
 }
 
@@ -139,6 +164,12 @@ func (c *counted) entries(batches []*telemetryv1.Batch, now time.Time) []spool.E
 		}
 		b.Tally = nil
 		c.windows = append(c.windows, b.GetWindows()...)
+		if n := proto.Size(b); n > spool.MaxBatchBytes {
+			c.logger.Error().Int("bytes", n).Uint64("events", e.Counted).
+				Msg("telemetry is lost: what one step of a rollout counted is more than a batch takes")
+			e.Lost, e.Counted = e.Lost+e.Counted, 0
+			b.Windows, b.Evaluations = nil, nil
+		}
 		silent := len(b.GetWindows()) == 0 && len(b.GetEvaluations()) == 0 && len(b.GetTrips()) == 0 && e.Lost == 0
 		// A little less: what was told at the end of a second is told again at that of another.
 		if silent && now.Sub(c.told) < freshEvery-commitEvery {
@@ -162,18 +193,21 @@ func (c *counted) judge(now time.Time) {
 	c.judged.Add(1)
 }
 
-var errEnding = errors.New("the relay is ending")
-
-// join makes the next commit one for what was counted just now.
-func (t *telemetry) join(c *counted, mark *telemetryv1.Sender) (*commitGroup, error) {
+// count has something counted, unless the relay is ending, and makes the next commit one for it.
+func (t *telemetry) count(c *counted, mark *telemetryv1.Sender, count func() error) (*commitGroup, error) {
+	t.counting.RLock()
+	defer t.counting.RUnlock()
+	if t.closed {
+		return nil, status.Error(codes.Unavailable, "the relay is ending, and nothing was counted: send it again to another")
+	}
+	if err := count(); err != nil {
+		return nil, err
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed {
-		return nil, errEnding
-	}
 	g := t.group
 	g.environments[c] = true
-	if mark != nil {
+	if mark != nil && !fault.Planted("forget-senders") {
 		g.marks[keyOf(mark)] = mark
 	}
 	select {

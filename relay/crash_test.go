@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 )
 
@@ -99,6 +100,46 @@ func TestTrackSurvivesKill(t *testing.T) {
 	kill()
 	if got := p.collected.sums().events; got != 3*calls {
 		t.Errorf("%d events were collected, want %d", got, 3*calls)
+	}
+	p.collected.check(t)
+}
+
+// What a relay has served is counted, or declared lost by the next process, although it is
+// killed before it had it on disk: in each life, and where one is killed before it could declare
+// what the one before had lost.
+func TestExposuresOverKill(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t, production)
+	p.put(production, rollingFlag("checkout", 5000), rolloutAt("checkout", 1, 5000))
+	upstream, _ := p.serve()
+	state := t.TempDir()
+	served := 0
+	for life := range 6 {
+		address, kill := relayProcess(t, upstream, state)
+		evaluations := evaluationv1.NewEvaluationServiceClient(dial(t, address))
+		for range 100 * (life % 3) {
+			if _, err := evaluations.Evaluate(t.Context(), &evaluationv1.EvaluateRequest{FlagKey: "checkout", Context: subject(served)}); err != nil {
+				t.Fatal(err)
+			}
+			served++
+		}
+		kill()
+	}
+	_, kill := relayProcess(t, upstream, state)
+	sums := func() (counted, lost uint64) {
+		s := p.collected.sums()
+		p.collected.mu.Lock()
+		defer p.collected.mu.Unlock()
+		for _, a := range p.collected.tallies {
+			lost += a.GetLost()
+		}
+		return s.exposures, lost
+	}
+	eventually(t, "telemetry", func() bool { counted, lost := sums(); return counted+lost >= uint64(served) })
+	kill()
+	counted, lost := sums()
+	if counted+lost != uint64(served) || lost == 0 {
+		t.Errorf("%d were served, %d are counted and %d declared lost", served, counted, lost)
 	}
 	p.collected.check(t)
 }

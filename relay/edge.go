@@ -38,7 +38,7 @@ type edge struct {
 type edgeRollout struct {
 	revision   int64
 	status     *rolloutv1.Status
-	split      splitOf
+	split      snapshot.Split
 	definition *rolloutv1.Rollout // without its status
 	breaker    *judge.EdgeBreaker // nil: it has none
 	after      time.Duration
@@ -57,6 +57,8 @@ func newEdge(environment string, store *tripStore, logger zerolog.Logger) *edge 
 	for _, t := range store.of(environment) {
 		e.standing[t.GetRollout()] = t
 		e.news = append(e.news, t)
+		logger.Warn().Str("rollout", t.GetRollout()).Uint64("step", t.GetStep()).Str("guardrail", t.GetGuardrail()).
+			Time("shut_at", t.GetTime().AsTime()).Msg("this relay had shut the rollout when it ended: it goes on to serve the control until the control plane has decided")
 	}
 	return e
 }
@@ -124,7 +126,7 @@ func (e *edge) followItem(item snapshot.Item) bool {
 func (e *edge) begin(definition, bare *rolloutv1.Rollout) *edgeRollout {
 	r := &edgeRollout{
 		definition: bare, after: defaultEdgeAfter,
-		split: splitOf{flag: definition.GetFlagKey(), rule: definition.GetRule(), control: definition.GetControl()},
+		split: snapshot.SplitOf(definition),
 	}
 	breaker := definition.GetEdgeBreaker()
 	if d := breaker.GetAfter(); d != nil {
@@ -160,7 +162,7 @@ func (e *edge) observe(windows []*telemetryv1.Window, age time.Duration, now tim
 		e.standing[key] = t
 		e.news = append(e.news, t)
 		tripped = true
-		e.logger.Error().Str("rollout", key).Str("flag", r.split.flag).Uint64("step", t.GetStep()).
+		e.logger.Error().Str("rollout", key).Str("flag", r.split.Flag).Uint64("step", t.GetStep()).
 			Str("guardrail", t.GetGuardrail()).Stringer("cut_off_for", age.Round(time.Second)).
 			Float64("log_e", t.GetLogE()).Float64("log_threshold", t.GetLogThreshold()).
 			Uint64("treatment_events", t.GetTreatmentEvents()).Uint64("treatment_exposures", t.GetTreatmentExposures()).
@@ -217,10 +219,10 @@ func (e *edge) names() []string {
 }
 
 // shut are the outcomes that are to serve the control.
-func (e *edge) shut() []splitOf {
+func (e *edge) shut() []snapshot.Split {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var list []splitOf
+	var list []snapshot.Split
 	for _, t := range e.list() {
 		if r := e.rollouts[t.GetRollout()]; r != nil {
 			list = append(list, r.split)

@@ -44,12 +44,15 @@ func (s *metricsService) Export(ctx context.Context, q *collectorv1.ExportMetric
 	}
 	defer release()
 	c := s.telemetry.byName[env.name]
-	result := s.readers[env.name].Read(q, hostOf(ctx), c.tally, time.Now())
+	var result otlp.Result
+	g, err := s.telemetry.count(c, nil, func() error {
+		result = s.readers[env.name].Read(q, hostOf(ctx), c.tally, time.Now())
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	if result.Counted {
-		g, err := s.telemetry.joined(c, nil)
-		if err != nil {
-			return nil, err
-		}
 		if err := g.wait(ctx); err != nil {
 			return nil, fmt.Errorf("counted, and not known to be on disk: %w", err)
 		}

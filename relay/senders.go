@@ -18,13 +18,16 @@ const (
 	// senderIdle is how long one is remembered here. What it sent is remembered longer in the
 	// spool's marks.
 	senderIdle = 10 * time.Minute
+	// lookForIdle is between two looks for those.
+	lookForIdle = time.Second
 )
 
 // senders are those that this process has heard of, besides the spool's marks: what is not
 // on disk yet, too.
 type senders struct {
-	mu   sync.Mutex
-	list map[senderKey]*sender
+	mu     sync.Mutex
+	list   map[senderKey]*sender
+	looked time.Time // for idle ones
 }
 
 func newSenders() *senders { return &senders{list: map[senderKey]*sender{}} }
@@ -36,9 +39,6 @@ type sender struct {
 	// taken is the highest sequence that was counted here, group what it is committed with.
 	taken uint64
 	group *commitGroup
-	// lost is what it has declared lost, if it is known.
-	lost      uint64
-	lostKnown bool
 
 	used time.Time // guarded by senders.mu
 }
@@ -49,7 +49,8 @@ func (s *senders) of(key senderKey, now time.Time) *sender {
 	defer s.mu.Unlock()
 	one := s.list[key]
 	if one == nil {
-		if len(s.list) >= maxSenders {
+		if len(s.list) >= maxSenders && now.Sub(s.looked) >= lookForIdle {
+			s.looked = now
 			s.forget(now)
 		}
 		if len(s.list) >= maxSenders {

@@ -5,10 +5,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"google.golang.org/protobuf/proto"
 
-	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
-	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 	"github.com/tidegate/tidegate/internal/tally"
@@ -102,17 +99,8 @@ func (s *served) show(d snapshot.Delta) {
 
 // next is the base, but for the rollouts that are shut; mu is held.
 func (s *served) next() *snapshot.Snapshot {
-	var puts []snapshot.Item
-	for _, split := range s.edge.shut() {
-		if item, ok := controlled(s.base, split, puts); ok {
-			puts = append(puts, item)
-		}
-	}
-	s.shut = len(puts) > 0
-	if !s.shut {
-		return s.base
-	}
-	next, _ := s.base.Next(s.base.Cursor().Revision, puts, nil)
+	next := s.base.Controlled(s.edge.shut())
+	s.shut = next != s.base
 	return next
 }
 
@@ -126,77 +114,4 @@ func (s *served) count(next *snapshot.Snapshot) {
 		s.logger.Warn().Str("problem", problem).Msg("some telemetry is not counted")
 	}
 	s.problem = problem
-}
-
-// splitOf names the outcome of a flag that a rollout owns, and the variant of it to serve.
-type splitOf struct{ flag, rule, control string }
-
-// controlled is the flag as it is in force, but that the outcome serves the control alone.
-// Items made for other rollouts of the same flag go before.
-func controlled(base *snapshot.Snapshot, of splitOf, made []snapshot.Item) (snapshot.Item, bool) {
-	item, ok := flagInForce(base, of.flag)
-	for _, m := range made {
-		if m.Key == of.flag {
-			item, ok = m, true
-		}
-	}
-	if !ok {
-		return item, false
-	}
-	f, err := item.Flag()
-	if err != nil {
-		return item, false
-	}
-	outcome := f.GetDefaultOutcome()
-	for _, r := range f.GetRules() {
-		if of.rule != "" && r.GetId() == of.rule {
-			outcome = r.GetOutcome()
-		}
-	}
-	if !serveControl(outcome, of.control) {
-		return item, false
-	}
-	if item.Data, err = proto.Marshal(f); err != nil {
-		return item, false
-	}
-	return item, true
-}
-
-// serveControl gives everybody the control. A split stays one, so that the answer's reason,
-// and what a split demands of the context, are as before.
-func serveControl(outcome *flagv1.Outcome, control string) bool {
-	if outcome == nil {
-		return false
-	}
-	split := outcome.GetSplit()
-	var total uint32
-	has := false
-	for _, v := range split.GetVariants() {
-		total += v.GetWeight()
-		has = has || v.GetVariant() == control
-	}
-	if !has {
-		outcome.Kind = &flagv1.Outcome_Variant{Variant: control}
-		return true
-	}
-	for _, v := range split.GetVariants() {
-		v.Weight = 0
-		if v.GetVariant() == control {
-			v.Weight = total
-		}
-	}
-	return true
-}
-
-// flagInForce finds the version of a flag that is evaluated.
-func flagInForce(s *snapshot.Snapshot, key string) (snapshot.Item, bool) {
-	for _, r := range s.Rejections() {
-		if r.Item.Kind == syncv1.Kind_KIND_FLAG && r.Item.Key == key {
-			if r.Good == nil {
-				return snapshot.Item{}, false
-			}
-			return *r.Good, true
-		}
-	}
-	return s.Item(syncv1.Kind_KIND_FLAG, key)
 }

@@ -44,21 +44,28 @@ type telemetry struct {
 	environments []*counted
 	byName       map[string]*counted
 	senders      *senders
+	exposures    *exposures
 
-	mu     sync.Mutex
-	group  *commitGroup // what is committed next
-	closed bool
-	wake   chan struct{}
+	// counting is held shared while a call counts and joins the next commit, and alone while that
+	// takes what was counted: both are in one commit, or a call that is sent again counts twice.
+	counting sync.RWMutex
+	closed   bool // guarded by counting
+
+	mu    sync.Mutex   // taken after counting
+	group *commitGroup // what is committed next
+	wake  chan struct{}
 
 	waiting atomic.Int64 // calls
 	refused refusals
-	// undeclared events were counted and could not be spooled. It belongs to who commits.
+	// undeclared events were counted and could not be spooled, by this process or the one
+	// before it. It belongs to who commits.
 	undeclared uint64
 }
 
 // counted is one environment.
 type counted struct {
 	name     string
+	logger   zerolog.Logger
 	tally    *tally.Tally
 	edge     *edge
 	served   *served
@@ -80,19 +87,22 @@ func (r *Relay) openTelemetry(o *Options) error {
 	store := openTrips(dir, r.logger)
 	t := &telemetry{
 		logger: r.logger, durable: dir != "", byName: map[string]*counted{}, senders: newSenders(),
-		group: newCommitGroup(), wake: make(chan struct{}, 1),
+		group: newCommitGroup(), wake: make(chan struct{}, 1), exposures: &exposures{},
 	}
 	every := evaluationsEvery
 	if len(o.Files) > 0 { // there is nobody to tell
 		every, dir = -1, ""
 	}
+	if dir != "" {
+		t.exposures = openExposures(filepath.Join(dir, exposuresFile), r.logger)
+	}
 	for _, e := range r.evaluation.environments {
-		counts, err := tally.New(tally.Options{Environment: e.name, EvaluationsEvery: every})
+		counts, err := tally.New(tally.Options{Environment: e.name, EvaluationsEvery: every, Exposures: t.exposures.file})
 		if err != nil {
 			return err
 		}
 		logger := r.logger.With().Str("environment", e.name).Logger()
-		c := &counted{name: e.name, tally: counts, edge: newEdge(e.name, store, logger), followed: r.replicas.Add(e.name)}
+		c := &counted{name: e.name, logger: logger, tally: counts, edge: newEdge(e.name, store, logger), followed: r.replicas.Add(e.name)}
 		c.served = &served{environment: e.name, logger: logger, tally: counts, to: e.replica, edge: c.edge}
 		e.counts = counts
 		r.served[e.name] = c.served
@@ -107,7 +117,14 @@ func (r *Relay) openTelemetry(o *Options) error {
 		InstanceID: r.instanceID, Dir: dir, MaxBytes: o.SpoolBytes, Logger: r.logger, Registerer: r.registry,
 	})
 	r.telemetry = t
-	return err
+	if err != nil {
+		return err
+	}
+	if t.undeclared = t.exposures.undeclared(t.spool); t.undeclared > 0 {
+		r.logger.Warn().Uint64("exposures", t.undeclared).
+			Msg("the process before was killed with exposures that were not on disk yet: they are declared lost")
+	}
+	return nil
 }
 
 // openUplink makes what pushes, once there is somebody to push to.

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/batchcheck"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/tally"
 )
 
@@ -59,7 +61,7 @@ func (s *telemetryService) Track(ctx context.Context, r *telemetryv1.TrackReques
 		}
 	}
 	a := &telemetryv1.TrackResponse{}
-	err = s.telemetry.once(ctx, counts, r.GetSender(), func(first bool, _ *sender) error {
+	err = s.telemetry.once(ctx, counts, r.GetSender(), func(first bool) error {
 		if !first {
 			for _, e := range r.GetEvents() {
 				a.Taken += uint32(len(e.GetObservations()))
@@ -114,6 +116,8 @@ func (s *telemetryService) Report(ctx context.Context, r *telemetryv1.ReportRequ
 		return nil, invalid("windows", "%d: want at most %d in a call", n, maxReportWindows)
 	case r.GetTally().GetLost() > r.GetTally().GetEmitted():
 		return nil, invalid("tally", "%d lost of %d emitted: lost events are among the emitted ones", r.GetTally().GetLost(), r.GetTally().GetEmitted())
+	case r.GetLost() > r.GetTally().GetLost():
+		return nil, invalid("lost", "%d with this message, of %d in all: want at most as much", r.GetLost(), r.GetTally().GetLost())
 	}
 	counts, err := s.counted(r.GetEnvironment())
 	if err == nil {
@@ -122,11 +126,11 @@ func (s *telemetryService) Report(ctx context.Context, r *telemetryv1.ReportRequ
 	if err != nil {
 		return nil, err
 	}
-	err = s.telemetry.once(ctx, counts, r.GetSender(), func(first bool, from *sender) error {
+	err = s.telemetry.once(ctx, counts, r.GetSender(), func(first bool) error {
 		if !first {
 			return nil
 		}
-		return s.merge(counts, r, from)
+		return s.merge(counts, r)
 	})
 	if err != nil {
 		return nil, err
@@ -134,23 +138,19 @@ func (s *telemetryService) Report(ctx context.Context, r *telemetryv1.ReportRequ
 	return &telemetryv1.ReportResponse{Tripped: counts.edge.names()}, nil
 }
 
-// merge counts a report. What a sender, met in its middle, has declared lost before, it has
-// declared to somebody else.
-func (s *telemetryService) merge(c *counted, r *telemetryv1.ReportRequest, from *sender) error {
-	declared := r.GetTally().GetLost()
-	lost := declared - min(declared, from.lost)
-	if !from.lostKnown && r.GetSender().GetSequence() > 1 {
-		lost = 0
-	}
-	switch err := c.tally.Merge(r, lost); {
+// merge counts a report.
+func (s *telemetryService) merge(c *counted, r *telemetryv1.ReportRequest) error {
+	switch err := c.tally.Merge(r, r.GetLost()); {
 	case errors.Is(err, tally.ErrAhead):
 		s.telemetry.refused[refusedAhead].Add(1)
 		return status.Error(codes.Unavailable, err.Error()+": send it again later")
+	case errors.Is(err, tally.ErrFull):
+		s.telemetry.refused[refusedBusy].Add(1)
+		return status.Error(codes.ResourceExhausted, err.Error())
 	case err != nil:
 		s.telemetry.refused[refusedReport].Add(1)
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
-	from.lost, from.lostKnown = max(declared, from.lost), true
 	return nil
 }
 
@@ -167,23 +167,19 @@ func (s *telemetryService) counted(name string) (*counted, error) {
 }
 
 func checkSender(s *telemetryv1.Sender) error {
-	for _, id := range []struct{ field, value string }{
-		{"sender.instance_id", s.GetInstanceId()}, {"sender.boot_id", s.GetBootId()},
-	} {
-		if id.value == "" || len(id.value) > maxSenderID {
-			return invalid(id.field, "%d bytes: want 1 to %d", len(id.value), maxSenderID)
-		}
+	if n := len(s.GetInstanceId()); n > maxSenderID {
+		return invalid("sender.instance_id", "%d bytes: want 1 to %d", n, maxSenderID)
 	}
-	if s.GetSequence() == 0 {
-		return invalid("sender.sequence", "0: want 1 for a sender's first message, and one more with each")
+	if err := batchcheck.Sender(s); err != nil {
+		return invalid("sender", "%v", err)
 	}
 	return nil
 }
 
 // once counts a message that was not counted before, and returns when it is durable: on disk,
 // if there is one. count is told whether it is the first time; what it returns as an error was
-// not counted. from is nil where the message is not numbered.
-func (t *telemetry) once(ctx context.Context, c *counted, mark *telemetryv1.Sender, count func(first bool, from *sender) error) error {
+// not counted.
+func (t *telemetry) once(ctx context.Context, c *counted, mark *telemetryv1.Sender, count func(first bool) error) error {
 	release, err := t.admit()
 	if err != nil {
 		return err
@@ -193,9 +189,13 @@ func (t *telemetry) once(ctx context.Context, c *counted, mark *telemetryv1.Send
 	if err != nil || g == nil {
 		return err
 	}
+	if fault.Planted("answer-before-spool") {
+		return nil
+	}
 	if err := g.wait(ctx); err != nil {
 		return fmt.Errorf("counted, and not known to be on disk: %w", err)
 	}
+	fault.Point(fault.TelemetryBeforeAnswer)
 	return nil
 }
 
@@ -214,12 +214,9 @@ func (t *telemetry) admit() (release func(), err error) {
 }
 
 // countOnce counts, and returns what to wait for; nil: nothing.
-func (t *telemetry) countOnce(c *counted, mark *telemetryv1.Sender, count func(bool, *sender) error) (*commitGroup, error) {
+func (t *telemetry) countOnce(c *counted, mark *telemetryv1.Sender, count func(bool) error) (*commitGroup, error) {
 	if mark == nil {
-		if err := count(true, nil); err != nil {
-			return nil, err
-		}
-		return t.joined(c, nil)
+		return t.count(c, nil, func() error { return count(true) })
 	}
 	from := t.senders.of(keyOf(mark), time.Now())
 	if from == nil {
@@ -229,25 +226,14 @@ func (t *telemetry) countOnce(c *counted, mark *telemetryv1.Sender, count func(b
 	from.mu.Lock()
 	defer from.mu.Unlock()
 	if mark.GetSequence() <= from.taken {
-		return from.group, count(false, from)
+		return from.group, count(false)
 	}
 	if t.spool.Seen(mark) {
-		return nil, count(false, from)
+		return nil, count(false)
 	}
-	if err := count(true, from); err != nil {
-		return nil, err
-	}
-	g, err := t.joined(c, mark)
+	g, err := t.count(c, mark, func() error { return count(true) })
 	if err == nil {
 		from.taken, from.group = mark.GetSequence(), g
 	}
 	return g, err
-}
-
-func (t *telemetry) joined(c *counted, mark *telemetryv1.Sender) (*commitGroup, error) {
-	g, err := t.join(c, mark)
-	if err != nil {
-		return nil, status.Error(codes.Unavailable, err.Error()+"; send it again to another")
-	}
-	return g, nil
 }

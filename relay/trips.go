@@ -111,5 +111,17 @@ func (s *tripStore) write() error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(next, s.path)
+	if err := os.Rename(next, s.path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(s.path))
+}
+
+// syncDir makes the names in a directory as durable as what they name.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }

@@ -162,6 +162,35 @@ func TestTooManySenders(t *testing.T) {
 	})
 }
 
+// An instance that begins again and again does not take the place of others, nor end the stream
+// that they come on.
+func TestTooManyBoots(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := leading(t, Options{Judge: unjudging{}})
+		st := push(t.Context(), s.Collector, everywhere)
+		go func() {
+			for i := range maxBoots + 1 {
+				b := batch("looping", 1, 1, 0, 1)
+				b.Sender.BootId = fmt.Sprint("boot-", i)
+				st.send(b)
+			}
+			st.send(batch("other", 1, 1, 0, 1))
+		}()
+		refused := 0
+		for _, a := range st.answers(t, "other", 1) {
+			if strings.Contains(a.GetRefusal(), "has begun 1024 times in 48h") {
+				refused++
+			}
+		}
+		if refused != 1 {
+			t.Errorf("%d refusals", refused)
+		}
+		if a := account(t, s); a != (Account{Emitted: maxBoots + 1, Counted: maxBoots + 1}) {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
 // Who does not take its refusals is not read any more.
 func TestRefusalsNotTaken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

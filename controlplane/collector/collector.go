@@ -45,6 +45,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/tidegate/tidegate/controlplane/store"
+	"github.com/tidegate/tidegate/internal/batchcheck"
 )
 
 var (
@@ -113,7 +114,7 @@ func New(o Options) (*Collector, error) {
 		return nil, errors.New("collector: Options.Interval: want more than 0")
 	case o.Forget < time.Minute || o.Forget%time.Minute != 0:
 		return nil, errors.New("collector: Options.Forget: want whole minutes, one at least")
-	case o.MaxPendingBytes < 2*maxBatchBytes:
+	case o.MaxPendingBytes < 2*batchcheck.MaxBytes:
 		return nil, errors.New("collector: Options.MaxPendingBytes: want 2 MiB at least")
 	}
 	c := &Collector{

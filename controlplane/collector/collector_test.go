@@ -13,6 +13,7 @@ import (
 	"github.com/tidegate/tidegate/controlplane/store"
 	"github.com/tidegate/tidegate/controlplane/store/memstore"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/batchcheck"
 )
 
 // inBubble runs a test in a bubble of its own.
@@ -79,7 +80,7 @@ func TestSequences(t *testing.T) {
 				s := leading(t, Options{})
 				st := push(t.Context(), s.Collector, everywhere)
 				for _, b := range test.batches {
-					n := min(b.n, maxCount)
+					n := min(b.n, batchcheck.MaxCount)
 					sent := batch("a", b.sequence, b.emitted, b.lost, n)
 					sent.Tally.Counted = b.n
 					st.send(sent)
@@ -127,7 +128,9 @@ func TestRefusals(t *testing.T) {
 		foreign.Environment = "secret"
 		untold := batch("b", 1, 10, 0, 10)
 		untold.Tally = nil
-		st.send(broken, foreign, batch("a", 3, 20, 0, 5), untold, batch("b", 2, 20, 0, 10))
+		forged := batch("c", 1, 10, 0, 10)
+		forged.Windows[0].Cells[0].Exposures = 1 << 30
+		st.send(broken, foreign, batch("a", 3, 20, 0, 5), forged, untold, batch("b", 2, 20, 0, 10))
 		refusals := map[string]string{}
 		acks := map[string]uint64{}
 		for acks["a"] < 3 || acks["b"] < 2 {
@@ -141,15 +144,16 @@ func TestRefusals(t *testing.T) {
 		}
 		for id, says := range map[string]string{
 			"a1": "windows[0].cells[0].arm 7: want control or treatment", "a2": `key does not open environment "secret"`, "b1": "tally: not set",
+			"c1": "tally: counted 10: the windows hold 1073741824",
 		} {
 			if !strings.Contains(refusals[id], says) {
 				t.Errorf("%s: %q, want %q", id, refusals[id], says)
 			}
 		}
-		if len(refusals) != 3 {
+		if len(refusals) != 4 {
 			t.Errorf("%v", refusals)
 		}
-		if a := account(t, s); a != (Account{Emitted: 40, Counted: 15, Refused: 15, Late: 0, Missing: 10}) {
+		if a := account(t, s); a != (Account{Emitted: 50, Counted: 15, Refused: 25, Late: 0, Missing: 10}) {
 			t.Errorf("%+v", a)
 		}
 	})

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/batchcheck"
+	"github.com/tidegate/tidegate/internal/fault"
 )
 
 const (
@@ -111,6 +113,7 @@ func (c *Collector) Push(stream Stream, allow Allow) error {
 		select {
 		case <-s.news:
 			for _, answer := range s.take() {
+				fault.Point(fault.CollectorBeforeAck)
 				if err := stream.Send(answer); err != nil {
 					return err
 				}
@@ -140,8 +143,8 @@ func (c *Collector) receive(ctx context.Context, t *tenure, s *session, stream S
 			return err
 		}
 		b := m.GetBatch()
-		if err := checkSender(b.GetSender()); err != nil {
-			return err
+		if err := batchcheck.Sender(b.GetSender()); err != nil {
+			return fmt.Errorf("%w: sender: %w", ErrNoSender, err)
 		}
 		problem, err := allow(b.GetEnvironment())
 		if err != nil {
@@ -161,10 +164,12 @@ func newPending(b *telemetryv1.Batch, problem string) *pending {
 		problem: problem, came: time.Now(),
 	}
 	size := proto.Size(b)
-	if size > maxBatchBytes {
-		p.problem = fmt.Sprintf("%d bytes: want at most %d", size, maxBatchBytes)
-	} else if err := checkBatch(b); err != nil {
+	if size > batchcheck.MaxBytes {
+		p.problem = fmt.Sprintf("%d bytes: want at most %d", size, batchcheck.MaxBytes)
+	} else if err := batchcheck.Batch(b); err != nil {
 		p.problem = err.Error()
+	} else if told, n := b.GetTally().GetCounted(), batchcheck.Counted(b); told != n && b.GetTally() != nil {
+		p.problem = fmt.Sprintf("tally: counted %d: the windows hold %d exposures and observations", told, n)
 	}
 	if p.problem != "" {
 		p.batch = &telemetryv1.Batch{Sender: b.GetSender(), Tally: b.GetTally()}
@@ -212,13 +217,20 @@ func (c *Collector) place(t *tenure, s *session, p *pending) (kept bool, progres
 	if c.term != t {
 		return false, nil, ErrNotLeading
 	}
-	if p.sequence <= c.ledger.sequence(p.id) {
+	if p.sequence <= c.ledger.sequence(p.id) && !fault.Planted("count-again") {
 		c.metrics.batches.WithLabelValues(string(verdictDuplicate)).Inc()
 		s.acknowledge(p)
 		return false, nil, nil
 	}
 	box := c.inboxes[p.id]
 	if box == nil {
+		if c.ledger.byID[p.id] == nil && c.bootsLocked(p.id.instance) >= maxBoots {
+			p.refusal = fmt.Sprintf("instance %q has begun %d times in %v: no more of its boots are kept account of before one was silent for that long",
+				p.id.instance, maxBoots, c.o.Forget)
+			c.metrics.batches.WithLabelValues(string(verdictRefused)).Inc()
+			s.acknowledge(p)
+			return false, nil, nil
+		}
 		if c.ledger.byID[p.id] == nil && c.crowdedLocked(p.id.shard()) {
 			return false, nil, fmt.Errorf("%w: there are %d whose ids fall together with instance %q: none is added before one was silent for %v",
 				ErrTooManySenders, maxShard, p.id.instance, c.o.Forget)
@@ -246,6 +258,21 @@ func (c *Collector) place(t *tenure, s *session, p *pending) (kept bool, progres
 	box.waiting = slices.Insert(box.waiting, i, p)
 	c.metrics.pending.Add(float64(p.size))
 	return true, nil, nil
+}
+
+// bootsLocked is how many boots of an instance are known, those that wait included.
+func (c *Collector) bootsLocked(instance string) (n int) {
+	for _, s := range c.ledger.shards[senderID{instance: instance}.shard()].senders {
+		if s.id.instance == instance {
+			n++
+		}
+	}
+	for id := range c.inboxes {
+		if id.instance == instance && c.ledger.byID[id] == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // crowdedLocked tells whether a shard takes no more senders, those that wait included.

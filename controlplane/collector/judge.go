@@ -46,7 +46,7 @@ type Group struct {
 	// Time by this server's clock.
 	Time time.Time
 	// Batches that are counted, none of them before and none twice; those of one sender in
-	// their order. They were checked (see check.go), and must not be modified.
+	// their order. They were checked (see batchcheck), and must not be modified.
 	Batches []*telemetryv1.Batch
 	// Room is what the transaction has left for the effects: for 40 keys and half a mebibyte,
 	// at least.

@@ -255,7 +255,19 @@ func (w *writer) attempt(ctx context.Context, p *plan) (committed bool, err erro
 	began := time.Now()
 	committing, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
+	if fault.Planted("commit-unfenced") {
+		txn.Compares = nil
+	}
+	if fault.Planted("evidence-apart") && len(effects.Ops) > 0 {
+		out, err := w.c.o.Store.Commit(committing, store.Txn{Compares: effects.Compares, Ops: effects.Ops})
+		if err != nil || !out.Committed {
+			return false, err
+		}
+		txn = store.Txn{Compares: p.guards(w.term), Ops: e.ops}
+	}
+	fault.Point(fault.CollectorBeforeCommit)
 	out, err := w.c.o.Store.Commit(committing, txn)
+	fault.Point(fault.CollectorAfterCommit)
 	switch {
 	case errors.Is(err, store.ErrTooLarge):
 		return false, fmt.Errorf("%w: %w", ErrNoRoom, err)

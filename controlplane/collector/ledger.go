@@ -26,6 +26,9 @@ const (
 	// maxShard is how many senders a shard takes: with the longest ids it still fits a
 	// transaction.
 	maxShard = 2048
+	// maxBoots is how many of them may be boots of one instance: one that is started again and
+	// again must not take the place of others.
+	maxBoots = maxShard / 2
 )
 
 // senderID is one boot of one instance.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 )
 
 // mark is how far a boot is, and its account.
@@ -29,12 +30,17 @@ const (
 // refused. since is when the sender's first batch came, keep how long marks are kept, forgot
 // whether some were forgotten.
 func (m mark) take(p *pending, since time.Time, keep time.Duration, forgot bool) (next mark, v verdict, refusal string) {
+	tally := p.batch.GetTally()
+	if fault.Planted("count-again") && p.sequence <= m.sequence {
+		next = m
+		next.counted += tally.GetCounted()
+		return next, verdictCounted, ""
+	}
 	if p.sequence <= m.sequence {
 		return m, verdictDuplicate, ""
 	}
 	next = m
 	next.sequence = p.sequence
-	tally := p.batch.GetTally()
 	if problem := m.contradiction(tally); problem != "" {
 		// Its figures cannot be used. If others come, what is left out here shows as missing.
 		return next, verdictRefused, "tally: " + problem

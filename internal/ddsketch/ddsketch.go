@@ -70,6 +70,9 @@ func (s *Sketch) Merge(o *Sketch) {
 	s.negative.merge(&o.negative)
 }
 
+// Bytes is about what the sketch takes in memory.
+func (s *Sketch) Bytes() int { return 8 * (cap(s.positive.bins) + cap(s.negative.bins)) }
+
 // Count is the number of values.
 func (s *Sketch) Count() uint64 { return s.zeros + s.positive.count() + s.negative.count() }
 

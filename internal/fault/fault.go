@@ -11,6 +11,8 @@
 //	plant=BUG             has a bug
 package fault
 
+import "slices"
+
 // The points. Each is passed in one place, which its name tells.
 const (
 	BeforeCommit         = "controlplane/before-commit"
@@ -29,6 +31,17 @@ const (
 	StatefileBeforeRename = "statefile/before-rename"
 	StatefileAfterRename  = "statefile/after-rename"
 	StatefileBeforeLogCut = "statefile/before-log-cut"
+
+	CollectorBeforeCommit = "collector/before-commit"
+	CollectorAfterCommit  = "collector/after-commit"
+	CollectorBeforeAck    = "collector/before-ack"
+
+	TelemetryBeforeAnswer = "telemetry/before-answer"
+	SpoolBeforeSync       = "spool/before-sync"
+	SpoolAfterSync        = "spool/after-sync"
+	SpoolBeforeRemove     = "spool/before-remove"
+	UplinkBeforeSend      = "uplink/before-send"
+	UplinkAfterAck        = "uplink/after-ack"
 )
 
 // ServerPoints are those that a control server passes, RelayPoints those of a relay.
@@ -38,14 +51,27 @@ var (
 		FollowerBeforeAppend, FollowerAfterAppend, FollowerAfterPublish, FollowerBeforeSync, FollowerAfterSync,
 		FollowerBeforeAck, StatefileBeforeRename, StatefileAfterRename, StatefileBeforeLogCut,
 	}
+	// CollectorPoints are passed by a server that leads, and TelemetryPoints by a relay, where
+	// there is telemetry.
+	CollectorPoints = []string{CollectorBeforeCommit, CollectorAfterCommit, CollectorBeforeAck}
+	TelemetryPoints = []string{
+		TelemetryBeforeAnswer, SpoolBeforeSync, SpoolAfterSync, SpoolBeforeRemove, UplinkBeforeSend, UplinkAfterAck,
+	}
 )
+
+// Points are all of them.
+func Points() []string {
+	return slices.Concat(ServerPoints, RelayPoints, CollectorPoints, TelemetryPoints)
+}
 
 // Bugs are those that can be planted; what each does is told in internal/chaos/planted.
 var Bugs = []string{
-	"accept-older", "ack-before-sync", "age-forgets-hops", "audit-apart", "cas-blind", "coalesce-forgets",
-	"drop-delete-at-compaction", "forget-last-known-good", "heartbeat-ahead", "never-dead", "poison-stops-all",
+	"accept-older", "ack-before-sync", "age-forgets-hops", "answer-before-spool", "audit-apart", "cas-blind",
+	"coalesce-forgets", "commit-unfenced", "count-again", "drop-delete-at-compaction", "evidence-apart",
+	"forget-last-known-good", "forget-senders", "heartbeat-ahead", "loss-undeclared", "never-dead", "poison-stops-all",
 	"resume-across-epochs", "retry-twice", "revoked-ignored", "serve-before-load", "show-before-append",
-	"show-before-commit", "skip-digest", "slow-reader-blocks", "split-transaction", "state-unverified", "stream-leaks",
+	"show-before-commit", "skip-digest", "slow-reader-blocks", "split-transaction", "spool-not-rewound",
+	"state-unverified", "stream-leaks",
 }
 
 // Variable of the environment says what is to break.

@@ -75,7 +75,7 @@ func (p *plan) add(name, value string) (err error) {
 		}
 		return err
 	case !known(name):
-		return fmt.Errorf("no such point: want one of %q", slices.Concat(ServerPoints, RelayPoints))
+		return fmt.Errorf("no such point: want one of %q", Points())
 	}
 	a := &action{}
 	switch verb {
@@ -92,9 +92,7 @@ func (p *plan) add(name, value string) (err error) {
 	return err
 }
 
-func known(point string) bool {
-	return slices.Contains(ServerPoints, point) || slices.Contains(RelayPoints, point)
-}
+func known(point string) bool { return slices.Contains(Points(), point) }
 
 // Point is passed where the process may have to end, or wait.
 func Point(name string) {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 )
 
 // group is what is written with one sync.
@@ -113,7 +114,7 @@ func (s *Spool) begin(g *group) *write {
 	s.garbage = nil
 	st := state{}
 	switch {
-	case w.segment == nil || w.segment.boot != nil && (w.segment.old || w.segment.size >= s.segmentBytes()):
+	case w.segment == nil || w.segment.boot != nil && (w.segment.old || w.segment.full(s.segmentBytes())):
 		w.replaced = w.segment
 		s.startLocked(w)
 		s.expireMarks(time.Now())
@@ -133,7 +134,7 @@ func (s *Spool) begin(g *group) *write {
 	}
 	switch {
 	case w.fresh:
-		w.data = appendFrame(w.data, header{kind: kindCheckpoint}, encodeState(st))
+		w.checkpoint(st)
 	case len(st.boots) > 0:
 		w.data = appendFrame(w.data, header{kind: kindState}, encodeState(st))
 	}
@@ -146,6 +147,12 @@ func (s *Spool) startLocked(w *write) {
 	s.number++
 	w.segment, w.fresh = &segment{number: s.number, inFile: w.onDisk}, true
 	w.data = append(w.data, segmentMagic...)
+}
+
+// checkpoint is what a segment begins with.
+func (w *write) checkpoint(st state) {
+	w.data = appendFrame(w.data, header{kind: kindCheckpoint}, encodeState(st))
+	w.segment.preface = int64(len(w.data))
 }
 
 // write writes, to disk if that is where it goes.
@@ -161,7 +168,9 @@ func (s *Spool) write(w *write) error {
 	f := w.segment.file
 	_, err := f.Write(w.data)
 	if err == nil {
+		fault.Point(fault.SpoolBeforeSync)
 		err = f.Sync()
+		fault.Point(fault.SpoolAfterSync)
 	}
 	if err != nil {
 		// What a failed sync has left is unknown; the frames go elsewhere. A frame that is in
@@ -201,7 +210,7 @@ func (s *Spool) end(w *write, err error) {
 			w.segment.sealed = true
 			w.data = nil
 			s.startLocked(w)
-			w.data = appendFrame(w.data, header{kind: kindCheckpoint}, encodeState(state{boots: s.boots, marks: s.marks}))
+			w.checkpoint(state{boots: s.boots, marks: s.marks})
 			w.data = append(w.data, w.frames...)
 		}
 	}
@@ -272,6 +281,7 @@ func (s *Spool) account(batches []written) {
 // clean removes files.
 func (s *Spool) clean(garbage []*segment) {
 	for _, g := range garbage {
+		fault.Point(fault.SpoolBeforeRemove)
 		s.mu.Lock()
 		err := g.close()
 		s.mu.Unlock()

@@ -51,20 +51,20 @@ func scenario(t *testing.T, s *Spool, r *receiver, sdk *uint64) (durable map[str
 func TestCrashAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	whole := newMemFiles()
-	whole.operations = 1 << 20
+	whole.Operations = 1 << 20
 	var sdk uint64
 	scenario(t, openMem(t, small(), whole), newReceiver(t), &sdk)
-	operations := 1<<20 - whole.operations
-	if operations < 60 || len(whole.names) < 2 {
-		t.Fatalf("%d operations, %d files: the scenario does not write", operations, len(whole.names))
+	operations := 1<<20 - whole.Operations
+	if operations < 60 || len(whole.Names) < 2 {
+		t.Fatalf("%d operations, %d files: the scenario does not write", operations, len(whole.Names))
 	}
 	for n := range operations {
 		m := newMemFiles()
-		m.operations = n
+		m.Operations = n
 		upstream := newReceiver(t)
 		sdk = 0
 		durable := scenario(t, openMem(t, small(), m), upstream, &sdk)
-		check := func(how string, left *memFiles) {
+		check := func(how string, left memFiles) {
 			t.Helper()
 			r := upstream.clone(t)
 			s := openMem(t, small(), left)
@@ -108,14 +108,14 @@ func TestFlippedBit(t *testing.T) {
 		add(t, dead, i+1, 0, 20)
 	}
 	name := dead.segments[0].name()
-	size := len(m.names[name].data)
+	size := len(m.Names[name].Data)
 	if len(dead.segments) != 1 {
 		t.Fatalf("%d segments", len(dead.segments))
 	}
 	lost := 0
 	for at := magicSize; at < size; at++ {
 		left := m.afterKill()
-		left.flip(name, 8*at+at%8)
+		left.Flip(name, 8*at+at%8)
 		s := openMem(t, o, left)
 		balanced(t, s)
 		r := newReceiver(t)
@@ -148,14 +148,14 @@ func TestOtherFiles(t *testing.T) {
 		"notes.txt": "hello", "0000000000000007.spool": "TGSPOL\x00\x09 and so on",
 		"0000000000000008.spool": "garbage, and not a little", "0000000000000009.spool": "TGS", "zz.spool": "",
 	} {
-		m.names[name] = &inode{data: []byte(content)}
+		m.Names[name] = &inode{Data: []byte(content)}
 	}
 	s := openMem(t, small(), m)
 	for name, there := range map[string]bool{
 		"notes.txt": true, "zz.spool": true, "0000000000000007.spool.corrupt": true, "0000000000000008.spool.corrupt": true,
 		"0000000000000007.spool": false, "0000000000000009.spool": false, "000000000000000a.spool": true,
 	} {
-		if _, ok := m.names[name]; ok != there {
+		if _, ok := m.Names[name]; ok != there {
 			t.Errorf("%s is there: %t", name, ok)
 		}
 	}

@@ -194,7 +194,7 @@ func (s *Spool) read() (header, []byte, bool) {
 		}
 		h, payload, err := c.reader.next()
 		switch {
-		case err == nil && h.kind == kindBatch && c.segment.boot != nil && h.sequence > c.segment.boot.passed.sequence:
+		case err == nil && h.batch() && c.segment.boot != nil && h.sequence > c.segment.boot.passed.sequence:
 			if _, content, err := readBatch(payload); err == nil {
 				return h, content, true
 			}

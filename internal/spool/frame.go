@@ -34,6 +34,9 @@ const (
 	kindState = 2
 	// kindCheckpoint: the same, of all that is not settled. It is the first of a segment.
 	kindCheckpoint = 3
+	// kindPart is kindBatch, of several that were appended together, but for the last of them:
+	// without that one they are not there.
+	kindPart = 4
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -57,6 +60,9 @@ type header struct {
 	at      int64
 }
 
+// batch tells whether the frame is one of a batch.
+func (h *header) batch() bool { return h.kind == kindBatch || h.kind == kindPart }
+
 // total is how many events the boot's batches stand for, up to and with this one.
 func (h *header) total() uint64 { return h.emitted - h.lost }
 
@@ -65,7 +71,7 @@ func (h *header) time() time.Time { return time.UnixMilli(h.at) }
 // plausible tells whether the figures can be an account.
 func (h *header) plausible() bool {
 	switch h.kind {
-	case kindBatch:
+	case kindBatch, kindPart:
 		return h.sequence > 0 && h.lost <= h.emitted && h.counted <= h.total()
 	case kindState, kindCheckpoint:
 		return true

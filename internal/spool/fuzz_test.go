@@ -22,15 +22,15 @@ func FuzzLoad(f *testing.F) {
 	for i := range uint64(4) {
 		add(f, s, i, 1, 10, &telemetryv1.Sender{InstanceId: "sdk", BootId: "1", Sequence: i})
 	}
-	whole := m.names[s.segments[0].name()].data
+	whole := m.Names[s.segments[0].name()].Data
 	f.Add(whole, []byte(segmentMagic))
 	f.Add(whole[:len(whole)-5], whole)
 	f.Add(whole[:200], whole[100:])
 	f.Add([]byte(segmentMagic), []byte{})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		left := newMemFiles()
-		left.names["0000000000000001.spool"] = &inode{data: first}
-		left.names["0000000000000002.spool"] = &inode{data: second}
+		left.Names["0000000000000001.spool"] = &inode{Data: first}
+		left.Names["0000000000000002.spool"] = &inode{Data: second}
 		s, err := open(small(), left, time.Hour)
 		if err != nil {
 			t.Fatal(err)

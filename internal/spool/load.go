@@ -71,7 +71,8 @@ func (s *Spool) loadSegment(g *segment) ([]found, error) {
 	}
 	var batches []found
 	var owner *boot
-	r := frameReader{data: data[magicSize:]}
+	r := frameReader{data: whole(data)}
+	g.size = int64(magicSize + len(r.data))
 	for {
 		h, payload, err := r.next()
 		if errors.Is(err, io.EOF) || errors.Is(err, errTorn) {
@@ -88,7 +89,7 @@ func (s *Spool) loadSegment(g *segment) ([]found, error) {
 		if f.boot != nil {
 			owner = f.boot
 		}
-		if h.kind == kindBatch {
+		if h.batch() {
 			batches = append(batches, f)
 		}
 	}
@@ -104,9 +105,28 @@ func (s *Spool) loadSegment(g *segment) ([]found, error) {
 	return batches, nil
 }
 
+// whole is the frames of a segment, but for those at its end that were appended together with
+// others which are not there: their process was killed meanwhile, and had not answered.
+func whole(data []byte) []byte {
+	r := frameReader{data: data[magicSize:]}
+	end, open := len(r.data), false
+	for {
+		at := r.at
+		h, _, err := r.next()
+		switch {
+		case errors.Is(err, io.EOF) || errors.Is(err, errTorn):
+			return r.data[:end]
+		case h.kind == kindPart && !open:
+			end, open = at, true
+		case h.kind != kindPart && h.kind != 0: // 0: it is damaged, and might be one
+			end, open = len(r.data), false
+		}
+	}
+}
+
 // take takes what a frame holds; it returns the boot of a batch.
 func (s *Spool) take(h header, payload []byte) (*boot, error) {
-	if h.kind != kindBatch {
+	if !h.batch() {
 		st, err := readState(payload)
 		if err != nil {
 			return nil, err

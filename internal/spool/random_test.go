@@ -27,7 +27,7 @@ type randomRun struct {
 	t      *testing.T
 	random *rand.Rand
 	damage bool
-	files  *memFiles
+	files  memFiles
 	spool  *Spool
 	r      *receiver
 	// emitted are each boot's events up to each sequence, durable the last durable one.
@@ -55,10 +55,10 @@ func (r *randomRun) run() {
 			r.spool.Rewind()
 		case p < 970:
 			full := r.random.IntN(2) == 0
-			r.files.set(func(m *memFiles) {
-				m.space = -1
+			r.files.set(func(m memFiles) {
+				m.Space = -1
 				if full {
-					m.space = r.random.IntN(3000)
+					m.Space = r.random.IntN(3000)
 				}
 			})
 			r.spool.writing.Lock()
@@ -67,7 +67,7 @@ func (r *randomRun) run() {
 		case p < 975:
 			r.expire()
 		case p < 990:
-			r.files.set(func(m *memFiles) { m.space = -1 })
+			r.files.set(func(m memFiles) { m.Space = -1 })
 			r.files = r.files.afterKill()
 			r.reopen()
 		default:
@@ -85,15 +85,27 @@ func (r *randomRun) reopen() {
 	r.emitted[r.spool.BootID()] = []uint64{0}
 }
 
+// add appends a batch, or several together.
 func (r *randomRun) add() {
-	events, lost := uint64(r.random.IntN(5)), uint64(r.random.IntN(2))
-	receipt := add(r.t, r.spool, events, lost, 1+r.random.IntN(800))
-	boot := receipt.Sender.GetBootId()
-	r.lost += lost
-	sums := r.emitted[boot]
-	r.emitted[boot] = append(sums, sums[len(sums)-1]+events+lost)
-	if receipt.Durable {
-		r.durable[boot] = int(receipt.Sender.GetSequence())
+	var list []Entry
+	var sums []uint64
+	for range 1 + max(r.random.IntN(6)-3, 0) {
+		events, lost := uint64(r.random.IntN(5)), uint64(r.random.IntN(2))
+		list = append(list, Entry{Batch: batch(events, 1+r.random.IntN(800)), Counted: events, Lost: lost})
+		sums = append(sums, events+lost)
+		r.lost += lost
+	}
+	receipts, err := r.spool.AppendAll(list)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for i, receipt := range receipts {
+		boot := receipt.Sender.GetBootId()
+		emitted := r.emitted[boot]
+		r.emitted[boot] = append(emitted, emitted[len(emitted)-1]+sums[i])
+		if receipt.Durable {
+			r.durable[boot] = int(receipt.Sender.GetSequence())
+		}
 	}
 }
 
@@ -138,13 +150,13 @@ func (r *randomRun) flip() {
 	names, _ := r.files.List()
 	for name, size := range names {
 		if r.damage && size > 0 && r.random.IntN(4) == 0 {
-			r.files.flip(name, 8*magicSize+r.random.IntN(8*int(max(size-int64(magicSize), 1)))-8*min(magicSize, max(magicSize-int(size)+1, 0)))
+			r.files.Flip(name, 8*magicSize+r.random.IntN(8*int(max(size-int64(magicSize), 1)))-8*min(magicSize, max(magicSize-int(size)+1, 0)))
 		}
 	}
 }
 
 func (r *randomRun) end() {
-	r.files.set(func(m *memFiles) { m.space = -1 })
+	r.files.set(func(m memFiles) { m.Space = -1 })
 	r.spool.writing.Lock()
 	r.spool.retryAt = time.Time{}
 	r.spool.writing.Unlock()

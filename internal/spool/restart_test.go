@@ -164,7 +164,7 @@ func TestStateStays(t *testing.T) {
 	newReceiver(t).drain(s)
 	for range 2 {
 		m = m.afterKill()
-		m.space = 0
+		m.Space = 0
 		add(t, openMem(t, small(), m), 1, 0, 10)
 	}
 	if !openMem(t, small(), m.afterKill()).Seen(sdk) {
@@ -194,7 +194,7 @@ func TestSettledWhileWritten(t *testing.T) {
 	t.Parallel()
 	m := newMemFiles()
 	s := openMem(t, small(), m)
-	m.set(func(m *memFiles) { m.space = 0 })
+	m.set(func(m memFiles) { m.Space = 0 })
 	for range 8 {
 		add(t, s, 1, 0, 1000)
 	}
@@ -204,9 +204,9 @@ func TestSettledWhileWritten(t *testing.T) {
 		last = r.take(b)
 	}
 	released := false
-	m.set(func(m *memFiles) {
-		m.space = -1
-		m.onSync = func() {
+	m.set(func(m memFiles) {
+		m.Space = -1
+		m.OnSync = func() {
 			if !released {
 				released = true
 				if _, err := s.Release(last); err != nil {
@@ -220,8 +220,8 @@ func TestSettledWhileWritten(t *testing.T) {
 	if err := s.flush(); err != nil {
 		t.Fatal(err)
 	}
-	if !released || len(m.names) > len(s.segments) {
-		t.Errorf("%d files for %d segments", len(m.names), len(s.segments))
+	if !released || len(m.Names) > len(s.segments) {
+		t.Errorf("%d files for %d segments", len(m.Names), len(s.segments))
 	}
 }
 

@@ -18,6 +18,8 @@ type segment struct {
 	inFile bool
 	// size in bytes of what may be read.
 	size int64
+	// preface is how much of it the checkpoint takes that it begins with.
+	preface int64
 	// boot of the batches in it; nil: there are none. first and last are the sequences.
 	boot        *boot
 	first, last uint64
@@ -99,6 +101,10 @@ func (s *Spool) segmentBytes() int64 {
 	}
 	return n
 }
+
+// full tells whether another segment is to be begun. Where the checkpoint is large, half of what
+// is written is something else.
+func (g *segment) full(bytes int64) bool { return g.size-g.preface >= max(bytes-g.preface, g.preface) }
 
 // bound drops the oldest segments that were never sent, until there is room.
 func (s *Spool) bound() {

@@ -36,7 +36,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
-	"google.golang.org/protobuf/proto"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 )
@@ -110,27 +109,6 @@ func (o *Options) validate() error {
 		return errors.New("spool: a bound on age or marks is negative")
 	}
 	return nil
-}
-
-// Entry is what Append takes.
-type Entry struct {
-	// Batch without sender and tally, which the spool adds.
-	Batch *telemetryv1.Batch
-	// Counted events are in the batch; Lost ones were thrown away since the last batch of
-	// any environment. Together they are what was emitted since.
-	Counted, Lost uint64
-	// Marks are senders below, each with the highest sequence whose message is, with all
-	// before it, in this batch and earlier ones. They become durable with the batch.
-	Marks []*telemetryv1.Sender
-}
-
-// Receipt says what became of an entry.
-type Receipt struct {
-	// Sender under which the batch is sent.
-	Sender *telemetryv1.Sender
-	// Durable: it survives the machine. Else it is in memory, as there is no directory, or it
-	// cannot be written at the moment.
-	Durable bool
 }
 
 // Spool is safe for concurrent use; Next, Rewind and Release are for one sender.
@@ -221,46 +199,64 @@ func open(o Options, fsys files, retry time.Duration) (*Spool, error) {
 // BootID is the boot under which this process appends.
 func (s *Spool) BootID() string { return s.own.id }
 
-// Append numbers the batch and stores it. It returns once it is durable, or in memory where
-// that cannot be; then older batches may have been dropped for it. ErrTooLarge and ErrClosed
-// say that nothing was done.
+// Append is AppendAll of one entry.
 func (s *Spool) Append(e Entry) (Receipt, error) {
-	for _, m := range e.Marks {
-		if max(len(m.GetInstanceId()), len(m.GetBootId())) > maxID {
-			return Receipt{}, fmt.Errorf("spool: a sender's ids have at most %d bytes each", maxID)
-		}
-	}
-	if e.Batch == nil || e.Batch.GetSender() != nil || e.Batch.GetTally() != nil {
-		return Receipt{}, errors.New("spool: want a batch without sender and tally")
-	}
-	content, err := proto.Marshal(e.Batch)
+	receipts, err := s.AppendAll([]Entry{e})
 	if err != nil {
-		return Receipt{}, fmt.Errorf("spool: %w", err)
+		return Receipt{}, err
 	}
-	if len(content) > MaxBatchBytes {
-		return Receipt{}, fmt.Errorf("%w: %d bytes, at most %d can be sent: make batches of less time", ErrTooLarge, len(content), MaxBatchBytes)
+	return receipts[0], nil
+}
+
+// AppendAll numbers the batches and stores them: all of them, or, if the process is killed
+// meanwhile, perhaps none. It returns once they are durable, or in memory where that cannot be;
+// then older batches may have been dropped for them. ErrTooLarge and ErrClosed say that nothing
+// was done.
+func (s *Spool) AppendAll(entries []Entry) ([]Receipt, error) {
+	contents := make([][]byte, len(entries))
+	for i, e := range entries {
+		var err error
+		if contents[i], err = e.encode(); err != nil {
+			return nil, err
+		}
 	}
 	now := time.Now()
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		return Receipt{}, ErrClosed
+		return nil, ErrClosed
 	}
-	s.next.kind = kindBatch
+	receipts := make([]Receipt, len(entries))
+	g := s.group
+	for i, e := range entries {
+		kind := uint32(kindPart)
+		if i == len(entries)-1 {
+			kind = kindBatch
+		}
+		s.enter(kind, &e, now)
+		sender := &telemetryv1.Sender{InstanceId: s.own.instance, BootId: s.own.id, Sequence: s.next.sequence}
+		receipts[i].Sender = sender
+		if err := g.add(s.next, e.Batch.GetEnvironment(), contents[i], sender, e.Marks, now); err != nil {
+			s.mu.Unlock()
+			return nil, fmt.Errorf("spool: %w", err)
+		}
+	}
+	s.mu.Unlock()
+	s.commit(g)
+	for i := range receipts {
+		receipts[i].Durable = g.durable
+	}
+	return receipts, nil
+}
+
+// enter makes next the header of an entry; mu is held.
+func (s *Spool) enter(kind uint32, e *Entry, now time.Time) {
+	s.next.kind = kind
 	s.next.sequence++
 	s.next.emitted += e.Counted + e.Lost
 	s.next.lost += e.Lost
 	s.next.counted = e.Counted
 	s.next.at = now.UnixMilli()
-	sender := &telemetryv1.Sender{InstanceId: s.own.instance, BootId: s.own.id, Sequence: s.next.sequence}
-	g := s.group
-	err = g.add(s.next, e.Batch.GetEnvironment(), content, sender, e.Marks, now)
-	s.mu.Unlock()
-	if err != nil {
-		return Receipt{}, fmt.Errorf("spool: %w", err)
-	}
-	s.commit(g)
-	return Receipt{Sender: sender, Durable: g.durable}, nil
 }
 
 // Seen tells whether the sender's message is in the spool already: it was acknowledged, and
@@ -270,6 +266,13 @@ func (s *Spool) Seen(sender *telemetryv1.Sender) bool {
 	defer s.mu.Unlock()
 	m, ok := s.marks[markKey{sender.GetInstanceId(), sender.GetBootId()}]
 	return ok && sender.GetSequence() <= m.sequence
+}
+
+// Mark is up to where a sender's messages are in the spool; 0: it is not known.
+func (s *Spool) Mark(instance, boot string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.marks[markKey{instance, boot}].sequence
 }
 
 // Failing is why batches are not durable at the moment; nil: they are, or there is no

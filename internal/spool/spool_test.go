@@ -185,7 +185,7 @@ func TestMarks(t *testing.T) {
 	if n := len(s.segments); n > 2 {
 		t.Errorf("%d segments are left", n)
 	}
-	check(openMem(t, o, s.files.(*memFiles).afterKill()))
+	check(openMem(t, o, s.files.(memFiles).afterKill()))
 	for i := range 30 {
 		add(t, s, 1, 0, 1000, sdk(strings.Repeat("x", i), 1))
 	}
@@ -202,8 +202,8 @@ func TestGroupCommit(t *testing.T) {
 	const others = 50
 	syncing, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	m.set(func(m *memFiles) { m.onSync = func() { once.Do(func() { close(syncing); <-release }) } })
-	before := m.syncs
+	m.set(func(m memFiles) { m.OnSync = func() { once.Do(func() { close(syncing); <-release }) } })
+	before := m.Syncs
 	var all sync.WaitGroup
 	all.Go(func() { add(t, s, 1, 0, 10) })
 	<-syncing
@@ -221,7 +221,7 @@ func TestGroupCommit(t *testing.T) {
 	}
 	close(release)
 	all.Wait()
-	if n := m.syncs - before; n != 2 {
+	if n := m.Syncs - before; n != 2 {
 		t.Errorf("%d syncs, want 2", n)
 	}
 	r := newReceiver(t)
@@ -332,9 +332,9 @@ func TestClosing(t *testing.T) {
 
 // TestDiskFull: it goes on in memory, and back on disk nothing is missing.
 func TestDiskFull(t *testing.T) {
-	for _, fail := range []func(m *memFiles){
-		func(m *memFiles) { m.space = 100 },
-		func(m *memFiles) { m.failSync = errDisk },
+	for _, fail := range []func(m memFiles){
+		func(m memFiles) { m.Space = 100 },
+		func(m memFiles) { m.FailSync = errDisk },
 	} {
 		m := newMemFiles()
 		s := openMem(t, small(), m)
@@ -355,7 +355,7 @@ func TestDiskFull(t *testing.T) {
 		if _, err := s.Release(r.take(b)); err != nil {
 			t.Fatal(err)
 		}
-		m.set(func(m *memFiles) { m.space, m.failSync = -1, nil })
+		m.set(func(m memFiles) { m.Space, m.FailSync = -1, nil })
 		if add(t, s, 1, 0, 500).Durable {
 			t.Error("tried again at once")
 		}
@@ -379,7 +379,7 @@ func TestMemoryFull(t *testing.T) {
 	t.Parallel()
 	m := newMemFiles()
 	s := openMem(t, small(), m)
-	m.set(func(m *memFiles) { m.space = 0 })
+	m.set(func(m memFiles) { m.Space = 0 })
 	for range 100 {
 		add(t, s, 1, 0, 1000)
 	}
@@ -401,7 +401,7 @@ func TestReadOnly(t *testing.T) {
 	dead := openMem(t, small(), m)
 	add(t, dead, 7, 0, 10)
 	left := m.afterKill()
-	left.operations = 0
+	left.Operations = 0
 	s := openMem(t, small(), left)
 	add(t, s, 3, 0, 10)
 	r := newReceiver(t)

@@ -300,7 +300,7 @@ func (t *Tally) inherit(s, late *step) {
 	late.mu.Lock()
 	defer late.mu.Unlock()
 	s.cells, s.segmentCells, s.marks, s.held = late.cells, late.segmentCells, late.marks, late.held
-	s.reported, s.reportedSegments = late.reported, late.reportedSegments
+	s.reported, s.reportedSegments, s.newCounters = late.reported, late.reportedSegments, late.newCounters
 	late.cells, late.held, late.closed = nil, 0, true
 }
 

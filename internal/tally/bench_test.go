@@ -1,8 +1,10 @@
 package tally_test
 
 import (
+	"flag"
 	"fmt"
 	"math"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/tidegate/tidegate/eval"
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/counterfile"
 	"github.com/tidegate/tidegate/internal/tally"
 )
 
@@ -42,9 +45,14 @@ func contexts(n int) []eval.Context {
 func BenchmarkExposed(b *testing.B) {
 	users := contexts(8192)
 	for _, key := range []string{"plain", "flag-r", "flag-segments"} {
-		for _, how := range []string{"alone", "counted", "rollouts alone counted"} {
+		for _, how := range []string{"alone", "counted", "counted in a file, too", "rollouts alone counted"} {
 			s := benchSite(b)
-			if how == "rollouts alone counted" {
+			switch how {
+			case "counted in a file, too": // as relays do
+				file, err := counterfile.Open(filepath.Join(b.TempDir(), "exposures"))
+				s.must(err)
+				s = benchSiteWith(b, tally.Options{Exposures: file})
+			case "rollouts alone counted":
 				s = benchSiteWith(b, tally.Options{EvaluationsEvery: -1})
 			}
 			env := s.snapshot.Eval()
@@ -204,6 +212,49 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	t.Logf("%d rollouts: %.1f MiB, of it %.1f of the budget", rollouts, float64(late)/(1<<20), float64(s.tally.Account().MemoryBytes)/(1<<20))
+}
+
+// hourOf is of how many rollouts TestHour is.
+var hourOf = flag.Int("rollouts", 0, "of how many rollouts TestHour is; 0: a few")
+
+// An hour of traffic, second by second, with new users in each: what is kept does not grow after the
+// first ten minutes, which is as long as anything is remembered. A leak of one word for each
+// rollout and second is more than is allowed. 'go test -run TestHour -args -rollouts 1000' takes some
+// minutes.
+func TestHour(t *testing.T) {
+	rollouts := *hourOf
+	switch {
+	case rollouts > 0:
+	case testing.Short() || raceEnabled:
+		rollouts = 10
+	default:
+		rollouts = 25
+	}
+	const hour, settled = 3600, 600
+	s, tell := busySite(t, rollouts)
+	before := heap()
+	var first int64
+	for second := 1; second <= hour; second++ {
+		tell(1)
+		batches := s.cut()
+		if second%settled > 0 {
+			continue
+		}
+		now := heap() - before
+		t.Logf("%d rollouts, after %d s: %.2f MiB, of it %.2f of the budget", rollouts, second,
+			float64(now)/(1<<20), float64(s.tally.Account().MemoryBytes)/(1<<20))
+		if second == settled {
+			first = now
+		}
+		if allowed := int64(rollouts*(hour-settled)*4 + 64<<10); now > first+allowed {
+			t.Errorf("%d bytes after %d s, %d after %d; at most %d more", now, second, first, settled, allowed)
+		}
+		runtime.KeepAlive(batches)
+	}
+	a := s.tally.Account()
+	if told := uint64(rollouts * hour * 11); a.Emitted+a.Folded != told || a.Lost != 0 {
+		t.Errorf("%d emitted, %d folded, %d lost of %d", a.Emitted, a.Folded, a.Lost, told)
+	}
 }
 
 // Ten million users: nothing grows but the sets, and those up to their size.

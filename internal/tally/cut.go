@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/batchcheck"
 )
 
 // Bounds of what waits for Cut. Beyond them windows are not closed, but get longer.
@@ -57,7 +58,7 @@ func (t *Tally) turn(now time.Time) *telemetryv1.Window {
 		t.began = end
 	}
 	t.account.completeTo = t.began
-	w := &telemetryv1.Window{BeganAt: timestamppb.New(began), Length: durationpb.New(end.Sub(began))}
+	w := windowOf(began, end)
 	for _, r := range t.all() {
 		w.Cells = append(w.Cells, t.drainRollout(r, now, false)...)
 	}
@@ -70,12 +71,23 @@ func (t *Tally) turn(now time.Time) *telemetryv1.Window {
 	return w
 }
 
+// windowOf is a window without cells. One that is longer than there may be, because the process
+// slept or the clock was set, begins later: when in it something was, nobody knows.
+func windowOf(began, end time.Time) *telemetryv1.Window {
+	if end.Sub(began) > maxLength {
+		began = end.Add(-maxLength)
+	}
+	return &telemetryv1.Window{BeganAt: timestamppb.New(began), Length: durationpb.New(end.Sub(began))}
+}
+
 // part takes what the window under way has counted so far; it goes on.
 func (t *Tally) part(now time.Time) {
 	end := now.UTC().Truncate(time.Second).Add(time.Second)
-	w := &telemetryv1.Window{
-		BeganAt: timestamppb.New(t.began), Length: durationpb.New(max(end.Sub(t.began), time.Second)),
+	began := t.began
+	if end.Sub(began) < time.Second { // the clock was set back
+		end = began.Add(time.Second)
 	}
+	w := windowOf(began, end)
 	for _, r := range t.all() {
 		w.Cells = append(w.Cells, t.drainRollout(r, now, true)...)
 	}
@@ -126,7 +138,7 @@ func (t *Tally) discard(r *rollout) {
 	defer r.mu.Unlock()
 	for _, s := range r.steps {
 		for _, c := range t.drain(s, true, false) {
-			t.lose(Late, Contributions(c))
+			t.lose(Late, batchcheck.Contributions(c))
 		}
 	}
 	r.steps, r.closed = map[uint64]*step{}, true
@@ -167,6 +179,7 @@ func (t *Tally) cut(now time.Time, part bool) []*telemetryv1.Batch {
 	for _, e := range t.evaluations(now) {
 		b.evaluations(e)
 	}
+	exposures := t.account.drained + t.lateExposures.Load() // before the losses, which have the late ones
 	var lost uint64
 	for i := range t.losses {
 		lost += t.losses[i].Load()
@@ -177,9 +190,9 @@ func (t *Tally) cut(now time.Time, part bool) []*telemetryv1.Batch {
 		}
 		b.next()
 	}
-	t.account.lost = lost
+	t.account.lost, t.account.exposures = lost, exposures
 	for i, batch := range b.batches {
-		counted := contributions(batch)
+		counted := batchcheck.Counted(batch)
 		t.account.counted += counted
 		batch.Environment = t.options.Environment
 		batch.Tally = &telemetryv1.Tally{Emitted: t.account.counted + lost, Lost: lost, Counted: counted}
@@ -192,16 +205,6 @@ func (t *Tally) cut(now time.Time, part bool) []*telemetryv1.Batch {
 		}
 	}
 	return b.batches
-}
-
-func contributions(b *telemetryv1.Batch) uint64 {
-	var n uint64
-	for _, w := range b.GetWindows() {
-		for _, c := range w.GetCells() {
-			n += Contributions(c)
-		}
-	}
-	return n
 }
 
 // maxRollouts is how many rollouts a batch may be of, see telemetryv1.Batch.

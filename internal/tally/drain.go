@@ -14,18 +14,31 @@ var wireArms = [arms]telemetryv1.Arm{control: telemetryv1.Arm_ARM_CONTROL, treat
 // Counters are swapped, so that what is counted meanwhile is in this window or in the next.
 func (t *Tally) drain(s *step, last, part bool) []*telemetryv1.Cell {
 	exposures := s.takeExposures(last)
+	for a := range exposures {
+		for _, n := range exposures[a] {
+			t.account.drained += n
+		}
+	}
 	fresh := int(exposures[control][firstAtStep] + exposures[treatment][firstAtStep])
 	inWindow := fresh + int(exposures[control][firstInWindow]+exposures[treatment][firstInWindow])
 	segments := s.takeSegments()
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	counters := s.newCounters
+	s.newCounters = [arms]uint64{}
 	for a := range exposures {
+		if exposures[a][firstAtStep] > 0 && !s.began[a] {
+			s.began[a] = true
+			counters[a]++
+		}
 		for n := range exposures[a] {
 			exposures[a][n] += s.reported[a][n]
 		}
 	}
 	s.reported = [arms][novelties]uint64{}
+	by := segmentDrain{lanes: segments, reported: s.reportedSegments}
+	s.reportedSegments = nil
 	var cells []*telemetryv1.Cell
 	for a := control; a < arms; a++ {
 		n := exposures[a]
@@ -34,13 +47,14 @@ func (t *Tally) drain(s *step, last, part bool) []*telemetryv1.Cell {
 			Exposures:   n[repeated] + n[firstInWindow] + n[firstAtStep],
 			Subjects:    n[firstInWindow] + n[firstAtStep],
 			NewSubjects: n[firstAtStep],
-			Metrics:     s.takeMetrics(t, a, segments),
+			NewCounters: counters[a],
 		}
+		by.cell = c
+		c.Metrics = s.takeMetrics(t, a, &by)
 		if c.GetExposures() > 0 || len(c.GetMetrics()) > 0 {
 			cells = append(cells, c)
 		}
 	}
-	s.reportedSegments = nil
 	switch {
 	case last:
 		s.close(t)
@@ -93,7 +107,7 @@ func (s *step) takeSegments() []segmentSums {
 
 // takeMetrics takes an arm's metrics, in the order of the plan, each followed by its segments
 // in the order of their names; mu is held.
-func (s *step) takeMetrics(t *Tally, a arm, segments []segmentSums) []*telemetryv1.MetricCell {
+func (s *step) takeMetrics(t *Tally, a arm, by *segmentDrain) []*telemetryv1.MetricCell {
 	var list []*telemetryv1.MetricCell
 	for i := range s.plan.metrics {
 		m := &s.plan.metrics[i]
@@ -103,13 +117,36 @@ func (s *step) takeMetrics(t *Tally, a arm, segments []segmentSums) []*telemetry
 			}
 		}
 		if m.dimension >= 0 {
-			list = append(list, s.takeMetricSegments(t, i, a, segments)...)
+			list = append(list, s.takeMetricSegments(t, i, a, by)...)
 		}
 	}
 	return list
 }
 
-func (s *step) takeMetricSegments(t *Tally, i int, a arm, segments []segmentSums) []*telemetryv1.MetricCell {
+// segmentDrain is what segments were exposed to, as it is taken.
+type segmentDrain struct {
+	lanes    []segmentSums // by dimension; nil: there are none
+	reported map[segmentKey][novelties]uint64
+	cell     *telemetryv1.Cell // that the segments are of
+}
+
+// take returns the exposures of a segment, those of new subjects apart, and what is left for the
+// next window: an exposure is counted in the cell and then in its segment, and a window may end
+// between the two. No segment has more than its cell.
+func (d *segmentDrain) take(key segmentKey, dimension int) (n, rest [novelties]uint64) {
+	n = d.reported[key]
+	if d.lanes != nil {
+		n[repeated] += d.lanes[dimension][key.segment][key.arm][0]
+		n[firstInWindow] += d.lanes[dimension][key.segment][key.arm][1]
+	}
+	all := n
+	n[firstInWindow] = min(n[firstInWindow], d.cell.GetSubjects())
+	n[repeated] = min(n[repeated], d.cell.GetExposures()-n[firstInWindow])
+	rest[firstInWindow], rest[repeated] = all[firstInWindow]-n[firstInWindow], all[repeated]-n[repeated]
+	return n, rest
+}
+
+func (s *step) takeMetricSegments(t *Tally, i int, a arm, by *segmentDrain) []*telemetryv1.MetricCell {
 	m := &s.plan.metrics[i]
 	var list []*telemetryv1.MetricCell
 	for segment := range maxSegments + 1 {
@@ -117,11 +154,9 @@ func (s *step) takeMetricSegments(t *Tally, i int, a arm, segments []segmentSums
 		if s.cells != nil && s.segmentCells[i] != nil {
 			c = s.takeCell(t, &s.segmentCells[i][segment*int(arms)+int(a)], m)
 		}
-		n := s.reportedSegments[segmentKey{i, segment, a}]
-		if segments != nil {
-			n[repeated] += segments[m.dimension][segment][a][0]
-			n[firstInWindow] += segments[m.dimension][segment][a][1]
-		}
+		key := segmentKey{i, segment, a}
+		n, rest := by.take(key, m.dimension)
+		s.reportSegment(key, rest)
 		if c == nil {
 			if n == [novelties]uint64{} {
 				continue
@@ -147,7 +182,7 @@ func (s *step) takeCell(t *Tally, c *cell, m *metric) *telemetryv1.MetricCell {
 	}
 	freed := 0
 	if c.sketch != nil {
-		freed += sketchBytes
+		freed += costOf(c.sketch)
 	}
 	if c.model != nil {
 		freed += modelBytes
@@ -203,6 +238,6 @@ func (s *step) close(t *Tally) {
 	if s.lanes != nil {
 		t.memory.give(s.bitBytes())
 	}
-	s.cells, s.segmentCells, s.marks, s.held = nil, nil, nil, 0
+	s.cells, s.segmentCells, s.reportedSegments, s.marks, s.held = nil, nil, nil, nil, 0
 	s.closed = true
 }

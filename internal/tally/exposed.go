@@ -93,8 +93,12 @@ func (s *step) exposed(t *Tally, a arm, hash uint32, ctx *eval.Context) {
 		}
 	}
 	l := t.lane()
+	if t.options.Exposures != nil {
+		t.options.Exposures.Add(l, 1)
+	}
 	if s.lanes[l].counts[a][n].Add(1) >= sealed {
 		t.lose(Late, 1)
+		t.lateExposures.Add(1)
 		return
 	}
 	if s.segments != nil {

@@ -15,6 +15,7 @@ import (
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/batchcheck"
 	"github.com/tidegate/tidegate/internal/snapshot"
 	"github.com/tidegate/tidegate/internal/tally"
 )
@@ -226,6 +227,9 @@ func newLedger(tb testing.TB) *ledger {
 func (l *ledger) add(batches ...*telemetryv1.Batch) *ledger {
 	l.tb.Helper()
 	for _, b := range batches {
+		if err := batchcheck.Batch(b); err != nil {
+			l.tb.Fatalf("the collector would refuse a batch: %v", err)
+		}
 		var counted uint64
 		for _, w := range b.GetWindows() {
 			seen := map[place]bool{}
@@ -235,7 +239,7 @@ func (l *ledger) add(batches ...*telemetryv1.Batch) *ledger {
 					l.tb.Fatalf("%v is twice in a window", at)
 				}
 				seen[at] = true
-				counted += tally.Contributions(c)
+				counted += batchcheck.Contributions(c)
 				l.addCell(at, c)
 			}
 			if w.GetBeganAt().GetNanos() != 0 || w.GetLength().AsDuration()%time.Second != 0 || w.GetLength().AsDuration() < time.Second {

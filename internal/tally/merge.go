@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/batchcheck"
 	"github.com/tidegate/tidegate/internal/ddsketch"
 )
 
@@ -17,6 +18,8 @@ var (
 	// ErrAhead says that a report is of a step that is not known here yet. Nothing of it was
 	// counted; it may be later.
 	ErrAhead = errors.New("tally: report of a step that is not known here")
+	// ErrFull says that the account has no room for what is reported. Nothing of it was counted.
+	ErrFull = errors.New("tally: more was reported than there is an account for")
 )
 
 // Merge counts what an SDK has added up. It is checked as if a stranger had sent it, and
@@ -39,6 +42,9 @@ func (t *Tally) Merge(r *telemetryv1.ReportRequest, lost uint64) error {
 	if got := r.GetTally().GetCounted(); got != counted {
 		return fmt.Errorf("%w: tally.counted is %d, but the windows hold %d exposures and observations", ErrReport, got, counted)
 	}
+	if err := t.reserve(counted, lost); err != nil {
+		return err
+	}
 	for _, w := range r.GetWindows() {
 		for _, c := range w.GetCells() {
 			t.merge(v.byKey[c.GetRollout()], c)
@@ -48,15 +54,27 @@ func (t *Tally) Merge(r *telemetryv1.ReportRequest, lost uint64) error {
 	return nil
 }
 
+// reserve makes room in the account for what somebody else has counted.
+func (t *Tally) reserve(counted, lost uint64) error {
+	if counted > maxReport || lost > maxReport {
+		return malformed("%d exposures and observations, %d lost; at most 2^36 at a time", counted, lost)
+	}
+	if t.reported.Add(counted+lost) > maxReported {
+		t.reported.Add(-(counted + lost))
+		return fmt.Errorf("%w: at most 2^45 exposures and observations since the start", ErrFull)
+	}
+	return nil
+}
+
 // merge counts a cell that was checked.
 func (t *Tally) merge(c *course, in *telemetryv1.Cell) {
 	if c == nil {
-		t.lose(Unknown, Contributions(in))
+		t.lose(Unknown, batchcheck.Contributions(in))
 		return
 	}
 	s := c.rollout.open(c, in.GetStep())
 	if s == nil {
-		t.lose(Late, Contributions(in))
+		t.lose(Late, batchcheck.Contributions(in))
 		return
 	}
 	defer s.mu.Unlock()
@@ -65,9 +83,14 @@ func (t *Tally) merge(c *course, in *telemetryv1.Cell) {
 		a = treatment
 	}
 	n := &s.reported[a]
+	if n[repeated]+n[firstInWindow]+n[firstAtStep]+in.GetExposures() > maxMerged {
+		t.lose(Overflow, batchcheck.Contributions(in))
+		return
+	}
 	n[repeated] += in.GetExposures() - in.GetSubjects()
 	n[firstInWindow] += in.GetSubjects() - in.GetNewSubjects()
 	n[firstAtStep] += in.GetNewSubjects()
+	s.newCounters[a] += in.GetNewCounters()
 	for _, m := range in.GetMetrics() {
 		at, known := c.plan.byName[m.GetMetric()]
 		why := Overflow
@@ -77,7 +100,7 @@ func (t *Tally) merge(c *course, in *telemetryv1.Cell) {
 			continue
 		}
 		if m.GetSegment() == "" {
-			t.lose(why, observations(m))
+			t.lose(why, batchcheck.Observations(m))
 		}
 	}
 }
@@ -92,40 +115,49 @@ func (s *step) mergeMetric(t *Tally, at int, a arm, in *telemetryv1.MetricCell) 
 		return s.mergeCell(t, &s.cells[at*int(arms)+int(a)], m, in)
 	}
 	segment := s.plan.dimensions[m.dimension].values.number(in.GetSegment())
-	if in.GetExposures() > 0 {
-		if s.reportedSegments == nil {
-			s.reportedSegments = map[segmentKey][novelties]uint64{}
-		}
-		key := segmentKey{at, segment, a}
-		n := s.reportedSegments[key]
-		n[repeated] += in.GetExposures() - in.GetSubjects()
-		n[firstInWindow] += in.GetSubjects()
-		s.reportedSegments[key] = n
-	}
+	s.reportSegment(segmentKey{at, segment, a}, [novelties]uint64{
+		repeated: in.GetExposures() - in.GetSubjects(), firstInWindow: in.GetSubjects(),
+	})
 	c := s.segmentCell(t, at, segment, a)
 	return c != nil && s.mergeCell(t, c, m, in)
 }
 
-func (s *step) mergeCell(t *Tally, c *cell, m *metric, in *telemetryv1.MetricCell) bool {
-	if m.sketch && in.GetSketch() != nil {
-		sketch, err := ddsketch.FromProto(in.GetSketch())
-		if err != nil || c.sketch == nil && !s.take(t, sketchBytes) {
-			return false
-		}
-		if c.sketch == nil {
-			c.sketch = &ddsketch.Sketch{}
-		}
-		c.sketch.Merge(sketch)
+// reportSegment adds to what a segment was exposed to; mu is held.
+func (s *step) reportSegment(key segmentKey, more [novelties]uint64) {
+	if more == [novelties]uint64{} {
+		return
 	}
-	if len(in.GetPredictions()) > 0 {
-		if c.model == nil && !s.take(t, modelBytes) {
+	if s.reportedSegments == nil {
+		s.reportedSegments = map[segmentKey][novelties]uint64{}
+	}
+	n := s.reportedSegments[key]
+	for i := range n {
+		n[i] += more[i]
+	}
+	s.reportedSegments[key] = n
+}
+
+// mergeCell counts all of a cell, or nothing; mu is held.
+func (s *step) mergeCell(t *Tally, c *cell, m *metric, in *telemetryv1.MetricCell) bool {
+	n := batchcheck.Observations(in) + in.GetAmbiguous()
+	if c.merged+n > maxMerged {
+		return false
+	}
+	sketched, modelled := m.sketch && in.GetSketch() != nil, len(in.GetPredictions()) > 0
+	if sketched && !s.makeSketch(t, c) || modelled && !s.makeModel(t, c) {
+		return false
+	}
+	if sketched {
+		sketch, err := ddsketch.FromProto(in.GetSketch())
+		if err != nil {
 			return false
 		}
-		if c.model == nil {
-			c.model = &model{}
-		}
+		s.grow(t, c, func() { c.sketch.Merge(sketch) })
+	}
+	if modelled {
 		c.model.merge(m, in)
 	}
+	c.merged += n
 	c.count += in.GetCount()
 	c.events += in.GetEvents()
 	c.ambiguous += in.GetAmbiguous()

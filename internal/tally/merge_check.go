@@ -4,19 +4,28 @@ import (
 	"fmt"
 	"math"
 	"time"
-	"unicode/utf8"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/batchcheck"
 	"github.com/tidegate/tidegate/internal/ddsketch"
 )
 
 // Bounds of what is reported.
 const (
-	maxCount  = 1 << 40 // of anything in one cell
-	maxLength = time.Hour
+	maxCount  = batchcheck.MaxCount // of anything in one cell
+	maxLength = batchcheck.MaxLength
+	// maxMerged is how much of what is reported comes into one cell of a window: with what is
+	// counted here, it is a count that the collector takes.
+	maxMerged = maxCount / 2
+	// maxReport is how much one report tells of, and maxReported how much all of them do: an
+	// account of more is refused by the collector, with all that comes after.
+	maxReport   = 1 << 36
+	maxReported = 1 << 45
 	// slack is how far sums of the same values may be apart for the order that they were added
 	// in.
 	slack = 1e-6
+	// least is what squares below are too small for, to be told exactly.
+	least = 1e-300
 )
 
 func malformed(format string, args ...any) error {
@@ -49,7 +58,7 @@ func (v *view) check(w *telemetryv1.Window) (uint64, error) {
 			return 0, malformed("cells[%d]: rollout %.64q, step %d, arm %s is there twice", i, at.rollout, at.step, at.arm)
 		}
 		seen[at] = true
-		counted += Contributions(c)
+		counted += batchcheck.Contributions(c)
 	}
 	return counted, nil
 }
@@ -61,9 +70,9 @@ func (v *view) checkCell(c *telemetryv1.Cell) error {
 	if c.GetRollout() == "" || c.GetStep() == 0 {
 		return malformed("rollout is %.64q and step %d; both are needed, the first step is 1", c.GetRollout(), c.GetStep())
 	}
-	if c.GetExposures() > maxCount || c.GetSubjects() > c.GetExposures() || c.GetNewSubjects() > c.GetSubjects() {
-		return malformed("%d exposures of %d subjects, %d of them new: none is larger than the one before, nor than 2^40",
-			c.GetExposures(), c.GetSubjects(), c.GetNewSubjects())
+	if c.GetExposures() > maxCount || c.GetSubjects() > c.GetExposures() || c.GetNewSubjects() > c.GetSubjects() || c.GetNewCounters() > c.GetNewSubjects() {
+		return malformed("%d exposures of %d subjects, %d of them new, to %d who count: none is larger than the one before, nor than 2^40",
+			c.GetExposures(), c.GetSubjects(), c.GetNewSubjects(), c.GetNewCounters())
 	}
 	course := v.byKey[c.GetRollout()]
 	if course != nil && c.GetStep() > course.newest {
@@ -77,6 +86,10 @@ func (v *view) checkCell(c *telemetryv1.Cell) error {
 		}
 		seen[key] = true
 		err := checkCounts(m)
+		if err == nil && (m.GetExposures() > c.GetExposures() || m.GetSubjects() > c.GetSubjects()) {
+			err = malformed("segment %.64q has %d exposures of %d subjects; not more than its cell, with %d of %d",
+				m.GetSegment(), m.GetExposures(), m.GetSubjects(), c.GetExposures(), c.GetSubjects())
+		}
 		if at, known := course.metric(m.GetMetric()); err == nil && known {
 			err = course.plan.check(at, m)
 		}
@@ -110,14 +123,14 @@ func checkCounts(m *telemetryv1.MetricCell) error {
 		return malformed("predictions have %d labels; at most %d", len(m.GetPredictions()), maxLabels+1)
 	}
 	for label, n := range m.GetPredictions() {
-		if label == "" || len(label) > maxText || !utf8.ValidString(label) || n > maxCount {
+		if label == "" || len(label) > maxText || !isText(label) || n > maxCount {
 			return malformed("predictions[%.64q] is %d; a label has 1 to %d bytes of text, a count at most 2^40", label, n, maxText)
 		}
 	}
 	switch {
 	case m.GetMetric() == "" || len(m.GetMetric()) > maxMetric:
 		return malformed("metric has %d bytes; 1 to %d", len(m.GetMetric()), maxMetric)
-	case len(m.GetSegment()) > maxText || !utf8.ValidString(m.GetSegment()):
+	case len(m.GetSegment()) > maxText || !isText(m.GetSegment()):
 		return malformed("segment %.64q; at most %d bytes of text", m.GetSegment(), maxText)
 	case m.GetCount() > maxCount || m.GetEvents() > m.GetCount() || m.GetAmbiguous() > maxCount:
 		return malformed("%d events of %d observations, %d ambiguous; there are at most as many events as observations, and at most 2^40", m.GetEvents(), m.GetCount(), m.GetAmbiguous())
@@ -134,10 +147,10 @@ func checkSums(m *telemetryv1.MetricCell) error {
 	n, sum, squares := float64(m.GetCount()), m.GetSum(), m.GetSumSquares()
 	switch {
 	case math.IsNaN(sum) || math.Abs(sum) > n*maxNumber*(1+slack):
-		return malformed("sum is %v, of %v values that are finite, and at most 1e100 in size", sum, n)
+		return malformed("sum is %v, of %v values that are finite, and at most 1e20 in size", sum, n)
 	case !(squares >= 0 && squares <= n*maxNumber*maxNumber*(1+slack)):
 		return malformed("sum_squares is %v; it is finite, and not negative", squares)
-	case sum/math.Sqrt(n)*sum/math.Sqrt(n) > squares*(1+slack) && n > 0:
+	case sum/math.Sqrt(n)*sum/math.Sqrt(n) > squares*(1+slack)+least && n > 0:
 		return malformed("sum is %v and sum_squares %v; no %v values have both", sum, squares, n)
 	}
 	return nil

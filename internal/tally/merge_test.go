@@ -71,7 +71,7 @@ func TestMerge(t *testing.T) {
 	}
 	batches := relay.cut()
 	got := newLedger(t).add(batches...)
-	want := newLedger(t).add(&telemetryv1.Batch{Windows: r.GetWindows(), Tally: r.GetTally()})
+	want := newLedger(t).add(&telemetryv1.Batch{Environment: "production", Windows: r.GetWindows(), Tally: r.GetTally()})
 	if got.counted != 2*want.counted || got.lost != 6 {
 		t.Errorf("counted %d, lost %d; want %d and 6", got.counted, got.lost, 2*want.counted)
 	}
@@ -105,6 +105,38 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// Each who counts subjects at their first exposure says so once a step: the relay itself, and
+// every SDK that reports to it.
+func TestCountersAreTold(t *testing.T) {
+	relay := newSite(t, tally.Options{})
+	relay.begin(watched(), 5000)
+	counters := func(what string, want uint64) {
+		t.Helper()
+		cells := 0
+		for _, b := range relay.settle().cut() {
+			for _, w := range b.GetWindows() {
+				for _, c := range w.GetCells() {
+					if cells++; c.GetNewCounters() != want {
+						t.Errorf("%s: %d began to count in %s, want %d", what, c.GetNewCounters(), c.GetArm(), want)
+					}
+				}
+			}
+		}
+		if cells != 2 {
+			t.Errorf("%s: %d cells, want both arms", what, cells)
+		}
+	}
+	traffic(relay, 100)
+	relay.must(relay.tally.Merge(report(t, nil), 0))
+	relay.must(relay.tally.Merge(report(t, nil), 0))
+	counters("the relay and two SDKs", 3)
+	traffic(relay, 200)
+	counters("the relay goes on", 0)
+	relay.widen("r", 7000)
+	traffic(relay, 200)
+	counters("the next step", 1)
+}
+
 // A report that cannot be is refused whole.
 func TestMergeRefuses(t *testing.T) {
 	cell := func(f func(*telemetryv1.Cell)) func(*telemetryv1.ReportRequest) {
@@ -136,6 +168,7 @@ func TestMergeRefuses(t *testing.T) {
 		"no rollout":       cell(func(c *telemetryv1.Cell) { c.Rollout = "" }),
 		"subjects":         cell(func(c *telemetryv1.Cell) { c.Subjects = c.GetExposures() + 1 }),
 		"new subjects":     cell(func(c *telemetryv1.Cell) { c.NewSubjects = c.GetSubjects() + 1 }),
+		"counters":         cell(func(c *telemetryv1.Cell) { c.NewCounters = c.GetNewSubjects() + 1 }),
 		"too many":         cell(func(c *telemetryv1.Cell) { c.Exposures = 1 << 50 }),
 		"metric twice":     cell(func(c *telemetryv1.Cell) { c.Metrics = append(c.Metrics, c.GetMetrics()[0]) }),
 		"no metric":        metric("cost", func(m *telemetryv1.MetricCell) { m.Metric = "" }),

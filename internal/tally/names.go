@@ -2,12 +2,15 @@ package tally
 
 import (
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Other stands for what there was no room for: labels beyond the 32nd of a model, values
-// beyond the 16th of a segment, and texts that are too long.
+// beyond the 16th of a segment, and what is too long or no text.
 const Other = "other"
 
 const (
@@ -43,16 +46,21 @@ func (n *names) number(text string) int {
 	return n.add(known, text)
 }
 
-// numberOf is number for bytes; it allocates only where the text is new.
+// numberOf is number for bytes that may be anything; it allocates only where the text is new.
 func (n *names) numberOf(text []byte) int {
 	known := n.known.Load()
 	if at, ok := known.numbers[string(text)]; ok {
 		return at
 	}
-	if len(known.list) == n.limit {
+	if len(known.list) == n.limit || len(text) > maxText || !isText(string(text)) {
 		return n.limit
 	}
 	return n.add(known, string(text))
+}
+
+// isText tells whether a label or a segment's value can be told: it is shown to people.
+func isText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 func (n *names) add(known *nameTable, text string) int {

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 )
@@ -25,8 +24,9 @@ type observed struct {
 // Bounds of observations.
 const (
 	maxMetric = 64
-	// maxNumber bounds numbers so that sums of squares stay finite.
-	maxNumber   = 1e100
+	// maxNumber bounds numbers so that sums of squares stay below 1e60, which is all that can
+	// be judged: of one beyond, the whole cell would be refused, and what is bad go unseen.
+	maxNumber   = 1e20
 	maxDuration = 365 * 24 * time.Hour
 	// positiveFrom is the score from which a prediction is positive.
 	positiveFrom = 0.5
@@ -47,7 +47,7 @@ func observationOf(o *telemetryv1.Observation) (seen observed, problem string) {
 		return observed{kind: kindHappened, event: v.Happened}, ""
 	case *telemetryv1.Observation_Number:
 		if math.IsNaN(v.Number) || math.Abs(v.Number) > maxNumber {
-			return seen, fmt.Sprintf("metric %q: the number is %v; it must be finite, and at most 1e100 in size", o.GetMetric(), v.Number)
+			return seen, fmt.Sprintf("metric %q: the number is %v; it must be finite, and at most 1e20 in size", o.GetMetric(), v.Number)
 		}
 		return observed{kind: kindNumber, number: v.Number}, ""
 	case *telemetryv1.Observation_Duration:
@@ -122,8 +122,8 @@ func problemOfLabel(field, label string) string {
 		return field + " is empty; name a class"
 	case len(label) > maxText:
 		return fmt.Sprintf("%s takes %d bytes; at most %d", field, len(label), maxText)
-	case !utf8.ValidString(label):
-		return fmt.Sprintf("%s is %s, which is not valid UTF-8", field, strconv.Quote(label))
+	case !isText(label):
+		return fmt.Sprintf("%s is %s, which is not valid UTF-8, or has control characters", field, strconv.Quote(label))
 	}
 	return ""
 }

@@ -3,7 +3,6 @@ package tally
 import (
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/tidegate/tidegate/eval"
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
@@ -155,11 +154,8 @@ func (d *dimension) segment(ctx *eval.Context) (number int, ok bool) {
 	}
 	var room [maxText + 1]byte
 	text, ok := d.path.AppendText(room[:0], ctx)
-	switch {
-	case !ok || len(text) == 0:
+	if !ok || len(text) == 0 {
 		return 0, false
-	case len(text) > maxText || !utf8.Valid(text):
-		return d.values.limit, true
 	}
 	return d.values.numberOf(text), true
 }

@@ -36,6 +36,10 @@ type step struct {
 	// and arm.
 	reported         [arms][novelties]uint64
 	reportedSegments map[segmentKey][novelties]uint64
+	// began are the arms of which a first subject was told, newCounters who else began to
+	// count: SDKs that reported.
+	began       [arms]bool
+	newCounters [arms]uint64
 	// held is what of the memory budget the cells and marks take.
 	held int
 	// closed: it is not read any more, and nothing may be added.
@@ -93,6 +97,7 @@ func (s *step) exposedSegments(lane int, a arm, n novelty, ctx *eval.Context) {
 // cell adds up one metric of one arm.
 type cell struct {
 	count, events, ambiguous uint64
+	merged                   uint64 // of what somebody else has added up
 	sum, squares             float64
 	sketch                   *ddsketch.Sketch
 	model                    *model
@@ -114,7 +119,7 @@ const (
 	cellBytes  = 64
 	modelBytes = 8 * (maxLabels + 5)
 	marksBytes = 32
-	// sketchBytes is what a sketch takes before anything is in it, and mostly afterwards.
+	// sketchBytes is what a sketch takes at least.
 	sketchBytes = 512
 )
 
@@ -172,17 +177,8 @@ func (s *step) first(t *Tally, m int, event bool, hash uint32, period int64) (fi
 
 // add counts one observation in a cell; mu is held. It tells whether there was memory.
 func (s *step) add(t *Tally, c *cell, m *metric, o *observed) bool {
-	if m.sketch && o.kind&kindValue != 0 && c.sketch == nil {
-		if !s.take(t, sketchBytes) {
-			return false
-		}
-		c.sketch = &ddsketch.Sketch{}
-	}
-	if o.kind == kindOutcome && c.model == nil {
-		if !s.take(t, modelBytes) {
-			return false
-		}
-		c.model = &model{}
+	if m.sketch && o.kind&kindValue != 0 && !s.makeSketch(t, c) || o.kind == kindOutcome && !s.makeModel(t, c) {
+		return false
 	}
 	switch o.kind {
 	case kindHappened:
@@ -197,11 +193,40 @@ func (s *step) add(t *Tally, c *cell, m *metric, o *observed) bool {
 		c.sum += o.number
 		c.squares += o.number * o.number
 		if c.sketch != nil {
-			c.sketch.Add(o.number)
+			s.grow(t, c, func() { c.sketch.Add(o.number) })
 		}
 	}
 	return true
 }
+
+// makeSketch makes sure that a cell has a sketch; mu is held. It tells whether there was memory.
+func (s *step) makeSketch(t *Tally, c *cell) bool {
+	if c.sketch == nil && s.take(t, sketchBytes) {
+		c.sketch = &ddsketch.Sketch{}
+	}
+	return c.sketch != nil
+}
+
+// makeModel is makeSketch for what a model said.
+func (s *step) makeModel(t *Tally, c *cell) bool {
+	if c.model == nil && s.take(t, modelBytes) {
+		c.model = &model{}
+	}
+	return c.model != nil
+}
+
+// grow adds to a cell's sketch, and claims what it takes more; mu is held.
+func (s *step) grow(t *Tally, c *cell, add func()) {
+	before := costOf(c.sketch)
+	add()
+	if more := costOf(c.sketch) - before; more > 0 {
+		t.memory.claim(more)
+		s.held += more
+	}
+}
+
+// costOf is what a sketch takes of the memory budget.
+func costOf(s *ddsketch.Sketch) int { return max(s.Bytes(), sketchBytes) }
 
 func (m *model) add(c *cell, label int, o *observed) {
 	m.predictions[label]++

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/batchcheck"
 )
 
 // Watched is what a rollout watches of a metric.
@@ -59,17 +60,20 @@ func (t *Tally) sum(w *watcher, a attribution, c *telemetryv1.MetricCell) (probl
 	if err == nil {
 		err = w.course.plan.check(w.metric, c)
 	}
+	if err == nil {
+		err = t.reserve(batchcheck.Observations(c), 0)
+	}
 	if err != nil {
 		return err.Error()
 	}
 	s := w.course.rollout.open(w.course, a.step)
 	if s == nil {
-		t.lose(Late, observations(c))
+		t.lose(Late, batchcheck.Observations(c))
 		return ""
 	}
 	defer s.mu.Unlock()
 	if !s.mergeMetric(t, w.metric, a.arm, c) {
-		t.lose(Overflow, observations(c))
+		t.lose(Overflow, batchcheck.Observations(c))
 	}
 	return ""
 }

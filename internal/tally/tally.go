@@ -10,7 +10,7 @@ import (
 	"time"
 	"unsafe"
 
-	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/counterfile"
 )
 
 // ErrOptions says what is wrong with [Options].
@@ -33,6 +33,8 @@ type Options struct {
 	// EvaluationsEvery is how often evaluations of all flags are told: 10 s. Negative: they
 	// are not counted.
 	EvaluationsEvery time.Duration
+	// Exposures, if not nil, is added to for each exposure, before that is counted.
+	Exposures *counterfile.File
 }
 
 // EnsureDefaults fills in what is zero.
@@ -73,6 +75,10 @@ type Tally struct {
 	losses  [lossReasons]atomic.Uint64
 	// folded are observations of subjects that had one counted in the same period.
 	folded atomic.Uint64
+	// reported is what others have added up, as far as it was taken.
+	reported atomic.Uint64
+	// lateExposures are those among the losses that came when nobody read their counters any more.
+	lateExposures atomic.Uint64
 
 	view atomic.Pointer[view]
 
@@ -160,6 +166,9 @@ func (t *Tally) lose(why Loss, n uint64) { t.losses[why].Add(n) }
 type account struct {
 	counted, lost uint64
 	completeTo    time.Time
+	// drained are the exposures that were served here and taken from their counters, exposures
+	// those of them that are in batches, or declared lost by them.
+	drained, exposures uint64
 }
 
 // Account is how many exposures and observations there were, up to the last Cut.
@@ -188,24 +197,10 @@ func (t *Tally) Account() Account {
 	return a
 }
 
-// Contributions is what a cell stands for in [telemetryv1.Tally]: its exposures, and the
-// observations in its metrics without a segment.
-func Contributions(c *telemetryv1.Cell) uint64 {
-	n := c.GetExposures()
-	for _, m := range c.GetMetrics() {
-		if m.GetSegment() == "" {
-			n += observations(m)
-		}
-	}
-	return n
-}
-
-// observations counts what a metric's cell was made from: predictions whose truth is not
-// known are in no count.
-func observations(m *telemetryv1.MetricCell) uint64 {
-	var predictions uint64
-	for _, n := range m.GetPredictions() {
-		predictions += n
-	}
-	return max(m.GetCount(), predictions)
+// Exposures is how many that were served here are in the batches that there were, or declared
+// lost by them. It is for who calls Cut.
+func (t *Tally) Exposures() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.account.exposures
 }

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -29,7 +30,7 @@ type child struct {
 	// underWay batches are not acknowledged.
 	underWay int
 	gone     bool
-	// acked signals that there is something in acks, room that underWay has become less.
+	// acked signals that there may be something to tell, room that underWay has become less.
 	acked, room chan struct{}
 }
 
@@ -45,13 +46,17 @@ func (c *child) settled(ack *telemetryv1.Sender, tell bool) {
 	defer c.mu.Unlock()
 	c.underWay--
 	signal(c.room)
-	if !tell || c.gone {
-		return
-	}
-	if old := c.acks[keyOf(ack)]; old.GetSequence() < ack.GetSequence() {
+	signal(c.acked)
+	if old := c.acks[keyOf(ack)]; tell && !c.gone && old.GetSequence() < ack.GetSequence() {
 		c.acks[keyOf(ack)] = ack
 	}
-	signal(c.acked)
+}
+
+// answered tells whether everything that came was, and nothing waits to be told.
+func (c *child) answered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.underWay == 0 && len(c.acks)+len(c.refusals) == 0
 }
 
 // refused notes the answer to a batch that is refused.
@@ -93,16 +98,16 @@ func (u *Uplink) Push(stream telemetryv1.CollectorService_PushServer) error {
 	// The one that reads ends with the handler, after which there is nothing to read.
 	ended := make(chan error, 1)
 	go func() { ended <- u.read(ctx, stream, s, c) }()
-	for {
+	for closed := false; !closed || !c.answered(); {
 		select {
 		case err := <-ended:
-			switch {
-			case errors.Is(err, io.EOF):
-				return nil
+			switch closed = errors.Is(err, io.EOF); {
+			case closed: // the other side's half: it waits for its answers
 			case s.ctx.Err() != nil:
 				return errNoUpstream
+			default:
+				return err
 			}
-			return err
 		case <-s.ctx.Done():
 			return errNoUpstream
 		case <-ctx.Done(): // which need not end what reads: the server may be ending
@@ -113,6 +118,7 @@ func (u *Uplink) Push(stream telemetryv1.CollectorService_PushServer) error {
 			}
 		}
 	}
+	return nil
 }
 
 // tell sends the answers that wait.
@@ -190,7 +196,7 @@ func (u *Uplink) accept(ctx context.Context, r *request) (*message, error) {
 			"this relay's own batches came back to it (or another relay has its instance id %q): push to what is followed", u.o.InstanceID)
 	}
 	m := newMessage(wire, sender)
-	if m.refusal = u.follows(environment); m.refusal != "" || u.o.Authorize == nil {
+	if m.refusal = cmp.Or(u.follows(environment), unreadable(wire)); m.refusal != "" || u.o.Authorize == nil {
 		return m, nil
 	}
 	switch err := u.o.Authorize(ctx, environment); {

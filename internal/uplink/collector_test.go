@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -152,10 +153,12 @@ func TestRefused(t *testing.T) {
 		"no key":    {change(func(b *telemetryv1.Batch) { b.Environment = "secret" }), codes.Unauthenticated, "a key is required"},
 		"no right":  {change(func(b *telemetryv1.Batch) { b.Environment = "odd" }), codes.PermissionDenied, "no right to odd"},
 		"its own":   {change(func(b *telemetryv1.Batch) { b.Sender.InstanceId = "relay" }), codes.FailedPrecondition, "own batches came back"},
-		"no sender": {change(func(b *telemetryv1.Batch) { b.Sender = nil }), codes.InvalidArgument, "want 1 to 128"},
-		"long id":   {change(func(b *telemetryv1.Batch) { b.Sender.BootId = strings.Repeat("x", 129) }), codes.InvalidArgument, "boot_id has 129 bytes"},
-		"sequence":  {change(func(b *telemetryv1.Batch) { b.Sender.Sequence = 0 }), codes.InvalidArgument, "sequence is 0"},
-		"nothing":   {&telemetryv1.PushRequest{}, codes.InvalidArgument, "want 1 to 128"},
+		"no sender": {change(func(b *telemetryv1.Batch) { b.Sender = nil }), codes.InvalidArgument, "sender: instance_id: empty"},
+		"long id":   {change(func(b *telemetryv1.Batch) { b.Sender.BootId = strings.Repeat("x", 65) }), codes.InvalidArgument, "boot_id: 65 bytes"},
+		"no text":   {change(func(b *telemetryv1.Batch) { b.Sender.InstanceId = "a\nb" }), codes.InvalidArgument, "instance_id: \"a\\nb\": want text"},
+		"sequence":  {change(func(b *telemetryv1.Batch) { b.Sender.Sequence = 0 }), codes.InvalidArgument, "sequence 0"},
+		"the last":  {change(func(b *telemetryv1.Batch) { b.Sender.Sequence = math.MaxUint64 }), codes.InvalidArgument, "sequence 18446744073709551615"},
+		"nothing":   {&telemetryv1.PushRequest{}, codes.InvalidArgument, "sender: instance_id: empty"},
 	} {
 		stream := n.client(t, "relay")
 		if err := stream.Send(test.request); err != nil {
@@ -231,6 +234,85 @@ func TestRefusals(t *testing.T) {
 	}
 	if len(c.countedNow()) != 3 {
 		t.Errorf("the upstream got %v", c.countedNow())
+	}
+}
+
+// TestUndecodable: what nobody further up could decode is refused here, and does not end the
+// stream that everybody's batches go up on.
+func TestUndecodable(t *testing.T) {
+	t.Parallel()
+	n, c := newNetwork(), newCollector()
+	n.serve(t, "top", c)
+	u := relay(t, n, nil)
+	since := u.State().Since
+	stream := n.client(t, "relay")
+	for i, field := range [][]byte{
+		{0x1a, 3, 0x1a, 1, 0x0a},          // a window whose cell is cut off
+		{0x1a, 5, 0x1a, 3, 0x0a, 1, 0xff}, // a rollout that is not UTF-8
+		{0x2a, 1, 0x08},                   // a tally that is cut off
+		{0x0a, 1, 0xff},                   // an environment that is not UTF-8
+	} {
+		r := request("leaf", uint64(i+1), 7)
+		r.Batch.ProtoReflect().SetUnknown(field)
+		if err := stream.Send(r); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := stream.Recv()
+		if err != nil {
+			t.Fatalf("%x: %v", field, err)
+		}
+		if answer.GetAcknowledged().GetSequence() != uint64(i+1) || answer.GetRefusal() == "" {
+			t.Errorf("%x: %v", field, answer)
+		}
+	}
+	if err := stream.Send(request("leaf", 9, 7)); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := stream.Recv(); err != nil || answer.GetRefusal() != "" {
+		t.Errorf("what follows: %v, %v", answer, err)
+	}
+	if s := u.State(); !s.Connected || s.Since != since {
+		t.Errorf("the relay's own stream ended: %+v", s)
+	}
+	if got := c.countedNow(); len(got) != 1 {
+		t.Errorf("counted %v", got)
+	}
+}
+
+// TestHalfClosed: who has said all, and closes its half of the stream, is answered all the same.
+func TestHalfClosed(t *testing.T) {
+	t.Parallel()
+	n, c := newNetwork(), newCollector()
+	release := make(chan struct{})
+	c.then = func(_ *collector, stream telemetryv1.CollectorService_PushServer, ack *telemetryv1.Sender) error {
+		<-release
+		return stream.Send(&telemetryv1.PushResponse{Acknowledged: ack})
+	}
+	n.serve(t, "top", c)
+	relay(t, n, nil)
+	stream := n.client(t, "relay")
+	for sequence := range uint64(3) {
+		if err := stream.Send(request("leaf", sequence+1, 7)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	var last uint64
+	for {
+		answer, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = answer.GetAcknowledged().GetSequence()
+	}
+	if last != 3 {
+		t.Errorf("acknowledged up to %d", last)
 	}
 }
 

@@ -11,14 +11,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/batchcheck"
 	"github.com/tidegate/tidegate/internal/spool"
 )
 
 // batchField of PushRequest.
 const batchField = 1
-
-// maxID bounds an instance or boot id, in bytes.
-const maxID = 128
 
 // senderKey names a sender: one boot of one instance.
 type senderKey struct{ instance, boot string }
@@ -64,7 +62,7 @@ func newMessage(wire []byte, sender *telemetryv1.Sender) *message {
 }
 
 // request is a PushRequest as it came. It implements rpc.Decoder: what is passed on is not
-// decoded on the way.
+// encoded anew on the way.
 type request struct {
 	wire    []byte
 	decoded *telemetryv1.PushRequest // by a codec that does not know of decoders
@@ -120,14 +118,20 @@ func identify(wire []byte) (environment string, sender *telemetryv1.Sender, err 
 	return environment, sender, checkSender(sender)
 }
 
+// checkSender is as strict as whoever counts: there, a batch that cannot be answered ends the
+// stream that all others come on, too.
 func checkSender(s *telemetryv1.Sender) error {
-	for what, id := range map[string]string{"instance_id": s.GetInstanceId(), "boot_id": s.GetBootId()} {
-		if id == "" || len(id) > maxID {
-			return status.Error(codes.InvalidArgument, fmt.Sprintf("batch: sender: %s has %d bytes: want 1 to %d", what, len(id), maxID))
-		}
-	}
-	if s.GetSequence() == 0 {
-		return status.Error(codes.InvalidArgument, "batch: sender: the sequence is 0: want 1 for the first of a boot")
+	if err := batchcheck.Sender(s); err != nil {
+		return status.Errorf(codes.InvalidArgument, "batch: sender: %v", err)
 	}
 	return nil
+}
+
+// unreadable says why a request cannot be decoded further up, which would end the stream there;
+// empty: it can.
+func unreadable(wire []byte) string {
+	if err := proto.Unmarshal(wire, &telemetryv1.PushRequest{}); err != nil {
+		return fmt.Sprintf("it cannot be decoded: %v", err)
+	}
+	return ""
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/rpc"
 	"github.com/tidegate/tidegate/internal/rpc/dial"
 	"github.com/tidegate/tidegate/internal/spool"
@@ -99,7 +100,9 @@ func (u *Uplink) push(outer context.Context, address string) (acknowledged bool,
 	if err != nil {
 		return false, cause(ctx, err)
 	}
-	u.o.Spool.Rewind()
+	if !fault.Planted("spool-not-rewound") {
+		u.o.Spool.Rewind()
+	}
 	u.session.Store(s)
 	u.enter(State{Connected: true, Upstream: address})
 	u.o.Logger.Info().Str("upstream", address).Msg("pushing telemetry")
@@ -181,6 +184,7 @@ func (s *session) send(stream telemetryv1.CollectorService_PushClient) {
 			if s.note(m); m.refusal != "" {
 				continue
 			}
+			fault.Point(fault.UplinkBeforeSend)
 			if err := stream.SendMsg(m); err != nil {
 				s.fail(err)
 				return
@@ -254,6 +258,7 @@ func (s *session) take(answer *telemetryv1.PushResponse) error {
 			return fmt.Errorf("%w: upstream acknowledges what it was not sent: %w", errProtocol, err)
 		}
 		settled = n
+		fault.Point(fault.UplinkAfterAck)
 	}
 	if settled > 0 {
 		s.waiting, s.acknowledged = time.Now(), true

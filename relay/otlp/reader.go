@@ -52,9 +52,7 @@ func (r *Reader) Read(q *collectorv1.ExportMetricsServiceRequest, host string, t
 			}
 		}
 	}
-	if r.streams.count >= maxStreams/2 || len(r.streams.sources) >= maxStreams/2 {
-		r.streams.forget(now)
-	}
+	r.streams.forget(now)
 	return in.result
 }
 

@@ -1,9 +1,11 @@
 package otlp
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
@@ -15,32 +17,40 @@ const (
 	maxStreams = 20_000
 	// sourceIdle is how long a source that is silent is remembered.
 	sourceIdle = 15 * time.Minute
+	// lookEvery is between two looks for silent sources.
+	lookEvery = time.Minute
 	// newAfter is how long a source must be known before a stream of it that is not is taken
 	// for new: what it exports at one time may come in several requests.
 	newAfter = 5 * time.Second
 )
 
+// identity stands for what tells sources or streams apart, which may be of any size.
+type identity [sha256.Size]byte
+
 // source is a process that sends.
 type source struct {
 	first, used time.Time
-	streams     map[string]*point // the last of each
+	streams     map[identity]*point // the last of each
+	// unknown: there are too many to remember it.
+	unknown bool
 }
 
 // streams turn what is cumulative into differences. They are used by one goroutine at a time.
 type streams struct {
-	sources map[string]*source
+	sources map[identity]*source
 	count   int
+	looked  time.Time // for silent ones
 }
 
-func newStreams() *streams { return &streams{sources: map[string]*source{}} }
+func newStreams() *streams { return &streams{sources: map[identity]*source{}} }
 
 // of returns a source, which is new if it was not known.
 func (s *streams) of(host string, resource []*commonv1.KeyValue, now time.Time) *source {
-	key := host + "\x00" + keyOf(resource)
+	key := identify(host, resource)
 	one := s.sources[key]
 	if one == nil {
-		one = &source{first: now, streams: map[string]*point{}}
-		if len(s.sources) < maxStreams {
+		one = &source{first: now, streams: map[identity]*point{}, unknown: len(s.sources) >= maxStreams}
+		if !one.unknown {
 			s.sources[key] = one
 		}
 	}
@@ -48,8 +58,13 @@ func (s *streams) of(host string, resource []*commonv1.KeyValue, now time.Time) 
 	return one
 }
 
-// forget drops silent sources, with all of their streams: one that comes back is new.
+// forget drops silent sources, with all of their streams, where there are many: one that comes
+// back is new.
 func (s *streams) forget(now time.Time) {
+	if max(s.count, len(s.sources)) < maxStreams/2 || now.Sub(s.looked) < lookEvery {
+		return
+	}
+	s.looked = now
 	for key, one := range s.sources {
 		if now.Sub(one.used) > sourceIdle {
 			s.count -= len(one.streams)
@@ -61,10 +76,12 @@ func (s *streams) forget(now time.Time) {
 // difference makes of a cumulative point what it adds to the one before; ok is false if there
 // is nothing to count, problem says why if that is not as it should be.
 func (s *streams) difference(from *source, metric string, p point, now time.Time) (d point, ok bool, problem string) {
-	key := metric + "\x00" + strconv.FormatUint(p.start, 10) + "\x00" + keyOf(p.attributes)
+	key := identify(metric+"\x00"+strconv.FormatUint(p.start, 10), p.attributes)
 	before, last := from.streams[key], p
 	last.attributes = nil
 	switch {
+	case from.unknown:
+		return p, false, "cumulative streams of " + strconv.Itoa(maxStreams) + " sources are followed already: export with delta temporality"
 	case before == nil && s.count >= maxStreams:
 		return p, false, "there are " + strconv.Itoa(maxStreams) + " cumulative streams already: export with delta temporality"
 	case before == nil:
@@ -149,8 +166,8 @@ func (b buckets) coarser(by int32) buckets {
 	return out
 }
 
-// keyOf tells attributes apart, whatever their order.
-func keyOf(attributes []*commonv1.KeyValue) string {
+// identify tells attributes apart, whatever their order.
+func identify(what string, attributes []*commonv1.KeyValue) (id identity) {
 	texts := make([]string, 0, len(attributes))
 	for _, a := range attributes {
 		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(a)
@@ -159,5 +176,11 @@ func keyOf(attributes []*commonv1.KeyValue) string {
 		}
 	}
 	slices.Sort(texts)
-	return strings.Join(texts, "\x00")
+	h := sha256.New()
+	for _, text := range append(texts, what) {
+		_, _ = h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(text)))) // never fails
+		_, _ = io.WriteString(h, text)
+	}
+	h.Sum(id[:0])
+	return id
 }

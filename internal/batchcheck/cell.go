@@ -1,4 +1,4 @@
-package collector
+package batchcheck
 
 import (
 	"errors"
@@ -40,7 +40,7 @@ func (c *checker) rollout(key string, step uint64) error {
 	if c.rollouts[key] = struct{}{}; len(c.rollouts) > maxRollouts {
 		return fmt.Errorf("rollout: more than %d of them in a batch", maxRollouts)
 	}
-	if step == 0 || step > maxCount {
+	if step == 0 || step > MaxCount {
 		return fmt.Errorf("step %d: want 1 for the first", step)
 	}
 	return nil
@@ -54,12 +54,14 @@ func (c *checker) cell(cell *telemetryv1.Cell) error {
 		return fmt.Errorf("arm %d: want control or treatment", a)
 	}
 	switch e, s, n := cell.GetExposures(), cell.GetSubjects(), cell.GetNewSubjects(); {
-	case e > maxCount:
-		return fmt.Errorf("exposures %d: want at most %d", e, uint64(maxCount))
+	case e > MaxCount:
+		return fmt.Errorf("exposures %d: want at most %d", e, uint64(MaxCount))
 	case s > e:
 		return fmt.Errorf("subjects %d: more than the %d exposures", s, e)
 	case n > s:
 		return fmt.Errorf("new_subjects %d: more than the %d subjects", n, s)
+	case cell.GetNewCounters() > n:
+		return fmt.Errorf("new_counters %d: more than the %d new_subjects", cell.GetNewCounters(), n)
 	}
 	if c.metricCells += len(cell.GetMetrics()); c.metricCells > maxMetricCells {
 		return fmt.Errorf("metrics: more than %d in a batch", maxMetricCells)
@@ -82,8 +84,8 @@ func checkMetric(m *telemetryv1.MetricCell, of *telemetryv1.Cell) error {
 		}
 	}
 	switch {
-	case m.GetCount() > maxCount:
-		return fmt.Errorf("count %d: want at most %d", m.GetCount(), uint64(maxCount))
+	case m.GetCount() > MaxCount:
+		return fmt.Errorf("count %d: want at most %d", m.GetCount(), uint64(MaxCount))
 	case m.GetEvents() > m.GetCount():
 		return fmt.Errorf("events %d: more than the %d observations", m.GetEvents(), m.GetCount())
 	case m.GetExposures() > of.GetExposures():
@@ -105,7 +107,8 @@ func checkMetric(m *telemetryv1.MetricCell, of *telemetryv1.Cell) error {
 func checkMoments(m *telemetryv1.MetricCell) error {
 	const (
 		slack   = 1e-6
-		largest = 1e140 // the square is finite, and so are sums of many
+		largest = 1e140  // the square is finite, and so are sums of many
+		least   = 1e-300 // squares below are too small for a float to be told exactly
 	)
 	n, sum, squares := float64(m.GetCount()), m.GetSum(), m.GetSumSquares()
 	switch {
@@ -113,7 +116,7 @@ func checkMoments(m *telemetryv1.MetricCell) error {
 		return fmt.Errorf("sum %v: want a finite number of at most %g", sum, largest)
 	case !(squares >= 0 && squares <= largest*largest):
 		return fmt.Errorf("sum_squares %v: want a finite number, not negative", squares)
-	case sum*sum > n*squares*(1+slack):
+	case sum*sum > n*squares*(1+slack)+least:
 		return fmt.Errorf("sum %v, sum_squares %v: no %d numbers have them", sum, squares, m.GetCount())
 	case n == 0 && squares != 0:
 		return fmt.Errorf("sum_squares %v of no observations", squares)
@@ -142,13 +145,13 @@ func checkSketch(m *telemetryv1.MetricCell) error {
 			return fmt.Errorf("sketch.%soffset %d: no number has that bin", half.name, half.offset)
 		}
 		for _, b := range half.bins {
-			if b > maxCount {
-				return fmt.Errorf("sketch.%sbins: %d: want at most %d", half.name, b, uint64(maxCount))
+			if b > MaxCount {
+				return fmt.Errorf("sketch.%sbins: %d: want at most %d", half.name, b, uint64(MaxCount))
 			}
 			total += b
 		}
 	}
-	if s.GetZeros() > maxCount || total > m.GetCount() {
+	if s.GetZeros() > MaxCount || total > m.GetCount() {
 		return fmt.Errorf("sketch: it holds %d values of %d observations", total, m.GetCount())
 	}
 	return nil
@@ -158,8 +161,8 @@ func checkOutcomes(m *telemetryv1.MetricCell) error {
 	if c := m.GetConfusion(); c != nil {
 		var total uint64
 		for _, n := range []uint64{c.GetTruePositives(), c.GetFalsePositives(), c.GetTrueNegatives(), c.GetFalseNegatives()} {
-			if n > maxCount {
-				return fmt.Errorf("confusion: %d: want at most %d", n, uint64(maxCount))
+			if n > MaxCount {
+				return fmt.Errorf("confusion: %d: want at most %d", n, uint64(MaxCount))
 			}
 			total += n
 		}
@@ -170,20 +173,16 @@ func checkOutcomes(m *telemetryv1.MetricCell) error {
 	if n := len(m.GetPredictions()); n > maxPredictions {
 		return fmt.Errorf("predictions: %d labels: want at most %d", n, maxPredictions)
 	}
-	var total uint64
+	// They may be more than the observations: those whose truth is not known are in no count.
 	for label, n := range m.GetPredictions() {
 		if label != "" {
 			if err := checkText(label, maxMetric); err != nil {
 				return fmt.Errorf("predictions: label: %w", err)
 			}
 		}
-		if n > maxCount {
-			return fmt.Errorf("predictions: %d: want at most %d", n, uint64(maxCount))
+		if n > MaxCount {
+			return fmt.Errorf("predictions: %d: want at most %d", n, uint64(MaxCount))
 		}
-		total += n
-	}
-	if total > m.GetCount() {
-		return fmt.Errorf("predictions: %d of %d observations", total, m.GetCount())
 	}
 	return nil
 }
@@ -209,8 +208,8 @@ func (c *checker) trip(t *telemetryv1.Trip) error {
 		}
 	}
 	for _, n := range []uint64{t.GetTreatmentEvents(), t.GetControlEvents(), t.GetTreatmentExposures(), t.GetControlExposures()} {
-		if n > maxCount {
-			return fmt.Errorf("events, exposures: %d: want at most %d", n, uint64(maxCount))
+		if n > MaxCount {
+			return fmt.Errorf("events, exposures: %d: want at most %d", n, uint64(MaxCount))
 		}
 	}
 	return nil

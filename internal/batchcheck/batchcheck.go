@@ -1,8 +1,12 @@
-package collector
+// Package batchcheck says what a batch of telemetry may be. The collector holds to it whatever
+// comes, as strangers' input; relays, before they pass on what comes from below; and the tests
+// of who makes batches, what is made: a batch that is refused is lost as a whole.
+package batchcheck
 
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -13,10 +17,18 @@ import (
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 )
 
-// Batches are strangers' input: they are held to these limits, which are far above what a
-// relay counts in the time of a batch.
+// MaxBytes is how large a batch may be, encoded.
+const MaxBytes = 1 << 20
+
+// MaxCount bounds one number, so that sums of them do not overflow, nor lose precision as
+// floats.
+const MaxCount = 1 << 40
+
+// MaxLength is how long a window may be.
+const MaxLength = time.Hour
+
+// Limits far above what a relay counts in the time of a batch.
 const (
-	maxBatchBytes  = 1 << 20
 	maxWindows     = 600
 	maxCells       = 8192
 	maxMetricCells = 16384
@@ -32,14 +44,10 @@ const (
 	maxMetric   = 64
 	maxSegment  = 256
 	maxSequence = 1 << 46
-	// maxCount bounds one number, so that sums of them do not overflow, nor lose precision as
-	// floats.
-	maxCount  = 1 << 40
-	maxLength = time.Hour // of a window
 )
 
-// checkSender says why a batch's sender could not be answered.
-func checkSender(s *telemetryv1.Sender) error {
+// Sender says why a batch's sender could not be answered; nil: it can.
+func Sender(s *telemetryv1.Sender) error {
 	for _, f := range []struct {
 		name, value string
 		longest     int
@@ -48,11 +56,11 @@ func checkSender(s *telemetryv1.Sender) error {
 		{"boot_id", s.GetBootId(), maxBoot},
 	} {
 		if err := checkText(f.value, f.longest); err != nil {
-			return fmt.Errorf("%w: sender.%s: %w", ErrNoSender, f.name, err)
+			return fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	if q := s.GetSequence(); q == 0 || q > maxSequence {
-		return fmt.Errorf("%w: sender.sequence %d: want 1 for the first batch of a boot, one higher with each, at most %d", ErrNoSender, q, uint64(maxSequence))
+		return fmt.Errorf("sequence %d: want 1 for the first of a boot, one higher with each, at most %d", q, uint64(maxSequence))
 	}
 	return nil
 }
@@ -66,17 +74,15 @@ func checkText(s string, longest int) error {
 		return fmt.Errorf("%d bytes: want at most %d", len(s), longest)
 	case !utf8.ValidString(s):
 		return errors.New("not UTF-8")
-	}
-	for _, r := range s {
-		if !unicode.IsPrint(r) {
-			return fmt.Errorf("%q: want printable characters", s)
-		}
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return fmt.Errorf("%q: want text without control characters", s)
 	}
 	return nil
 }
 
-// checkBatch says where a batch makes no sense; nil: it does. The sender and the tally are looked at elsewhere.
-func checkBatch(b *telemetryv1.Batch) error {
+// Batch says where a batch makes no sense; nil: it does. The sender is for [Sender], and the
+// tally, which follows on those before, for who has them.
+func Batch(b *telemetryv1.Batch) error {
 	if err := checkText(b.GetEnvironment(), maxName); err != nil {
 		return fmt.Errorf("environment: %w", err)
 	}
@@ -128,8 +134,8 @@ func checkLength(d *durationpb.Duration) error {
 	if err := d.CheckValid(); err != nil {
 		return err
 	}
-	if l := d.AsDuration(); l < time.Second || l > maxLength || l%time.Second != 0 {
-		return fmt.Errorf("%v: want whole seconds, 1 s to %v", l, maxLength)
+	if l := d.AsDuration(); l < time.Second || l > MaxLength || l%time.Second != 0 {
+		return fmt.Errorf("%v: want whole seconds, 1 s to %v", l, MaxLength)
 	}
 	return nil
 }
@@ -143,8 +149,8 @@ func checkEvaluations(e *telemetryv1.Evaluations) error {
 			return fmt.Errorf("variant: %w", err)
 		}
 	}
-	if e.GetCount() > maxCount {
-		return fmt.Errorf("count %d: want at most %d", e.GetCount(), uint64(maxCount))
+	if e.GetCount() > MaxCount {
+		return fmt.Errorf("count %d: want at most %d", e.GetCount(), uint64(MaxCount))
 	}
 	if e.GetLastAt() != nil {
 		if err := checkTime(e.GetLastAt()); err != nil {
