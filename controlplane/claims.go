@@ -70,10 +70,18 @@ func (d *draft) checkClaims(current proto.Message) error {
 }
 
 func (d *draft) checkClaim() error {
-	for _, other := range d.owned.list {
-		if !d.claims.release && other.Rule == d.claims.claim.Rule {
+	if d.claims.release {
+		return nil
+	}
+	return checkFree(d.owned.list, d.claims.flagKey, d.claims.claim.Rule)
+}
+
+// checkFree refuses to take an outcome that another rollout owns.
+func checkFree(owned []rollout.Claim, flagKey, rule string) error {
+	for _, other := range owned {
+		if other.Rule == rule {
 			return precluded("rollout.rule", fmt.Sprintf("rollout %q owns %s of flag %q: wait until it is over, or abort it",
-				other.Rollout, rollout.OutcomeWord(other.Rule), d.claims.flagKey))
+				other.Rollout, rollout.OutcomeWord(rule), flagKey))
 		}
 	}
 	return nil

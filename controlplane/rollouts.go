@@ -119,7 +119,7 @@ func checkStart(r *controlv1.StartRolloutRequest) error {
 func (s *Rollouts) start(ctx context.Context, c Caller, r *controlv1.StartRolloutRequest, at rollout.At) (*written, error) {
 	made := resource{environment: r.GetEnvironment(), kind: rolloutKind, key: r.GetRollout().GetKey()}
 	flag := resource{environment: r.GetEnvironment(), kind: flagKind, key: r.GetRollout().GetFlagKey()}
-	results, _, err := s.authority.store.Read(ctx, store.Key(flag.stateKey()), made.newestEntry())
+	results, _, err := s.authority.store.Read(ctx, store.Key(flag.stateKey()), made.newestEntry(), store.Key(claimsKey(flag.environment, flag.key)))
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -131,6 +131,14 @@ func (s *Rollouts) start(ctx context.Context, c Caller, r *controlv1.StartRollou
 		}
 		if len(results[1].KVs) > 0 { // what is wrong with the flag may be what the rollout made of it
 			return nil, s.taken(ctx, made)
+		}
+		// So may it be what another rollout has made of it.
+		owned, claimsErr := decodeClaims(results[2])
+		if claimsErr != nil {
+			return nil, claimsErr
+		}
+		if owner := checkFree(owned.list, flag.key, r.GetRollout().GetRule()); owner != nil {
+			return nil, owner
 		}
 		return nil, err
 	}

@@ -219,6 +219,36 @@ func TestRolloutLife(t *testing.T) {
 	}
 }
 
+// TestWhatIsUrgent: followers are to be told at once that a rollout is shut, and of nothing else
+// that is done to it.
+func TestWhatIsUrgent(t *testing.T) {
+	f := rollingFixture(t)
+	f.create(offFlag("f"))
+	f.caughtUp()
+	_, changes := f.replicas.Replica(production).Subscribe()
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want bool
+	}{
+		{"start", func() error { _, err := f.tryStart(canary("r", "f"), ""); return err }, false},
+		{"promote", func() error { _, err := f.promote("r", nil); return err }, false},
+		{"pause", func() error { _, err := f.pause("r"); return err }, false},
+		{"abort", func() error { _, err := f.abort("r"); return err }, true},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		c, lost, err := changes.Next(f.ctx)
+		if err != nil || lost {
+			t.Fatalf("%s: lost %v, %v", step.name, lost, err)
+		}
+		if c.Delta.Urgent != step.want || len(c.Delta.Puts) == 0 {
+			t.Errorf("%s: urgent %v, of %d items", step.name, c.Delta.Urgent, len(c.Delta.Puts))
+		}
+	}
+}
+
 func TestRolloutCompletesByHand(t *testing.T) {
 	f := rollingFixture(t)
 	f.startNew("r", "f")
@@ -232,6 +262,9 @@ func TestRolloutCompletesByHand(t *testing.T) {
 func TestStartRefusals(t *testing.T) {
 	f := rollingFixture(t)
 	f.startNew("first", "f")
+	if _, err := f.promote("first", proto.Uint32(2)); err != nil { // its split would be in the way, too
+		t.Fatal(err)
+	}
 	off := offFlag("disabled")
 	off.Enabled = false
 	f.create(off)
@@ -239,7 +272,7 @@ func TestStartRefusals(t *testing.T) {
 		name, want string
 		r          *rolloutv1.Rollout
 	}{
-		{"owned", `rollout "first" owns the default outcome of flag "f"`, canary("second", "f")},
+		{"owned, and wider by now", `rollout "first" owns the default outcome of flag "f"`, canary("second", "f")},
 		{"there", `already exists: rollout "first" in environment "production", at revision`, canary("first", "f")},
 		{"disabled", `rollout.flag_key: flag "disabled" is disabled`, canary("r", "disabled")},
 		{"no flag", `not found: flag "none" in environment "production"`, canary("r", "none")},

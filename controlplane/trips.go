@@ -3,8 +3,6 @@ package controlplane
 import (
 	"context"
 	"fmt"
-	"math"
-	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -12,6 +10,7 @@ import (
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/rollout"
 )
 
 // Trip is what a relay told that was cut off: it has shut a rollout by itself.
@@ -69,18 +68,13 @@ func (d *draft) writeTrips(t *store.Txn, trips []Trip, now *timestamppb.Timestam
 
 // tripText tells a trip in a sentence.
 func tripText(t Trip) string {
-	text := fmt.Sprintf("Cut off, it served the control from %s on, at step %d: %s violated, %d of %d against %d of %d (e-value e^%.1f, shut from e^%.1f on)",
-		t.GetTime().AsTime().Format(time.RFC3339), t.GetStep(), t.GetGuardrail(),
-		t.GetTreatmentEvents(), t.GetTreatmentExposures(), t.GetControlEvents(), t.GetControlExposures(), finite(t.GetLogE()), finite(t.GetLogThreshold()))
 	if t.GetLiftedAt() != nil {
-		text += ", until " + t.GetLiftedAt().AsTime().Format(time.RFC3339)
+		return fmt.Sprintf("Since %s it goes by the control plane again; cut off, it had served the control from %s on, at step %d (%s)",
+			clock(t.GetLiftedAt()), clock(t.GetTime()), t.GetStep(), t.GetGuardrail())
 	}
-	return text
+	return fmt.Sprintf("Cut off, it serves the control since %s, at step %d: %s violated, %d of %d against %d of %d; harm %s of %s",
+		clock(t.GetTime()), t.GetStep(), t.GetGuardrail(), t.GetTreatmentEvents(), t.GetTreatmentExposures(),
+		t.GetControlEvents(), t.GetControlExposures(), rollout.EValue(t.GetLogE()), rollout.EValue(t.GetLogThreshold()))
 }
 
-func finite(x float64) float64 {
-	if math.IsNaN(x) || math.IsInf(x, 0) {
-		return 0
-	}
-	return x
-}
+func clock(t *timestamppb.Timestamp) string { return t.AsTime().Format("2006-01-02 15:04:05Z") }

@@ -17,11 +17,9 @@ import (
 	"github.com/tidegate/tidegate/controlplane/collector"
 	"github.com/tidegate/tidegate/controlplane/leader"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/rpc/dial"
 )
-
-// forwardedKey is metadata of streams that another server of the cluster passes on.
-const forwardedKey = "tidegate-forwarded-by"
 
 // collectorService takes telemetry: the leader collects it, the others pass it on to the
 // leader, with the key that it came with. A stream ends with the term, and may be opened again
@@ -61,7 +59,7 @@ func (s *Server) makeCollector(address string) error {
 func (s *collectorService) Push(stream grpc.BidiStreamingServer[telemetryv1.PushRequest, telemetryv1.PushResponse]) error {
 	ctx := stream.Context()
 	who, _, ok := s.elector.Leader()
-	passedOn := len(metadata.ValueFromIncomingContext(ctx, forwardedKey)) > 0
+	passedOn := forwarded(ctx)
 	switch {
 	case !ok:
 		return status.Error(codes.Unavailable, "no server leads at the moment: connect again")
@@ -100,8 +98,8 @@ func (s *collectorService) passOn(stream grpc.BidiStreamingServer[telemetryv1.Pu
 	watching.Go(func() { s.awaitEnd(ctx, to, cancel) })
 
 	header := metadata.Pairs(forwardedKey, s.instanceID)
-	if key := metadata.ValueFromIncomingContext(ctx, authorizationKey); len(key) > 0 {
-		header.Set(authorizationKey, key...)
+	if key := metadata.ValueFromIncomingContext(ctx, accesskey.Header); len(key) > 0 {
+		header.Set(accesskey.Header, key...)
 	}
 	up, err := telemetryv1.NewCollectorServiceClient(conn).Push(metadata.NewOutgoingContext(ctx, header))
 	if err != nil {

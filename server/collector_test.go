@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/tidegate/tidegate/controlplane/collector"
@@ -66,6 +67,10 @@ func batchOf(instance, environment string, sequence uint64) *telemetryv1.PushReq
 		Environment: environment, CompleteTo: timestamppb.Now(),
 		Sender: &telemetryv1.Sender{InstanceId: instance, BootId: "boot", Sequence: sequence},
 		Tally:  &telemetryv1.Tally{Emitted: sequence, Counted: 1},
+		Windows: []*telemetryv1.Window{{
+			BeganAt: timestamppb.Now(), Length: durationpb.New(time.Second),
+			Cells: []*telemetryv1.Cell{{Rollout: "r", Step: 1, Arm: telemetryv1.Arm_ARM_CONTROL, Exposures: 1}},
+		}},
 	}}
 }
 

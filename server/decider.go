@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc"
 
 	"github.com/tidegate/tidegate/controlplane"
 	"github.com/tidegate/tidegate/controlplane/decider"
@@ -57,13 +57,13 @@ func (s *Server) lead(ctx context.Context, term leader.Term) error {
 // assessor tells how the evidence stands: the leader by itself, the others ask it.
 type assessor struct {
 	*decider.Decider
-	elector    *leader.Elector
-	instanceID string
-	peers      *connections
+	leader leaderCalls
 }
 
-func (s *Server) assessor() assessor {
-	return assessor{Decider: s.decider, elector: s.elector, instanceID: s.options.InstanceID, peers: s.telemetry.peers}
+func (s *Server) assessor() assessor { return assessor{Decider: s.decider, leader: s.leaderCalls()} }
+
+func (s *Server) leaderCalls() leaderCalls {
+	return leaderCalls{elector: s.elector, instanceID: s.options.InstanceID, peers: s.telemetry.peers}
 }
 
 // Assess implements controlplane.Assessor.
@@ -72,20 +72,11 @@ func (a assessor) Assess(ctx context.Context, environment, rollout string) (*rol
 	if !errors.Is(err, decider.ErrNotLeading) {
 		return assessment, err
 	}
-	who, _, ok := a.elector.Leader()
-	if !ok || who.Address == "" || who.InstanceID == a.instanceID || len(metadata.ValueFromIncomingContext(ctx, forwardedKey)) > 0 {
+	got, asked, failure := askLeader(ctx, a.leader, func(ctx context.Context, conn grpc.ClientConnInterface) (*controlv1.GetRolloutResponse, error) {
+		return controlv1.NewRolloutServiceClient(conn).GetRollout(ctx, &controlv1.GetRolloutRequest{Environment: environment, Key: rollout})
+	})
+	if !asked {
 		return nil, err
 	}
-	conn, release, err := a.peers.acquire(who.Address)
-	if err != nil {
-		return nil, fmt.Errorf("the leader, %s at %s: %w", who.InstanceID, who.Address, err)
-	}
-	defer release()
-	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, forwardedKey, a.instanceID), countTimeout)
-	defer cancel()
-	got, err := controlv1.NewRolloutServiceClient(conn).GetRollout(ctx, &controlv1.GetRolloutRequest{Environment: environment, Key: rollout})
-	if err != nil {
-		return nil, fmt.Errorf("the leader, %s at %s: %w", who.InstanceID, who.Address, err)
-	}
-	return got.GetAssessment(), nil
+	return got.GetAssessment(), failure
 }

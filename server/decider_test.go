@@ -228,4 +228,6 @@ func TestAnnounced(t *testing.T) {
 // deaf takes nothing.
 type deaf struct{}
 
-func (deaf) Send(context.Context, notify.Event) error { return errors.New("nobody listens") }
+func (deaf) Send(context.Context, notify.Event) (string, error) {
+	return "", errors.New("nobody listens")
+}

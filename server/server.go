@@ -182,6 +182,9 @@ func (s *Server) register() error {
 	controlv1.RegisterKeyServiceServer(s.rpc, keyService{authority: s.authority})
 	controlv1.RegisterEpochServiceServer(s.rpc, epochService{authority: s.authority, hub: s.hub})
 	controlv1.RegisterFleetServiceServer(s.rpc, fleetService{fleet: s.fleet})
+	controlv1.RegisterNotificationServiceServer(s.rpc, notificationService{
+		notifier: s.notifier, leader: s.leaderCalls(), logger: s.logger,
+	})
 	if err := s.registerRollouts(); err != nil {
 		return err
 	}

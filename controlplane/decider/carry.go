@@ -111,15 +111,25 @@ func keyOf(of id, t controlplane.Trip) tripKey {
 
 // unrecorded are those trips that are not in the audit trail yet: relays may tell them again.
 func (d *Decider) unrecorded(of id, trips []controlplane.Trip) (fresh []controlplane.Trip) {
-	seen := make(map[tripKey]bool)
-	for _, t := range trips {
-		key := keyOf(of, t)
-		if !d.recordedTrips[key] && !seen[key] {
+	for _, t := range distinct(of, trips) {
+		if !d.recordedTrips[keyOf(of, t)] {
 			fresh = append(fresh, t)
-			seen[key] = true
 		}
 	}
 	return fresh
+}
+
+// distinct are trips without those that were told twice: a relay tells them again when it was
+// started anew.
+func distinct(of id, trips []controlplane.Trip) (list []controlplane.Trip) {
+	seen := make(map[tripKey]bool)
+	for _, t := range trips {
+		if key := keyOf(of, t); !seen[key] {
+			list = append(list, t)
+			seen[key] = true
+		}
+	}
+	return list
 }
 
 // record says that trips are in the audit trail once the round is committed.

@@ -406,7 +406,7 @@ func TestTrip(t *testing.T) {
 	inBubble(t, 3, func(c *cluster) {
 		c.start(canary("r", "f", 500, 10_000))
 		c.live("r", 3, nil)
-		c.relays[0].trips = []*telemetryv1.Trip{trip(1, 50)}
+		c.relays[0].trips = []*telemetryv1.Trip{trip(1, 50), trip(1, 50)} // it was started anew, and tells it again
 		c.relays[1].trips = []*telemetryv1.Trip{trip(1, 45)}
 		r := c.live("r", 3, over)
 		if r.GetStatus().GetState() != rolloutv1.State_STATE_ROLLED_BACK {
@@ -415,6 +415,8 @@ func TestTrip(t *testing.T) {
 		all := c.decisions("r")
 		if d := all[len(all)-1]; len(moves(all)) != 1 || d.GetDeciding() != "errors" || !strings.Contains(d.GetHeadline(), "cut off") {
 			t.Errorf("%v", d)
+		} else if n := len(d.GetInputs().GetSituation().GetTrips()); n > 2 {
+			t.Errorf("%d trips of two relays", n)
 		}
 		told := tripped(c.trail("r"))
 		// The second may come when the first has shut it already.
@@ -434,7 +436,7 @@ func TestTrip(t *testing.T) {
 		lifted.LiftedAt = timestamppb.Now()
 		c.relays[2].trips = []*telemetryv1.Trip{again, lifted}
 		c.live("r", 3, nil)
-		if told := tripped(c.trail("r")); len(told) != 4 || !strings.Contains(told[3].GetReason(), ", until ") {
+		if told := tripped(c.trail("r")); len(told) != 4 || !strings.Contains(told[3].GetReason(), "goes by the control plane again") {
 			t.Errorf("%d trips in the audit trail: %v", len(told), told)
 		}
 		if now := c.rollout("r"); now.String() != before.String() {

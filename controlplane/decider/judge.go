@@ -182,8 +182,10 @@ func (d *Decider) weigh(s *subject, now time.Time) error {
 	situation := d.situation(s.Environment, s.FlagRevision, now)
 	situation.FlagReady = s.Flag != nil && rollout.Ready(s.Rollout, s.Flag)
 	s.relays = situation.GetRelays()
-	for _, t := range s.trips {
-		situation.Trips = append(situation.Trips, t.Trip)
+	for _, t := range distinct(s.id, s.trips) {
+		if t.GetLiftedAt() == nil {
+			situation.Trips = append(situation.Trips, t.Trip)
+		}
 	}
 	var windows []*telemetryv1.Window
 	for _, p := range s.count.Parts {

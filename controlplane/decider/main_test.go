@@ -113,7 +113,9 @@ func newCluster(t *testing.T, s store.Store, relays int) *cluster {
 // silent takes what is sent.
 type silent struct{}
 
-func (silent) Send(context.Context, notify.Event) error { return errors.New("nobody is there") }
+func (silent) Send(context.Context, notify.Event) (string, error) {
+	return "", errors.New("nobody is there")
+}
 
 // serve starts a server.
 func (c *cluster) serve(id string) *server {

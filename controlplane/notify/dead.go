@@ -1,11 +1,9 @@
 package notify
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/controlplane/store"
@@ -13,20 +11,6 @@ import (
 
 // MaxDeadLetters that are kept: the newest.
 const MaxDeadLetters = 1000
-
-// DeadLetter is an event that a target was not told.
-type DeadLetter struct {
-	// Target's name, and the ID of the event: together they name the letter.
-	Target, ID string
-	// Event is nil if the record is damaged.
-	Event *Event
-	// Reason why it was given up.
-	Reason string
-	// Attempts of the server that gave up; others may have tried before.
-	Attempts int
-	// Queued is when the event was to be told, Died when it was given up.
-	Queued, Died time.Time
-}
 
 // deadRecord is a dead letter, as JSON.
 type deadRecord struct {
@@ -36,41 +20,6 @@ type deadRecord struct {
 	Record   *record   `json:"record,omitempty"`
 	// Damaged is what could not be decoded, the first 64 KiB of it.
 	Damaged []byte `json:"damaged,omitempty"`
-}
-
-func decodeDead(kv store.KV) DeadLetter {
-	target, id := splitKey(kv.Key, deadRoot)
-	letter := DeadLetter{Target: target, ID: id}
-	var d deadRecord
-	if err := json.Unmarshal(kv.Value, &d); err != nil {
-		letter.Reason = fmt.Sprintf("not known: the dead letter is damaged: %v", err)
-		return letter
-	}
-	letter.Reason, letter.Attempts, letter.Died = d.Reason, d.Attempts, d.Died
-	if d.Record != nil {
-		letter.Event, letter.Queued = &d.Record.Event, d.Record.Queued
-	}
-	return letter
-}
-
-// DeadLetters returns all dead letters, the newest first. Any server may be asked.
-func (n *Notifier) DeadLetters(ctx context.Context) ([]DeadLetter, error) {
-	type found struct {
-		revision int64
-		letter   DeadLetter
-	}
-	var all []found
-	if _, err := forEach(ctx, n.o.Store, deadRoot, func(kv store.KV) {
-		all = append(all, found{kv.ModRevision, decodeDead(kv)})
-	}); err != nil {
-		return nil, fmt.Errorf("read the dead letters: %w", err)
-	}
-	slices.SortStableFunc(all, func(a, b found) int { return cmp.Compare(b.revision, a.revision) })
-	letters := make([]DeadLetter, 0, len(all))
-	for _, f := range all {
-		letters = append(letters, f.letter)
-	}
-	return letters, nil
 }
 
 // Redeliver puts a dead letter back into the outbox, where it is tried for another 24 hours;

@@ -1,6 +1,7 @@
 package notify_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -287,7 +288,7 @@ func TestGiveUp(t *testing.T) {
 		b.run(n)
 		synctest.Wait()
 		dead := letters(t, n)
-		if len(dead) != 1 || dead[0].Target != "refuses" || dead[0].Reason != "404" || dead[0].Attempts != 1 || dead[0].Event.Headline != "event 1" {
+		if len(dead) != 1 || dead[0].Target != "refuses" || dead[0].Problem != "404" || dead[0].Attempts != 1 || dead[0].Event.Headline != "event 1" {
 			t.Errorf("dead at once: %+v", dead)
 		}
 		time.Sleep(23*time.Hour + 30*time.Minute)
@@ -301,7 +302,7 @@ func TestGiveUp(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		dead = letters(t, n)
-		if len(dead) != 2 || dead[0].Target != "fails" || !strings.Contains(dead[0].Reason, "24h") || !strings.Contains(dead[0].Reason, "500") {
+		if len(dead) != 2 || dead[0].Target != "fails" || !strings.Contains(dead[0].Problem, "24h") || !strings.Contains(dead[0].Problem, "500") {
 			t.Errorf("dead after 24:30 h: %+v", dead)
 		}
 		for name, want := range map[string]map[string]float64{
@@ -385,17 +386,29 @@ func TestOverflow(t *testing.T) {
 		if len(dead) != 3 || len(b.waiting()) != 10 {
 			t.Fatalf("%d are dead, %d wait", len(dead), len(b.waiting()))
 		}
-		if dead[2].Event.Headline != "event 0" || !strings.Contains(dead[2].Reason, "10 newer") {
+		if dead[2].Event.Headline != "event 0" || !strings.Contains(dead[2].Problem, "10 newer") {
 			t.Errorf("the first that died: %+v", dead[2])
 		}
 	})
 }
 
-func letters(t *testing.T, n *notify.Notifier) []notify.DeadLetter {
+// letter is a dead letter.
+type letter struct {
+	notify.Notification
+	notify.Progress
+}
+
+// letters are the dead ones, the newest first.
+func letters(t *testing.T, n *notify.Notifier) []letter {
 	t.Helper()
-	all, err := n.DeadLetters(t.Context())
+	list, _, err := n.List(t.Context(), notify.Query{State: notify.Dead})
 	if err != nil {
 		t.Fatal(err)
+	}
+	slices.SortStableFunc(list, func(a, b notify.Notification) int { return cmp.Compare(b.Revision, a.Revision) })
+	var all []letter
+	for _, n := range list {
+		all = append(all, letter{n, *n.Progress})
 	}
 	return all
 }

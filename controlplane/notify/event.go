@@ -31,6 +31,8 @@ const (
 	Paused  Kind = "paused"
 	Resumed Kind = "resumed"
 	Aborted Kind = "aborted"
+	// Test is what an operator sends to see that a target is reached. No target asks for it.
+	Test Kind = "test"
 )
 
 var kinds = []Kind{Started, Advanced, Held, Completed, RolledBack, Tripped, Paused, Resumed, Aborted}

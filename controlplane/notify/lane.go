@@ -22,20 +22,46 @@ type lane struct {
 	mu      sync.Mutex
 	letters []*letter // by revision
 	byKey   map[string]*letter
-	// trouble of the target; rests until rest.
+	// trouble of the target; rests until rest, because of problem.
 	trouble backoff
 	rest    time.Time
+	problem string
 }
 
-// letter is a record that waits. Only the lane's goroutine changes it.
+// letter is a record that waits. Only the lane's goroutine changes it, under the lane's lock.
 type letter struct {
 	ref
 	// since is when this server saw it first: clocks of servers may differ.
 	since    time.Time
 	attempts int
+	// problem of the newest attempt.
+	problem string
 	// own is the trouble that the target has with this one; it rests until rest.
 	own  backoff
 	rest time.Time
+}
+
+// due is when a letter may be sent; mu is held.
+func (l *lane) due(o *letter) time.Time {
+	if o.rest.Before(l.rest) {
+		return l.rest
+	}
+	return o.rest
+}
+
+// progress tells what came of a record until now; nil: it is not known here.
+func (l *lane) progress(r ref) *Progress {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	o := l.byKey[r.key]
+	if o == nil || o.revision != r.revision {
+		return nil
+	}
+	p := &Progress{Attempts: o.attempts, Problem: o.problem, Next: l.due(o)}
+	if p.Problem == "" {
+		p.Problem = l.problem
+	}
+	return p
 }
 
 func newLane(d *delivery, target string, sender Sender) *lane {
@@ -124,10 +150,7 @@ func (l *lane) next(now time.Time) (next *letter, over bool, wait time.Duration)
 	}
 	var soonest time.Time
 	for _, o := range l.letters {
-		due := o.rest
-		if due.Before(l.rest) {
-			due = l.rest
-		}
+		due := l.due(o)
 		if !due.After(now) {
 			return o, false, 0
 		}
@@ -207,7 +230,7 @@ func (l *lane) bury(ctx context.Context, o *letter, kv store.KV, dead deadRecord
 func (l *lane) send(ctx context.Context, o *letter, kv store.KV, r *record) {
 	attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	err := l.sender.Send(attempt, r.Event)
+	_, err := l.sender.Send(attempt, r.Event)
 	switch {
 	case err == nil:
 		l.recover()
@@ -221,7 +244,7 @@ func (l *lane) send(ctx context.Context, o *letter, kv store.KV, r *record) {
 		return // the term has ended, and with it the attempt
 	}
 	f := failureOf(err)
-	o.attempts++
+	l.failed(o, f)
 	l.d.n.metrics.failed.WithLabelValues(l.target).Inc()
 	about(l.d.n.o.Logger.Warn(), l.target, r).Int("attempts", o.attempts).Str("reason", f.Reason).Msg("a notification was not taken")
 	now := time.Now()
@@ -234,25 +257,32 @@ func (l *lane) send(ctx context.Context, o *letter, kv store.KV, r *record) {
 			Attempts: o.attempts, Record: r,
 		})
 	default:
-		l.tire(min(f.RetryAfter, longestRetryAfter))
-		if !f.Down {
-			l.mu.Lock()
-			o.rest = now.Add(o.own.next())
-			l.mu.Unlock()
-		}
+		l.tire(o, f, now)
 	}
 }
 
-// tire has the target rest after a failure, at least for as long as it asked for.
-func (l *lane) tire(asked time.Duration) {
+// failed notes that an attempt did.
+func (l *lane) failed(o *letter, f *Failure) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.rest = time.Now().Add(max(l.trouble.next(), asked))
+	o.attempts++
+	o.problem = f.Reason
+}
+
+// tire has the target rest after a failure, at least for as long as it asked for, and what it
+// failed at by itself for longer.
+func (l *lane) tire(o *letter, f *Failure, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rest, l.problem = now.Add(max(l.trouble.next(), min(f.RetryAfter, longestRetryAfter))), f.Reason
+	if !f.Down {
+		o.rest = now.Add(o.own.next())
+	}
 }
 
 // recover ends the target's trouble.
 func (l *lane) recover() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.trouble.failures, l.rest = 0, time.Time{}
+	l.trouble.failures, l.rest, l.problem = 0, time.Time{}, ""
 }

@@ -205,7 +205,7 @@ func runRandom(t *testing.T, b *bed, seed uint64) {
 		}
 	}
 	for _, d := range letters(t, n) {
-		if d.Reason != "refused" {
+		if d.Problem != "refused" {
 			t.Errorf("dead for another reason: %+v", d)
 		}
 		accounted[d.Target+"/"+d.ID] = true
@@ -388,7 +388,7 @@ func TestDamaged(t *testing.T) {
 			t.Fatalf("dead: %+v, waiting: %q", dead, b.waiting())
 		}
 		for _, d := range dead {
-			if d.Event != nil || !strings.Contains(d.Reason, "damaged") {
+			if d.Event != nil || !strings.Contains(d.Problem, "damaged") {
 				t.Errorf("%+v", d)
 			}
 			if err := n.Redeliver(t.Context(), d.Target, d.ID); !errors.Is(err, notify.ErrDamaged) {
@@ -427,7 +427,7 @@ func TestDeadLettersAreBounded(t *testing.T) {
 		if len(dead) != notify.MaxDeadLetters {
 			t.Errorf("%d are kept", len(dead))
 		}
-		if fresh := slices.IndexFunc(dead, func(d notify.DeadLetter) bool { return d.Target == "old" }); fresh != 20 {
+		if fresh := slices.IndexFunc(dead, func(d letter) bool { return d.Target == "old" }); fresh != 20 {
 			t.Errorf("%d of 20 new ones are kept", fresh)
 		}
 	})

@@ -36,7 +36,7 @@ type attempt struct {
 	err   error
 }
 
-func (r *receiver) Send(ctx context.Context, e notify.Event) error {
+func (r *receiver) Send(ctx context.Context, e notify.Event) (string, error) {
 	r.mu.Lock()
 	answer := r.answer
 	r.mu.Unlock()
@@ -48,7 +48,7 @@ func (r *receiver) Send(ctx context.Context, e notify.Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.attempts = append(r.attempts, attempt{e, at, err})
-	return err
+	return "thanks", err
 }
 
 func (r *receiver) answers(f func(context.Context, notify.Event) error) {

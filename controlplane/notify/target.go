@@ -19,6 +19,9 @@ var targetPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 type Target struct {
 	// Name is unique; rollouts name it.
 	Name string
+	// Transport and Host are for people: by which means it is told, and where, without what is
+	// secret of that.
+	Transport, Host string
 	// Environments whose rollouts it is told of; none: all.
 	Environments []string
 	// Kinds of events that it is told; none: DefaultKinds.
@@ -29,9 +32,10 @@ type Target struct {
 // Sender takes events to one target.
 type Sender interface {
 	// Send sends an event once, and blocks until it was taken (nil) or not, or ctx has ended.
-	// The error is a *Failure where more is known than that it failed. It is shown to people
-	// and logged: there must be no secret in it.
-	Send(ctx context.Context, e Event) error
+	// The error is a *Failure where more is known than that it failed. The answer is what the
+	// target said when it took the event. Both are shown to people, and the error is logged:
+	// there must be no secret in them.
+	Send(ctx context.Context, e Event) (answer string, err error)
 }
 
 // Failure is why a target did not take an event.
@@ -64,12 +68,16 @@ func (t *Target) Check() error {
 	return nil
 }
 
-func (t *Target) wants(e *Event) bool {
-	kinds := t.Kinds
-	if len(kinds) == 0 {
-		kinds = DefaultKinds()
+// Told are the kinds of events that the target is told.
+func (t *Target) Told() []Kind {
+	if len(t.Kinds) == 0 {
+		return DefaultKinds()
 	}
-	return slices.Contains(kinds, e.Kind) &&
+	return t.Kinds
+}
+
+func (t *Target) wants(e *Event) bool {
+	return slices.Contains(t.Told(), e.Kind) &&
 		(len(t.Environments) == 0 || slices.Contains(t.Environments, e.Environment)) &&
 		(len(e.Notify) == 0 || slices.Contains(e.Notify, t.Name))
 }
@@ -95,6 +103,6 @@ func failureOf(err error) *Failure {
 // for it waits: servers get a new configuration one after the other.
 type nobody struct{}
 
-func (nobody) Send(context.Context, Event) error {
-	return &Failure{Reason: "no target of this name is configured on the server that leads", Down: true}
+func (nobody) Send(context.Context, Event) (string, error) {
+	return "", &Failure{Reason: "no target of this name is configured on the server that leads", Down: true}
 }

@@ -60,7 +60,7 @@ type endpoint struct {
 }
 
 // Send implements notify.Sender. Redirects are not followed.
-func (e *endpoint) Send(ctx context.Context, event notify.Event) error {
+func (e *endpoint) Send(ctx context.Context, event notify.Event) (string, error) {
 	var body []byte
 	var err error
 	if e.slack {
@@ -69,13 +69,13 @@ func (e *endpoint) Send(ctx context.Context, event notify.Event) error {
 		body, err = marshal(payloadOf(event, e.link(event)))
 	}
 	if err != nil {
-		return &notify.Failure{Reason: "the event cannot be encoded: " + err.Error(), Permanent: true}
+		return "", &notify.Failure{Reason: "the event cannot be encoded: " + err.Error(), Permanent: true}
 	}
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url.String(), bytes.NewReader(body))
 	if err != nil { // the error would show the URL
-		return &notify.Failure{Reason: "there is no request to this URL", Permanent: true}
+		return "", &notify.Failure{Reason: "there is no request to this URL", Permanent: true}
 	}
 	request.Header.Set("Content-Type", "application/json; charset=utf-8")
 	request.Header.Set("User-Agent", "tidegate/"+version.Version)
@@ -88,7 +88,7 @@ func (e *endpoint) Send(ctx context.Context, event notify.Event) error {
 	// The round trip itself: a client would follow redirects, and put the URL into errors.
 	response, err := e.transport.RoundTrip(request)
 	if err != nil {
-		return e.unanswered(ctx, err, sent.Load())
+		return "", e.unanswered(ctx, err, sent.Load())
 	}
 	defer response.Body.Close()
 	// What cannot be read of it does not matter: the status counts.
@@ -106,17 +106,17 @@ func (e *endpoint) unanswered(ctx context.Context, err error, sent bool) *notify
 	return &notify.Failure{Reason: e.url.Host + ": " + reason, Down: !sent}
 }
 
-// answered is nil if the status says that the event was taken, else the failure.
-func (e *endpoint) answered(r *http.Response, text string) error {
+// answered is what the target said; the status says whether the event was taken.
+func (e *endpoint) answered(r *http.Response, text string) (string, error) {
 	status := r.StatusCode
-	if status >= 200 && status < 300 {
-		return nil
-	}
-	f := &notify.Failure{Reason: fmt.Sprintf("%s answered %d %s", e.url.Host, status, http.StatusText(status))}
+	answer := strings.TrimSpace(fmt.Sprintf("%s answered %d %s", e.url.Host, status, http.StatusText(status)))
 	if shown := e.show(text); shown != "" {
-		f.Reason += ": " + shown
+		answer += ": " + shown
 	}
+	f := &notify.Failure{Reason: answer}
 	switch {
+	case status >= 200 && status < 300:
+		return answer, nil
 	case status >= 300 && status < 400:
 		f.Reason = fmt.Sprintf("%s redirects (%d): redirects are not followed; configure the URL that it leads to", e.url.Host, status)
 		f.Down = true
@@ -128,7 +128,7 @@ func (e *endpoint) answered(r *http.Response, text string) error {
 	case status >= 400 && status < 500:
 		f.Permanent = true
 	}
-	return f
+	return "", f
 }
 
 // retryAfter reads seconds or a date (RFC 9110, 10.2.3); 0 for anything else.
@@ -204,10 +204,14 @@ func unescape(text string) string {
 	})
 }
 
-// link leads to the rollout in the dashboard; empty: nobody knows where that is.
+// link leads to the rollout in the dashboard, if it is about one; empty: nobody knows where that
+// is.
 func (e *endpoint) link(event notify.Event) string {
-	if e.dashboard == nil {
+	switch {
+	case e.dashboard == nil:
 		return ""
+	case event.Kind == notify.Test:
+		return e.dashboard.String()
 	}
 	return e.dashboard.JoinPath("environments", url.PathEscape(event.Environment), "rollouts", url.PathEscape(event.Rollout)).String()
 }

@@ -43,7 +43,7 @@ func failure(t *testing.T, s notify.Sender, timeout time.Duration) *notify.Failu
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
-	err := s.Send(ctx, rolledBack())
+	_, err := s.Send(ctx, rolledBack())
 	var f *notify.Failure
 	if !errors.As(err, &f) {
 		t.Fatalf("error: %v", err)
@@ -70,8 +70,12 @@ func TestTaken(t *testing.T) {
 				defer server.Close()
 				s := sender(t, kind, server.URL+secretPath)
 				webhook.SetClock(s, time.Unix(1614265330, 0))
-				if err := s.Send(t.Context(), rolledBack()); err != nil {
+				answer, err := s.Send(t.Context(), rolledBack())
+				if err != nil {
 					t.Fatal(err)
+				}
+				if want := fmt.Sprintf("%s answered %d %s", strings.TrimPrefix(server.URL, "http://"), status, http.StatusText(status)); answer != want {
+					t.Errorf("the answer is %q, not %q", answer, want)
 				}
 				if got.Method != http.MethodPost || got.URL.String() != secretPath || got.Header.Get("Content-Type") != "application/json; charset=utf-8" {
 					t.Errorf("%s %s, %v", got.Method, got.URL, got.Header)
@@ -241,7 +245,7 @@ func TestNonsenseAnswers(t *testing.T) {
 	}
 	t.Run("cut off after the status", func(t *testing.T) { // it was taken
 		at := raw(t, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok")
-		if err := sender(t, "webhook", at).Send(t.Context(), rolledBack()); err != nil {
+		if _, err := sender(t, "webhook", at).Send(t.Context(), rolledBack()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -294,7 +298,7 @@ func TestTLS(t *testing.T) {
 	}
 	s = sender(t, "webhook", server.URL+secretPath)
 	webhook.Trust(s, &tls.Config{RootCAs: roots})
-	if err := s.Send(t.Context(), rolledBack()); err != nil || requests.Load() != 1 {
+	if _, err := s.Send(t.Context(), rolledBack()); err != nil || requests.Load() != 1 {
 		t.Errorf("a good one: %v", err)
 	}
 }

@@ -92,7 +92,7 @@ func parse(name string, data []byte, lookup func(string) (string, bool)) ([]noti
 	targets := make([]notify.Target, 0, len(c.targets))
 	for _, t := range c.targets {
 		t.endpoint.dashboard, t.endpoint.transport = c.dashboard, transport
-		t.target.Sender = t.endpoint
+		t.target.Host, t.target.Sender = t.endpoint.url.Host, t.endpoint
 		targets = append(targets, t.target)
 	}
 	return targets, nil
@@ -172,7 +172,7 @@ func (c *config) target(n *yaml.Node, path string) {
 	if n.Kind != yaml.MappingNode {
 		return
 	}
-	t.target.Name = name
+	t.target.Name, t.target.Transport = name, kind
 	for _, e := range events {
 		t.target.Kinds = append(t.target.Kinds, notify.Kind(e))
 	}

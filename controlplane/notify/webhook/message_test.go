@@ -66,7 +66,13 @@ func events() map[string]notify.Event {
 		ID: "evt_c", Kind: notify.Advanced, Time: time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC), Environment: "production",
 		Rollout: "checkout-v2", FromWeight: 1, ToWeight: 2050, Treatment: "new", Decision: 3,
 	}
-	return map[string]notify.Event{"rolled_back": rolledBack(), "started": started, "tripped": tripped, "hostile": hostile, "advanced": advanced}
+	test := notify.Event{
+		ID: "evt_d", Kind: notify.Test, Time: time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC), Actor: "alice@example.com",
+		Headline: "This is a test. What happens to rollouts is told here.",
+	}
+	return map[string]notify.Event{
+		"rolled_back": rolledBack(), "started": started, "tripped": tripped, "hostile": hostile, "advanced": advanced, "test": test,
+	}
 }
 
 const link = "https://flags.example.com/environments/production/rollouts/checkout-v2"

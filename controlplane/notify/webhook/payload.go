@@ -23,7 +23,8 @@ const payloadVersion = 1
 // Any status of 200 to 299 says that it was taken.
 type Payload struct {
 	// Type is 'rollout.' and the kind of the event: started, advanced, held, completed,
-	// rolled_back, tripped, paused, resumed, aborted.
+	// rolled_back, tripped, paused, resumed, aborted. Or it is 'test': an operator tries whether
+	// this arrives, and of the data there are the headline and the actor alone.
 	Type    string `json:"type"`
 	Version int    `json:"version"`
 	ID      string `json:"id"`
@@ -98,7 +99,7 @@ type Counted struct {
 
 func payloadOf(e notify.Event, link string) Payload {
 	p := Payload{
-		Type: "rollout." + string(e.Kind), Version: payloadVersion, ID: e.ID, Timestamp: e.Time.UTC(),
+		Type: typeOf(e.Kind), Version: payloadVersion, ID: e.ID, Timestamp: e.Time.UTC(),
 		Data: Data{
 			Environment: e.Environment, Rollout: e.Rollout, Flag: e.Flag, Control: e.Control, Treatment: e.Treatment,
 			Description: e.Description, Owner: e.Owner, Headline: e.Headline,
@@ -115,6 +116,13 @@ func payloadOf(e notify.Event, link string) Payload {
 		})
 	}
 	return p
+}
+
+func typeOf(k notify.Kind) string {
+	if k == notify.Test {
+		return string(k)
+	}
+	return "rollout." + string(k)
 }
 
 // marshal encodes without escapes for HTML, which this is not.

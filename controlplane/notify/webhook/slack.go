@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidegate/tidegate/controlplane/notify"
+	"github.com/tidegate/tidegate/internal/rollout"
 )
 
 // Bounds of texts in characters as Slack counts them, escapes included. Slack takes 3,000 a
@@ -76,6 +78,9 @@ func slackMessage(e notify.Event, link string) ([]byte, error) {
 	elements := []slackObject{mrkdwn(foot)}
 	if link != "" {
 		look := "<" + escape(link, math.MaxInt) + "|Open the rollout>"
+		if e.Kind == notify.Test {
+			look = "<" + escape(link, math.MaxInt) + "|Open tidegate>"
+		}
 		plain = append(plain, look)
 		elements = append(elements, mrkdwn(look))
 	}
@@ -84,34 +89,39 @@ func slackMessage(e notify.Event, link string) ([]byte, error) {
 }
 
 func titleOf(e notify.Event) string {
-	rollout := escape(e.Rollout, maxTitle) + " in " + escape(e.Environment, maxTitle)
+	which := escape(e.Rollout, maxTitle) + " in " + escape(e.Environment, maxTitle)
 	switch e.Kind {
 	case notify.Started:
-		return "🚀 Started: " + rollout
+		return "🚀 Started: " + which
 	case notify.Advanced:
-		return "⬆️ Widened to " + percent(e.ToWeight) + ": " + rollout
+		return "⬆️ Widened to " + rollout.Percent(e.ToWeight) + ": " + which
 	case notify.Held:
-		return "⏳ Held at " + percent(e.ToWeight) + ": " + rollout
+		return "⏳ Held at " + rollout.Percent(e.ToWeight) + ": " + which
 	case notify.Completed:
-		return "✅ Complete: " + rollout
+		return "✅ Complete: " + which
 	case notify.RolledBack:
-		return "🚨 Rolled back: " + rollout
+		return "🚨 Rolled back: " + which
 	case notify.Tripped:
-		return "🚨 A relay that is cut off serves the control: " + rollout
+		return "🚨 A relay that is cut off serves the control: " + which
 	case notify.Paused:
-		return "⏸️ Paused: " + rollout
+		return "⏸️ Paused: " + which
 	case notify.Resumed:
-		return "▶️ Resumed: " + rollout
+		return "▶️ Resumed: " + which
 	case notify.Aborted:
-		return "🛑 Aborted: " + rollout
+		return "🛑 Aborted: " + which
+	case notify.Test:
+		return "🔔 Test of notifications"
 	}
-	return escape(string(e.Kind), maxTitle) + ": " + rollout
+	return escape(string(e.Kind), maxTitle) + ": " + which
 }
 
 type field struct{ name, value string }
 
 // fieldsOf are at most nine; Slack takes ten.
 func fieldsOf(e notify.Event) []field {
+	if e.Kind == notify.Test {
+		return []field{{"By", cmp.Or(escape(e.Actor, maxField), "nobody says who")}}
+	}
 	owner := escape(e.Owner, maxField)
 	if owner == "" {
 		owner = "nobody is named as the owner"
@@ -122,9 +132,9 @@ func fieldsOf(e notify.Event) []field {
 			fields = append(fields, field{name, escape(value, maxField)})
 		}
 	}
-	weight := percent(e.ToWeight)
+	weight := rollout.Percent(e.ToWeight)
 	if e.FromWeight != e.ToWeight {
-		weight = percent(e.FromWeight) + " → " + weight
+		weight = rollout.Percent(e.FromWeight) + " → " + weight
 	}
 	if e.Treatment != "" {
 		weight += " of subjects get " + e.Treatment
@@ -182,11 +192,6 @@ func count(c notify.Count) string {
 		return strconv.FormatUint(c.Units, 10)
 	}
 	return strconv.FormatUint(c.Events, 10) + " in " + strconv.FormatUint(c.Units, 10)
-}
-
-// percent of a weight of 10,000.
-func percent(weight uint32) string {
-	return strconv.FormatFloat(float64(weight)/100, 'f', -1, 64) + "%"
 }
 
 // group are the words that mention many, in Mattermost, where an @ is before them.
