@@ -39,9 +39,12 @@ type Client interface {
 	// delivered, is counted ([TelemetryStats]). An in-process client adds up here; a remote one
 	// hands each observation to its relay.
 	Track(ctx context.Context, metric string, ec Context, o Observation, options ...TrackOption)
-	// TrackEvent tells that something happened, or that it did not.
+	// TrackEvent tells that something happened, or that it did not: of what is counted as a share
+	// of observations, tell both.
 	TrackEvent(ctx context.Context, metric string, ec Context, happened bool, options ...TrackOption)
-	// TrackValue tells a number.
+	// TrackValue tells a number, in the metric's own unit: always the same one, and the one that
+	// absolute margins of guardrails are in. How long something took is for TrackDuration, which
+	// knows its unit: as a number it would have to be in seconds.
 	TrackValue(ctx context.Context, metric string, ec Context, v float64, options ...TrackOption)
 	// TrackDuration tells how long something took.
 	TrackDuration(ctx context.Context, metric string, ec Context, d time.Duration, options ...TrackOption)

@@ -1,9 +1,12 @@
 package clientsdk_test
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -82,6 +85,44 @@ func ExampleObjectAs() {
 	m := clientsdk.ObjectAs(ctx, client, "ai-model", clientsdk.User("user-1"), model{Model: "atlas-3"}).Value
 	fmt.Println(m.Model, m.MaxTokens)
 	// Output: atlas-4 512
+}
+
+// A rollout is widened, or shut, by what you tell of those that it serves: with the context that
+// the flag was evaluated with.
+func ExampleClient_track() {
+	ctx := context.Background()
+	client := clientsdk.NewOffline(clientsdk.WithTrackObserver(func(_ context.Context, t clientsdk.Tracked) {
+		fmt.Println(t.Metric, "of", t.Context.TargetingKey()+":", cmp.Or(t.Problem, t.String()))
+	}))
+	defer client.Close()
+
+	user := clientsdk.User("user-1").With("country", "CA")
+	err := errors.New("the bank did not answer")
+
+	client.TrackEvent(ctx, "payment-errors", user, err != nil)
+	client.TrackDuration(ctx, "payment-latency", user, 120*time.Millisecond)
+	client.TrackValue(ctx, "revenue-usd", user, 49.9) // always in the same unit
+	client.TrackOutcome(ctx, "fraud", user, clientsdk.PredictedScore(0.93).WithActual(false))
+
+	// What makes no sense fails nobody: it is told, and counted in TelemetryStats.
+	client.TrackDuration(ctx, "payment-latency", user, -time.Second)
+	// Output:
+	// payment-errors of user-1: true
+	// payment-latency of user-1: 120ms
+	// revenue-usd of user-1: 49.9
+	// fraud of user-1: predicted 0.93, was negative
+	// payment-latency of user-1: metric payment-latency: the duration is -1s: it cannot be negative
+}
+
+// What comes long after the flag was evaluated says when that was: a label of a prediction that was
+// made yesterday counts for the step of the rollout that predicted.
+func ExampleExposedAt() {
+	client := exampleClient()
+	defer client.Close()
+	predicted := time.Now().Add(-26 * time.Hour)
+	client.TrackOutcome(context.Background(), "fraud", clientsdk.User("user-1"),
+		clientsdk.PredictedLabel("fraud").WithActualLabel("honest").WithPositiveLabel("fraud"), clientsdk.ExposedAt(predicted))
+	// Output:
 }
 
 func ExampleContext_With() {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -37,7 +39,8 @@ func ObservedEvent(happened bool) Observation {
 	return Observation{kind: observedEvent, happened: happened}
 }
 
-// ObservedValue is a finite number, at most 1e100 in size.
+// ObservedValue is a finite number, at most 1e20 in size, in the metric's own unit: that of the
+// guardrails' absolute margins. What is a time is told with ObservedDuration.
 func ObservedValue(v float64) Observation { return Observation{kind: observedValue, number: v} }
 
 // ObservedDuration is not negative, and at most a year.
@@ -101,7 +104,7 @@ func (o Outcome) WithPositiveLabel(label string) Outcome {
 // Bounds of observations, as in telemetry.proto.
 const (
 	maxNameBytes    = 64
-	maxObserved     = 1e100
+	maxObserved     = 1e20
 	maxObservedTime = 365 * 24 * time.Hour
 )
 
@@ -111,7 +114,7 @@ func (o *Observation) problem() string {
 	case o.kind == noObservation:
 		return "there is no value: give one of ObservedEvent, ObservedValue, ObservedDuration, ObservedOutcome"
 	case o.kind == observedValue && !(math.Abs(o.number) <= maxObserved):
-		return fmt.Sprintf("the value is %v: it must be finite, and at most 1e100 in size", o.number)
+		return fmt.Sprintf("the value is %v: it must be finite, and at most 1e20 in size", o.number)
 	case o.kind == observedDuration && o.duration < 0:
 		return fmt.Sprintf("the duration is %v: it cannot be negative", o.duration)
 	case o.kind == observedDuration && o.duration > maxObservedTime:
@@ -145,8 +148,8 @@ func nameProblem(name string) string {
 		return "is empty"
 	case len(name) > maxNameBytes:
 		return fmt.Sprintf("takes %d bytes: at most %d", len(name), maxNameBytes)
-	case !utf8.ValidString(name):
-		return "is " + strconv.Quote(name) + ", which is not valid UTF-8"
+	case !utf8.ValidString(name), strings.ContainsFunc(name, unicode.IsControl):
+		return "is " + strconv.Quote(name) + ", which is not valid UTF-8, or has control characters"
 	}
 	return ""
 }

@@ -8,9 +8,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"google.golang.org/protobuf/proto"
 
-	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/replica"
@@ -35,13 +33,13 @@ type view struct {
 	base    *snapshot.Snapshot // the replica's
 	first   *snapshot.Snapshot // that was ever shown, until it is taken
 	begun   bool               // something was shown
-	trips   map[string]int64   // revision of the rollout that was shut, by its key
+	trips   map[string]uint64  // step at which a rollout was shut, by its key
 	problem string             // what the tally cannot count
 	some    func()             // called when there are rollouts; may be nil
 }
 
 func newView(t *tally.Tally, logger zerolog.Logger) *view {
-	return &view{tally: t, logger: logger, flipped: make(chan struct{}, 1), trips: map[string]int64{}}
+	return &view{tally: t, logger: logger, flipped: make(chan struct{}, 1), trips: map[string]uint64{}}
 }
 
 // snapshot is what to answer from; nil: nothing. One atomic load.
@@ -79,12 +77,12 @@ func (v *view) rollouts() (some bool, revision int64) {
 
 // tripped shuts the rollouts that the relay said are shut, and opens those that it does not
 // name any more. It was asked when the environment was at a revision: where the rollout has
-// changed since, the relay meant another one.
+// changed since, the relay may have meant an earlier step.
 func (v *view) tripped(keys []string, revision int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	changed := false
-	maps.DeleteFunc(v.trips, func(key string, _ int64) bool {
+	maps.DeleteFunc(v.trips, func(key string, _ uint64) bool {
 		opens := !slices.Contains(keys, key)
 		changed = changed || opens
 		return opens
@@ -94,7 +92,11 @@ func (v *view) tripped(keys []string, revision int64) {
 		if _, already := v.trips[key]; already || !ok || item.ModRevision > revision {
 			continue
 		}
-		v.trips[key] = item.ModRevision
+		r, err := item.Rollout()
+		if err != nil {
+			continue // nobody can tell what it is of
+		}
+		v.trips[key] = r.GetStatus().GetStep()
 		v.logger.Warn().Str("rollout", key).Msg("shut by the relay: serving the control")
 		changed = true
 	}
@@ -148,62 +150,28 @@ func (v *view) countLocked(next *snapshot.Snapshot) {
 	v.problem = problem
 }
 
-// shutLocked is the base in which rollouts that are shut serve the control. Those that have
-// changed since are not shut any more.
+// shutLocked is the base in which rollouts that are shut serve the control. Those that are at
+// another step by now, or over, are not shut any more: the control plane has decided.
 func (v *view) shutLocked() *snapshot.Snapshot {
-	flags := map[string]*flagv1.Flag{}
-	for key, revision := range v.trips {
+	var splits []snapshot.Split
+	for _, key := range slices.Sorted(maps.Keys(v.trips)) {
 		item, ok := v.rolloutLocked(key)
-		if !ok || item.ModRevision != revision {
-			delete(v.trips, key)
-			continue
-		}
 		r, err := item.Rollout()
-		if err != nil {
-			continue // nobody can tell what it is of
+		switch {
+		case !ok || err == nil && !standsAt(r.GetStatus(), v.trips[key]):
+			delete(v.trips, key)
+		case err == nil: // else nobody can tell what it is of
+			splits = append(splits, snapshot.SplitOf(r))
 		}
-		f := flags[r.GetFlagKey()]
-		if f == nil {
-			item, _ := v.base.Item(syncv1.Kind_KIND_FLAG, r.GetFlagKey())
-			if f, err = item.Flag(); err != nil {
-				v.logger.Error().Err(err).Str("rollout", key).Msg("it cannot be shut")
-				continue
-			}
-			flags[r.GetFlagKey()] = f
-		}
-		serveControl(f, r)
 	}
-	puts := make([]snapshot.Item, 0, len(flags))
-	for key, f := range flags {
-		data, err := proto.Marshal(f)
-		if err != nil {
-			continue // it was decoded just now
-		}
-		item, _ := v.base.Item(syncv1.Kind_KIND_FLAG, key)
-		item.Data = data
-		puts = append(puts, item)
-	}
-	if len(puts) == 0 {
+	if len(splits) == 0 {
 		return v.base
 	}
-	next, _ := v.base.Next(v.base.Cursor().Revision, puts, nil)
-	return next
+	return v.base.Controlled(splits)
 }
 
-// serveControl gives the control all of a rollout's split.
-func serveControl(f *flagv1.Flag, r *rolloutv1.Rollout) {
-	outcome := f.GetDefaultOutcome()
-	if r.GetRule() != "" {
-		outcome = nil
-		if i := slices.IndexFunc(f.GetRules(), func(rule *flagv1.Rule) bool { return rule.GetId() == r.GetRule() }); i >= 0 {
-			outcome = f.GetRules()[i].GetOutcome()
-		}
-	}
-	if split := outcome.GetSplit(); split != nil {
-		var total uint32
-		for _, w := range split.GetVariants() {
-			total += w.GetWeight()
-		}
-		split.Variants = []*flagv1.WeightedVariant{{Variant: r.GetControl(), Weight: total}}
-	}
+// standsAt tells whether a rollout is not over, and still at a step.
+func standsAt(s *rolloutv1.Status, step uint64) bool {
+	active := s.GetState() == rolloutv1.State_STATE_RUNNING || s.GetState() == rolloutv1.State_STATE_PAUSED
+	return active && s.GetStep() == step
 }

@@ -1,7 +1,11 @@
 package clientsdk
 
 import (
+	"context"
+	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/rs/zerolog"
 	"google.golang.org/protobuf/proto"
@@ -43,7 +47,10 @@ func newViews(t *testing.T) *views {
 }
 
 func (v *views) rollout(key, rule string) *rolloutv1.Rollout {
-	return &rolloutv1.Rollout{Key: key, FlagKey: "f", Rule: rule, Control: "old", Treatment: "new"}
+	return &rolloutv1.Rollout{
+		Key: key, FlagKey: "f", Rule: rule, Control: "old", Treatment: "new",
+		Status: &rolloutv1.Status{State: rolloutv1.State_STATE_RUNNING, Step: 1},
+	}
 }
 
 // publish shows messages at the next revision.
@@ -122,9 +129,10 @@ func TestViewShutsEachRolloutByItself(t *testing.T) {
 	}
 }
 
-// TestViewFollowsRevisions: a newer revision of the rollout opens it, whatever an answer says
-// that is of the time before; revisions of anything else do not.
-func TestViewFollowsRevisions(t *testing.T) {
+// TestViewFollowsSteps: a later step of the rollout opens it, whatever an answer says that is of
+// the time before, and so does its end; somebody who pauses it, or changes anything else, does
+// not.
+func TestViewFollowsSteps(t *testing.T) {
 	v := newViews(t)
 	v.view.tripped([]string{"all-1"}, 1)
 	v.publish(v.rollout("canada-1", "canada"))
@@ -134,12 +142,23 @@ func TestViewFollowsRevisions(t *testing.T) {
 	v.show(v.snapshot)
 	v.serves("new", "old")
 
-	v.publish(v.rollout("all-1", ""))
+	paused := v.rollout("all-1", "")
+	paused.Status.State = rolloutv1.State_STATE_PAUSED
+	v.publish(paused)
+	v.serves("new", "old")
+
+	next := v.rollout("all-1", "")
+	next.Status.Step = 2
+	v.publish(next)
 	v.serves("new", "new")
 	v.view.tripped([]string{"all-1"}, v.revision-1)
 	v.serves("new", "new")
 	v.view.tripped([]string{"all-1"}, v.revision)
 	v.serves("new", "old")
+
+	next.Status.State = rolloutv1.State_STATE_COMPLETED
+	v.publish(next)
+	v.serves("new", "new")
 }
 
 // TestViewPurged: nothing is shown, and nothing can be shut.
@@ -166,4 +185,83 @@ func TestViewShutsNothing(t *testing.T) {
 	v.publish(lost, ruleless)
 	v.view.tripped([]string{"lost-1", "ruleless-1", "unknown"}, v.revision)
 	v.serves("new", "new")
+}
+
+// TestWatchFromTheStart: of what comes before the watch looks for the first time, all but the
+// first state is a change.
+func TestWatchFromTheStart(t *testing.T) {
+	state := func(values ...string) []*snapshot.Snapshot {
+		var states []*snapshot.Snapshot
+		s := snapshot.New("production", snapshot.Epoch{Counter: 1})
+		for i, value := range values {
+			data, err := proto.Marshal(&flagv1.Flag{
+				Key: "f", Type: flagv1.ValueType_VALUE_TYPE_STRING, Enabled: true,
+				Variants:       []*flagv1.Variant{{Name: "only", Value: structpb.NewStringValue(value)}},
+				DefaultOutcome: &flagv1.Outcome{Kind: &flagv1.Outcome_Variant{Variant: "only"}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			revision := int64(i + 1)
+			s, _ = s.Next(revision, []snapshot.Item{{Kind: syncv1.Kind_KIND_FLAG, Key: "f", ModRevision: revision, Data: data}}, nil)
+			states = append(states, s)
+		}
+		return states
+	}
+	for name, tc := range map[string]struct {
+		restored      bool // the first one
+		before, after int  // the watch begins: so many states more
+		want          int  // times that the change is told
+	}{
+		"nothing":                          {},
+		"the first state":                  {before: 1},
+		"the first state, later":           {after: 1},
+		"a change before the first look":   {before: 2, want: 1},
+		"a change after it":                {before: 1, after: 1, want: 1},
+		"two changes, one on each side":    {before: 2, after: 1, want: 2},
+		"restored":                         {restored: true},
+		"restored, and changed before":     {restored: true, before: 1, want: 1},
+		"restored, and changed afterwards": {restored: true, after: 1, want: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := newView(nil, zerolog.Nop())
+				r := replica.NewSet(replica.Options{HistoryBytes: -1, Observer: v}).Add("production")
+				c := &inProcess{local: local{replica: r, view: v, age: r.Age}, notifier: newNotifier(func() Status { return Status{} })}
+				defer c.stopNotifying()
+				told := 0
+				c.OnChange(func(keys []string) {
+					if !slices.Equal(keys, []string{"f"}) {
+						t.Errorf("told of %q", keys)
+					}
+					told++
+				})
+				states := state("a", "b", "c", "d")
+				publish := func(n int) {
+					for range n {
+						if err := r.Publish(states[0], states[0].Full()); err != nil {
+							t.Fatal(err)
+						}
+						states = states[1:]
+						synctest.Wait()
+					}
+				}
+				if tc.restored {
+					publish(1)
+				}
+				prev, changes := r.Subscribe()
+				publish(tc.before)
+				ctx, cancel := context.WithCancel(t.Context())
+				var watching sync.WaitGroup
+				watching.Go(func() { c.watch(ctx, prev, changes) })
+				synctest.Wait()
+				publish(tc.after)
+				cancel()
+				watching.Wait()
+				if told != tc.want {
+					t.Errorf("told %d times, want %d", told, tc.want)
+				}
+			})
+		})
+	}
 }

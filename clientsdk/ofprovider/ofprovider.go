@@ -13,7 +13,7 @@
 // OnChange does.
 //
 // Tracking: the name of the event is the metric. The zero TrackingEventDetails says that it
-// happened; others give its value. Attributes of the details say more, and take the place of the
+// happened; others give its value, in the metric's own unit (see [clientsdk.Client]). Attributes of the details say more, and take the place of the
 // value: 'happened' (boolean), 'duration' (time.Duration), and 'flagKey' (string) for the flag
 // whose rollouts it counts for; model outcomes have calls of [clientsdk.Client]'s alone.
 package ofprovider

@@ -37,6 +37,7 @@ type relay struct {
 	tripped  []string
 	last     *telemetryv1.Tally
 	counted  uint64        // by reports
+	lost     uint64        // as told with each message
 	longest  time.Duration // of the windows
 }
 
@@ -113,6 +114,7 @@ func (r *relay) Report(ctx context.Context, in *telemetryv1.ReportRequest, _ ...
 		}
 		r.last = in.GetTally()
 		r.counted += in.GetTally().GetCounted()
+		r.lost += in.GetLost()
 		return nil
 	})
 	if err != nil {

@@ -18,9 +18,6 @@ import (
 )
 
 const (
-	// maxWindow is the longest window that a relay takes. It counts what is in one as of now, so
-	// a longer one may say less than it was.
-	maxWindow = time.Hour
 	// lingering is how long reports go on after the last rollout is gone: longer than the tally
 	// keeps its counters.
 	lingering = 2 * time.Minute
@@ -58,9 +55,13 @@ type Reporter struct {
 	sequence uint64
 	// lostReports is how much was in messages that were refused or given up.
 	lostReports uint64
-	backoff     backoff
-	retry       time.Time // when the next attempt is due
-	active      time.Time // when there were rollouts last
+	// lostTold is what messages that were answered have declared lost.
+	lostTold uint64
+	backoff  backoff
+	retry    time.Time // when the next attempt is due
+	active   time.Time // when there were rollouts last
+	// asked: what the relay has shut was asked for, once there were rollouts.
+	asked bool
 
 	mu      sync.Mutex
 	account account
@@ -164,6 +165,7 @@ func (r *Reporter) Close(ctx context.Context) {
 	}
 	r.cancel()
 	<-r.done
+	r.cut(time.Now().Add(time.Second)) // there was no time for it, perhaps
 	unsent := r.unsent()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -186,6 +188,7 @@ func (r *Reporter) run() {
 			r.o.Tally.Turn(now)
 		} else {
 			r.cut(now)
+			r.ask()
 		}
 		if !now.Before(r.retry) {
 			r.send()
@@ -211,6 +214,18 @@ func (r *Reporter) unsent() (n uint64) {
 	return n
 }
 
+// ask makes sure that there is something to send when there are rollouts for the first time:
+// whoever starts behind a relay that has shut one is to know it at once.
+func (r *Reporter) ask() {
+	if some, _ := r.o.Rollouts(); !some || r.asked {
+		return
+	}
+	r.asked = true
+	if len(r.batches) == 0 {
+		r.batches = append(r.batches, &telemetryv1.Batch{})
+	}
+}
+
 // wait waits for the next second, or, without rollouts, until there are some; false: the
 // reporter is closed.
 func (r *Reporter) wait(offset time.Duration) bool {
@@ -225,6 +240,9 @@ func (r *Reporter) wait(offset time.Duration) bool {
 	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
 	for !r.isClosing() {
+		if some, _ := r.o.Rollouts(); some && !r.asked {
+			return true
+		}
 		select {
 		case <-r.ctx.Done():
 			return false
@@ -310,19 +328,13 @@ func (r *Reporter) send() {
 // next makes the message for a batch.
 func (r *Reporter) next(b *telemetryv1.Batch) *telemetryv1.ReportRequest {
 	r.sequence++
+	lost := b.GetTally().GetLost() + r.lostReports
 	request := &telemetryv1.ReportRequest{
 		Environment: r.o.Environment,
 		Sender:      &telemetryv1.Sender{InstanceId: r.o.InstanceID, BootId: r.boot, Sequence: r.sequence},
 		Windows:     b.GetWindows(),
-		Tally: &telemetryv1.Tally{
-			Emitted: b.GetTally().GetEmitted(), Lost: b.GetTally().GetLost() + r.lostReports, Counted: b.GetTally().GetCounted(),
-		},
-	}
-	for _, w := range request.GetWindows() {
-		if over := w.GetLength().AsDuration() - maxWindow; over > 0 {
-			w.BeganAt = timestamppb.New(w.GetBeganAt().AsTime().Add(over))
-			w.Length = durationpb.New(maxWindow)
-		}
+		Tally:       &telemetryv1.Tally{Emitted: b.GetTally().GetEmitted(), Lost: lost, Counted: b.GetTally().GetCounted()},
+		Lost:        lost - r.lostTold,
 	}
 	if len(request.GetWindows()) == 0 { // to hear what the relay has shut
 		request.Windows = []*telemetryv1.Window{{
@@ -341,6 +353,7 @@ func (r *Reporter) settle(err error) bool {
 	switch {
 	case err == nil:
 		r.account.acknowledged += n
+		r.lostTold = r.request.GetTally().GetLost()
 	case Refused(err):
 		r.account.lose(LostRefused, n)
 		r.account.refusal = err.Error()

@@ -40,6 +40,11 @@ type rig struct {
 
 func newRig(t *testing.T, r *relay) *rig {
 	t.Helper()
+	return newRigWith(t, r, to{r})
+}
+
+func newRigWith(t *testing.T, r *relay, courier Courier) *rig {
+	t.Helper()
 	g := &rig{t: t, relay: r, tripped: make(chan []string, 10_000)}
 	g.snapshot = rolloutSnapshot(t)
 	g.tally, g.relays = newTally(t, g.snapshot), newTally(t, rolloutSnapshot(t))
@@ -65,7 +70,7 @@ func newRig(t *testing.T, r *relay) *rig {
 			}
 			g.tripped <- keys
 		},
-		Courier: to{r},
+		Courier: courier,
 	})
 	return g
 }
@@ -212,8 +217,8 @@ func TestReporterRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refuse := true
 		r := &relay{}
-		r.report = func(*telemetryv1.ReportRequest) error {
-			if refuse {
+		r.report = func(in *telemetryv1.ReportRequest) error {
+			if refuse && in.GetTally().GetCounted() > 0 {
 				refuse = false
 				return status.Error(codes.InvalidArgument, "no sense")
 			}
@@ -234,8 +239,12 @@ func TestReporterRefused(t *testing.T) {
 		if s.Emitted != 5 || s.Acknowledged != 2 || s.Lost[LostRefused] != 3 {
 			t.Errorf("%+v", s)
 		}
-		if last := r.last; last.GetEmitted() != 4 || last.GetLost() != 2 {
-			t.Errorf("%v", last)
+		if last := r.last; last.GetEmitted() != 4 || last.GetLost() != 2 || r.lost != 2 {
+			t.Errorf("%v, and %d told to be lost", last, r.lost)
+		}
+		g.serve(3)
+		if err := g.reporter.Flush(t.Context()); err != nil || r.lost != 2 {
+			t.Errorf("%v; what was lost is told again: %d", err, r.lost)
 		}
 		g.reporter.Close(t.Context())
 	})
@@ -257,6 +266,20 @@ func TestReporterTripped(t *testing.T) {
 		time.Sleep(1100 * time.Millisecond)
 		if keys := <-g.tripped; !slices.Equal(keys, []string{"checkout-1"}) {
 			t.Error(keys)
+		}
+		g.reporter.Close(t.Context())
+	})
+}
+
+// TestReporterAsksAtOnce: what the relay has shut is heard as soon as there are rollouts, not a
+// second later.
+func TestReporterAsksAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(300 * time.Millisecond)
+		began := time.Now()
+		g := newRig(t, &relay{tripped: []string{"checkout-1"}})
+		if got := <-g.tripped; !slices.Equal(got, []string{"checkout-1"}) || time.Since(began) > 0 {
+			t.Errorf("after %v: %v", time.Since(began), got)
 		}
 		g.reporter.Close(t.Context())
 	})
@@ -326,6 +349,22 @@ func TestReporterClose(t *testing.T) {
 		balanced(t, s)
 		if s.Lost[LostUnsent] != 4 || s.Pending != 0 || time.Since(began) != time.Second {
 			t.Errorf("after %v: %+v", time.Since(began), s)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // a relay that hangs: what waits behind is lost, too, and told
+		g := newRigWith(t, &relay{}, hangs{})
+		for i := range 5 {
+			g.serve(i)
+			time.Sleep(1100 * time.Millisecond)
+		}
+		g.serve(5)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		g.reporter.Close(ctx)
+		s := g.reporter.Stats()
+		balanced(t, s)
+		if s.Lost[LostUnsent] != 12 || s.Pending != 0 {
+			t.Errorf("%+v", s)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
