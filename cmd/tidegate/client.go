@@ -185,6 +185,8 @@ func (o *clientOptions) connect(io *streams) (*client, error) {
 		fleet:        controlv1.NewFleetServiceClient(conn),
 		rollouts:     controlv1.NewRolloutServiceClient(conn),
 		evaluations:  evaluationv1.NewEvaluationServiceClient(conn),
+
+		notifications: controlv1.NewNotificationServiceClient(conn),
 	}, nil
 }
 
@@ -203,6 +205,8 @@ type client struct {
 	fleet        controlv1.FleetServiceClient
 	rollouts     controlv1.RolloutServiceClient
 	evaluations  evaluationv1.EvaluationServiceClient
+
+	notifications controlv1.NotificationServiceClient
 }
 
 // method is a unary call of a generated client.

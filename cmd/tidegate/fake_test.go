@@ -60,17 +60,24 @@ func (f *fakeServer) Watch(r *evaluationv1.WatchRequest, s grpc.ServerStreamingS
 	return f.watch(r, s)
 }
 
-// start serves on loopback until the test ends, and returns the address.
 func (f *fakeServer) start(t *testing.T) string {
+	t.Helper()
+	return serve(t, func(s *grpc.Server) {
+		controlv1.RegisterFlagServiceServer(s, f)
+		controlv1.RegisterSegmentServiceServer(s, f)
+		evaluationv1.RegisterEvaluationServiceServer(s, f)
+	})
+}
+
+// serve serves on loopback until the test ends, and returns the address.
+func serve(t *testing.T, register func(*grpc.Server)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := grpc.NewServer()
-	controlv1.RegisterFlagServiceServer(s, f)
-	controlv1.RegisterSegmentServiceServer(s, f)
-	evaluationv1.RegisterEvaluationServiceServer(s, f)
+	register(s)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(listener) }()
 	t.Cleanup(func() {

@@ -82,6 +82,7 @@ func newRootCommand(io *streams) *cobra.Command {
 		newKeyCommand(io),
 		newEpochCommand(io),
 		newRelayCommand(io),
+		newNotificationCommand(io),
 		newEvaluateCommand(io),
 		newApplyCommand(io),
 		newExportCommand(io),

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"net"
 	"regexp"
 	"strings"
 	"testing"
@@ -49,22 +47,10 @@ func (f *fakeFleet) ListRelays(context.Context, *controlv1.ListRelaysRequest) (*
 func (f *fakeFleet) start(t *testing.T) string {
 	t.Helper()
 	f.asked = make(chan *controlv1.WaitAppliedRequest, 1)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := grpc.NewServer()
-	controlv1.RegisterFlagServiceServer(s, f)
-	controlv1.RegisterFleetServiceServer(s, f)
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(listener) }()
-	t.Cleanup(func() {
-		s.Stop()
-		if err := <-ended; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Error(err)
-		}
+	return serve(t, func(s *grpc.Server) {
+		controlv1.RegisterFlagServiceServer(s, f)
+		controlv1.RegisterFleetServiceServer(s, f)
 	})
-	return listener.Addr().String()
 }
 
 // command runs one and returns what it prints, errors after '! ', an exit code other than

@@ -165,8 +165,7 @@ func (c *client) writeDecision(out io.Writer, d *rolloutv1.Decision) {
 	line("policy", policyText(d))
 	line("shield", singleLine(d.GetShield()))
 	line("judged", inputsText(d.GetInputs()))
-	line("evidence", assessmentText(d.GetAssessment()))
-	c.writeAssessment(out, d.GetAssessment())
+	c.writeAssessment(out, d)
 }
 
 func policyText(d *rolloutv1.Decision) string {
@@ -186,8 +185,12 @@ func inputsText(in *rolloutv1.Inputs) string {
 	if s.GetRelays() > 0 {
 		parts = append(parts, fmt.Sprintf("%d relays, %d at the step, %d fresh", s.GetRelays(), s.GetRelaysApplied(), s.GetRelaysFresh()))
 	}
-	if n := len(s.GetTrips()); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d trips of relays that were cut off", n))
+	switch n := len(s.GetTrips()); n {
+	case 0:
+	case 1:
+		parts = append(parts, "a relay that was cut off had shut it by itself")
+	default:
+		parts = append(parts, fmt.Sprintf("relays that were cut off had shut it by themselves: %d trips", n))
 	}
 	if !s.GetFlagReady() {
 		parts = append(parts, "the flag did not serve what the rollout says")

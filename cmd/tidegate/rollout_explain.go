@@ -3,17 +3,17 @@ package main
 import (
 	"fmt"
 	"io"
-	"math"
-	"strconv"
 	"strings"
 
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	"github.com/tidegate/tidegate/internal/judge"
+	"github.com/tidegate/tidegate/internal/rollout"
 )
 
 // writeAssessment shows the figures: a line for each guardrail, and what else the decision was
 // made by.
-func (c *client) writeAssessment(out io.Writer, a *rolloutv1.Assessment) {
+func (c *client) writeAssessment(out io.Writer, d *rolloutv1.Decision) {
+	a := d.GetAssessment()
 	if a == nil {
 		return
 	}
@@ -40,7 +40,7 @@ func (c *client) writeAssessment(out io.Writer, a *rolloutv1.Assessment) {
 		notes = append(notes, fmt.Sprintf("%.3g exposures a second", a.GetTraffic()))
 	}
 	for i, w := range a.GetWaits() {
-		if i > 0 { // the first is the headline
+		if i > 0 && d.GetVerdict() == rolloutv1.Verdict_VERDICT_HOLD { // the first is the headline
 			notes = append(notes, "it would wait, too: "+w.GetMessage())
 		}
 	}
@@ -71,18 +71,7 @@ func meter(logE *float64, threshold float64) string {
 	if logE == nil {
 		return ""
 	}
-	return eValue(*logE) + " of " + eValue(threshold)
-}
-
-func eValue(log float64) string {
-	switch e := math.Exp(log); {
-	case log > 14:
-		return fmt.Sprintf("10^%.0f", log/math.Ln10)
-	case e >= 10:
-		return strconv.FormatFloat(e, 'f', 0, 64)
-	default:
-		return strconv.FormatFloat(e, 'g', 2, 64)
-	}
+	return rollout.EValue(*logE) + " of " + rollout.EValue(threshold)
 }
 
 func shareText(events, of uint64) string {

@@ -62,7 +62,7 @@ func TestExplainDecision(t *testing.T) {
 	c := &client{clientOptions: newClientOptions()}
 	c.writeDecision(&out, shutDecision(t))
 	for _, part := range []string{
-		"decision 1: rollback, 5% -> 0%", "the limit is 1.1x", "decided", "by control-1", "policy", "3 relays, 0 at the step, 0 fresh",
+		"decision 1: rollback, 5% -> 0%", "the limit is 1.05x", "decided", "by control-1", "policy", "3 relays, 0 at the step, 0 fresh",
 		"GUARDRAIL", "breach", "30 of 100", "19 of 1900", "5% of 2000 subjects were treated, 5% should be", "2e+03 exposures a second",
 	} {
 		if !strings.Contains(out.String(), part) {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 )
 
 // steering is a command that changes a rollout that is there.
@@ -93,7 +94,8 @@ func newRolloutAbortCommand(streams *streams) *cobra.Command {
 
 func newRolloutPromoteCommand(streams *streams) *cobra.Command {
 	var stage int
-	cmd := newSteerCommand(streams, steering{
+	var cmd *cobra.Command
+	cmd = newSteerCommand(streams, steering{
 		use: "promote", short: "Go to the next stage, or a given one, whatever is not proven yet", done: "promoted",
 		long: "Go to the next stage, or a given one, whatever is not proven yet. Beyond the last stage, the\n" +
 			"rollout is complete. What a violated guardrail is against cannot be promoted.",
@@ -104,17 +106,32 @@ func newRolloutPromoteCommand(streams *streams) *cobra.Command {
 			}
 			// To the stage after the one that was seen: a decision that comes between is no
 			// reason to go two stages further.
-			to := current.GetRollout().GetRollout().GetStatus().GetStage() + 1
-			if stage > 0 {
-				to = uint32(stage - 1)
+			r := current.GetRollout().GetRollout()
+			to := r.GetStatus().GetStage() + 1
+			if cmd.Flags().Changed("stage") {
+				if to, err = chosenStage(r, stage); err != nil {
+					return nil, err
+				}
 			}
 			return write(ctx, c, c.rollouts.PromoteRollout, &controlv1.PromoteRolloutRequest{
 				Environment: o.environment, Key: key, Reason: o.reason, RequestId: newRequestID(), Stage: proto.Uint32(to),
 			})
 		},
 	})
-	cmd.Flags().IntVar(&stage, "stage", 0, "stage to go to, 1 for the first; one beyond the last completes; 0: the next one")
+	cmd.Flags().IntVar(&stage, "stage", 0, "stage to go to, 1 for the first; one beyond the last completes; without it, the next one")
 	return cmd
+}
+
+// chosenStage is the index of a stage that is counted from 1, as it is shown.
+func chosenStage(r *rolloutv1.Rollout, stage int) (uint32, error) {
+	now, n := int(r.GetStatus().GetStage())+1, len(r.GetStages())
+	switch {
+	case stage < 1 || stage > n+1:
+		return 0, usagef("--stage %d: %s has %d stages, and %d completes it", stage, r.GetKey(), n, n+1)
+	case stage <= now:
+		return 0, usagef("--stage %d: %s is at stage %s (%s) already, and never shrinks but to end: 'tidegate rollout abort' does that", stage, r.GetKey(), stageText(r), servedShare(r))
+	}
+	return uint32(stage - 1), nil
 }
 
 func newRolloutDeleteCommand(streams *streams) *cobra.Command {

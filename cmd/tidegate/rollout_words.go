@@ -81,11 +81,5 @@ func (c *client) stagesText(r *rolloutv1.Rollout) string {
 
 func durationWord(d *durationpb.Duration) string { return rollout.FormatDuration(d.AsDuration()) }
 
-// assessmentText is how the evidence stands, in a sentence.
-func assessmentText(a *rolloutv1.Assessment) string {
-	text := singleLine(a.GetHeadline())
-	if text != "" && a.GetUntil() != nil {
-		text += fmt.Sprintf(" (about %s)", durationWord(a.GetUntil()))
-	}
-	return text
-}
+// assessmentText is how the evidence stands, in a sentence; it says how long that takes.
+func assessmentText(a *rolloutv1.Assessment) string { return singleLine(a.GetHeadline()) }
