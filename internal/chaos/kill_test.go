@@ -75,8 +75,15 @@ func (s *scenario) bulk(srv *bed.Server, pause time.Duration) (stop func()) {
 	return func() { cancel(); writing.Wait() }
 }
 
-// killAt starts a process again so that it kills itself, and then once more.
+// killAt has a process die, and the writers go on.
 func (s *scenario) killAt(p *bed.Process, point string, hit int) {
+	s.Helper()
+	s.dieAt(p, point, hit)
+	s.mustWrite("after a kill at "+point, s.writers...)
+}
+
+// dieAt starts a process again so that it kills itself, and then once more.
+func (s *scenario) dieAt(p *bed.Process, point string, hit int) {
 	s.Helper()
 	s.Logf("kill %s at %s, passage %d", p.Name(), point, hit)
 	p.Kill()
@@ -94,5 +101,4 @@ func (s *scenario) killAt(p *bed.Process, point string, hit int) {
 	}
 	p.SetEnv()
 	p.Start()
-	s.mustWrite("after a kill at "+point, s.writers...)
 }

@@ -58,7 +58,7 @@ func newScenario(t *testing.T) *scenario {
 	t.Helper()
 	s := &scenario{T: t, dir: t.TempDir()}
 	s.random, s.seed = seeded(t)
-	s.ctx, s.stop = context.WithTimeout(t.Context(), *duration+5*time.Minute)
+	s.ctx, s.stop = context.WithTimeout(t.Context(), *duration+5*time.Minute+emission())
 	s.stopWriting = func() {}
 	t.Cleanup(func() { s.stop(); s.clients.Wait() })
 	s.begin(s)

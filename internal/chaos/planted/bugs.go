@@ -103,4 +103,32 @@ var bugs = []bug{
 		name: "serve-before-load", does: "A server shows empty environments before it has loaded them.",
 		scenario: "TestServerStart", by: []string{"Atomic"},
 	},
+	{
+		name: "answer-before-spool", does: "A relay answers Track before what it was told is on disk.",
+		scenario: "TestRelayDies", by: []string{"Conserved"},
+	},
+	{
+		name: "forget-senders", does: "A relay keeps on disk what it was told, and not whose message it was.",
+		scenario: "TestRelayDies", by: []string{"Conserved"},
+	},
+	{
+		name: "loss-undeclared", does: "A relay does not tell what it has lost.",
+		scenario: "TestRelayDies", by: []string{"Conserved"},
+	},
+	{
+		name: "spool-not-rewound", does: "A new stream goes on where the last one ended, acknowledged or not.",
+		scenario: "TestTelemetryCut", by: []string{"Conserved"},
+	},
+	{
+		name: "count-again", does: "A batch that comes again is counted again.",
+		scenario: "TestTelemetryCut", by: []string{"Conserved"},
+	},
+	{
+		name: "evidence-apart", does: "The evidence is written by a transaction of its own.",
+		scenario: "TestStoreFails", by: []string{"Conserved"},
+	},
+	{
+		name: "commit-unfenced", does: "A leader commits whoever leads by now, and whatever was counted since.",
+		scenario: "TestDeposed", by: []string{"Conserved"},
+	},
 }
