@@ -55,7 +55,7 @@ func run(ctx context.Context, out io.Writer, rate int, limit time.Duration) erro
 	}
 	defer s.close()
 	fmt.Fprintf(out, "a control server on %s, relays on %s and %s, a shop on %s and %s\n\n",
-		s.server.Addr, s.relays[0].addr, s.relays[1].addr, s.shops[0].addr, s.shops[1].addr)
+		s.server.Addr, s.relays[0].Addr, s.relays[1].Addr, s.shops[0].addr, s.shops[1].addr)
 
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -90,7 +90,7 @@ func (s *scene) rollOut(ctx context.Context, t *timeline) (map[string]rolloutv1.
 	done := make(chan end, len(features))
 	for _, key := range []string{checkout, search} {
 		t.tell(key, "starts: %s", features[key].what)
-		if _, err := s.rollouts.StartRollout(ctx, &controlv1.StartRolloutRequest{
+		if _, err := s.server.Rollouts.StartRollout(ctx, &controlv1.StartRolloutRequest{
 			Environment: testbed.Environment, Rollout: rolloutOf(key), Reason: "demonstration",
 		}); err != nil {
 			return nil, fmt.Errorf("starting the rollout of %s: %w", key, err)

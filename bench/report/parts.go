@@ -30,6 +30,7 @@ var parts = []part{
 	{name: "footprint", command: []string{"go", "run", "./bench/footprint"}},
 	{name: "sim", command: []string{"go", "run", "./bench/sim", "-runs", "200", "-method", "static,canary,peek,core"}, table: lastTable},
 	{name: "healthy", command: []string{"go", "run", "./bench/sim", "-runs", "10000", "-method", "core", "-scenario", "healthy,diurnal,bursty,both-down"}, table: lastTable},
+	{name: "trip", command: []string{"go", "run", "./bench/trip", "-runs", "50"}},
 	{name: "clientsdk", command: goBench("./clientsdk", "."), table: goBenchTable},
 }
 

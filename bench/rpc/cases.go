@@ -38,6 +38,9 @@ const (
 	fewFlags, manyFlags   = 100, 1000
 	fewPrefix, manyPrefix = "some-", "many-"
 	oneKey                = "some-050"
+	// Of two flags that are alike one has a rollout, by which the relay counts who is served what.
+	plainKey, watchedKey = "plain", "watched"
+	fewUsers             = 1024
 )
 
 func keys() []string {
@@ -48,7 +51,7 @@ func keys() []string {
 	for i := range manyFlags {
 		all = append(all, fmt.Sprintf("%s%03d", manyPrefix, i))
 	}
-	return all
+	return append(all, plainKey, watchedKey)
 }
 
 // attributes are what every request says of its subject.
@@ -64,17 +67,20 @@ func cases(bed *testbed.Bed, echo string, echoPID int) []testCase {
 	subject := &evaluationv1.EvaluationContext{TargetingKey: targetingKey, Attributes: object(attributes())}
 	one := &evaluationv1.EvaluateRequest{FlagKey: oneKey, Context: subject}
 	var all []testCase
-	call := func(name, method string, request proto.Message, stream bool, connections, inFlight, evaluations int, floor bool) {
+	load := func(name, method string, requests [][]byte, stream bool, connections, inFlight, evaluations int, floor bool) {
 		c := testCase{
 			name: name, floor: floor, connections: connections, pid: bed.RelayPID(), evaluations: evaluations,
 			inFlight: fmt.Sprintf("%dx%d", connections, inFlight),
 		}
-		l := grpcLoad{addr: bed.RelayAddr, path: method, message: encode(request), stream: stream, inFlight: inFlight}
+		l := grpcLoad{addr: bed.RelayAddr, path: method, messages: requests, stream: stream, inFlight: inFlight}
 		if floor {
 			l.addr, c.pid = echo, echoPID
 		}
 		c.load = l
 		all = append(all, c)
+	}
+	call := func(name, method string, request proto.Message, stream bool, connections, inFlight, evaluations int, floor bool) {
+		load(name, method, [][]byte{encode(request)}, stream, connections, inFlight, evaluations, floor)
 	}
 	both := func(name, method string, request proto.Message, stream bool, connections, inFlight int) {
 		call(name, method, request, stream, connections, inFlight, 1, true)
@@ -84,6 +90,17 @@ func cases(bed *testbed.Bed, echo string, echoPID int) []testCase {
 	both("Evaluate, one at a time", evaluationv1.EvaluationService_Evaluate_FullMethodName, one, false, 1, 1)
 	both("EvaluateStream", evaluationv1.EvaluationService_EvaluateStream_FullMethodName,
 		&evaluationv1.EvaluateStreamRequest{Id: 1 << 20, Request: one}, true, 1, 64)
+	for _, counted := range []struct{ name, key string }{
+		{"Evaluate, no rollout", plainKey}, {"Evaluate, counted by a rollout", watchedKey},
+	} {
+		var users [][]byte
+		for i := range fewUsers {
+			users = append(users, encode(&evaluationv1.EvaluateRequest{FlagKey: counted.key, Context: &evaluationv1.EvaluationContext{
+				TargetingKey: fmt.Sprintf("user-%010d", i), Attributes: object(attributes()),
+			}}))
+		}
+		load(counted.name, evaluationv1.EvaluationService_Evaluate_FullMethodName, users, false, 4, 16, 1, false)
+	}
 	bulk := func(prefix string, n int) {
 		call(fmt.Sprintf("EvaluateAll, %d flags", n), evaluationv1.EvaluationService_EvaluateAll_FullMethodName,
 			&evaluationv1.EvaluateAllRequest{KeyPrefix: prefix, Context: subject}, false, 2, 2, n, false)
@@ -107,7 +124,7 @@ func cases(bed *testbed.Bed, echo string, echoPID int) []testCase {
 		})
 	}
 	post("OFREP, one flag", "/ofrep/v1/evaluate/flags/"+oneKey, 64, 1)
-	post(fmt.Sprintf("OFREP, all %d flags", fewFlags+manyFlags), "/ofrep/v1/evaluate/flags", 4, fewFlags+manyFlags)
+	post(fmt.Sprintf("OFREP, all %d flags", len(keys())), "/ofrep/v1/evaluate/flags", 4, len(keys()))
 	return all
 }
 

@@ -41,7 +41,7 @@ const (
 // grpcLoad calls a method.
 type grpcLoad struct {
 	addr, path string
-	message    []byte // of a request
+	messages   [][]byte // of requests, in turn
 	// stream: all messages go over one call.
 	stream   bool
 	inFlight int // on one connection
@@ -52,8 +52,9 @@ type grpcConn struct {
 	conn    net.Conn
 	in      *bufio.Reader
 	out     []byte
-	block   []byte // the headers of every call but the first
-	data    []byte // the message, with gRPC's prefix
+	block   []byte   // the headers of every call but the first
+	data    [][]byte // the messages, with gRPC's prefix
+	turn    int      // of data
 	begun   map[uint32]time.Time
 	next    uint32
 	arrived int // bytes since the last window update
@@ -68,8 +69,9 @@ func (l grpcLoad) run(ctx context.Context, done func(time.Duration)) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	c := &grpcConn{load: l, conn: conn, in: bufio.NewReaderSize(conn, 256<<10), begun: map[uint32]time.Time{}, next: 1, done: done}
-	c.data = binary.BigEndian.AppendUint32([]byte{0}, uint32(len(l.message)))
-	c.data = append(c.data, l.message...)
+	for _, m := range l.messages {
+		c.data = append(c.data, append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(m))), m...))
+	}
 	err = c.run()
 	if ctx.Err() != nil {
 		return nil
@@ -127,7 +129,7 @@ func (c *grpcConn) open(block []byte) {
 }
 
 func (c *grpcConn) unary() error {
-	c.frame(frameData, flagEndStream, 1, c.data)
+	c.frame(frameData, flagEndStream, 1, c.request())
 	for range c.load.inFlight - 1 {
 		c.call()
 	}
@@ -153,9 +155,15 @@ func (c *grpcConn) unary() error {
 	}
 }
 
+// request is the next message to send.
+func (c *grpcConn) request() []byte {
+	c.turn = (c.turn + 1) % len(c.data)
+	return c.data[c.turn]
+}
+
 func (c *grpcConn) call() {
 	c.open(c.block)
-	c.frame(frameData, flagEndStream, c.next-2, c.data)
+	c.frame(frameData, flagEndStream, c.next-2, c.request())
 }
 
 // pipeline sends a message for every one that comes back, on one call.
@@ -163,7 +171,7 @@ func (c *grpcConn) pipeline() error {
 	sent := make([]time.Time, 0, c.load.inFlight) // in a ring
 	for range c.load.inFlight {
 		sent = append(sent, time.Now())
-		c.frame(frameData, 0, 1, c.data)
+		c.frame(frameData, 0, 1, c.request())
 	}
 	var have []byte
 	for at := 0; ; {
@@ -186,7 +194,7 @@ func (c *grpcConn) pipeline() error {
 			c.done(time.Since(sent[at]))
 			sent[at] = time.Now()
 			at = (at + 1) % len(sent)
-			c.frame(frameData, 0, 1, c.data)
+			c.frame(frameData, 0, 1, c.request())
 		}
 	}
 }

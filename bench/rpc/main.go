@@ -23,7 +23,12 @@ import (
 	"regexp"
 	"time"
 
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
+
 	"github.com/tidegate/tidegate/bench/testbed"
+	"github.com/tidegate/tidegate/internal/rollout"
 )
 
 type options struct {
@@ -112,11 +117,49 @@ func startRelay(ctx context.Context, dir string) (*testbed.Bed, error) {
 	if err == nil {
 		err = bed.AwaitRelay(ctx, len(keys()))
 	}
+	if err == nil {
+		err = watch(ctx, bed)
+	}
 	if err != nil {
 		bed.Stop()
 		return nil, err
 	}
 	return bed, nil
+}
+
+// watch starts a rollout, and waits until the decider has seen that the relay counts by it.
+func watch(ctx context.Context, bed *testbed.Bed) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	guardrail, err := rollout.ParseGuardrail("errors: rate < +50% relative")
+	if err != nil {
+		return err
+	}
+	if _, err := bed.Rollouts.StartRollout(ctx, &controlv1.StartRolloutRequest{Environment: testbed.Environment, Reason: "measure", Rollout: &rolloutv1.Rollout{
+		Key: watchedKey, FlagKey: watchedKey, Treatment: "on", Strategy: rolloutv1.Strategy_STRATEGY_FIXED,
+		Guardrails: []*rolloutv1.Guardrail{guardrail}, Owner: "bench",
+	}}); err != nil {
+		return err
+	}
+	for {
+		if _, err := bed.Relay.Evaluate(ctx, &evaluationv1.EvaluateRequest{
+			Environment: testbed.Environment, FlagKey: watchedKey, Context: &evaluationv1.EvaluationContext{TargetingKey: targetingKey},
+		}); err != nil {
+			return err
+		}
+		now, err := bed.Rollouts.GetRollout(ctx, &controlv1.GetRolloutRequest{Environment: testbed.Environment, Key: watchedKey})
+		if err != nil {
+			return err
+		}
+		if now.GetAssessment().GetTraffic() > 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the relay does not count: %w", ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 func startEcho(ctx context.Context, dir string) (addr string, cmd *exec.Cmd, err error) {

@@ -58,10 +58,10 @@ func TestLoads(t *testing.T) {
 		_, _ = io.Copy(w, r.Body) // it is small
 	}))
 	request := &evaluationv1.EvaluateRequest{FlagKey: strings.Repeat("k", 2000)}
-	unary := grpcLoad{addr: l.Addr().String(), path: evaluationv1.EvaluationService_Evaluate_FullMethodName, message: encode(request), inFlight: 4}
+	unary := grpcLoad{addr: l.Addr().String(), path: evaluationv1.EvaluationService_Evaluate_FullMethodName, messages: [][]byte{encode(request)}, inFlight: 4}
 	stream := unary
 	stream.path, stream.stream = evaluationv1.EvaluationService_EvaluateStream_FullMethodName, true
-	stream.message = encode(&evaluationv1.EvaluateStreamRequest{Id: 1, Request: request})
+	stream.messages = [][]byte{encode(&evaluationv1.EvaluateStreamRequest{Id: 1, Request: request})}
 	failing := unary
 	failing.path = evaluationv1.EvaluationService_EvaluateAll_FullMethodName
 	post := httpLoad{addr: web.Listener.Addr().String(), path: "/fine", body: "{}"}

@@ -21,7 +21,8 @@ import (
 
 // Server is a control server.
 type Server struct {
-	Control controlv1.FlagServiceClient
+	Control  controlv1.FlagServiceClient
+	Rollouts controlv1.RolloutServiceClient
 	// The addresses for gRPC and for HTTP; they stay the same over restarts.
 	Addr, HTTPAddr string
 
@@ -44,7 +45,7 @@ func StartServer(ctx context.Context, bin, dir string) (*Server, error) {
 		s.Stop()
 		return nil, err
 	}
-	s.Control = controlv1.NewFlagServiceClient(s.conn)
+	s.Control, s.Rollouts = controlv1.NewFlagServiceClient(s.conn), controlv1.NewRolloutServiceClient(s.conn)
 	return s, nil
 }
 

@@ -75,34 +75,26 @@ type Bed struct {
 	// The relay's addresses for gRPC and for HTTP.
 	RelayAddr, RelayHTTPAddr string
 
-	relay     *exec.Cmd
-	relayArgs []string
-	conn      *grpc.ClientConn // to the relay
+	relay *Relay
+	conn  *grpc.ClientConn // to the relay
 }
 
 // Start starts a server and a relay from the binaries in bin, with their data in dir.
 func Start(ctx context.Context, bin, dir string) (_ *Bed, err error) {
-	addrs, err := loopback.Addrs(4)
-	if err != nil {
-		return nil, err
-	}
 	server, err := StartServer(ctx, bin, dir)
 	if err != nil {
 		return nil, err
 	}
-	b := &Bed{Server: server, RelayAddr: addrs[0], RelayHTTPAddr: addrs[1]}
+	b := &Bed{Server: server}
 	defer func() {
 		if err != nil {
 			b.Stop()
 		}
 	}()
-	b.relayArgs = []string{
-		"--upstream", server.Addr, "--environments", Environment, "--grpc-addr", addrs[0], "--http-addr", addrs[1],
-		"--management-addr", addrs[2], "--flagd-sync-addr", addrs[3], "--state-dir", filepath.Join(dir, "relay"), "--log-level", "error",
-	}
-	if err := b.StartRelay(ctx); err != nil {
+	if b.relay, err = StartRelay(ctx, bin, dir, "relay", server.Addr); err != nil {
 		return nil, err
 	}
+	b.RelayAddr, b.RelayHTTPAddr = b.relay.Addr, b.relay.HTTPAddr
 	if b.conn, err = connect(b.RelayAddr); err != nil {
 		return nil, err
 	}
@@ -111,23 +103,22 @@ func Start(ctx context.Context, bin, dir string) (_ *Bed, err error) {
 }
 
 // StartRelay starts the relay again, after StopRelay.
-func (b *Bed) StartRelay(ctx context.Context) (err error) {
-	b.relay, err = spawn(ctx, filepath.Join(b.bin, "tidegate-relay"), b.relayArgs...)
-	return err
-}
+func (b *Bed) StartRelay(ctx context.Context) error { return b.relay.Start(ctx) }
 
 // StopRelay ends the relay as an operator would.
-func (b *Bed) StopRelay() { end(b.relay); b.relay = nil }
+func (b *Bed) StopRelay() { b.relay.Stop() }
 
 // RelayPID is the relay's process id.
-func (b *Bed) RelayPID() int { return b.relay.Process.Pid }
+func (b *Bed) RelayPID() int { return b.relay.PID() }
 
 // Stop ends everything.
 func (b *Bed) Stop() {
 	if b.conn != nil {
 		b.conn.Close()
 	}
-	end(b.relay)
+	if b.relay != nil {
+		b.relay.Stop()
+	}
 	b.Server.Stop()
 }
 
