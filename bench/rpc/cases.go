@@ -93,7 +93,7 @@ func cases(bed *testbed.Bed, echo string, echoPID int) []testCase {
 	for _, counted := range []struct{ name, key string }{
 		{"Evaluate, no rollout", plainKey}, {"Evaluate, counted by a rollout", watchedKey},
 	} {
-		var users [][]byte
+		users := make([][]byte, 0, fewUsers)
 		for i := range fewUsers {
 			users = append(users, encode(&evaluationv1.EvaluateRequest{FlagKey: counted.key, Context: &evaluationv1.EvaluationContext{
 				TargetingKey: fmt.Sprintf("user-%010d", i), Attributes: object(attributes()),
