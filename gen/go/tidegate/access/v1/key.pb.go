@@ -45,9 +45,19 @@ type Key struct {
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// 1 for a new key, one higher with each change. A change writes the key anew in each of
 	// its environments, so all of them have it at one revision.
-	Version       uint32 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Version uint32 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
+	// RELAY, SDK_SERVER or SDK_CLIENT; unset, in keys of before: RELAY.
+	Role Role `protobuf:"varint,7,opt,name=role,proto3,enum=tidegate.access.v1.Role" json:"role,omitempty"`
+	// The team or person to ask.
+	Owner string `protobuf:"bytes,8,opt,name=owner,proto3" json:"owner,omitempty"`
+	// Of SDK_SERVER and SDK_CLIENT: only flags whose keys begin with one of these; empty: all. Such
+	// a key evaluates, and does not follow: a state is whole or not at all. At most 30.
+	FlagPrefixes []string `protobuf:"bytes,9,rep,name=flag_prefixes,json=flagPrefixes,proto3" json:"flag_prefixes,omitempty"`
+	// The hash of the secret before the last rotation, which is good until that time.
+	PreviousSecretHash []byte                 `protobuf:"bytes,10,opt,name=previous_secret_hash,json=previousSecretHash,proto3" json:"previous_secret_hash,omitempty"`
+	PreviousExpiresAt  *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=previous_expires_at,json=previousExpiresAt,proto3" json:"previous_expires_at,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Key) Reset() {
@@ -122,11 +132,46 @@ func (x *Key) GetVersion() uint32 {
 	return 0
 }
 
+func (x *Key) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *Key) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *Key) GetFlagPrefixes() []string {
+	if x != nil {
+		return x.FlagPrefixes
+	}
+	return nil
+}
+
+func (x *Key) GetPreviousSecretHash() []byte {
+	if x != nil {
+		return x.PreviousSecretHash
+	}
+	return nil
+}
+
+func (x *Key) GetPreviousExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PreviousExpiresAt
+	}
+	return nil
+}
+
 var File_tidegate_access_v1_key_proto protoreflect.FileDescriptor
 
 const file_tidegate_access_v1_key_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctidegate/access/v1/key.proto\x12\x12tidegate.access.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x01\n" +
+	"\x1ctidegate/access/v1/key.proto\x12\x12tidegate.access.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!tidegate/access/v1/identity.proto\"\xc1\x03\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
@@ -136,7 +181,13 @@ const file_tidegate_access_v1_key_proto_rawDesc = "" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
 	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x18\n" +
-	"\aversion\x18\x06 \x01(\rR\aversionB\xcd\x01\n" +
+	"\aversion\x18\x06 \x01(\rR\aversion\x12,\n" +
+	"\x04role\x18\a \x01(\x0e2\x18.tidegate.access.v1.RoleR\x04role\x12\x14\n" +
+	"\x05owner\x18\b \x01(\tR\x05owner\x12#\n" +
+	"\rflag_prefixes\x18\t \x03(\tR\fflagPrefixes\x120\n" +
+	"\x14previous_secret_hash\x18\n" +
+	" \x01(\fR\x12previousSecretHash\x12J\n" +
+	"\x13previous_expires_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x11previousExpiresAtB\xcd\x01\n" +
 	"\x16com.tidegate.access.v1B\bKeyProtoP\x01Z?github.com/tidegate/tidegate/gen/go/tidegate/access/v1;accessv1\xa2\x02\x03TAX\xaa\x02\x12Tidegate.Access.V1\xca\x02\x12Tidegate\\Access\\V1\xe2\x02\x1eTidegate\\Access\\V1\\GPBMetadata\xea\x02\x14Tidegate::Access::V1b\x06proto3"
 
 var (
@@ -155,15 +206,18 @@ var file_tidegate_access_v1_key_proto_msgTypes = make([]protoimpl.MessageInfo, 1
 var file_tidegate_access_v1_key_proto_goTypes = []any{
 	(*Key)(nil),                   // 0: tidegate.access.v1.Key
 	(*timestamppb.Timestamp)(nil), // 1: google.protobuf.Timestamp
+	(Role)(0),                     // 2: tidegate.access.v1.Role
 }
 var file_tidegate_access_v1_key_proto_depIdxs = []int32{
 	1, // 0: tidegate.access.v1.Key.created_at:type_name -> google.protobuf.Timestamp
 	1, // 1: tidegate.access.v1.Key.expires_at:type_name -> google.protobuf.Timestamp
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 2: tidegate.access.v1.Key.role:type_name -> tidegate.access.v1.Role
+	1, // 3: tidegate.access.v1.Key.previous_expires_at:type_name -> google.protobuf.Timestamp
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_access_v1_key_proto_init() }
@@ -171,6 +225,7 @@ func file_tidegate_access_v1_key_proto_init() {
 	if File_tidegate_access_v1_key_proto != nil {
 		return
 	}
+	file_tidegate_access_v1_identity_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -35,6 +35,9 @@ const (
 	ResourceKind_RESOURCE_KIND_KEY         ResourceKind = 3
 	ResourceKind_RESOURCE_KIND_EPOCH       ResourceKind = 4
 	ResourceKind_RESOURCE_KIND_ROLLOUT     ResourceKind = 5
+	ResourceKind_RESOURCE_KIND_IDENTITY    ResourceKind = 6
+	// The settings of an environment; its name is the key.
+	ResourceKind_RESOURCE_KIND_ENVIRONMENT ResourceKind = 7
 )
 
 // Enum value maps for ResourceKind.
@@ -46,6 +49,8 @@ var (
 		3: "RESOURCE_KIND_KEY",
 		4: "RESOURCE_KIND_EPOCH",
 		5: "RESOURCE_KIND_ROLLOUT",
+		6: "RESOURCE_KIND_IDENTITY",
+		7: "RESOURCE_KIND_ENVIRONMENT",
 	}
 	ResourceKind_value = map[string]int32{
 		"RESOURCE_KIND_UNSPECIFIED": 0,
@@ -54,6 +59,8 @@ var (
 		"RESOURCE_KIND_KEY":         3,
 		"RESOURCE_KIND_EPOCH":       4,
 		"RESOURCE_KIND_ROLLOUT":     5,
+		"RESOURCE_KIND_IDENTITY":    6,
+		"RESOURCE_KIND_ENVIRONMENT": 7,
 	}
 )
 
@@ -110,6 +117,8 @@ const (
 	// A relay that was cut off had shut the rollout by itself, and could tell only now. Nothing
 	// changed with this entry: what was decided on it, if anything, is the next one.
 	Action_ACTION_TRIPPED Action = 16
+	// Of a key or an identity: another secret, or another password.
+	Action_ACTION_ROTATED Action = 17
 )
 
 // Enum value maps for Action.
@@ -132,6 +141,7 @@ var (
 		14: "ACTION_ROLLED_BACK",
 		15: "ACTION_ABORTED",
 		16: "ACTION_TRIPPED",
+		17: "ACTION_ROTATED",
 	}
 	Action_value = map[string]int32{
 		"ACTION_UNSPECIFIED": 0,
@@ -151,6 +161,7 @@ var (
 		"ACTION_ROLLED_BACK": 14,
 		"ACTION_ABORTED":     15,
 		"ACTION_TRIPPED":     16,
+		"ACTION_ROTATED":     17,
 	}
 )
 
@@ -181,16 +192,16 @@ func (Action) EnumDescriptor() ([]byte, []int) {
 	return file_tidegate_control_v1_audit_proto_rawDescGZIP(), []int{1}
 }
 
-// AuditEntry is one change of one flag, segment, key or rollout, or a new epoch of the store. It is
+// AuditEntry is one change of one flag, segment, key, rollout or identity, or a new epoch of the store. It is
 // written in the same transaction as the change itself: neither exists without the other.
 // The entries of one resource form a chain; they are its history. A change of a key is an
 // entry in each of its environments.
 type AuditEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Empty for the store's epoch.
+	// Empty for the store's epoch, and for identities.
 	Environment string       `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	Kind        ResourceKind `protobuf:"varint,2,opt,name=kind,proto3,enum=tidegate.control.v1.ResourceKind" json:"kind,omitempty"`
-	// The flag's, segment's or rollout's key, the key's id; 'epoch'.
+	// The flag's, segment's or rollout's key, the key's or identity's id; 'epoch'.
 	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	// 1 for the first change of the resource ever, and so on without a gap, over
 	// deletions too.
@@ -222,6 +233,8 @@ type AuditEntry struct {
 	//	*AuditEntry_AccessKey
 	//	*AuditEntry_Epoch
 	//	*AuditEntry_Rollout
+	//	*AuditEntry_Identity
+	//	*AuditEntry_EnvironmentSettings
 	Resource isAuditEntry_Resource `protobuf_oneof:"resource"`
 	// SHA-256 of the previous entry of this resource as stored, which is without its
 	// revision; empty for the first.
@@ -409,6 +422,24 @@ func (x *AuditEntry) GetRollout() *v13.Rollout {
 	return nil
 }
 
+func (x *AuditEntry) GetIdentity() *v11.Identity {
+	if x != nil {
+		if x, ok := x.Resource.(*AuditEntry_Identity); ok {
+			return x.Identity
+		}
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetEnvironmentSettings() *EnvironmentSettings {
+	if x != nil {
+		if x, ok := x.Resource.(*AuditEntry_EnvironmentSettings); ok {
+			return x.EnvironmentSettings
+		}
+	}
+	return nil
+}
+
 func (x *AuditEntry) GetPreviousHash() []byte {
 	if x != nil {
 		return x.PreviousHash
@@ -462,6 +493,15 @@ type AuditEntry_Rollout struct {
 	Rollout *v13.Rollout `protobuf:"bytes,21,opt,name=rollout,proto3,oneof"`
 }
 
+type AuditEntry_Identity struct {
+	// Without its hashes.
+	Identity *v11.Identity `protobuf:"bytes,23,opt,name=identity,proto3,oneof"`
+}
+
+type AuditEntry_EnvironmentSettings struct {
+	EnvironmentSettings *EnvironmentSettings `protobuf:"bytes,24,opt,name=environment_settings,json=environmentSettings,proto3,oneof"`
+}
+
 func (*AuditEntry_Flag) isAuditEntry_Resource() {}
 
 func (*AuditEntry_Segment) isAuditEntry_Resource() {}
@@ -471,6 +511,10 @@ func (*AuditEntry_AccessKey) isAuditEntry_Resource() {}
 func (*AuditEntry_Epoch) isAuditEntry_Resource() {}
 
 func (*AuditEntry_Rollout) isAuditEntry_Resource() {}
+
+func (*AuditEntry_Identity) isAuditEntry_Resource() {}
+
+func (*AuditEntry_EnvironmentSettings) isAuditEntry_Resource() {}
 
 // FieldChange is one difference between two versions.
 type FieldChange struct {
@@ -640,7 +684,7 @@ var File_tidegate_control_v1_audit_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftidegate/control/v1/audit.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctidegate/access/v1/key.proto\x1a\x1btidegate/flag/v1/flag.proto\x1a!tidegate/rollout/v1/rollout.proto\x1a\x1btidegate/sync/v1/sync.proto\"\x92\a\n" +
+	"\x1ftidegate/control/v1/audit.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!tidegate/access/v1/identity.proto\x1a\x1ctidegate/access/v1/key.proto\x1a%tidegate/control/v1/environment.proto\x1a\x1btidegate/flag/v1/flag.proto\x1a!tidegate/rollout/v1/rollout.proto\x1a\x1btidegate/sync/v1/sync.proto\"\xad\b\n" +
 	"\n" +
 	"AuditEntry\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x125\n" +
@@ -663,7 +707,9 @@ const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\n" +
 	"access_key\x18\x13 \x01(\v2\x17.tidegate.access.v1.KeyH\x00R\taccessKey\x12/\n" +
 	"\x05epoch\x18\x14 \x01(\v2\x17.tidegate.sync.v1.EpochH\x00R\x05epoch\x128\n" +
-	"\arollout\x18\x15 \x01(\v2\x1c.tidegate.rollout.v1.RolloutH\x00R\arollout\x12#\n" +
+	"\arollout\x18\x15 \x01(\v2\x1c.tidegate.rollout.v1.RolloutH\x00R\arollout\x12:\n" +
+	"\bidentity\x18\x17 \x01(\v2\x1c.tidegate.access.v1.IdentityH\x00R\bidentity\x12]\n" +
+	"\x14environment_settings\x18\x18 \x01(\v2(.tidegate.control.v1.EnvironmentSettingsH\x00R\x13environmentSettings\x12#\n" +
 	"\rprevious_hash\x18\x10 \x01(\fR\fpreviousHash\x12-\n" +
 	"\x12source_environment\x18\x11 \x01(\tR\x11sourceEnvironment\x12'\n" +
 	"\x0fsource_revision\x18\x12 \x01(\x03R\x0esourceRevision\x12\x1f\n" +
@@ -682,14 +728,16 @@ const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\rbase_revision\x18\x04 \x01(\x03R\fbaseRevision\x12)\n" +
 	"\x10current_revision\x18\x05 \x01(\x03R\x0fcurrentRevision\x12:\n" +
 	"\achanges\x18\x06 \x03(\v2 .tidegate.control.v1.FieldChangeR\achanges\x127\n" +
-	"\x06latest\x18\a \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x06latest*\xab\x01\n" +
+	"\x06latest\x18\a \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x06latest*\xe6\x01\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12RESOURCE_KIND_FLAG\x10\x01\x12\x19\n" +
 	"\x15RESOURCE_KIND_SEGMENT\x10\x02\x12\x15\n" +
 	"\x11RESOURCE_KIND_KEY\x10\x03\x12\x17\n" +
 	"\x13RESOURCE_KIND_EPOCH\x10\x04\x12\x19\n" +
-	"\x15RESOURCE_KIND_ROLLOUT\x10\x05*\xe6\x02\n" +
+	"\x15RESOURCE_KIND_ROLLOUT\x10\x05\x12\x1a\n" +
+	"\x16RESOURCE_KIND_IDENTITY\x10\x06\x12\x1d\n" +
+	"\x19RESOURCE_KIND_ENVIRONMENT\x10\a*\xfa\x02\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eACTION_CREATED\x10\x01\x12\x12\n" +
@@ -708,7 +756,8 @@ const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\x10ACTION_COMPLETED\x10\r\x12\x16\n" +
 	"\x12ACTION_ROLLED_BACK\x10\x0e\x12\x12\n" +
 	"\x0eACTION_ABORTED\x10\x0f\x12\x12\n" +
-	"\x0eACTION_TRIPPED\x10\x10B\xd6\x01\n" +
+	"\x0eACTION_TRIPPED\x10\x10\x12\x12\n" +
+	"\x0eACTION_ROTATED\x10\x11B\xd6\x01\n" +
 	"\x17com.tidegate.control.v1B\n" +
 	"AuditProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/control/v1;controlv1\xa2\x02\x03TCX\xaa\x02\x13Tidegate.Control.V1\xca\x02\x13Tidegate\\Control\\V1\xe2\x02\x1fTidegate\\Control\\V1\\GPBMetadata\xea\x02\x15Tidegate::Control::V1b\x06proto3"
 
@@ -738,6 +787,8 @@ var file_tidegate_control_v1_audit_proto_goTypes = []any{
 	(*v11.Key)(nil),               // 8: tidegate.access.v1.Key
 	(*v12.Epoch)(nil),             // 9: tidegate.sync.v1.Epoch
 	(*v13.Rollout)(nil),           // 10: tidegate.rollout.v1.Rollout
+	(*v11.Identity)(nil),          // 11: tidegate.access.v1.Identity
+	(*EnvironmentSettings)(nil),   // 12: tidegate.control.v1.EnvironmentSettings
 }
 var file_tidegate_control_v1_audit_proto_depIdxs = []int32{
 	0,  // 0: tidegate.control.v1.AuditEntry.kind:type_name -> tidegate.control.v1.ResourceKind
@@ -749,14 +800,16 @@ var file_tidegate_control_v1_audit_proto_depIdxs = []int32{
 	8,  // 6: tidegate.control.v1.AuditEntry.access_key:type_name -> tidegate.access.v1.Key
 	9,  // 7: tidegate.control.v1.AuditEntry.epoch:type_name -> tidegate.sync.v1.Epoch
 	10, // 8: tidegate.control.v1.AuditEntry.rollout:type_name -> tidegate.rollout.v1.Rollout
-	0,  // 9: tidegate.control.v1.Conflict.kind:type_name -> tidegate.control.v1.ResourceKind
-	3,  // 10: tidegate.control.v1.Conflict.changes:type_name -> tidegate.control.v1.FieldChange
-	2,  // 11: tidegate.control.v1.Conflict.latest:type_name -> tidegate.control.v1.AuditEntry
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	11, // 9: tidegate.control.v1.AuditEntry.identity:type_name -> tidegate.access.v1.Identity
+	12, // 10: tidegate.control.v1.AuditEntry.environment_settings:type_name -> tidegate.control.v1.EnvironmentSettings
+	0,  // 11: tidegate.control.v1.Conflict.kind:type_name -> tidegate.control.v1.ResourceKind
+	3,  // 12: tidegate.control.v1.Conflict.changes:type_name -> tidegate.control.v1.FieldChange
+	2,  // 13: tidegate.control.v1.Conflict.latest:type_name -> tidegate.control.v1.AuditEntry
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_audit_proto_init() }
@@ -764,12 +817,15 @@ func file_tidegate_control_v1_audit_proto_init() {
 	if File_tidegate_control_v1_audit_proto != nil {
 		return
 	}
+	file_tidegate_control_v1_environment_proto_init()
 	file_tidegate_control_v1_audit_proto_msgTypes[0].OneofWrappers = []any{
 		(*AuditEntry_Flag)(nil),
 		(*AuditEntry_Segment)(nil),
 		(*AuditEntry_AccessKey)(nil),
 		(*AuditEntry_Epoch)(nil),
 		(*AuditEntry_Rollout)(nil),
+		(*AuditEntry_Identity)(nil),
+		(*AuditEntry_EnvironmentSettings)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

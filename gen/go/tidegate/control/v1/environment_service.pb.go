@@ -10,6 +10,7 @@ import (
 	v1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -173,11 +174,607 @@ func (x *ListEnvironmentsResponse) GetEnvironments() []*Environment {
 	return nil
 }
 
+type RestoreEnvironmentRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	// Exactly one of the two. The revision is one of the store, not only of a change: the
+	// environment as it was right after it.
+	Revision int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Everything that was written up to this time, and nothing later, by the times of the audit
+	// entries. Where clocks went back, so that both a later change has an earlier time and the
+	// other way round, the answer is FAILED_PRECONDITION, with the revisions to choose from.
+	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	// If given, no flag or segment may have changed since this revision: the current_revision of
+	// a preview. ABORTED otherwise.
+	BaseRevision int64 `protobuf:"varint,4,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
+	// Abort the rollouts under way that own what would change, first.
+	AbortRollouts bool `protobuf:"varint,5,opt,name=abort_rollouts,json=abortRollouts,proto3" json:"abort_rollouts,omitempty"`
+	// Show what would change, write nothing; reason and request_id are not needed.
+	ValidateOnly bool   `protobuf:"varint,6,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	Reason       string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// See flag_service.proto. All entries carry it.
+	RequestId     string `protobuf:"bytes,8,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreEnvironmentRequest) Reset() {
+	*x = RestoreEnvironmentRequest{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreEnvironmentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreEnvironmentRequest) ProtoMessage() {}
+
+func (x *RestoreEnvironmentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreEnvironmentRequest.ProtoReflect.Descriptor instead.
+func (*RestoreEnvironmentRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RestoreEnvironmentRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *RestoreEnvironmentRequest) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *RestoreEnvironmentRequest) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *RestoreEnvironmentRequest) GetBaseRevision() int64 {
+	if x != nil {
+		return x.BaseRevision
+	}
+	return 0
+}
+
+func (x *RestoreEnvironmentRequest) GetAbortRollouts() bool {
+	if x != nil {
+		return x.AbortRollouts
+	}
+	return false
+}
+
+func (x *RestoreEnvironmentRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *RestoreEnvironmentRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RestoreEnvironmentRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type RestoreEnvironmentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision that the environment is restored to: as requested, or found by time.
+	RestoredRevision int64 `protobuf:"varint,1,opt,name=restored_revision,json=restoredRevision,proto3" json:"restored_revision,omitempty"`
+	// The revision that the change was worked out on.
+	CurrentRevision int64 `protobuf:"varint,2,opt,name=current_revision,json=currentRevision,proto3" json:"current_revision,omitempty"`
+	// The revision of the last transaction; 0 if nothing differed or with validate_only.
+	Revision int64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// How many transactions this call wrote or, with validate_only, would take.
+	Transactions int32 `protobuf:"varint,4,opt,name=transactions,proto3" json:"transactions,omitempty"`
+	Created      int32 `protobuf:"varint,5,opt,name=created,proto3" json:"created,omitempty"`
+	Updated      int32 `protobuf:"varint,6,opt,name=updated,proto3" json:"updated,omitempty"`
+	Deleted      int32 `protobuf:"varint,7,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// With validate_only: what would change, in the order of writing; fields are left out of
+	// what is beyond 2 MiB.
+	Results []*ApplyResult `protobuf:"bytes,8,rep,name=results,proto3" json:"results,omitempty"`
+	// Rollouts under way that own what would change: with validate_only, they are in the way
+	// unless abort_rollouts is set; else those that were aborted.
+	Rollouts []string `protobuf:"bytes,9,rep,name=rollouts,proto3" json:"rollouts,omitempty"`
+	// Rollouts that were under way then, of flags that change: these serve what a stage of theirs
+	// served, and nobody widens or shuts it any more.
+	UnattendedRollouts []string `protobuf:"bytes,10,rep,name=unattended_rollouts,json=unattendedRollouts,proto3" json:"unattended_rollouts,omitempty"`
+	// SHA-256 of all flags and segments as restored: equal for equal content, whatever the
+	// revisions.
+	Digest        []byte `protobuf:"bytes,11,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreEnvironmentResponse) Reset() {
+	*x = RestoreEnvironmentResponse{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreEnvironmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreEnvironmentResponse) ProtoMessage() {}
+
+func (x *RestoreEnvironmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreEnvironmentResponse.ProtoReflect.Descriptor instead.
+func (*RestoreEnvironmentResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RestoreEnvironmentResponse) GetRestoredRevision() int64 {
+	if x != nil {
+		return x.RestoredRevision
+	}
+	return 0
+}
+
+func (x *RestoreEnvironmentResponse) GetCurrentRevision() int64 {
+	if x != nil {
+		return x.CurrentRevision
+	}
+	return 0
+}
+
+func (x *RestoreEnvironmentResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *RestoreEnvironmentResponse) GetTransactions() int32 {
+	if x != nil {
+		return x.Transactions
+	}
+	return 0
+}
+
+func (x *RestoreEnvironmentResponse) GetCreated() int32 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *RestoreEnvironmentResponse) GetUpdated() int32 {
+	if x != nil {
+		return x.Updated
+	}
+	return 0
+}
+
+func (x *RestoreEnvironmentResponse) GetDeleted() int32 {
+	if x != nil {
+		return x.Deleted
+	}
+	return 0
+}
+
+func (x *RestoreEnvironmentResponse) GetResults() []*ApplyResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *RestoreEnvironmentResponse) GetRollouts() []string {
+	if x != nil {
+		return x.Rollouts
+	}
+	return nil
+}
+
+func (x *RestoreEnvironmentResponse) GetUnattendedRollouts() []string {
+	if x != nil {
+		return x.UnattendedRollouts
+	}
+	return nil
+}
+
+func (x *RestoreEnvironmentResponse) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+type GetEnvironmentRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Environment   string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEnvironmentRequest) Reset() {
+	*x = GetEnvironmentRequest{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEnvironmentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEnvironmentRequest) ProtoMessage() {}
+
+func (x *GetEnvironmentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEnvironmentRequest.ProtoReflect.Descriptor instead.
+func (*GetEnvironmentRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetEnvironmentRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+type GetEnvironmentResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Settings *EnvironmentSettings   `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
+	// At which the settings were last written.
+	Revision      int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEnvironmentResponse) Reset() {
+	*x = GetEnvironmentResponse{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEnvironmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEnvironmentResponse) ProtoMessage() {}
+
+func (x *GetEnvironmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEnvironmentResponse.ProtoReflect.Descriptor instead.
+func (*GetEnvironmentResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetEnvironmentResponse) GetSettings() *EnvironmentSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *GetEnvironmentResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type UpdateEnvironmentRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Settings    *EnvironmentSettings   `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Required.
+	BaseRevision  int64  `protobuf:"varint,3,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateEnvironmentRequest) Reset() {
+	*x = UpdateEnvironmentRequest{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateEnvironmentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateEnvironmentRequest) ProtoMessage() {}
+
+func (x *UpdateEnvironmentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateEnvironmentRequest.ProtoReflect.Descriptor instead.
+func (*UpdateEnvironmentRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UpdateEnvironmentRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *UpdateEnvironmentRequest) GetSettings() *EnvironmentSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *UpdateEnvironmentRequest) GetBaseRevision() int64 {
+	if x != nil {
+		return x.BaseRevision
+	}
+	return 0
+}
+
+func (x *UpdateEnvironmentRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *UpdateEnvironmentRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type UpdateEnvironmentResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Settings *EnvironmentSettings   `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
+	Revision int64                  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The change as audited; unset if nothing differed.
+	Entry         *AuditEntry `protobuf:"bytes,3,opt,name=entry,proto3" json:"entry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateEnvironmentResponse) Reset() {
+	*x = UpdateEnvironmentResponse{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateEnvironmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateEnvironmentResponse) ProtoMessage() {}
+
+func (x *UpdateEnvironmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateEnvironmentResponse.ProtoReflect.Descriptor instead.
+func (*UpdateEnvironmentResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UpdateEnvironmentResponse) GetSettings() *EnvironmentSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *UpdateEnvironmentResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *UpdateEnvironmentResponse) GetEntry() *AuditEntry {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+type ListEnvironmentHistoryRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	// 1 to 100; 0: 20.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEnvironmentHistoryRequest) Reset() {
+	*x = ListEnvironmentHistoryRequest{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEnvironmentHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEnvironmentHistoryRequest) ProtoMessage() {}
+
+func (x *ListEnvironmentHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEnvironmentHistoryRequest.ProtoReflect.Descriptor instead.
+func (*ListEnvironmentHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListEnvironmentHistoryRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *ListEnvironmentHistoryRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListEnvironmentHistoryRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListEnvironmentHistoryResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Entries []*AuditEntry          `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Empty: this was the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEnvironmentHistoryResponse) Reset() {
+	*x = ListEnvironmentHistoryResponse{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEnvironmentHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEnvironmentHistoryResponse) ProtoMessage() {}
+
+func (x *ListEnvironmentHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEnvironmentHistoryResponse.ProtoReflect.Descriptor instead.
+func (*ListEnvironmentHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListEnvironmentHistoryResponse) GetEntries() []*AuditEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ListEnvironmentHistoryResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_tidegate_control_v1_environment_service_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_environment_service_proto_rawDesc = "" +
 	"\n" +
-	"-tidegate/control/v1/environment_service.proto\x12\x13tidegate.control.v1\x1a\x1btidegate/sync/v1/sync.proto\"\x97\x01\n" +
+	"-tidegate/control/v1/environment_service.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftidegate/control/v1/audit.proto\x1a%tidegate/control/v1/environment.proto\x1a&tidegate/control/v1/flag_service.proto\x1a\x1btidegate/sync/v1/sync.proto\"\x97\x01\n" +
 	"\vEnvironment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x120\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x12\x1d\n" +
@@ -186,9 +783,60 @@ const file_tidegate_control_v1_environment_service_proto_rawDesc = "" +
 	"\rsegment_count\x18\x04 \x01(\x05R\fsegmentCount\"\x19\n" +
 	"\x17ListEnvironmentsRequest\"`\n" +
 	"\x18ListEnvironmentsResponse\x12D\n" +
-	"\fenvironments\x18\x01 \x03(\v2 .tidegate.control.v1.EnvironmentR\fenvironments2\x8a\x01\n" +
+	"\fenvironments\x18\x01 \x03(\v2 .tidegate.control.v1.EnvironmentR\fenvironments\"\xb1\x02\n" +
+	"\x19RestoreEnvironmentRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x03R\brevision\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12#\n" +
+	"\rbase_revision\x18\x04 \x01(\x03R\fbaseRevision\x12%\n" +
+	"\x0eabort_rollouts\x18\x05 \x01(\bR\rabortRollouts\x12#\n" +
+	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnly\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\b \x01(\tR\trequestId\"\xa3\x03\n" +
+	"\x1aRestoreEnvironmentResponse\x12+\n" +
+	"\x11restored_revision\x18\x01 \x01(\x03R\x10restoredRevision\x12)\n" +
+	"\x10current_revision\x18\x02 \x01(\x03R\x0fcurrentRevision\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x03R\brevision\x12\"\n" +
+	"\ftransactions\x18\x04 \x01(\x05R\ftransactions\x12\x18\n" +
+	"\acreated\x18\x05 \x01(\x05R\acreated\x12\x18\n" +
+	"\aupdated\x18\x06 \x01(\x05R\aupdated\x12\x18\n" +
+	"\adeleted\x18\a \x01(\x05R\adeleted\x12:\n" +
+	"\aresults\x18\b \x03(\v2 .tidegate.control.v1.ApplyResultR\aresults\x12\x1a\n" +
+	"\brollouts\x18\t \x03(\tR\brollouts\x12/\n" +
+	"\x13unattended_rollouts\x18\n" +
+	" \x03(\tR\x12unattendedRollouts\x12\x16\n" +
+	"\x06digest\x18\v \x01(\fR\x06digest\"9\n" +
+	"\x15GetEnvironmentRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\"z\n" +
+	"\x16GetEnvironmentResponse\x12D\n" +
+	"\bsettings\x18\x01 \x01(\v2(.tidegate.control.v1.EnvironmentSettingsR\bsettings\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x03R\brevision\"\xde\x01\n" +
+	"\x18UpdateEnvironmentRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12D\n" +
+	"\bsettings\x18\x02 \x01(\v2(.tidegate.control.v1.EnvironmentSettingsR\bsettings\x12#\n" +
+	"\rbase_revision\x18\x03 \x01(\x03R\fbaseRevision\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\"\xb4\x01\n" +
+	"\x19UpdateEnvironmentResponse\x12D\n" +
+	"\bsettings\x18\x01 \x01(\v2(.tidegate.control.v1.EnvironmentSettingsR\bsettings\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x03R\brevision\x125\n" +
+	"\x05entry\x18\x03 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"}\n" +
+	"\x1dListEnvironmentHistoryRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x83\x01\n" +
+	"\x1eListEnvironmentHistoryResponse\x129\n" +
+	"\aentries\x18\x01 \x03(\v2\x1f.tidegate.control.v1.AuditEntryR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xee\x04\n" +
 	"\x12EnvironmentService\x12t\n" +
-	"\x10ListEnvironments\x12,.tidegate.control.v1.ListEnvironmentsRequest\x1a-.tidegate.control.v1.ListEnvironmentsResponse\"\x03\x90\x02\x01B\xe3\x01\n" +
+	"\x10ListEnvironments\x12,.tidegate.control.v1.ListEnvironmentsRequest\x1a-.tidegate.control.v1.ListEnvironmentsResponse\"\x03\x90\x02\x01\x12u\n" +
+	"\x12RestoreEnvironment\x12..tidegate.control.v1.RestoreEnvironmentRequest\x1a/.tidegate.control.v1.RestoreEnvironmentResponse\x12n\n" +
+	"\x0eGetEnvironment\x12*.tidegate.control.v1.GetEnvironmentRequest\x1a+.tidegate.control.v1.GetEnvironmentResponse\"\x03\x90\x02\x01\x12r\n" +
+	"\x11UpdateEnvironment\x12-.tidegate.control.v1.UpdateEnvironmentRequest\x1a..tidegate.control.v1.UpdateEnvironmentResponse\x12\x86\x01\n" +
+	"\x16ListEnvironmentHistory\x122.tidegate.control.v1.ListEnvironmentHistoryRequest\x1a3.tidegate.control.v1.ListEnvironmentHistoryResponse\"\x03\x90\x02\x01B\xe3\x01\n" +
 	"\x17com.tidegate.control.v1B\x17EnvironmentServiceProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/control/v1;controlv1\xa2\x02\x03TCX\xaa\x02\x13Tidegate.Control.V1\xca\x02\x13Tidegate\\Control\\V1\xe2\x02\x1fTidegate\\Control\\V1\\GPBMetadata\xea\x02\x15Tidegate::Control::V1b\x06proto3"
 
 var (
@@ -203,23 +851,50 @@ func file_tidegate_control_v1_environment_service_proto_rawDescGZIP() []byte {
 	return file_tidegate_control_v1_environment_service_proto_rawDescData
 }
 
-var file_tidegate_control_v1_environment_service_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_tidegate_control_v1_environment_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_tidegate_control_v1_environment_service_proto_goTypes = []any{
-	(*Environment)(nil),              // 0: tidegate.control.v1.Environment
-	(*ListEnvironmentsRequest)(nil),  // 1: tidegate.control.v1.ListEnvironmentsRequest
-	(*ListEnvironmentsResponse)(nil), // 2: tidegate.control.v1.ListEnvironmentsResponse
-	(*v1.Cursor)(nil),                // 3: tidegate.sync.v1.Cursor
+	(*Environment)(nil),                    // 0: tidegate.control.v1.Environment
+	(*ListEnvironmentsRequest)(nil),        // 1: tidegate.control.v1.ListEnvironmentsRequest
+	(*ListEnvironmentsResponse)(nil),       // 2: tidegate.control.v1.ListEnvironmentsResponse
+	(*RestoreEnvironmentRequest)(nil),      // 3: tidegate.control.v1.RestoreEnvironmentRequest
+	(*RestoreEnvironmentResponse)(nil),     // 4: tidegate.control.v1.RestoreEnvironmentResponse
+	(*GetEnvironmentRequest)(nil),          // 5: tidegate.control.v1.GetEnvironmentRequest
+	(*GetEnvironmentResponse)(nil),         // 6: tidegate.control.v1.GetEnvironmentResponse
+	(*UpdateEnvironmentRequest)(nil),       // 7: tidegate.control.v1.UpdateEnvironmentRequest
+	(*UpdateEnvironmentResponse)(nil),      // 8: tidegate.control.v1.UpdateEnvironmentResponse
+	(*ListEnvironmentHistoryRequest)(nil),  // 9: tidegate.control.v1.ListEnvironmentHistoryRequest
+	(*ListEnvironmentHistoryResponse)(nil), // 10: tidegate.control.v1.ListEnvironmentHistoryResponse
+	(*v1.Cursor)(nil),                      // 11: tidegate.sync.v1.Cursor
+	(*timestamppb.Timestamp)(nil),          // 12: google.protobuf.Timestamp
+	(*ApplyResult)(nil),                    // 13: tidegate.control.v1.ApplyResult
+	(*EnvironmentSettings)(nil),            // 14: tidegate.control.v1.EnvironmentSettings
+	(*AuditEntry)(nil),                     // 15: tidegate.control.v1.AuditEntry
 }
 var file_tidegate_control_v1_environment_service_proto_depIdxs = []int32{
-	3, // 0: tidegate.control.v1.Environment.cursor:type_name -> tidegate.sync.v1.Cursor
-	0, // 1: tidegate.control.v1.ListEnvironmentsResponse.environments:type_name -> tidegate.control.v1.Environment
-	1, // 2: tidegate.control.v1.EnvironmentService.ListEnvironments:input_type -> tidegate.control.v1.ListEnvironmentsRequest
-	2, // 3: tidegate.control.v1.EnvironmentService.ListEnvironments:output_type -> tidegate.control.v1.ListEnvironmentsResponse
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	11, // 0: tidegate.control.v1.Environment.cursor:type_name -> tidegate.sync.v1.Cursor
+	0,  // 1: tidegate.control.v1.ListEnvironmentsResponse.environments:type_name -> tidegate.control.v1.Environment
+	12, // 2: tidegate.control.v1.RestoreEnvironmentRequest.time:type_name -> google.protobuf.Timestamp
+	13, // 3: tidegate.control.v1.RestoreEnvironmentResponse.results:type_name -> tidegate.control.v1.ApplyResult
+	14, // 4: tidegate.control.v1.GetEnvironmentResponse.settings:type_name -> tidegate.control.v1.EnvironmentSettings
+	14, // 5: tidegate.control.v1.UpdateEnvironmentRequest.settings:type_name -> tidegate.control.v1.EnvironmentSettings
+	14, // 6: tidegate.control.v1.UpdateEnvironmentResponse.settings:type_name -> tidegate.control.v1.EnvironmentSettings
+	15, // 7: tidegate.control.v1.UpdateEnvironmentResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	15, // 8: tidegate.control.v1.ListEnvironmentHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	1,  // 9: tidegate.control.v1.EnvironmentService.ListEnvironments:input_type -> tidegate.control.v1.ListEnvironmentsRequest
+	3,  // 10: tidegate.control.v1.EnvironmentService.RestoreEnvironment:input_type -> tidegate.control.v1.RestoreEnvironmentRequest
+	5,  // 11: tidegate.control.v1.EnvironmentService.GetEnvironment:input_type -> tidegate.control.v1.GetEnvironmentRequest
+	7,  // 12: tidegate.control.v1.EnvironmentService.UpdateEnvironment:input_type -> tidegate.control.v1.UpdateEnvironmentRequest
+	9,  // 13: tidegate.control.v1.EnvironmentService.ListEnvironmentHistory:input_type -> tidegate.control.v1.ListEnvironmentHistoryRequest
+	2,  // 14: tidegate.control.v1.EnvironmentService.ListEnvironments:output_type -> tidegate.control.v1.ListEnvironmentsResponse
+	4,  // 15: tidegate.control.v1.EnvironmentService.RestoreEnvironment:output_type -> tidegate.control.v1.RestoreEnvironmentResponse
+	6,  // 16: tidegate.control.v1.EnvironmentService.GetEnvironment:output_type -> tidegate.control.v1.GetEnvironmentResponse
+	8,  // 17: tidegate.control.v1.EnvironmentService.UpdateEnvironment:output_type -> tidegate.control.v1.UpdateEnvironmentResponse
+	10, // 18: tidegate.control.v1.EnvironmentService.ListEnvironmentHistory:output_type -> tidegate.control.v1.ListEnvironmentHistoryResponse
+	14, // [14:19] is the sub-list for method output_type
+	9,  // [9:14] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_environment_service_proto_init() }
@@ -227,13 +902,16 @@ func file_tidegate_control_v1_environment_service_proto_init() {
 	if File_tidegate_control_v1_environment_service_proto != nil {
 		return
 	}
+	file_tidegate_control_v1_audit_proto_init()
+	file_tidegate_control_v1_environment_proto_init()
+	file_tidegate_control_v1_flag_service_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_environment_service_proto_rawDesc), len(file_tidegate_control_v1_environment_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

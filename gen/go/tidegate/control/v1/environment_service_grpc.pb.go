@@ -19,16 +19,43 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EnvironmentService_ListEnvironments_FullMethodName = "/tidegate.control.v1.EnvironmentService/ListEnvironments"
+	EnvironmentService_ListEnvironments_FullMethodName       = "/tidegate.control.v1.EnvironmentService/ListEnvironments"
+	EnvironmentService_RestoreEnvironment_FullMethodName     = "/tidegate.control.v1.EnvironmentService/RestoreEnvironment"
+	EnvironmentService_GetEnvironment_FullMethodName         = "/tidegate.control.v1.EnvironmentService/GetEnvironment"
+	EnvironmentService_UpdateEnvironment_FullMethodName      = "/tidegate.control.v1.EnvironmentService/UpdateEnvironment"
+	EnvironmentService_ListEnvironmentHistory_FullMethodName = "/tidegate.control.v1.EnvironmentService/ListEnvironmentHistory"
 )
 
 // EnvironmentServiceClient is the client API for EnvironmentService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// EnvironmentService tells which environments there are.
+// EnvironmentService tells which environments there are, and what holds for each, and takes one
+// back to what it was.
 type EnvironmentServiceClient interface {
 	ListEnvironments(ctx context.Context, in *ListEnvironmentsRequest, opts ...grpc.CallOption) (*ListEnvironmentsResponse, error)
+	// Makes the flags and segments of an environment what they were at an earlier revision or
+	// time, as new changes, each audited. It is worked out from the audit trail, so any revision
+	// will do, however long ago the store compacted it. Keys and rollouts stay as they are.
+	//
+	// All of it is validated as a whole before anything is written: NOT_FOUND if the environment
+	// was not there then, FAILED_PRECONDITION if this server could not accept what it was, or if
+	// rollouts that are under way own what would change (see abort_rollouts). What the
+	// environment's settings ask of new flags is not asked of these, and what is kept in files is
+	// restored, too: applying the files brings it back to what they say. Settings stay as they
+	// are.
+	//
+	// What one transaction does not take is written in several, in an order in which flags and
+	// segments that others need are never missing. What somebody changes meanwhile is not
+	// overwritten: the call fails with ABORTED. After that, or another failure, the message tells
+	// how many transactions were written; the same request again goes on from there.
+	RestoreEnvironment(ctx context.Context, in *RestoreEnvironmentRequest, opts ...grpc.CallOption) (*RestoreEnvironmentResponse, error)
+	// What holds for an environment as a whole.
+	GetEnvironment(ctx context.Context, in *GetEnvironmentRequest, opts ...grpc.CallOption) (*GetEnvironmentResponse, error)
+	// Replaces the settings of an environment. Flags that are there are not looked at.
+	UpdateEnvironment(ctx context.Context, in *UpdateEnvironmentRequest, opts ...grpc.CallOption) (*UpdateEnvironmentResponse, error)
+	// The audit entries of the settings, newest first.
+	ListEnvironmentHistory(ctx context.Context, in *ListEnvironmentHistoryRequest, opts ...grpc.CallOption) (*ListEnvironmentHistoryResponse, error)
 }
 
 type environmentServiceClient struct {
@@ -49,13 +76,76 @@ func (c *environmentServiceClient) ListEnvironments(ctx context.Context, in *Lis
 	return out, nil
 }
 
+func (c *environmentServiceClient) RestoreEnvironment(ctx context.Context, in *RestoreEnvironmentRequest, opts ...grpc.CallOption) (*RestoreEnvironmentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RestoreEnvironmentResponse)
+	err := c.cc.Invoke(ctx, EnvironmentService_RestoreEnvironment_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *environmentServiceClient) GetEnvironment(ctx context.Context, in *GetEnvironmentRequest, opts ...grpc.CallOption) (*GetEnvironmentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetEnvironmentResponse)
+	err := c.cc.Invoke(ctx, EnvironmentService_GetEnvironment_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *environmentServiceClient) UpdateEnvironment(ctx context.Context, in *UpdateEnvironmentRequest, opts ...grpc.CallOption) (*UpdateEnvironmentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateEnvironmentResponse)
+	err := c.cc.Invoke(ctx, EnvironmentService_UpdateEnvironment_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *environmentServiceClient) ListEnvironmentHistory(ctx context.Context, in *ListEnvironmentHistoryRequest, opts ...grpc.CallOption) (*ListEnvironmentHistoryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEnvironmentHistoryResponse)
+	err := c.cc.Invoke(ctx, EnvironmentService_ListEnvironmentHistory_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EnvironmentServiceServer is the server API for EnvironmentService service.
 // All implementations must embed UnimplementedEnvironmentServiceServer
 // for forward compatibility.
 //
-// EnvironmentService tells which environments there are.
+// EnvironmentService tells which environments there are, and what holds for each, and takes one
+// back to what it was.
 type EnvironmentServiceServer interface {
 	ListEnvironments(context.Context, *ListEnvironmentsRequest) (*ListEnvironmentsResponse, error)
+	// Makes the flags and segments of an environment what they were at an earlier revision or
+	// time, as new changes, each audited. It is worked out from the audit trail, so any revision
+	// will do, however long ago the store compacted it. Keys and rollouts stay as they are.
+	//
+	// All of it is validated as a whole before anything is written: NOT_FOUND if the environment
+	// was not there then, FAILED_PRECONDITION if this server could not accept what it was, or if
+	// rollouts that are under way own what would change (see abort_rollouts). What the
+	// environment's settings ask of new flags is not asked of these, and what is kept in files is
+	// restored, too: applying the files brings it back to what they say. Settings stay as they
+	// are.
+	//
+	// What one transaction does not take is written in several, in an order in which flags and
+	// segments that others need are never missing. What somebody changes meanwhile is not
+	// overwritten: the call fails with ABORTED. After that, or another failure, the message tells
+	// how many transactions were written; the same request again goes on from there.
+	RestoreEnvironment(context.Context, *RestoreEnvironmentRequest) (*RestoreEnvironmentResponse, error)
+	// What holds for an environment as a whole.
+	GetEnvironment(context.Context, *GetEnvironmentRequest) (*GetEnvironmentResponse, error)
+	// Replaces the settings of an environment. Flags that are there are not looked at.
+	UpdateEnvironment(context.Context, *UpdateEnvironmentRequest) (*UpdateEnvironmentResponse, error)
+	// The audit entries of the settings, newest first.
+	ListEnvironmentHistory(context.Context, *ListEnvironmentHistoryRequest) (*ListEnvironmentHistoryResponse, error)
 	mustEmbedUnimplementedEnvironmentServiceServer()
 }
 
@@ -68,6 +158,18 @@ type UnimplementedEnvironmentServiceServer struct{}
 
 func (UnimplementedEnvironmentServiceServer) ListEnvironments(context.Context, *ListEnvironmentsRequest) (*ListEnvironmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEnvironments not implemented")
+}
+func (UnimplementedEnvironmentServiceServer) RestoreEnvironment(context.Context, *RestoreEnvironmentRequest) (*RestoreEnvironmentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RestoreEnvironment not implemented")
+}
+func (UnimplementedEnvironmentServiceServer) GetEnvironment(context.Context, *GetEnvironmentRequest) (*GetEnvironmentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetEnvironment not implemented")
+}
+func (UnimplementedEnvironmentServiceServer) UpdateEnvironment(context.Context, *UpdateEnvironmentRequest) (*UpdateEnvironmentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateEnvironment not implemented")
+}
+func (UnimplementedEnvironmentServiceServer) ListEnvironmentHistory(context.Context, *ListEnvironmentHistoryRequest) (*ListEnvironmentHistoryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEnvironmentHistory not implemented")
 }
 func (UnimplementedEnvironmentServiceServer) mustEmbedUnimplementedEnvironmentServiceServer() {}
 func (UnimplementedEnvironmentServiceServer) testEmbeddedByValue()                            {}
@@ -108,6 +210,78 @@ func _EnvironmentService_ListEnvironments_Handler(srv interface{}, ctx context.C
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EnvironmentService_RestoreEnvironment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RestoreEnvironmentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnvironmentServiceServer).RestoreEnvironment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnvironmentService_RestoreEnvironment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnvironmentServiceServer).RestoreEnvironment(ctx, req.(*RestoreEnvironmentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EnvironmentService_GetEnvironment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetEnvironmentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnvironmentServiceServer).GetEnvironment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnvironmentService_GetEnvironment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnvironmentServiceServer).GetEnvironment(ctx, req.(*GetEnvironmentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EnvironmentService_UpdateEnvironment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateEnvironmentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnvironmentServiceServer).UpdateEnvironment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnvironmentService_UpdateEnvironment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnvironmentServiceServer).UpdateEnvironment(ctx, req.(*UpdateEnvironmentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EnvironmentService_ListEnvironmentHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEnvironmentHistoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnvironmentServiceServer).ListEnvironmentHistory(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnvironmentService_ListEnvironmentHistory_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnvironmentServiceServer).ListEnvironmentHistory(ctx, req.(*ListEnvironmentHistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // EnvironmentService_ServiceDesc is the grpc.ServiceDesc for EnvironmentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -118,6 +292,22 @@ var EnvironmentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListEnvironments",
 			Handler:    _EnvironmentService_ListEnvironments_Handler,
+		},
+		{
+			MethodName: "RestoreEnvironment",
+			Handler:    _EnvironmentService_RestoreEnvironment_Handler,
+		},
+		{
+			MethodName: "GetEnvironment",
+			Handler:    _EnvironmentService_GetEnvironment_Handler,
+		},
+		{
+			MethodName: "UpdateEnvironment",
+			Handler:    _EnvironmentService_UpdateEnvironment_Handler,
+		},
+		{
+			MethodName: "ListEnvironmentHistory",
+			Handler:    _EnvironmentService_ListEnvironmentHistory_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -38,6 +38,8 @@ import (
 	v1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -49,6 +51,62 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+type StaleReason_Kind int32
+
+const (
+	StaleReason_KIND_UNSPECIFIED StaleReason_Kind = 0
+	// Nobody evaluates it.
+	StaleReason_KIND_UNUSED StaleReason_Kind = 1
+	// It serves everyone the same variant, or none: a rollout at 0% or 100%, or a flag that
+	// is disabled. Not of flags whose kind is OPERATIONAL or PERMISSION.
+	StaleReason_KIND_CONSTANT StaleReason_Kind = 2
+	// It is older than its expected lifetime.
+	StaleReason_KIND_EXPIRED StaleReason_Kind = 3
+)
+
+// Enum value maps for StaleReason_Kind.
+var (
+	StaleReason_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "KIND_UNUSED",
+		2: "KIND_CONSTANT",
+		3: "KIND_EXPIRED",
+	}
+	StaleReason_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"KIND_UNUSED":      1,
+		"KIND_CONSTANT":    2,
+		"KIND_EXPIRED":     3,
+	}
+)
+
+func (x StaleReason_Kind) Enum() *StaleReason_Kind {
+	p := new(StaleReason_Kind)
+	*p = x
+	return p
+}
+
+func (x StaleReason_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (StaleReason_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_tidegate_control_v1_flag_service_proto_enumTypes[0].Descriptor()
+}
+
+func (StaleReason_Kind) Type() protoreflect.EnumType {
+	return &file_tidegate_control_v1_flag_service_proto_enumTypes[0]
+}
+
+func (x StaleReason_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use StaleReason_Kind.Descriptor instead.
+func (StaleReason_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{28, 0}
+}
 
 // FlagVersion is a flag and the revision at which it was last written.
 type FlagVersion struct {
@@ -589,9 +647,11 @@ type DeleteFlagRequest struct {
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	FlagKey     string                 `protobuf:"bytes,2,opt,name=flag_key,json=flagKey,proto3" json:"flag_key,omitempty"`
 	// Required.
-	BaseRevision  int64  `protobuf:"varint,3,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
-	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	BaseRevision int64  `protobuf:"varint,3,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
+	Reason       string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId    string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Delete it although it is evaluated: callers get their own default from then on.
+	Force         bool `protobuf:"varint,6,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -659,6 +719,13 @@ func (x *DeleteFlagRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *DeleteFlagRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
 }
 
 type DeleteFlagResponse struct {
@@ -1298,11 +1365,16 @@ type ApplyRequest struct {
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	// Created where they are not there, replaced where they differ. What is not named
 	// stays as it is.
-	Flags         []*FlagWrite    `protobuf:"bytes,2,rep,name=flags,proto3" json:"flags,omitempty"`
-	Segments      []*SegmentWrite `protobuf:"bytes,3,rep,name=segments,proto3" json:"segments,omitempty"`
-	ValidateOnly  bool            `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
-	Reason        string          `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	RequestId     string          `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Flags        []*FlagWrite    `protobuf:"bytes,2,rep,name=flags,proto3" json:"flags,omitempty"`
+	Segments     []*SegmentWrite `protobuf:"bytes,3,rep,name=segments,proto3" json:"segments,omitempty"`
+	ValidateOnly bool            `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	Reason       string          `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId    string          `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// FileSource.name: the request is what the files of that source say. Everything in it must
+	// be kept there. Empty: nothing in it may be kept in files.
+	Source string `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
+	// Deleted in the same transaction: they must be there. Nothing may be named here and above.
+	Deletes       []*ResourceDelete `protobuf:"bytes,8,rep,name=deletes,proto3" json:"deletes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1379,6 +1451,92 @@ func (x *ApplyRequest) GetRequestId() string {
 	return ""
 }
 
+func (x *ApplyRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ApplyRequest) GetDeletes() []*ResourceDelete {
+	if x != nil {
+		return x.Deletes
+	}
+	return nil
+}
+
+// ResourceDelete is a flag or a segment that shall not be.
+type ResourceDelete struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// FLAG or SEGMENT.
+	Kind ResourceKind `protobuf:"varint,1,opt,name=kind,proto3,enum=tidegate.control.v1.ResourceKind" json:"kind,omitempty"`
+	Key  string       `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// The revision that it was based on; required.
+	BaseRevision int64 `protobuf:"varint,3,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
+	// As DeleteFlagRequest.force.
+	Force         bool `protobuf:"varint,4,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResourceDelete) Reset() {
+	*x = ResourceDelete{}
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResourceDelete) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResourceDelete) ProtoMessage() {}
+
+func (x *ResourceDelete) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResourceDelete.ProtoReflect.Descriptor instead.
+func (*ResourceDelete) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ResourceDelete) GetKind() ResourceKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ResourceKind_RESOURCE_KIND_UNSPECIFIED
+}
+
+func (x *ResourceDelete) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ResourceDelete) GetBaseRevision() int64 {
+	if x != nil {
+		return x.BaseRevision
+	}
+	return 0
+}
+
+func (x *ResourceDelete) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
 // FlagWrite is a flag as it shall be.
 type FlagWrite struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1392,7 +1550,7 @@ type FlagWrite struct {
 
 func (x *FlagWrite) Reset() {
 	*x = FlagWrite{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[20]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1562,7 @@ func (x *FlagWrite) String() string {
 func (*FlagWrite) ProtoMessage() {}
 
 func (x *FlagWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[20]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1575,7 @@ func (x *FlagWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlagWrite.ProtoReflect.Descriptor instead.
 func (*FlagWrite) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{20}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FlagWrite) GetFlag() *v1.Flag {
@@ -1446,7 +1604,7 @@ type SegmentWrite struct {
 
 func (x *SegmentWrite) Reset() {
 	*x = SegmentWrite{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[21]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1616,7 @@ func (x *SegmentWrite) String() string {
 func (*SegmentWrite) ProtoMessage() {}
 
 func (x *SegmentWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[21]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1629,7 @@ func (x *SegmentWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentWrite.ProtoReflect.Descriptor instead.
 func (*SegmentWrite) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{21}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SegmentWrite) GetSegment() *v1.Segment {
@@ -1490,7 +1648,7 @@ func (x *SegmentWrite) GetBaseRevision() int64 {
 
 type ApplyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One for each resource of the request, segments first, in its order.
+	// One for each resource of the request: segments, flags, deletes, in its order.
 	Results []*ApplyResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	// The revision of the transaction; 0 if nothing differed or with validate_only.
 	Revision      int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -1500,7 +1658,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[22]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1670,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[22]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1683,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{22}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ApplyResponse) GetResults() []*ApplyResult {
@@ -1546,7 +1704,7 @@ type ApplyResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  ResourceKind           `protobuf:"varint,1,opt,name=kind,proto3,enum=tidegate.control.v1.ResourceKind" json:"kind,omitempty"`
 	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	// CREATED, UPDATED, or unspecified where nothing differed.
+	// CREATED, UPDATED, DELETED, or unspecified where nothing differed.
 	Action  Action         `protobuf:"varint,3,opt,name=action,proto3,enum=tidegate.control.v1.Action" json:"action,omitempty"`
 	Changes []*FieldChange `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"`
 	// The resource's revision: after the write or, with validate_only, before it.
@@ -1557,7 +1715,7 @@ type ApplyResult struct {
 
 func (x *ApplyResult) Reset() {
 	*x = ApplyResult{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[23]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1727,7 @@ func (x *ApplyResult) String() string {
 func (*ApplyResult) ProtoMessage() {}
 
 func (x *ApplyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[23]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1740,7 @@ func (x *ApplyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResult.ProtoReflect.Descriptor instead.
 func (*ApplyResult) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{23}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ApplyResult) GetKind() ResourceKind {
@@ -1620,11 +1778,422 @@ func (x *ApplyResult) GetRevision() int64 {
 	return 0
 }
 
+type ListStaleFlagsRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	// Only flags whose keys start with this.
+	KeyPrefix string `protobuf:"bytes,2,opt,name=key_prefix,json=keyPrefix,proto3" json:"key_prefix,omitempty"`
+	// How long a flag is not evaluated before it is stale: more than 0. Unset: 14 days.
+	UnusedFor *durationpb.Duration `protobuf:"bytes,3,opt,name=unused_for,json=unusedFor,proto3" json:"unused_for,omitempty"`
+	// How long a flag serves everyone the same before it is stale: more than 0. Unset: 30
+	// days.
+	ConstantFor   *durationpb.Duration `protobuf:"bytes,4,opt,name=constant_for,json=constantFor,proto3" json:"constant_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStaleFlagsRequest) Reset() {
+	*x = ListStaleFlagsRequest{}
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStaleFlagsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStaleFlagsRequest) ProtoMessage() {}
+
+func (x *ListStaleFlagsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStaleFlagsRequest.ProtoReflect.Descriptor instead.
+func (*ListStaleFlagsRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListStaleFlagsRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *ListStaleFlagsRequest) GetKeyPrefix() string {
+	if x != nil {
+		return x.KeyPrefix
+	}
+	return ""
+}
+
+func (x *ListStaleFlagsRequest) GetUnusedFor() *durationpb.Duration {
+	if x != nil {
+		return x.UnusedFor
+	}
+	return nil
+}
+
+func (x *ListStaleFlagsRequest) GetConstantFor() *durationpb.Duration {
+	if x != nil {
+		return x.ConstantFor
+	}
+	return nil
+}
+
+type ListStaleFlagsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Flags []*StaleFlag           `protobuf:"bytes,1,rep,name=flags,proto3" json:"flags,omitempty"`
+	// Since when it is known which flags are evaluated; unset: it is not known yet. A flag is
+	// not called unused for longer than that.
+	CountedSince *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=counted_since,json=countedSince,proto3" json:"counted_since,omitempty"`
+	// The revision that the flags were read at.
+	Revision      int64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStaleFlagsResponse) Reset() {
+	*x = ListStaleFlagsResponse{}
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStaleFlagsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStaleFlagsResponse) ProtoMessage() {}
+
+func (x *ListStaleFlagsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStaleFlagsResponse.ProtoReflect.Descriptor instead.
+func (*ListStaleFlagsResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListStaleFlagsResponse) GetFlags() []*StaleFlag {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *ListStaleFlagsResponse) GetCountedSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CountedSince
+	}
+	return nil
+}
+
+func (x *ListStaleFlagsResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type StaleFlag struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	FlagKey   string                 `protobuf:"bytes,1,opt,name=flag_key,json=flagKey,proto3" json:"flag_key,omitempty"`
+	Owner     string                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Kind      v1.FlagKind            `protobuf:"varint,3,opt,name=kind,proto3,enum=tidegate.flag.v1.FlagKind" json:"kind,omitempty"`
+	Revision  int64                  `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// One at least.
+	Reasons []*StaleReason `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// Unset: it was not evaluated since evaluations are counted.
+	Usage         *FlagUsage `protobuf:"bytes,7,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StaleFlag) Reset() {
+	*x = StaleFlag{}
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StaleFlag) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StaleFlag) ProtoMessage() {}
+
+func (x *StaleFlag) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StaleFlag.ProtoReflect.Descriptor instead.
+func (*StaleFlag) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *StaleFlag) GetFlagKey() string {
+	if x != nil {
+		return x.FlagKey
+	}
+	return ""
+}
+
+func (x *StaleFlag) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *StaleFlag) GetKind() v1.FlagKind {
+	if x != nil {
+		return x.Kind
+	}
+	return v1.FlagKind(0)
+}
+
+func (x *StaleFlag) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *StaleFlag) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *StaleFlag) GetReasons() []*StaleReason {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *StaleFlag) GetUsage() *FlagUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+type StaleReason struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  StaleReason_Kind       `protobuf:"varint,1,opt,name=kind,proto3,enum=tidegate.control.v1.StaleReason_Kind" json:"kind,omitempty"`
+	// In words, for people.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// When it began.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StaleReason) Reset() {
+	*x = StaleReason{}
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StaleReason) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StaleReason) ProtoMessage() {}
+
+func (x *StaleReason) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StaleReason.ProtoReflect.Descriptor instead.
+func (*StaleReason) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *StaleReason) GetKind() StaleReason_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return StaleReason_KIND_UNSPECIFIED
+}
+
+func (x *StaleReason) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *StaleReason) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// FlagUsage is what relays told of a flag's evaluations, once a minute. It is for people: a
+// server that stops or dies takes what it was told in its last minute with it. What SDKs that
+// evaluate in process have served is not in it.
+type FlagUsage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// To the minute.
+	LastEvaluatedAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=last_evaluated_at,json=lastEvaluatedAt,proto3" json:"last_evaluated_at,omitempty"`
+	// In the last hour, to ten minutes.
+	EvaluationsLastHour int64 `protobuf:"varint,2,opt,name=evaluations_last_hour,json=evaluationsLastHour,proto3" json:"evaluations_last_hour,omitempty"`
+	// By name, those that were served.
+	Variants      []*VariantUsage `protobuf:"bytes,3,rep,name=variants,proto3" json:"variants,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlagUsage) Reset() {
+	*x = FlagUsage{}
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlagUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlagUsage) ProtoMessage() {}
+
+func (x *FlagUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlagUsage.ProtoReflect.Descriptor instead.
+func (*FlagUsage) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *FlagUsage) GetLastEvaluatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastEvaluatedAt
+	}
+	return nil
+}
+
+func (x *FlagUsage) GetEvaluationsLastHour() int64 {
+	if x != nil {
+		return x.EvaluationsLastHour
+	}
+	return 0
+}
+
+func (x *FlagUsage) GetVariants() []*VariantUsage {
+	if x != nil {
+		return x.Variants
+	}
+	return nil
+}
+
+type VariantUsage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: no variant, the caller's default.
+	Variant string `protobuf:"bytes,1,opt,name=variant,proto3" json:"variant,omitempty"`
+	// To the minute.
+	LastServedAt  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=last_served_at,json=lastServedAt,proto3" json:"last_served_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VariantUsage) Reset() {
+	*x = VariantUsage{}
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VariantUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VariantUsage) ProtoMessage() {}
+
+func (x *VariantUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VariantUsage.ProtoReflect.Descriptor instead.
+func (*VariantUsage) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *VariantUsage) GetVariant() string {
+	if x != nil {
+		return x.Variant
+	}
+	return ""
+}
+
+func (x *VariantUsage) GetLastServedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastServedAt
+	}
+	return nil
+}
+
 var File_tidegate_control_v1_flag_service_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_flag_service_proto_rawDesc = "" +
 	"\n" +
-	"&tidegate/control/v1/flag_service.proto\x12\x13tidegate.control.v1\x1a\x1ftidegate/control/v1/audit.proto\x1a\x1btidegate/flag/v1/flag.proto\"U\n" +
+	"&tidegate/control/v1/flag_service.proto\x12\x13tidegate.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftidegate/control/v1/audit.proto\x1a\x1btidegate/flag/v1/flag.proto\"U\n" +
 	"\vFlagVersion\x12*\n" +
 	"\x04flag\x18\x01 \x01(\v2\x16.tidegate.flag.v1.FlagR\x04flag\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\"\x8f\x01\n" +
@@ -1662,14 +2231,15 @@ const file_tidegate_control_v1_flag_service_proto_rawDesc = "" +
 	"request_id\x18\x05 \x01(\tR\trequestId\"\x81\x01\n" +
 	"\x12UpdateFlagResponse\x124\n" +
 	"\x04flag\x18\x01 \x01(\v2 .tidegate.control.v1.FlagVersionR\x04flag\x125\n" +
-	"\x05entry\x18\x02 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\xac\x01\n" +
+	"\x05entry\x18\x02 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\xc2\x01\n" +
 	"\x11DeleteFlagRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x19\n" +
 	"\bflag_key\x18\x02 \x01(\tR\aflagKey\x12#\n" +
 	"\rbase_revision\x18\x03 \x01(\x03R\fbaseRevision\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\"K\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12\x14\n" +
+	"\x05force\x18\x06 \x01(\bR\x05force\"K\n" +
 	"\x12DeleteFlagResponse\x125\n" +
 	"\x05entry\x18\x01 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\xdd\x01\n" +
 	"\x11SetEnabledRequest\x12 \n" +
@@ -1719,7 +2289,7 @@ const file_tidegate_control_v1_flag_service_proto_rawDesc = "" +
 	"request_id\x18\x06 \x01(\tR\trequestId\"\x82\x01\n" +
 	"\x13RestoreFlagResponse\x124\n" +
 	"\x04flag\x18\x01 \x01(\v2 .tidegate.control.v1.FlagVersionR\x04flag\x125\n" +
-	"\x05entry\x18\x02 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\x81\x02\n" +
+	"\x05entry\x18\x02 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\xd8\x02\n" +
 	"\fApplyRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x124\n" +
 	"\x05flags\x18\x02 \x03(\v2\x1e.tidegate.control.v1.FlagWriteR\x05flags\x12=\n" +
@@ -1727,7 +2297,14 @@ const file_tidegate_control_v1_flag_service_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x06 \x01(\tR\trequestId\"s\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\x12\x16\n" +
+	"\x06source\x18\a \x01(\tR\x06source\x12=\n" +
+	"\adeletes\x18\b \x03(\v2#.tidegate.control.v1.ResourceDeleteR\adeletes\"\x94\x01\n" +
+	"\x0eResourceDelete\x125\n" +
+	"\x04kind\x18\x01 \x01(\x0e2!.tidegate.control.v1.ResourceKindR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12#\n" +
+	"\rbase_revision\x18\x03 \x01(\x03R\fbaseRevision\x12\x14\n" +
+	"\x05force\x18\x04 \x01(\bR\x05force\"s\n" +
 	"\tFlagWrite\x12*\n" +
 	"\x04flag\x18\x01 \x01(\v2\x16.tidegate.flag.v1.FlagR\x04flag\x12(\n" +
 	"\rbase_revision\x18\x02 \x01(\x03H\x00R\fbaseRevision\x88\x01\x01B\x10\n" +
@@ -1744,7 +2321,43 @@ const file_tidegate_control_v1_flag_service_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x123\n" +
 	"\x06action\x18\x03 \x01(\x0e2\x1b.tidegate.control.v1.ActionR\x06action\x12:\n" +
 	"\achanges\x18\x04 \x03(\v2 .tidegate.control.v1.FieldChangeR\achanges\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x03R\brevision2\xcc\a\n" +
+	"\brevision\x18\x05 \x01(\x03R\brevision\"\xd0\x01\n" +
+	"\x15ListStaleFlagsRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x1d\n" +
+	"\n" +
+	"key_prefix\x18\x02 \x01(\tR\tkeyPrefix\x128\n" +
+	"\n" +
+	"unused_for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\tunusedFor\x12<\n" +
+	"\fconstant_for\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vconstantFor\"\xab\x01\n" +
+	"\x16ListStaleFlagsResponse\x124\n" +
+	"\x05flags\x18\x01 \x03(\v2\x1e.tidegate.control.v1.StaleFlagR\x05flags\x12?\n" +
+	"\rcounted_since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\fcountedSince\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x03R\brevision\"\xb5\x02\n" +
+	"\tStaleFlag\x12\x19\n" +
+	"\bflag_key\x18\x01 \x01(\tR\aflagKey\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12.\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x1a.tidegate.flag.v1.FlagKindR\x04kind\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\x03R\brevision\x129\n" +
+	"\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12:\n" +
+	"\areasons\x18\x06 \x03(\v2 .tidegate.control.v1.StaleReasonR\areasons\x124\n" +
+	"\x05usage\x18\a \x01(\v2\x1e.tidegate.control.v1.FlagUsageR\x05usage\"\xe2\x01\n" +
+	"\vStaleReason\x129\n" +
+	"\x04kind\x18\x01 \x01(\x0e2%.tidegate.control.v1.StaleReason.KindR\x04kind\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"R\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vKIND_UNUSED\x10\x01\x12\x11\n" +
+	"\rKIND_CONSTANT\x10\x02\x12\x10\n" +
+	"\fKIND_EXPIRED\x10\x03\"\xc6\x01\n" +
+	"\tFlagUsage\x12F\n" +
+	"\x11last_evaluated_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastEvaluatedAt\x122\n" +
+	"\x15evaluations_last_hour\x18\x02 \x01(\x03R\x13evaluationsLastHour\x12=\n" +
+	"\bvariants\x18\x03 \x03(\v2!.tidegate.control.v1.VariantUsageR\bvariants\"j\n" +
+	"\fVariantUsage\x12\x18\n" +
+	"\avariant\x18\x01 \x01(\tR\avariant\x12@\n" +
+	"\x0elast_served_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\flastServedAt2\xbc\b\n" +
 	"\vFlagService\x12_\n" +
 	"\tListFlags\x12%.tidegate.control.v1.ListFlagsRequest\x1a&.tidegate.control.v1.ListFlagsResponse\"\x03\x90\x02\x01\x12Y\n" +
 	"\aGetFlag\x12#.tidegate.control.v1.GetFlagRequest\x1a$.tidegate.control.v1.GetFlagResponse\"\x03\x90\x02\x01\x12]\n" +
@@ -1759,7 +2372,8 @@ const file_tidegate_control_v1_flag_service_proto_rawDesc = "" +
 	"\vPromoteFlag\x12'.tidegate.control.v1.PromoteFlagRequest\x1a(.tidegate.control.v1.PromoteFlagResponse\x12q\n" +
 	"\x0fListFlagHistory\x12+.tidegate.control.v1.ListFlagHistoryRequest\x1a,.tidegate.control.v1.ListFlagHistoryResponse\"\x03\x90\x02\x01\x12`\n" +
 	"\vRestoreFlag\x12'.tidegate.control.v1.RestoreFlagRequest\x1a(.tidegate.control.v1.RestoreFlagResponse\x12N\n" +
-	"\x05Apply\x12!.tidegate.control.v1.ApplyRequest\x1a\".tidegate.control.v1.ApplyResponseB\xdc\x01\n" +
+	"\x05Apply\x12!.tidegate.control.v1.ApplyRequest\x1a\".tidegate.control.v1.ApplyResponse\x12n\n" +
+	"\x0eListStaleFlags\x12*.tidegate.control.v1.ListStaleFlagsRequest\x1a+.tidegate.control.v1.ListStaleFlagsResponse\"\x03\x90\x02\x01B\xdc\x01\n" +
 	"\x17com.tidegate.control.v1B\x10FlagServiceProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/control/v1;controlv1\xa2\x02\x03TCX\xaa\x02\x13Tidegate.Control.V1\xca\x02\x13Tidegate\\Control\\V1\xe2\x02\x1fTidegate\\Control\\V1\\GPBMetadata\xea\x02\x15Tidegate::Control::V1b\x06proto3"
 
 var (
@@ -1774,91 +2388,120 @@ func file_tidegate_control_v1_flag_service_proto_rawDescGZIP() []byte {
 	return file_tidegate_control_v1_flag_service_proto_rawDescData
 }
 
-var file_tidegate_control_v1_flag_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_tidegate_control_v1_flag_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_tidegate_control_v1_flag_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_tidegate_control_v1_flag_service_proto_goTypes = []any{
-	(*FlagVersion)(nil),             // 0: tidegate.control.v1.FlagVersion
-	(*ListFlagsRequest)(nil),        // 1: tidegate.control.v1.ListFlagsRequest
-	(*ListFlagsResponse)(nil),       // 2: tidegate.control.v1.ListFlagsResponse
-	(*GetFlagRequest)(nil),          // 3: tidegate.control.v1.GetFlagRequest
-	(*GetFlagResponse)(nil),         // 4: tidegate.control.v1.GetFlagResponse
-	(*CreateFlagRequest)(nil),       // 5: tidegate.control.v1.CreateFlagRequest
-	(*CreateFlagResponse)(nil),      // 6: tidegate.control.v1.CreateFlagResponse
-	(*UpdateFlagRequest)(nil),       // 7: tidegate.control.v1.UpdateFlagRequest
-	(*UpdateFlagResponse)(nil),      // 8: tidegate.control.v1.UpdateFlagResponse
-	(*DeleteFlagRequest)(nil),       // 9: tidegate.control.v1.DeleteFlagRequest
-	(*DeleteFlagResponse)(nil),      // 10: tidegate.control.v1.DeleteFlagResponse
-	(*SetEnabledRequest)(nil),       // 11: tidegate.control.v1.SetEnabledRequest
-	(*SetEnabledResponse)(nil),      // 12: tidegate.control.v1.SetEnabledResponse
-	(*PromoteFlagRequest)(nil),      // 13: tidegate.control.v1.PromoteFlagRequest
-	(*PromoteFlagResponse)(nil),     // 14: tidegate.control.v1.PromoteFlagResponse
-	(*ListFlagHistoryRequest)(nil),  // 15: tidegate.control.v1.ListFlagHistoryRequest
-	(*ListFlagHistoryResponse)(nil), // 16: tidegate.control.v1.ListFlagHistoryResponse
-	(*RestoreFlagRequest)(nil),      // 17: tidegate.control.v1.RestoreFlagRequest
-	(*RestoreFlagResponse)(nil),     // 18: tidegate.control.v1.RestoreFlagResponse
-	(*ApplyRequest)(nil),            // 19: tidegate.control.v1.ApplyRequest
-	(*FlagWrite)(nil),               // 20: tidegate.control.v1.FlagWrite
-	(*SegmentWrite)(nil),            // 21: tidegate.control.v1.SegmentWrite
-	(*ApplyResponse)(nil),           // 22: tidegate.control.v1.ApplyResponse
-	(*ApplyResult)(nil),             // 23: tidegate.control.v1.ApplyResult
-	(*v1.Flag)(nil),                 // 24: tidegate.flag.v1.Flag
-	(*AuditEntry)(nil),              // 25: tidegate.control.v1.AuditEntry
-	(*FieldChange)(nil),             // 26: tidegate.control.v1.FieldChange
-	(*v1.Segment)(nil),              // 27: tidegate.flag.v1.Segment
-	(ResourceKind)(0),               // 28: tidegate.control.v1.ResourceKind
-	(Action)(0),                     // 29: tidegate.control.v1.Action
+	(StaleReason_Kind)(0),           // 0: tidegate.control.v1.StaleReason.Kind
+	(*FlagVersion)(nil),             // 1: tidegate.control.v1.FlagVersion
+	(*ListFlagsRequest)(nil),        // 2: tidegate.control.v1.ListFlagsRequest
+	(*ListFlagsResponse)(nil),       // 3: tidegate.control.v1.ListFlagsResponse
+	(*GetFlagRequest)(nil),          // 4: tidegate.control.v1.GetFlagRequest
+	(*GetFlagResponse)(nil),         // 5: tidegate.control.v1.GetFlagResponse
+	(*CreateFlagRequest)(nil),       // 6: tidegate.control.v1.CreateFlagRequest
+	(*CreateFlagResponse)(nil),      // 7: tidegate.control.v1.CreateFlagResponse
+	(*UpdateFlagRequest)(nil),       // 8: tidegate.control.v1.UpdateFlagRequest
+	(*UpdateFlagResponse)(nil),      // 9: tidegate.control.v1.UpdateFlagResponse
+	(*DeleteFlagRequest)(nil),       // 10: tidegate.control.v1.DeleteFlagRequest
+	(*DeleteFlagResponse)(nil),      // 11: tidegate.control.v1.DeleteFlagResponse
+	(*SetEnabledRequest)(nil),       // 12: tidegate.control.v1.SetEnabledRequest
+	(*SetEnabledResponse)(nil),      // 13: tidegate.control.v1.SetEnabledResponse
+	(*PromoteFlagRequest)(nil),      // 14: tidegate.control.v1.PromoteFlagRequest
+	(*PromoteFlagResponse)(nil),     // 15: tidegate.control.v1.PromoteFlagResponse
+	(*ListFlagHistoryRequest)(nil),  // 16: tidegate.control.v1.ListFlagHistoryRequest
+	(*ListFlagHistoryResponse)(nil), // 17: tidegate.control.v1.ListFlagHistoryResponse
+	(*RestoreFlagRequest)(nil),      // 18: tidegate.control.v1.RestoreFlagRequest
+	(*RestoreFlagResponse)(nil),     // 19: tidegate.control.v1.RestoreFlagResponse
+	(*ApplyRequest)(nil),            // 20: tidegate.control.v1.ApplyRequest
+	(*ResourceDelete)(nil),          // 21: tidegate.control.v1.ResourceDelete
+	(*FlagWrite)(nil),               // 22: tidegate.control.v1.FlagWrite
+	(*SegmentWrite)(nil),            // 23: tidegate.control.v1.SegmentWrite
+	(*ApplyResponse)(nil),           // 24: tidegate.control.v1.ApplyResponse
+	(*ApplyResult)(nil),             // 25: tidegate.control.v1.ApplyResult
+	(*ListStaleFlagsRequest)(nil),   // 26: tidegate.control.v1.ListStaleFlagsRequest
+	(*ListStaleFlagsResponse)(nil),  // 27: tidegate.control.v1.ListStaleFlagsResponse
+	(*StaleFlag)(nil),               // 28: tidegate.control.v1.StaleFlag
+	(*StaleReason)(nil),             // 29: tidegate.control.v1.StaleReason
+	(*FlagUsage)(nil),               // 30: tidegate.control.v1.FlagUsage
+	(*VariantUsage)(nil),            // 31: tidegate.control.v1.VariantUsage
+	(*v1.Flag)(nil),                 // 32: tidegate.flag.v1.Flag
+	(*AuditEntry)(nil),              // 33: tidegate.control.v1.AuditEntry
+	(*FieldChange)(nil),             // 34: tidegate.control.v1.FieldChange
+	(ResourceKind)(0),               // 35: tidegate.control.v1.ResourceKind
+	(*v1.Segment)(nil),              // 36: tidegate.flag.v1.Segment
+	(Action)(0),                     // 37: tidegate.control.v1.Action
+	(*durationpb.Duration)(nil),     // 38: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 39: google.protobuf.Timestamp
+	(v1.FlagKind)(0),                // 40: tidegate.flag.v1.FlagKind
 }
 var file_tidegate_control_v1_flag_service_proto_depIdxs = []int32{
-	24, // 0: tidegate.control.v1.FlagVersion.flag:type_name -> tidegate.flag.v1.Flag
-	0,  // 1: tidegate.control.v1.ListFlagsResponse.flags:type_name -> tidegate.control.v1.FlagVersion
-	0,  // 2: tidegate.control.v1.GetFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
-	24, // 3: tidegate.control.v1.CreateFlagRequest.flag:type_name -> tidegate.flag.v1.Flag
-	0,  // 4: tidegate.control.v1.CreateFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
-	25, // 5: tidegate.control.v1.CreateFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	24, // 6: tidegate.control.v1.UpdateFlagRequest.flag:type_name -> tidegate.flag.v1.Flag
-	0,  // 7: tidegate.control.v1.UpdateFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
-	25, // 8: tidegate.control.v1.UpdateFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	25, // 9: tidegate.control.v1.DeleteFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	0,  // 10: tidegate.control.v1.SetEnabledResponse.flag:type_name -> tidegate.control.v1.FlagVersion
-	25, // 11: tidegate.control.v1.SetEnabledResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	0,  // 12: tidegate.control.v1.PromoteFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
-	26, // 13: tidegate.control.v1.PromoteFlagResponse.changes:type_name -> tidegate.control.v1.FieldChange
-	25, // 14: tidegate.control.v1.PromoteFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	25, // 15: tidegate.control.v1.ListFlagHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	0,  // 16: tidegate.control.v1.RestoreFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
-	25, // 17: tidegate.control.v1.RestoreFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	20, // 18: tidegate.control.v1.ApplyRequest.flags:type_name -> tidegate.control.v1.FlagWrite
-	21, // 19: tidegate.control.v1.ApplyRequest.segments:type_name -> tidegate.control.v1.SegmentWrite
-	24, // 20: tidegate.control.v1.FlagWrite.flag:type_name -> tidegate.flag.v1.Flag
-	27, // 21: tidegate.control.v1.SegmentWrite.segment:type_name -> tidegate.flag.v1.Segment
-	23, // 22: tidegate.control.v1.ApplyResponse.results:type_name -> tidegate.control.v1.ApplyResult
-	28, // 23: tidegate.control.v1.ApplyResult.kind:type_name -> tidegate.control.v1.ResourceKind
-	29, // 24: tidegate.control.v1.ApplyResult.action:type_name -> tidegate.control.v1.Action
-	26, // 25: tidegate.control.v1.ApplyResult.changes:type_name -> tidegate.control.v1.FieldChange
-	1,  // 26: tidegate.control.v1.FlagService.ListFlags:input_type -> tidegate.control.v1.ListFlagsRequest
-	3,  // 27: tidegate.control.v1.FlagService.GetFlag:input_type -> tidegate.control.v1.GetFlagRequest
-	5,  // 28: tidegate.control.v1.FlagService.CreateFlag:input_type -> tidegate.control.v1.CreateFlagRequest
-	7,  // 29: tidegate.control.v1.FlagService.UpdateFlag:input_type -> tidegate.control.v1.UpdateFlagRequest
-	9,  // 30: tidegate.control.v1.FlagService.DeleteFlag:input_type -> tidegate.control.v1.DeleteFlagRequest
-	11, // 31: tidegate.control.v1.FlagService.SetEnabled:input_type -> tidegate.control.v1.SetEnabledRequest
-	13, // 32: tidegate.control.v1.FlagService.PromoteFlag:input_type -> tidegate.control.v1.PromoteFlagRequest
-	15, // 33: tidegate.control.v1.FlagService.ListFlagHistory:input_type -> tidegate.control.v1.ListFlagHistoryRequest
-	17, // 34: tidegate.control.v1.FlagService.RestoreFlag:input_type -> tidegate.control.v1.RestoreFlagRequest
-	19, // 35: tidegate.control.v1.FlagService.Apply:input_type -> tidegate.control.v1.ApplyRequest
-	2,  // 36: tidegate.control.v1.FlagService.ListFlags:output_type -> tidegate.control.v1.ListFlagsResponse
-	4,  // 37: tidegate.control.v1.FlagService.GetFlag:output_type -> tidegate.control.v1.GetFlagResponse
-	6,  // 38: tidegate.control.v1.FlagService.CreateFlag:output_type -> tidegate.control.v1.CreateFlagResponse
-	8,  // 39: tidegate.control.v1.FlagService.UpdateFlag:output_type -> tidegate.control.v1.UpdateFlagResponse
-	10, // 40: tidegate.control.v1.FlagService.DeleteFlag:output_type -> tidegate.control.v1.DeleteFlagResponse
-	12, // 41: tidegate.control.v1.FlagService.SetEnabled:output_type -> tidegate.control.v1.SetEnabledResponse
-	14, // 42: tidegate.control.v1.FlagService.PromoteFlag:output_type -> tidegate.control.v1.PromoteFlagResponse
-	16, // 43: tidegate.control.v1.FlagService.ListFlagHistory:output_type -> tidegate.control.v1.ListFlagHistoryResponse
-	18, // 44: tidegate.control.v1.FlagService.RestoreFlag:output_type -> tidegate.control.v1.RestoreFlagResponse
-	22, // 45: tidegate.control.v1.FlagService.Apply:output_type -> tidegate.control.v1.ApplyResponse
-	36, // [36:46] is the sub-list for method output_type
-	26, // [26:36] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	32, // 0: tidegate.control.v1.FlagVersion.flag:type_name -> tidegate.flag.v1.Flag
+	1,  // 1: tidegate.control.v1.ListFlagsResponse.flags:type_name -> tidegate.control.v1.FlagVersion
+	1,  // 2: tidegate.control.v1.GetFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
+	32, // 3: tidegate.control.v1.CreateFlagRequest.flag:type_name -> tidegate.flag.v1.Flag
+	1,  // 4: tidegate.control.v1.CreateFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
+	33, // 5: tidegate.control.v1.CreateFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	32, // 6: tidegate.control.v1.UpdateFlagRequest.flag:type_name -> tidegate.flag.v1.Flag
+	1,  // 7: tidegate.control.v1.UpdateFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
+	33, // 8: tidegate.control.v1.UpdateFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	33, // 9: tidegate.control.v1.DeleteFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	1,  // 10: tidegate.control.v1.SetEnabledResponse.flag:type_name -> tidegate.control.v1.FlagVersion
+	33, // 11: tidegate.control.v1.SetEnabledResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	1,  // 12: tidegate.control.v1.PromoteFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
+	34, // 13: tidegate.control.v1.PromoteFlagResponse.changes:type_name -> tidegate.control.v1.FieldChange
+	33, // 14: tidegate.control.v1.PromoteFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	33, // 15: tidegate.control.v1.ListFlagHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	1,  // 16: tidegate.control.v1.RestoreFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
+	33, // 17: tidegate.control.v1.RestoreFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	22, // 18: tidegate.control.v1.ApplyRequest.flags:type_name -> tidegate.control.v1.FlagWrite
+	23, // 19: tidegate.control.v1.ApplyRequest.segments:type_name -> tidegate.control.v1.SegmentWrite
+	21, // 20: tidegate.control.v1.ApplyRequest.deletes:type_name -> tidegate.control.v1.ResourceDelete
+	35, // 21: tidegate.control.v1.ResourceDelete.kind:type_name -> tidegate.control.v1.ResourceKind
+	32, // 22: tidegate.control.v1.FlagWrite.flag:type_name -> tidegate.flag.v1.Flag
+	36, // 23: tidegate.control.v1.SegmentWrite.segment:type_name -> tidegate.flag.v1.Segment
+	25, // 24: tidegate.control.v1.ApplyResponse.results:type_name -> tidegate.control.v1.ApplyResult
+	35, // 25: tidegate.control.v1.ApplyResult.kind:type_name -> tidegate.control.v1.ResourceKind
+	37, // 26: tidegate.control.v1.ApplyResult.action:type_name -> tidegate.control.v1.Action
+	34, // 27: tidegate.control.v1.ApplyResult.changes:type_name -> tidegate.control.v1.FieldChange
+	38, // 28: tidegate.control.v1.ListStaleFlagsRequest.unused_for:type_name -> google.protobuf.Duration
+	38, // 29: tidegate.control.v1.ListStaleFlagsRequest.constant_for:type_name -> google.protobuf.Duration
+	28, // 30: tidegate.control.v1.ListStaleFlagsResponse.flags:type_name -> tidegate.control.v1.StaleFlag
+	39, // 31: tidegate.control.v1.ListStaleFlagsResponse.counted_since:type_name -> google.protobuf.Timestamp
+	40, // 32: tidegate.control.v1.StaleFlag.kind:type_name -> tidegate.flag.v1.FlagKind
+	39, // 33: tidegate.control.v1.StaleFlag.created_at:type_name -> google.protobuf.Timestamp
+	29, // 34: tidegate.control.v1.StaleFlag.reasons:type_name -> tidegate.control.v1.StaleReason
+	30, // 35: tidegate.control.v1.StaleFlag.usage:type_name -> tidegate.control.v1.FlagUsage
+	0,  // 36: tidegate.control.v1.StaleReason.kind:type_name -> tidegate.control.v1.StaleReason.Kind
+	39, // 37: tidegate.control.v1.StaleReason.since:type_name -> google.protobuf.Timestamp
+	39, // 38: tidegate.control.v1.FlagUsage.last_evaluated_at:type_name -> google.protobuf.Timestamp
+	31, // 39: tidegate.control.v1.FlagUsage.variants:type_name -> tidegate.control.v1.VariantUsage
+	39, // 40: tidegate.control.v1.VariantUsage.last_served_at:type_name -> google.protobuf.Timestamp
+	2,  // 41: tidegate.control.v1.FlagService.ListFlags:input_type -> tidegate.control.v1.ListFlagsRequest
+	4,  // 42: tidegate.control.v1.FlagService.GetFlag:input_type -> tidegate.control.v1.GetFlagRequest
+	6,  // 43: tidegate.control.v1.FlagService.CreateFlag:input_type -> tidegate.control.v1.CreateFlagRequest
+	8,  // 44: tidegate.control.v1.FlagService.UpdateFlag:input_type -> tidegate.control.v1.UpdateFlagRequest
+	10, // 45: tidegate.control.v1.FlagService.DeleteFlag:input_type -> tidegate.control.v1.DeleteFlagRequest
+	12, // 46: tidegate.control.v1.FlagService.SetEnabled:input_type -> tidegate.control.v1.SetEnabledRequest
+	14, // 47: tidegate.control.v1.FlagService.PromoteFlag:input_type -> tidegate.control.v1.PromoteFlagRequest
+	16, // 48: tidegate.control.v1.FlagService.ListFlagHistory:input_type -> tidegate.control.v1.ListFlagHistoryRequest
+	18, // 49: tidegate.control.v1.FlagService.RestoreFlag:input_type -> tidegate.control.v1.RestoreFlagRequest
+	20, // 50: tidegate.control.v1.FlagService.Apply:input_type -> tidegate.control.v1.ApplyRequest
+	26, // 51: tidegate.control.v1.FlagService.ListStaleFlags:input_type -> tidegate.control.v1.ListStaleFlagsRequest
+	3,  // 52: tidegate.control.v1.FlagService.ListFlags:output_type -> tidegate.control.v1.ListFlagsResponse
+	5,  // 53: tidegate.control.v1.FlagService.GetFlag:output_type -> tidegate.control.v1.GetFlagResponse
+	7,  // 54: tidegate.control.v1.FlagService.CreateFlag:output_type -> tidegate.control.v1.CreateFlagResponse
+	9,  // 55: tidegate.control.v1.FlagService.UpdateFlag:output_type -> tidegate.control.v1.UpdateFlagResponse
+	11, // 56: tidegate.control.v1.FlagService.DeleteFlag:output_type -> tidegate.control.v1.DeleteFlagResponse
+	13, // 57: tidegate.control.v1.FlagService.SetEnabled:output_type -> tidegate.control.v1.SetEnabledResponse
+	15, // 58: tidegate.control.v1.FlagService.PromoteFlag:output_type -> tidegate.control.v1.PromoteFlagResponse
+	17, // 59: tidegate.control.v1.FlagService.ListFlagHistory:output_type -> tidegate.control.v1.ListFlagHistoryResponse
+	19, // 60: tidegate.control.v1.FlagService.RestoreFlag:output_type -> tidegate.control.v1.RestoreFlagResponse
+	24, // 61: tidegate.control.v1.FlagService.Apply:output_type -> tidegate.control.v1.ApplyResponse
+	27, // 62: tidegate.control.v1.FlagService.ListStaleFlags:output_type -> tidegate.control.v1.ListStaleFlagsResponse
+	52, // [52:63] is the sub-list for method output_type
+	41, // [41:52] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_flag_service_proto_init() }
@@ -1868,20 +2511,21 @@ func file_tidegate_control_v1_flag_service_proto_init() {
 	}
 	file_tidegate_control_v1_audit_proto_init()
 	file_tidegate_control_v1_flag_service_proto_msgTypes[11].OneofWrappers = []any{}
-	file_tidegate_control_v1_flag_service_proto_msgTypes[20].OneofWrappers = []any{}
 	file_tidegate_control_v1_flag_service_proto_msgTypes[21].OneofWrappers = []any{}
+	file_tidegate_control_v1_flag_service_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_flag_service_proto_rawDesc), len(file_tidegate_control_v1_flag_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   24,
+			NumEnums:      1,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_tidegate_control_v1_flag_service_proto_goTypes,
 		DependencyIndexes: file_tidegate_control_v1_flag_service_proto_depIdxs,
+		EnumInfos:         file_tidegate_control_v1_flag_service_proto_enumTypes,
 		MessageInfos:      file_tidegate_control_v1_flag_service_proto_msgTypes,
 	}.Build()
 	File_tidegate_control_v1_flag_service_proto = out.File

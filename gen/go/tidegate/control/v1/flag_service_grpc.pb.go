@@ -57,6 +57,7 @@ const (
 	FlagService_ListFlagHistory_FullMethodName = "/tidegate.control.v1.FlagService/ListFlagHistory"
 	FlagService_RestoreFlag_FullMethodName     = "/tidegate.control.v1.FlagService/RestoreFlag"
 	FlagService_Apply_FullMethodName           = "/tidegate.control.v1.FlagService/Apply"
+	FlagService_ListStaleFlags_FullMethodName  = "/tidegate.control.v1.FlagService/ListStaleFlags"
 )
 
 // FlagServiceClient is the client API for FlagService service.
@@ -70,7 +71,8 @@ type FlagServiceClient interface {
 	CreateFlag(ctx context.Context, in *CreateFlagRequest, opts ...grpc.CallOption) (*CreateFlagResponse, error)
 	// Replaces the whole flag.
 	UpdateFlag(ctx context.Context, in *UpdateFlagRequest, opts ...grpc.CallOption) (*UpdateFlagResponse, error)
-	// Fails with FAILED_PRECONDITION while other flags have it as a prerequisite.
+	// Fails with FAILED_PRECONDITION while other flags have it as a prerequisite, and, unless
+	// it is forced, if relays have told that it was evaluated in the last hour.
 	DeleteFlag(ctx context.Context, in *DeleteFlagRequest, opts ...grpc.CallOption) (*DeleteFlagResponse, error)
 	// The kill switch: turns a flag on or off, whatever its current revision, unless
 	// base_revision is given.
@@ -89,6 +91,9 @@ type FlagServiceClient interface {
 	// included): send fewer at a time, those that others need first. With validate_only,
 	// shows the diffs, of any number, and changes nothing; it needs no reason.
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
+	// The flags that may have had their time, by key, and why: nobody evaluates them, they
+	// serve everyone the same, or they are older than was expected of them.
+	ListStaleFlags(ctx context.Context, in *ListStaleFlagsRequest, opts ...grpc.CallOption) (*ListStaleFlagsResponse, error)
 }
 
 type flagServiceClient struct {
@@ -199,6 +204,16 @@ func (c *flagServiceClient) Apply(ctx context.Context, in *ApplyRequest, opts ..
 	return out, nil
 }
 
+func (c *flagServiceClient) ListStaleFlags(ctx context.Context, in *ListStaleFlagsRequest, opts ...grpc.CallOption) (*ListStaleFlagsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListStaleFlagsResponse)
+	err := c.cc.Invoke(ctx, FlagService_ListStaleFlags_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FlagServiceServer is the server API for FlagService service.
 // All implementations must embed UnimplementedFlagServiceServer
 // for forward compatibility.
@@ -210,7 +225,8 @@ type FlagServiceServer interface {
 	CreateFlag(context.Context, *CreateFlagRequest) (*CreateFlagResponse, error)
 	// Replaces the whole flag.
 	UpdateFlag(context.Context, *UpdateFlagRequest) (*UpdateFlagResponse, error)
-	// Fails with FAILED_PRECONDITION while other flags have it as a prerequisite.
+	// Fails with FAILED_PRECONDITION while other flags have it as a prerequisite, and, unless
+	// it is forced, if relays have told that it was evaluated in the last hour.
 	DeleteFlag(context.Context, *DeleteFlagRequest) (*DeleteFlagResponse, error)
 	// The kill switch: turns a flag on or off, whatever its current revision, unless
 	// base_revision is given.
@@ -229,6 +245,9 @@ type FlagServiceServer interface {
 	// included): send fewer at a time, those that others need first. With validate_only,
 	// shows the diffs, of any number, and changes nothing; it needs no reason.
 	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
+	// The flags that may have had their time, by key, and why: nobody evaluates them, they
+	// serve everyone the same, or they are older than was expected of them.
+	ListStaleFlags(context.Context, *ListStaleFlagsRequest) (*ListStaleFlagsResponse, error)
 	mustEmbedUnimplementedFlagServiceServer()
 }
 
@@ -268,6 +287,9 @@ func (UnimplementedFlagServiceServer) RestoreFlag(context.Context, *RestoreFlagR
 }
 func (UnimplementedFlagServiceServer) Apply(context.Context, *ApplyRequest) (*ApplyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Apply not implemented")
+}
+func (UnimplementedFlagServiceServer) ListStaleFlags(context.Context, *ListStaleFlagsRequest) (*ListStaleFlagsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListStaleFlags not implemented")
 }
 func (UnimplementedFlagServiceServer) mustEmbedUnimplementedFlagServiceServer() {}
 func (UnimplementedFlagServiceServer) testEmbeddedByValue()                     {}
@@ -470,6 +492,24 @@ func _FlagService_Apply_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FlagService_ListStaleFlags_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListStaleFlagsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlagServiceServer).ListStaleFlags(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FlagService_ListStaleFlags_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlagServiceServer).ListStaleFlags(ctx, req.(*ListStaleFlagsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // FlagService_ServiceDesc is the grpc.ServiceDesc for FlagService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -516,6 +556,10 @@ var FlagService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Apply",
 			Handler:    _FlagService_Apply_Handler,
+		},
+		{
+			MethodName: "ListStaleFlags",
+			Handler:    _FlagService_ListStaleFlags_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/tidegate/tidegate/gen/go/tidegate/access/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -307,9 +308,14 @@ type CreateKeyRequest struct {
 	// 1 to 30.
 	Environments []string `protobuf:"bytes,2,rep,name=environments,proto3" json:"environments,omitempty"`
 	// In the future; unset: never.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	RequestId     string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	Reason    string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId string                 `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// RELAY, SDK_SERVER or SDK_CLIENT; unset: RELAY.
+	Role  v1.Role `protobuf:"varint,6,opt,name=role,proto3,enum=tidegate.access.v1.Role" json:"role,omitempty"`
+	Owner string  `protobuf:"bytes,7,opt,name=owner,proto3" json:"owner,omitempty"`
+	// As Key.flag_prefixes.
+	FlagPrefixes  []string `protobuf:"bytes,8,rep,name=flag_prefixes,json=flagPrefixes,proto3" json:"flag_prefixes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -377,6 +383,27 @@ func (x *CreateKeyRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *CreateKeyRequest) GetRole() v1.Role {
+	if x != nil {
+		return x.Role
+	}
+	return v1.Role(0)
+}
+
+func (x *CreateKeyRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *CreateKeyRequest) GetFlagPrefixes() []string {
+	if x != nil {
+		return x.FlagPrefixes
+	}
+	return nil
 }
 
 type CreateKeyResponse struct {
@@ -451,9 +478,12 @@ type UpdateKeyRequest struct {
 	// In the future, or as it was; unset: never.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Required.
-	BaseRevision  int64  `protobuf:"varint,5,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
-	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	RequestId     string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	BaseRevision int64  `protobuf:"varint,5,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
+	Reason       string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId    string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Owner        string `protobuf:"bytes,8,opt,name=owner,proto3" json:"owner,omitempty"`
+	// As Key.flag_prefixes.
+	FlagPrefixes  []string `protobuf:"bytes,9,rep,name=flag_prefixes,json=flagPrefixes,proto3" json:"flag_prefixes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -537,6 +567,20 @@ func (x *UpdateKeyRequest) GetRequestId() string {
 	return ""
 }
 
+func (x *UpdateKeyRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *UpdateKeyRequest) GetFlagPrefixes() []string {
+	if x != nil {
+		return x.FlagPrefixes
+	}
+	return nil
+}
+
 type UpdateKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   *KeyVersion            `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -590,6 +634,145 @@ func (x *UpdateKeyResponse) GetEntries() []*AuditEntry {
 	return nil
 }
 
+type RotateKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	KeyId string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// For how long the secret before is good: 0 s to 30 days; unset: 24 hours.
+	Overlap *durationpb.Duration `protobuf:"bytes,2,opt,name=overlap,proto3" json:"overlap,omitempty"`
+	// Required.
+	BaseRevision  int64  `protobuf:"varint,3,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKeyRequest) Reset() {
+	*x = RotateKeyRequest{}
+	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKeyRequest) ProtoMessage() {}
+
+func (x *RotateKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKeyRequest.ProtoReflect.Descriptor instead.
+func (*RotateKeyRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_key_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RotateKeyRequest) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *RotateKeyRequest) GetOverlap() *durationpb.Duration {
+	if x != nil {
+		return x.Overlap
+	}
+	return nil
+}
+
+func (x *RotateKeyRequest) GetBaseRevision() int64 {
+	if x != nil {
+		return x.BaseRevision
+	}
+	return 0
+}
+
+func (x *RotateKeyRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RotateKeyRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type RotateKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   *KeyVersion            `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// What to present from now on.
+	Secret        string        `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	Entries       []*AuditEntry `protobuf:"bytes,3,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKeyResponse) Reset() {
+	*x = RotateKeyResponse{}
+	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKeyResponse) ProtoMessage() {}
+
+func (x *RotateKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKeyResponse.ProtoReflect.Descriptor instead.
+func (*RotateKeyResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_key_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RotateKeyResponse) GetKey() *KeyVersion {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *RotateKeyResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *RotateKeyResponse) GetEntries() []*AuditEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
 type RevokeKeyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
@@ -601,7 +784,7 @@ type RevokeKeyRequest struct {
 
 func (x *RevokeKeyRequest) Reset() {
 	*x = RevokeKeyRequest{}
-	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[9]
+	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +796,7 @@ func (x *RevokeKeyRequest) String() string {
 func (*RevokeKeyRequest) ProtoMessage() {}
 
 func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[9]
+	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +809,7 @@ func (x *RevokeKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeKeyRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_key_service_proto_rawDescGZIP(), []int{9}
+	return file_tidegate_control_v1_key_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RevokeKeyRequest) GetKeyId() string {
@@ -660,7 +843,7 @@ type RevokeKeyResponse struct {
 
 func (x *RevokeKeyResponse) Reset() {
 	*x = RevokeKeyResponse{}
-	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[10]
+	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +855,7 @@ func (x *RevokeKeyResponse) String() string {
 func (*RevokeKeyResponse) ProtoMessage() {}
 
 func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[10]
+	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -685,7 +868,7 @@ func (x *RevokeKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeKeyResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_key_service_proto_rawDescGZIP(), []int{10}
+	return file_tidegate_control_v1_key_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RevokeKeyResponse) GetEntries() []*AuditEntry {
@@ -709,7 +892,7 @@ type ListKeyHistoryRequest struct {
 
 func (x *ListKeyHistoryRequest) Reset() {
 	*x = ListKeyHistoryRequest{}
-	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[11]
+	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +904,7 @@ func (x *ListKeyHistoryRequest) String() string {
 func (*ListKeyHistoryRequest) ProtoMessage() {}
 
 func (x *ListKeyHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[11]
+	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +917,7 @@ func (x *ListKeyHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeyHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListKeyHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_key_service_proto_rawDescGZIP(), []int{11}
+	return file_tidegate_control_v1_key_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListKeyHistoryRequest) GetEnvironment() string {
@@ -776,7 +959,7 @@ type ListKeyHistoryResponse struct {
 
 func (x *ListKeyHistoryResponse) Reset() {
 	*x = ListKeyHistoryResponse{}
-	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[12]
+	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +971,7 @@ func (x *ListKeyHistoryResponse) String() string {
 func (*ListKeyHistoryResponse) ProtoMessage() {}
 
 func (x *ListKeyHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[12]
+	mi := &file_tidegate_control_v1_key_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +984,7 @@ func (x *ListKeyHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeyHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListKeyHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_key_service_proto_rawDescGZIP(), []int{12}
+	return file_tidegate_control_v1_key_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListKeyHistoryResponse) GetEntries() []*AuditEntry {
@@ -822,7 +1005,7 @@ var File_tidegate_control_v1_key_service_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_key_service_proto_rawDesc = "" +
 	"\n" +
-	"%tidegate/control/v1/key_service.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctidegate/access/v1/key.proto\x1a\x1ftidegate/control/v1/audit.proto\"w\n" +
+	"%tidegate/control/v1/key_service.proto\x12\x13tidegate.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!tidegate/access/v1/identity.proto\x1a\x1ctidegate/access/v1/key.proto\x1a\x1ftidegate/control/v1/audit.proto\"w\n" +
 	"\n" +
 	"KeyVersion\x12)\n" +
 	"\x03key\x18\x01 \x01(\v2\x17.tidegate.access.v1.KeyR\x03key\x12\"\n" +
@@ -840,7 +1023,7 @@ const file_tidegate_control_v1_key_service_proto_rawDesc = "" +
 	"\rGetKeyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"C\n" +
 	"\x0eGetKeyResponse\x121\n" +
-	"\x03key\x18\x01 \x01(\v2\x1f.tidegate.control.v1.KeyVersionR\x03key\"\xbc\x01\n" +
+	"\x03key\x18\x01 \x01(\v2\x1f.tidegate.control.v1.KeyVersionR\x03key\"\xa5\x02\n" +
 	"\x10CreateKeyRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
 	"\fenvironments\x18\x02 \x03(\tR\fenvironments\x129\n" +
@@ -848,11 +1031,14 @@ const file_tidegate_control_v1_key_service_proto_rawDesc = "" +
 	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\"\x99\x01\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12,\n" +
+	"\x04role\x18\x06 \x01(\x0e2\x18.tidegate.access.v1.RoleR\x04role\x12\x14\n" +
+	"\x05owner\x18\a \x01(\tR\x05owner\x12#\n" +
+	"\rflag_prefixes\x18\b \x03(\tR\fflagPrefixes\"\x99\x01\n" +
 	"\x11CreateKeyResponse\x121\n" +
 	"\x03key\x18\x01 \x01(\v2\x1f.tidegate.control.v1.KeyVersionR\x03key\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\tR\x06secret\x129\n" +
-	"\aentries\x18\x03 \x03(\v2\x1f.tidegate.control.v1.AuditEntryR\aentries\"\xf8\x01\n" +
+	"\aentries\x18\x03 \x03(\v2\x1f.tidegate.control.v1.AuditEntryR\aentries\"\xb3\x02\n" +
 	"\x10UpdateKeyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
@@ -862,10 +1048,23 @@ const file_tidegate_control_v1_key_service_proto_rawDesc = "" +
 	"\rbase_revision\x18\x05 \x01(\x03R\fbaseRevision\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\a \x01(\tR\trequestId\"\x81\x01\n" +
+	"request_id\x18\a \x01(\tR\trequestId\x12\x14\n" +
+	"\x05owner\x18\b \x01(\tR\x05owner\x12#\n" +
+	"\rflag_prefixes\x18\t \x03(\tR\fflagPrefixes\"\x81\x01\n" +
 	"\x11UpdateKeyResponse\x121\n" +
 	"\x03key\x18\x01 \x01(\v2\x1f.tidegate.control.v1.KeyVersionR\x03key\x129\n" +
-	"\aentries\x18\x02 \x03(\v2\x1f.tidegate.control.v1.AuditEntryR\aentries\"`\n" +
+	"\aentries\x18\x02 \x03(\v2\x1f.tidegate.control.v1.AuditEntryR\aentries\"\xba\x01\n" +
+	"\x10RotateKeyRequest\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x123\n" +
+	"\aoverlap\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\aoverlap\x12#\n" +
+	"\rbase_revision\x18\x03 \x01(\x03R\fbaseRevision\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\"\x99\x01\n" +
+	"\x11RotateKeyResponse\x121\n" +
+	"\x03key\x18\x01 \x01(\v2\x1f.tidegate.control.v1.KeyVersionR\x03key\x12\x16\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\x129\n" +
+	"\aentries\x18\x03 \x03(\v2\x1f.tidegate.control.v1.AuditEntryR\aentries\"`\n" +
 	"\x10RevokeKeyRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
@@ -881,13 +1080,14 @@ const file_tidegate_control_v1_key_service_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"{\n" +
 	"\x16ListKeyHistoryResponse\x129\n" +
 	"\aentries\x18\x01 \x03(\v2\x1f.tidegate.control.v1.AuditEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc6\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa2\x05\n" +
 	"\n" +
 	"KeyService\x12\\\n" +
 	"\bListKeys\x12$.tidegate.control.v1.ListKeysRequest\x1a%.tidegate.control.v1.ListKeysResponse\"\x03\x90\x02\x01\x12V\n" +
 	"\x06GetKey\x12\".tidegate.control.v1.GetKeyRequest\x1a#.tidegate.control.v1.GetKeyResponse\"\x03\x90\x02\x01\x12Z\n" +
 	"\tCreateKey\x12%.tidegate.control.v1.CreateKeyRequest\x1a&.tidegate.control.v1.CreateKeyResponse\x12Z\n" +
 	"\tUpdateKey\x12%.tidegate.control.v1.UpdateKeyRequest\x1a&.tidegate.control.v1.UpdateKeyResponse\x12Z\n" +
+	"\tRotateKey\x12%.tidegate.control.v1.RotateKeyRequest\x1a&.tidegate.control.v1.RotateKeyResponse\x12Z\n" +
 	"\tRevokeKey\x12%.tidegate.control.v1.RevokeKeyRequest\x1a&.tidegate.control.v1.RevokeKeyResponse\x12n\n" +
 	"\x0eListKeyHistory\x12*.tidegate.control.v1.ListKeyHistoryRequest\x1a+.tidegate.control.v1.ListKeyHistoryResponse\"\x03\x90\x02\x01B\xdb\x01\n" +
 	"\x17com.tidegate.control.v1B\x0fKeyServiceProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/control/v1;controlv1\xa2\x02\x03TCX\xaa\x02\x13Tidegate.Control.V1\xca\x02\x13Tidegate\\Control\\V1\xe2\x02\x1fTidegate\\Control\\V1\\GPBMetadata\xea\x02\x15Tidegate::Control::V1b\x06proto3"
@@ -904,7 +1104,7 @@ func file_tidegate_control_v1_key_service_proto_rawDescGZIP() []byte {
 	return file_tidegate_control_v1_key_service_proto_rawDescData
 }
 
-var file_tidegate_control_v1_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_tidegate_control_v1_key_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_tidegate_control_v1_key_service_proto_goTypes = []any{
 	(*KeyVersion)(nil),             // 0: tidegate.control.v1.KeyVersion
 	(*ListKeysRequest)(nil),        // 1: tidegate.control.v1.ListKeysRequest
@@ -915,43 +1115,53 @@ var file_tidegate_control_v1_key_service_proto_goTypes = []any{
 	(*CreateKeyResponse)(nil),      // 6: tidegate.control.v1.CreateKeyResponse
 	(*UpdateKeyRequest)(nil),       // 7: tidegate.control.v1.UpdateKeyRequest
 	(*UpdateKeyResponse)(nil),      // 8: tidegate.control.v1.UpdateKeyResponse
-	(*RevokeKeyRequest)(nil),       // 9: tidegate.control.v1.RevokeKeyRequest
-	(*RevokeKeyResponse)(nil),      // 10: tidegate.control.v1.RevokeKeyResponse
-	(*ListKeyHistoryRequest)(nil),  // 11: tidegate.control.v1.ListKeyHistoryRequest
-	(*ListKeyHistoryResponse)(nil), // 12: tidegate.control.v1.ListKeyHistoryResponse
-	(*v1.Key)(nil),                 // 13: tidegate.access.v1.Key
-	(*timestamppb.Timestamp)(nil),  // 14: google.protobuf.Timestamp
-	(*AuditEntry)(nil),             // 15: tidegate.control.v1.AuditEntry
+	(*RotateKeyRequest)(nil),       // 9: tidegate.control.v1.RotateKeyRequest
+	(*RotateKeyResponse)(nil),      // 10: tidegate.control.v1.RotateKeyResponse
+	(*RevokeKeyRequest)(nil),       // 11: tidegate.control.v1.RevokeKeyRequest
+	(*RevokeKeyResponse)(nil),      // 12: tidegate.control.v1.RevokeKeyResponse
+	(*ListKeyHistoryRequest)(nil),  // 13: tidegate.control.v1.ListKeyHistoryRequest
+	(*ListKeyHistoryResponse)(nil), // 14: tidegate.control.v1.ListKeyHistoryResponse
+	(*v1.Key)(nil),                 // 15: tidegate.access.v1.Key
+	(*timestamppb.Timestamp)(nil),  // 16: google.protobuf.Timestamp
+	(v1.Role)(0),                   // 17: tidegate.access.v1.Role
+	(*AuditEntry)(nil),             // 18: tidegate.control.v1.AuditEntry
+	(*durationpb.Duration)(nil),    // 19: google.protobuf.Duration
 }
 var file_tidegate_control_v1_key_service_proto_depIdxs = []int32{
-	13, // 0: tidegate.control.v1.KeyVersion.key:type_name -> tidegate.access.v1.Key
+	15, // 0: tidegate.control.v1.KeyVersion.key:type_name -> tidegate.access.v1.Key
 	0,  // 1: tidegate.control.v1.ListKeysResponse.keys:type_name -> tidegate.control.v1.KeyVersion
 	0,  // 2: tidegate.control.v1.GetKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
-	14, // 3: tidegate.control.v1.CreateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 4: tidegate.control.v1.CreateKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
-	15, // 5: tidegate.control.v1.CreateKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	14, // 6: tidegate.control.v1.UpdateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 7: tidegate.control.v1.UpdateKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
-	15, // 8: tidegate.control.v1.UpdateKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	15, // 9: tidegate.control.v1.RevokeKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	15, // 10: tidegate.control.v1.ListKeyHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	1,  // 11: tidegate.control.v1.KeyService.ListKeys:input_type -> tidegate.control.v1.ListKeysRequest
-	3,  // 12: tidegate.control.v1.KeyService.GetKey:input_type -> tidegate.control.v1.GetKeyRequest
-	5,  // 13: tidegate.control.v1.KeyService.CreateKey:input_type -> tidegate.control.v1.CreateKeyRequest
-	7,  // 14: tidegate.control.v1.KeyService.UpdateKey:input_type -> tidegate.control.v1.UpdateKeyRequest
-	9,  // 15: tidegate.control.v1.KeyService.RevokeKey:input_type -> tidegate.control.v1.RevokeKeyRequest
-	11, // 16: tidegate.control.v1.KeyService.ListKeyHistory:input_type -> tidegate.control.v1.ListKeyHistoryRequest
-	2,  // 17: tidegate.control.v1.KeyService.ListKeys:output_type -> tidegate.control.v1.ListKeysResponse
-	4,  // 18: tidegate.control.v1.KeyService.GetKey:output_type -> tidegate.control.v1.GetKeyResponse
-	6,  // 19: tidegate.control.v1.KeyService.CreateKey:output_type -> tidegate.control.v1.CreateKeyResponse
-	8,  // 20: tidegate.control.v1.KeyService.UpdateKey:output_type -> tidegate.control.v1.UpdateKeyResponse
-	10, // 21: tidegate.control.v1.KeyService.RevokeKey:output_type -> tidegate.control.v1.RevokeKeyResponse
-	12, // 22: tidegate.control.v1.KeyService.ListKeyHistory:output_type -> tidegate.control.v1.ListKeyHistoryResponse
-	17, // [17:23] is the sub-list for method output_type
-	11, // [11:17] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	16, // 3: tidegate.control.v1.CreateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
+	17, // 4: tidegate.control.v1.CreateKeyRequest.role:type_name -> tidegate.access.v1.Role
+	0,  // 5: tidegate.control.v1.CreateKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
+	18, // 6: tidegate.control.v1.CreateKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	16, // 7: tidegate.control.v1.UpdateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 8: tidegate.control.v1.UpdateKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
+	18, // 9: tidegate.control.v1.UpdateKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	19, // 10: tidegate.control.v1.RotateKeyRequest.overlap:type_name -> google.protobuf.Duration
+	0,  // 11: tidegate.control.v1.RotateKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
+	18, // 12: tidegate.control.v1.RotateKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	18, // 13: tidegate.control.v1.RevokeKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	18, // 14: tidegate.control.v1.ListKeyHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	1,  // 15: tidegate.control.v1.KeyService.ListKeys:input_type -> tidegate.control.v1.ListKeysRequest
+	3,  // 16: tidegate.control.v1.KeyService.GetKey:input_type -> tidegate.control.v1.GetKeyRequest
+	5,  // 17: tidegate.control.v1.KeyService.CreateKey:input_type -> tidegate.control.v1.CreateKeyRequest
+	7,  // 18: tidegate.control.v1.KeyService.UpdateKey:input_type -> tidegate.control.v1.UpdateKeyRequest
+	9,  // 19: tidegate.control.v1.KeyService.RotateKey:input_type -> tidegate.control.v1.RotateKeyRequest
+	11, // 20: tidegate.control.v1.KeyService.RevokeKey:input_type -> tidegate.control.v1.RevokeKeyRequest
+	13, // 21: tidegate.control.v1.KeyService.ListKeyHistory:input_type -> tidegate.control.v1.ListKeyHistoryRequest
+	2,  // 22: tidegate.control.v1.KeyService.ListKeys:output_type -> tidegate.control.v1.ListKeysResponse
+	4,  // 23: tidegate.control.v1.KeyService.GetKey:output_type -> tidegate.control.v1.GetKeyResponse
+	6,  // 24: tidegate.control.v1.KeyService.CreateKey:output_type -> tidegate.control.v1.CreateKeyResponse
+	8,  // 25: tidegate.control.v1.KeyService.UpdateKey:output_type -> tidegate.control.v1.UpdateKeyResponse
+	10, // 26: tidegate.control.v1.KeyService.RotateKey:output_type -> tidegate.control.v1.RotateKeyResponse
+	12, // 27: tidegate.control.v1.KeyService.RevokeKey:output_type -> tidegate.control.v1.RevokeKeyResponse
+	14, // 28: tidegate.control.v1.KeyService.ListKeyHistory:output_type -> tidegate.control.v1.ListKeyHistoryResponse
+	22, // [22:29] is the sub-list for method output_type
+	15, // [15:22] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_key_service_proto_init() }
@@ -966,7 +1176,7 @@ func file_tidegate_control_v1_key_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_key_service_proto_rawDesc), len(file_tidegate_control_v1_key_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ const (
 	KeyService_GetKey_FullMethodName         = "/tidegate.control.v1.KeyService/GetKey"
 	KeyService_CreateKey_FullMethodName      = "/tidegate.control.v1.KeyService/CreateKey"
 	KeyService_UpdateKey_FullMethodName      = "/tidegate.control.v1.KeyService/UpdateKey"
+	KeyService_RotateKey_FullMethodName      = "/tidegate.control.v1.KeyService/RotateKey"
 	KeyService_RevokeKey_FullMethodName      = "/tidegate.control.v1.KeyService/RevokeKey"
 	KeyService_ListKeyHistory_FullMethodName = "/tidegate.control.v1.KeyService/ListKeyHistory"
 )
@@ -43,9 +44,12 @@ type KeyServiceClient interface {
 	// Makes a key. The answer is the only place where its secret ever is: a repeated request
 	// whose first answer was lost fails with ALREADY_EXISTS and names the key, to be revoked.
 	CreateKey(ctx context.Context, in *CreateKeyRequest, opts ...grpc.CallOption) (*CreateKeyResponse, error)
-	// Changes a key's name, environments and expiry. Followers lose at once what it no longer
+	// Changes a key's name, owner, environments, prefixes and expiry; its role stays. Followers lose at once what it no longer
 	// opens.
 	UpdateKey(ctx context.Context, in *UpdateKeyRequest, opts ...grpc.CallOption) (*UpdateKeyResponse, error)
+	// Draws another secret for a key. The one before stays good for the overlap, so that nothing
+	// that uses it stops. As of CreateKey, the answer is the only place where the secret ever is.
+	RotateKey(ctx context.Context, in *RotateKeyRequest, opts ...grpc.CallOption) (*RotateKeyResponse, error)
 	// Deletes a key from all its environments. Followers that presented it are cut off. It
 	// cannot be brought back.
 	RevokeKey(ctx context.Context, in *RevokeKeyRequest, opts ...grpc.CallOption) (*RevokeKeyResponse, error)
@@ -101,6 +105,16 @@ func (c *keyServiceClient) UpdateKey(ctx context.Context, in *UpdateKeyRequest, 
 	return out, nil
 }
 
+func (c *keyServiceClient) RotateKey(ctx context.Context, in *RotateKeyRequest, opts ...grpc.CallOption) (*RotateKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RotateKeyResponse)
+	err := c.cc.Invoke(ctx, KeyService_RotateKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *keyServiceClient) RevokeKey(ctx context.Context, in *RevokeKeyRequest, opts ...grpc.CallOption) (*RevokeKeyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RevokeKeyResponse)
@@ -137,9 +151,12 @@ type KeyServiceServer interface {
 	// Makes a key. The answer is the only place where its secret ever is: a repeated request
 	// whose first answer was lost fails with ALREADY_EXISTS and names the key, to be revoked.
 	CreateKey(context.Context, *CreateKeyRequest) (*CreateKeyResponse, error)
-	// Changes a key's name, environments and expiry. Followers lose at once what it no longer
+	// Changes a key's name, owner, environments, prefixes and expiry; its role stays. Followers lose at once what it no longer
 	// opens.
 	UpdateKey(context.Context, *UpdateKeyRequest) (*UpdateKeyResponse, error)
+	// Draws another secret for a key. The one before stays good for the overlap, so that nothing
+	// that uses it stops. As of CreateKey, the answer is the only place where the secret ever is.
+	RotateKey(context.Context, *RotateKeyRequest) (*RotateKeyResponse, error)
 	// Deletes a key from all its environments. Followers that presented it are cut off. It
 	// cannot be brought back.
 	RevokeKey(context.Context, *RevokeKeyRequest) (*RevokeKeyResponse, error)
@@ -166,6 +183,9 @@ func (UnimplementedKeyServiceServer) CreateKey(context.Context, *CreateKeyReques
 }
 func (UnimplementedKeyServiceServer) UpdateKey(context.Context, *UpdateKeyRequest) (*UpdateKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateKey not implemented")
+}
+func (UnimplementedKeyServiceServer) RotateKey(context.Context, *RotateKeyRequest) (*RotateKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateKey not implemented")
 }
 func (UnimplementedKeyServiceServer) RevokeKey(context.Context, *RevokeKeyRequest) (*RevokeKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeKey not implemented")
@@ -266,6 +286,24 @@ func _KeyService_UpdateKey_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KeyService_RotateKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).RotateKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_RotateKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).RotateKey(ctx, req.(*RotateKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _KeyService_RevokeKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RevokeKeyRequest)
 	if err := dec(in); err != nil {
@@ -324,6 +362,10 @@ var KeyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UpdateKey",
 			Handler:    _KeyService_UpdateKey_Handler,
+		},
+		{
+			MethodName: "RotateKey",
+			Handler:    _KeyService_RotateKey_Handler,
 		},
 		{
 			MethodName: "RevokeKey",

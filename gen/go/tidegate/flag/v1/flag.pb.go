@@ -13,6 +13,7 @@ package flagv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -87,6 +88,66 @@ func (x ValueType) Number() protoreflect.EnumNumber {
 // Deprecated: Use ValueType.Descriptor instead.
 func (ValueType) EnumDescriptor() ([]byte, []int) {
 	return file_tidegate_flag_v1_flag_proto_rawDescGZIP(), []int{0}
+}
+
+// FlagKind says what a flag is for.
+type FlagKind int32
+
+const (
+	FlagKind_FLAG_KIND_UNSPECIFIED FlagKind = 0
+	// Brings a change to everyone, and is then removed from the code.
+	FlagKind_FLAG_KIND_RELEASE FlagKind = 1
+	// Compares variants, until one of them has won.
+	FlagKind_FLAG_KIND_EXPERIMENT FlagKind = 2
+	// Turns something off, or down, in an emergency. It may serve the same for years.
+	FlagKind_FLAG_KIND_OPERATIONAL FlagKind = 3
+	// Gives something to those who may have it. It may serve the same for years.
+	FlagKind_FLAG_KIND_PERMISSION FlagKind = 4
+)
+
+// Enum value maps for FlagKind.
+var (
+	FlagKind_name = map[int32]string{
+		0: "FLAG_KIND_UNSPECIFIED",
+		1: "FLAG_KIND_RELEASE",
+		2: "FLAG_KIND_EXPERIMENT",
+		3: "FLAG_KIND_OPERATIONAL",
+		4: "FLAG_KIND_PERMISSION",
+	}
+	FlagKind_value = map[string]int32{
+		"FLAG_KIND_UNSPECIFIED": 0,
+		"FLAG_KIND_RELEASE":     1,
+		"FLAG_KIND_EXPERIMENT":  2,
+		"FLAG_KIND_OPERATIONAL": 3,
+		"FLAG_KIND_PERMISSION":  4,
+	}
+)
+
+func (x FlagKind) Enum() *FlagKind {
+	p := new(FlagKind)
+	*p = x
+	return p
+}
+
+func (x FlagKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FlagKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_tidegate_flag_v1_flag_proto_enumTypes[1].Descriptor()
+}
+
+func (FlagKind) Type() protoreflect.EnumType {
+	return &file_tidegate_flag_v1_flag_proto_enumTypes[1]
+}
+
+func (x FlagKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FlagKind.Descriptor instead.
+func (FlagKind) EnumDescriptor() ([]byte, []int) {
+	return file_tidegate_flag_v1_flag_proto_rawDescGZIP(), []int{1}
 }
 
 // Operator says how a clause compares. An attribute that is missing, or of a type
@@ -190,11 +251,11 @@ func (x Operator) String() string {
 }
 
 func (Operator) Descriptor() protoreflect.EnumDescriptor {
-	return file_tidegate_flag_v1_flag_proto_enumTypes[1].Descriptor()
+	return file_tidegate_flag_v1_flag_proto_enumTypes[2].Descriptor()
 }
 
 func (Operator) Type() protoreflect.EnumType {
-	return &file_tidegate_flag_v1_flag_proto_enumTypes[1]
+	return &file_tidegate_flag_v1_flag_proto_enumTypes[2]
 }
 
 func (x Operator) Number() protoreflect.EnumNumber {
@@ -203,7 +264,7 @@ func (x Operator) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Operator.Descriptor instead.
 func (Operator) EnumDescriptor() ([]byte, []int) {
-	return file_tidegate_flag_v1_flag_proto_rawDescGZIP(), []int{1}
+	return file_tidegate_flag_v1_flag_proto_rawDescGZIP(), []int{2}
 }
 
 // BucketingVersion says which bytes are hashed and how. It is stored with each split
@@ -249,11 +310,11 @@ func (x BucketingVersion) String() string {
 }
 
 func (BucketingVersion) Descriptor() protoreflect.EnumDescriptor {
-	return file_tidegate_flag_v1_flag_proto_enumTypes[2].Descriptor()
+	return file_tidegate_flag_v1_flag_proto_enumTypes[3].Descriptor()
 }
 
 func (BucketingVersion) Type() protoreflect.EnumType {
-	return &file_tidegate_flag_v1_flag_proto_enumTypes[2]
+	return &file_tidegate_flag_v1_flag_proto_enumTypes[3]
 }
 
 func (x BucketingVersion) Number() protoreflect.EnumNumber {
@@ -262,7 +323,7 @@ func (x BucketingVersion) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BucketingVersion.Descriptor instead.
 func (BucketingVersion) EnumDescriptor() ([]byte, []int) {
-	return file_tidegate_flag_v1_flag_proto_rawDescGZIP(), []int{2}
+	return file_tidegate_flag_v1_flag_proto_rawDescGZIP(), []int{3}
 }
 
 // Flag is one flag in one environment.
@@ -305,6 +366,15 @@ type Flag struct {
 	// The version that 'fractional' in this flag's expressions uses, and its splits where
 	// they do not say. Stored as VERSION_2 when a flag is written without.
 	BucketingVersion BucketingVersion `protobuf:"varint,13,opt,name=bucketing_version,json=bucketingVersion,proto3,enum=tidegate.flag.v1.BucketingVersion" json:"bucketing_version,omitempty"`
+	// Whether keys of clients (ROLE_SDK_CLIENT), which anybody can read who has the program, may
+	// evaluate the flag. Others never hear of it. Its values, and the names of its variants, are
+	// public then; its rules are not.
+	ClientVisible bool `protobuf:"varint,14,opt,name=client_visible,json=clientVisible,proto3" json:"client_visible,omitempty"`
+	// What the flag is for, which says how long it is to be there; never evaluated.
+	Kind FlagKind `protobuf:"varint,15,opt,name=kind,proto3,enum=tidegate.flag.v1.FlagKind" json:"kind,omitempty"`
+	// How long the flag is expected to be there, from when it was made: more than 0, at most
+	// 100 years. Past it the flag is stale. Unset: nobody said. Never evaluated.
+	ExpectedLifetime *durationpb.Duration `protobuf:"bytes,16,opt,name=expected_lifetime,json=expectedLifetime,proto3" json:"expected_lifetime,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -428,6 +498,27 @@ func (x *Flag) GetBucketingVersion() BucketingVersion {
 		return x.BucketingVersion
 	}
 	return BucketingVersion_BUCKETING_VERSION_UNSPECIFIED
+}
+
+func (x *Flag) GetClientVisible() bool {
+	if x != nil {
+		return x.ClientVisible
+	}
+	return false
+}
+
+func (x *Flag) GetKind() FlagKind {
+	if x != nil {
+		return x.Kind
+	}
+	return FlagKind_FLAG_KIND_UNSPECIFIED
+}
+
+func (x *Flag) GetExpectedLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.ExpectedLifetime
+	}
+	return nil
 }
 
 // Variant is a named value.
@@ -1112,7 +1203,7 @@ var File_tidegate_flag_v1_flag_proto protoreflect.FileDescriptor
 
 const file_tidegate_flag_v1_flag_proto_rawDesc = "" +
 	"\n" +
-	"\x1btidegate/flag/v1/flag.proto\x12\x10tidegate.flag.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xc5\x04\n" +
+	"\x1btidegate/flag/v1/flag.proto\x12\x10tidegate.flag.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xe4\x05\n" +
 	"\x04Flag\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12/\n" +
@@ -1128,7 +1219,10 @@ const file_tidegate_flag_v1_flag_proto_rawDesc = "" +
 	" \x01(\tR\x05owner\x12\x12\n" +
 	"\x04tags\x18\v \x03(\tR\x04tags\x123\n" +
 	"\bmetadata\x18\f \x01(\v2\x17.google.protobuf.StructR\bmetadata\x12O\n" +
-	"\x11bucketing_version\x18\r \x01(\x0e2\".tidegate.flag.v1.BucketingVersionR\x10bucketingVersion\"K\n" +
+	"\x11bucketing_version\x18\r \x01(\x0e2\".tidegate.flag.v1.BucketingVersionR\x10bucketingVersion\x12%\n" +
+	"\x0eclient_visible\x18\x0e \x01(\bR\rclientVisible\x12.\n" +
+	"\x04kind\x18\x0f \x01(\x0e2\x1a.tidegate.flag.v1.FlagKindR\x04kind\x12F\n" +
+	"\x11expected_lifetime\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\x10expectedLifetime\"K\n" +
 	"\aVariant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12,\n" +
 	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value\"E\n" +
@@ -1180,7 +1274,13 @@ const file_tidegate_flag_v1_flag_proto_rawDesc = "" +
 	"\x11VALUE_TYPE_STRING\x10\x02\x12\x16\n" +
 	"\x12VALUE_TYPE_INTEGER\x10\x03\x12\x15\n" +
 	"\x11VALUE_TYPE_DOUBLE\x10\x04\x12\x15\n" +
-	"\x11VALUE_TYPE_OBJECT\x10\x05*\xd3\x04\n" +
+	"\x11VALUE_TYPE_OBJECT\x10\x05*\x8b\x01\n" +
+	"\bFlagKind\x12\x19\n" +
+	"\x15FLAG_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11FLAG_KIND_RELEASE\x10\x01\x12\x18\n" +
+	"\x14FLAG_KIND_EXPERIMENT\x10\x02\x12\x19\n" +
+	"\x15FLAG_KIND_OPERATIONAL\x10\x03\x12\x18\n" +
+	"\x14FLAG_KIND_PERMISSION\x10\x04*\xd3\x04\n" +
 	"\bOperator\x12\x18\n" +
 	"\x14OPERATOR_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vOPERATOR_IN\x10\x01\x12\x15\n" +
@@ -1222,50 +1322,54 @@ func file_tidegate_flag_v1_flag_proto_rawDescGZIP() []byte {
 	return file_tidegate_flag_v1_flag_proto_rawDescData
 }
 
-var file_tidegate_flag_v1_flag_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_tidegate_flag_v1_flag_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_tidegate_flag_v1_flag_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_tidegate_flag_v1_flag_proto_goTypes = []any{
-	(ValueType)(0),          // 0: tidegate.flag.v1.ValueType
-	(Operator)(0),           // 1: tidegate.flag.v1.Operator
-	(BucketingVersion)(0),   // 2: tidegate.flag.v1.BucketingVersion
-	(*Flag)(nil),            // 3: tidegate.flag.v1.Flag
-	(*Variant)(nil),         // 4: tidegate.flag.v1.Variant
-	(*Prerequisite)(nil),    // 5: tidegate.flag.v1.Prerequisite
-	(*Rule)(nil),            // 6: tidegate.flag.v1.Rule
-	(*Clause)(nil),          // 7: tidegate.flag.v1.Clause
-	(*Outcome)(nil),         // 8: tidegate.flag.v1.Outcome
-	(*Split)(nil),           // 9: tidegate.flag.v1.Split
-	(*WeightedVariant)(nil), // 10: tidegate.flag.v1.WeightedVariant
-	(*Segment)(nil),         // 11: tidegate.flag.v1.Segment
-	(*SegmentRule)(nil),     // 12: tidegate.flag.v1.SegmentRule
-	(*structpb.Struct)(nil), // 13: google.protobuf.Struct
-	(*structpb.Value)(nil),  // 14: google.protobuf.Value
+	(ValueType)(0),              // 0: tidegate.flag.v1.ValueType
+	(FlagKind)(0),               // 1: tidegate.flag.v1.FlagKind
+	(Operator)(0),               // 2: tidegate.flag.v1.Operator
+	(BucketingVersion)(0),       // 3: tidegate.flag.v1.BucketingVersion
+	(*Flag)(nil),                // 4: tidegate.flag.v1.Flag
+	(*Variant)(nil),             // 5: tidegate.flag.v1.Variant
+	(*Prerequisite)(nil),        // 6: tidegate.flag.v1.Prerequisite
+	(*Rule)(nil),                // 7: tidegate.flag.v1.Rule
+	(*Clause)(nil),              // 8: tidegate.flag.v1.Clause
+	(*Outcome)(nil),             // 9: tidegate.flag.v1.Outcome
+	(*Split)(nil),               // 10: tidegate.flag.v1.Split
+	(*WeightedVariant)(nil),     // 11: tidegate.flag.v1.WeightedVariant
+	(*Segment)(nil),             // 12: tidegate.flag.v1.Segment
+	(*SegmentRule)(nil),         // 13: tidegate.flag.v1.SegmentRule
+	(*structpb.Struct)(nil),     // 14: google.protobuf.Struct
+	(*durationpb.Duration)(nil), // 15: google.protobuf.Duration
+	(*structpb.Value)(nil),      // 16: google.protobuf.Value
 }
 var file_tidegate_flag_v1_flag_proto_depIdxs = []int32{
 	0,  // 0: tidegate.flag.v1.Flag.type:type_name -> tidegate.flag.v1.ValueType
-	4,  // 1: tidegate.flag.v1.Flag.variants:type_name -> tidegate.flag.v1.Variant
-	5,  // 2: tidegate.flag.v1.Flag.prerequisites:type_name -> tidegate.flag.v1.Prerequisite
-	6,  // 3: tidegate.flag.v1.Flag.rules:type_name -> tidegate.flag.v1.Rule
-	8,  // 4: tidegate.flag.v1.Flag.default_outcome:type_name -> tidegate.flag.v1.Outcome
-	13, // 5: tidegate.flag.v1.Flag.metadata:type_name -> google.protobuf.Struct
-	2,  // 6: tidegate.flag.v1.Flag.bucketing_version:type_name -> tidegate.flag.v1.BucketingVersion
-	14, // 7: tidegate.flag.v1.Variant.value:type_name -> google.protobuf.Value
-	7,  // 8: tidegate.flag.v1.Rule.clauses:type_name -> tidegate.flag.v1.Clause
-	8,  // 9: tidegate.flag.v1.Rule.outcome:type_name -> tidegate.flag.v1.Outcome
-	14, // 10: tidegate.flag.v1.Rule.expression:type_name -> google.protobuf.Value
-	1,  // 11: tidegate.flag.v1.Clause.operator:type_name -> tidegate.flag.v1.Operator
-	14, // 12: tidegate.flag.v1.Clause.values:type_name -> google.protobuf.Value
-	9,  // 13: tidegate.flag.v1.Outcome.split:type_name -> tidegate.flag.v1.Split
-	14, // 14: tidegate.flag.v1.Outcome.expression:type_name -> google.protobuf.Value
-	10, // 15: tidegate.flag.v1.Split.variants:type_name -> tidegate.flag.v1.WeightedVariant
-	2,  // 16: tidegate.flag.v1.Split.bucketing_version:type_name -> tidegate.flag.v1.BucketingVersion
-	12, // 17: tidegate.flag.v1.Segment.rules:type_name -> tidegate.flag.v1.SegmentRule
-	7,  // 18: tidegate.flag.v1.SegmentRule.clauses:type_name -> tidegate.flag.v1.Clause
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	5,  // 1: tidegate.flag.v1.Flag.variants:type_name -> tidegate.flag.v1.Variant
+	6,  // 2: tidegate.flag.v1.Flag.prerequisites:type_name -> tidegate.flag.v1.Prerequisite
+	7,  // 3: tidegate.flag.v1.Flag.rules:type_name -> tidegate.flag.v1.Rule
+	9,  // 4: tidegate.flag.v1.Flag.default_outcome:type_name -> tidegate.flag.v1.Outcome
+	14, // 5: tidegate.flag.v1.Flag.metadata:type_name -> google.protobuf.Struct
+	3,  // 6: tidegate.flag.v1.Flag.bucketing_version:type_name -> tidegate.flag.v1.BucketingVersion
+	1,  // 7: tidegate.flag.v1.Flag.kind:type_name -> tidegate.flag.v1.FlagKind
+	15, // 8: tidegate.flag.v1.Flag.expected_lifetime:type_name -> google.protobuf.Duration
+	16, // 9: tidegate.flag.v1.Variant.value:type_name -> google.protobuf.Value
+	8,  // 10: tidegate.flag.v1.Rule.clauses:type_name -> tidegate.flag.v1.Clause
+	9,  // 11: tidegate.flag.v1.Rule.outcome:type_name -> tidegate.flag.v1.Outcome
+	16, // 12: tidegate.flag.v1.Rule.expression:type_name -> google.protobuf.Value
+	2,  // 13: tidegate.flag.v1.Clause.operator:type_name -> tidegate.flag.v1.Operator
+	16, // 14: tidegate.flag.v1.Clause.values:type_name -> google.protobuf.Value
+	10, // 15: tidegate.flag.v1.Outcome.split:type_name -> tidegate.flag.v1.Split
+	16, // 16: tidegate.flag.v1.Outcome.expression:type_name -> google.protobuf.Value
+	11, // 17: tidegate.flag.v1.Split.variants:type_name -> tidegate.flag.v1.WeightedVariant
+	3,  // 18: tidegate.flag.v1.Split.bucketing_version:type_name -> tidegate.flag.v1.BucketingVersion
+	13, // 19: tidegate.flag.v1.Segment.rules:type_name -> tidegate.flag.v1.SegmentRule
+	8,  // 20: tidegate.flag.v1.SegmentRule.clauses:type_name -> tidegate.flag.v1.Clause
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_flag_v1_flag_proto_init() }
@@ -1284,7 +1388,7 @@ func file_tidegate_flag_v1_flag_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_flag_v1_flag_proto_rawDesc), len(file_tidegate_flag_v1_flag_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
