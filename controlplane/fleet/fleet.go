@@ -19,6 +19,7 @@ package fleet
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/controlplane/store"
+	"github.com/tidegate/tidegate/controlplane/store/mirror"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/tree"
@@ -60,6 +62,8 @@ type Options struct {
 	// one. Empty: there are no others.
 	Advertise string
 	Ask       Ask // required with Advertise
+	// SecretHash is of what Ask presents to the others.
+	SecretHash []byte
 	// Retain is how long a silent relay is remembered; default 1 h.
 	Retain time.Duration
 	// PeerTimeout is how long another server may take to answer; default 1 s.
@@ -75,8 +79,8 @@ type Fleet struct {
 	o         Options
 	histories histories
 	local     *members
-	relays    *mirror[record]
-	servers   *mirror[address]
+	relays    *mirror.Mirror[record]
+	servers   *mirror.Mirror[address]
 	dirty     *dirty
 	stopped   chan struct{}
 }
@@ -91,16 +95,15 @@ func New(o Options) (*Fleet, error) {
 	o.LeaseTTL = cmp.Or(o.LeaseTTL, 15*time.Second)
 	f := &Fleet{
 		o: o, histories: histories{replicas: o.Replicas, byID: make(map[string]*history)},
-		local:   newMembers(),
-		relays:  newMirror[record](o.Store, relaysRoot, o.Logger),
-		servers: newMirror[address](o.Store, serversRoot, o.Logger),
-		dirty:   newDirty(), stopped: make(chan struct{}),
+		local: newMembers(),
+		dirty: newDirty(), stopped: make(chan struct{}),
 	}
-	f.relays.deleted = func(id string) {
+	f.relays = newMirror[record](o, relaysRoot, func(id string) {
 		if m := f.local.get(id); m != nil && m.connected {
 			f.dirty.add(id, false) // somebody else took it for gone
 		}
-	}
+	})
+	f.servers = newMirror[address](o, serversRoot, nil)
 	if o.Registerer != nil {
 		if err := o.Registerer.Register(collector{f}); err != nil {
 			return nil, err
@@ -109,15 +112,26 @@ func New(o Options) (*Fleet, error) {
 	return f, nil
 }
 
+// newMirror mirrors JSON of a T.
+func newMirror[T any](o Options, prefix string, deleted func(rest string)) *mirror.Mirror[T] {
+	return mirror.New(mirror.Options[T]{
+		Store: o.Store, Prefix: prefix, Logger: o.Logger, Deleted: deleted,
+		Decode: func(kv store.KV) (value T, err error) {
+			err = json.Unmarshal(kv.Value, &value)
+			return value, err
+		},
+	})
+}
+
 // Run keeps what is known up to date until ctx ends. Calls that wait then end with
 // ErrStopped. It is called once.
 func (f *Fleet) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer close(f.stopped)
-	tasks := []func(context.Context){f.histories.run, f.relays.run, f.watchTree, f.writeRecords, f.sweep}
+	tasks := []func(context.Context){f.histories.run, f.relays.Run, f.watchTree, f.writeRecords, f.sweep}
 	if f.o.Advertise != "" {
-		tasks = append(tasks, f.servers.run, f.register)
+		tasks = append(tasks, f.servers.Run, f.register)
 	}
 	for _, task := range tasks {
 		running.Go(func() { task(ctx) })

@@ -278,7 +278,7 @@ func TestForget(t *testing.T) {
 func TestRecords(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	one := c.start("one", func(o *fleet.Options) { o.Retain = 200 * time.Millisecond })
+	one := c.start("one", func(o *fleet.Options) { o.Retain = 2 * time.Second })
 	a := one.join("a", "boot", 1)
 	c.records(t, "a")
 	if _, err := c.store.Commit(t.Context(), store.Txn{Ops: []store.Op{store.Delete("/tidegate/v1/relays/a")}}); err != nil {

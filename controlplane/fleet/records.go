@@ -106,11 +106,16 @@ func (d *dirty) has(id string) bool {
 	return waits && !m.left
 }
 
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 5 * time.Second
+)
+
 // writeRecords brings the store's records to what is known here until ctx ends, trying
 // again where the store fails.
 func (f *Fleet) writeRecords(ctx context.Context) {
 	select {
-	case <-f.relays.loaded:
+	case <-f.relays.Loaded():
 	case <-ctx.Done():
 		return
 	}
@@ -147,7 +152,7 @@ func (f *Fleet) writeRecords(ctx context.Context) {
 // as they should be: none, if others wrote meanwhile what is not known here yet.
 func (f *Fleet) writeSome(ctx context.Context) (map[string]mark, error) {
 	some := f.dirty.some(perTxn)
-	records, _ := f.relays.all()
+	records, _ := f.relays.All()
 	var txn store.Txn
 	for id, mark := range some {
 		left := mark.left
@@ -155,7 +160,7 @@ func (f *Fleet) writeSome(ctx context.Context) (map[string]mark, error) {
 		switch m := f.local.get(id); {
 		case left && there:
 			txn.Ops = append(txn.Ops, store.Delete(relaysRoot+id))
-		case m == nil || left || there && !have.value.differs(recordOf(m)) || !there && len(records) >= maxRecords:
+		case m == nil || left || there && !have.Value.differs(recordOf(m)) || !there && len(records) >= maxRecords:
 			continue
 		default:
 			value, err := json.Marshal(recordOf(m))
@@ -164,7 +169,7 @@ func (f *Fleet) writeSome(ctx context.Context) (map[string]mark, error) {
 			}
 			txn.Ops = append(txn.Ops, store.Put(relaysRoot+id, value))
 		}
-		txn.Compares = append(txn.Compares, store.Unchanged(relaysRoot+id, have.revision))
+		txn.Compares = append(txn.Compares, store.Unchanged(relaysRoot+id, have.Revision))
 	}
 	if len(txn.Ops) == 0 {
 		return some, nil
@@ -204,7 +209,7 @@ func (f *Fleet) sweepOnce(ctx context.Context, silent map[string]time.Time, now 
 	for id := range silent {
 		was[id] = true
 	}
-	records, _ := f.relays.all()
+	records, _ := f.relays.All()
 	for _, m := range all {
 		if m.connected {
 			continue
@@ -216,7 +221,7 @@ func (f *Fleet) sweepOnce(ctx context.Context, silent map[string]time.Time, now 
 			continue
 		}
 		if e, there := records[m.id]; there && now.Sub(since) >= f.o.Retain {
-			if err := f.forget(ctx, m.id, e.revision); err != nil {
+			if err := f.forget(ctx, m.id, e.Revision); err != nil {
 				return err
 			}
 		}

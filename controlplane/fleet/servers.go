@@ -15,6 +15,17 @@ import (
 // address is where a server is, as JSON.
 type address struct {
 	GRPC string `json:"grpc"`
+	// SecretHash is of what the server presents to the others while it lives; empty, of a server
+	// of an earlier version: it presents nothing.
+	SecretHash []byte `json:"secretHash,omitempty"`
+}
+
+// IsServer tells whether somebody is a server of the cluster that lives: matches is asked
+// whether what they present has a hash.
+func (f *Fleet) IsServer(instanceID string, matches func(hash []byte) bool) bool {
+	servers, _ := f.servers.All()
+	one, there := servers[instanceID]
+	return there && len(one.Value.SecretHash) > 0 && matches(one.Value.SecretHash)
 }
 
 // register keeps this server's address in the store until ctx ends.
@@ -52,7 +63,7 @@ func (f *Fleet) keepRegistered(ctx context.Context, lease store.LeaseID) (store.
 	if err != nil {
 		return 0, err
 	}
-	value, err := json.Marshal(address{GRPC: f.o.Advertise})
+	value, err := json.Marshal(address{GRPC: f.o.Advertise, SecretHash: f.o.SecretHash})
 	if err != nil {
 		return 0, err
 	}
@@ -111,11 +122,11 @@ func (p *peers) find(ctx context.Context) {
 	if p.fleet.o.Advertise == "" {
 		return
 	}
-	servers, _ := p.fleet.servers.all()
+	servers, _ := p.fleet.servers.All()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for id, one := range p.byID {
-		if servers[id].value.GRPC != one.address {
+		if servers[id].Value.GRPC != one.address {
 			one.cancel()
 			delete(p.byID, id)
 		}
@@ -125,7 +136,7 @@ func (p *peers) find(ctx context.Context) {
 			continue
 		}
 		ctx, cancel := context.WithCancel(ctx)
-		one := &peer{address: e.value.GRPC, cancel: cancel, known: newMembers(), answered: make(chan struct{})}
+		one := &peer{address: e.Value.GRPC, cancel: cancel, known: newMembers(), answered: make(chan struct{})}
 		p.byID[id] = one
 		p.running.Go(func() { p.follow(ctx, one) })
 	}

@@ -31,9 +31,9 @@ func (f *Fleet) look(ctx context.Context, environment string) ([]*member, []stri
 func (f *Fleet) ready(ctx context.Context, others *peers) error {
 	late := time.NewTimer(f.o.PeerTimeout)
 	defer late.Stop()
-	loaded := []<-chan struct{}{f.relays.loaded}
+	loaded := []<-chan struct{}{f.relays.Loaded()}
 	if f.o.Advertise != "" {
-		loaded = append(loaded, f.servers.loaded)
+		loaded = append(loaded, f.servers.Loaded())
 	}
 	for _, one := range loaded {
 		select {
@@ -59,10 +59,10 @@ func (f *Fleet) merge(environment string, known []*member) []*member {
 	for _, m := range known {
 		byID[m.id] = append(byID[m.id], m)
 	}
-	records, _ := f.relays.all()
+	records, _ := f.relays.All()
 	for id, e := range records {
 		if byID[id] == nil {
-			byID[id] = []*member{e.value.member(id)}
+			byID[id] = []*member{e.Value.member(id)}
 		}
 	}
 	all := make([]*member, 0, len(byID))
@@ -176,8 +176,8 @@ func (f *Fleet) ForgetRelay(ctx context.Context, r *controlv1.ForgetRelayRequest
 	if all[i].connected {
 		return nil, precondition("instance_id", "relay "+quote(id)+" is connected to server "+quote(all[i].server)+": stop it first")
 	}
-	records, _ := f.relays.all()
-	if err := f.forget(ctx, id, records[id].revision); err != nil {
+	records, _ := f.relays.All()
+	if err := f.forget(ctx, id, records[id].Revision); err != nil {
 		return nil, controlplane.Unavailable(err)
 	}
 	f.local.edit(func(byID map[string]*member) {

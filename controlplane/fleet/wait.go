@@ -131,8 +131,8 @@ type news struct{ states, local, relays, servers, others <-chan struct{} }
 
 func (w *waiting) news() ([]*member, news) {
 	n := news{states: w.history.news(), others: w.others.changed}
-	_, n.relays = w.fleet.relays.all()
-	_, n.servers = w.fleet.servers.all()
+	_, n.relays = w.fleet.relays.All()
+	_, n.servers = w.fleet.servers.All()
 	var local []*member
 	local, n.local = w.fleet.local.all()
 	return local, n
