@@ -39,10 +39,13 @@ type Presented struct {
 }
 
 // New draws a secret; the key's id is part of it.
-func New() (secret string, p Presented) {
+func New() (secret string, p Presented) { return NewFor(newID()) }
+
+// NewFor draws a secret for a key that has an id already.
+func NewFor(id string) (secret string, p Presented) {
 	var random [randomBytes]byte
 	_, _ = rand.Read(random[:]) // never fails
-	secret = prefix + newID() + "_" + encoding.EncodeToString(random[:])
+	secret = prefix + id + "_" + encoding.EncodeToString(random[:])
 	p, _ = Parse(secret)
 	return secret, p
 }

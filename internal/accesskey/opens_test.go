@@ -74,7 +74,7 @@ func TestOpens(t *testing.T) {
 			}
 		}
 		s, _ := snapshot.New("production", snapshot.Epoch{Counter: 1}).Next(1, []snapshot.Item{item}, nil)
-		got := p.Opens(s, now)
+		got := p.Opens(s, now, accesskey.Follow)
 		if tc.want == "" {
 			if got != nil {
 				t.Errorf("%s: %+v", name, got)

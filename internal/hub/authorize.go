@@ -51,10 +51,8 @@ func (s *stream) authorizeHello() error {
 	if len(denied) == 0 {
 		return nil
 	}
-	if i := slices.IndexFunc(denied, func(d denial) bool { return d.forged }); i >= 0 {
-		return status.Error(codes.Unauthenticated, denied[i].problem)
-	}
-	if s.nothingLeft(denied) {
+	forged := slices.ContainsFunc(denied, func(d denial) bool { return d.forged })
+	if !forged && s.nothingLeft(denied) {
 		return status.Error(codes.PermissionDenied, problemsOf(denied))
 	}
 	return s.revokeDecided(denied)
@@ -155,7 +153,12 @@ func (s *stream) nothingHere() bool {
 	return !slices.ContainsFunc(s.scopes, func(sc *scope) bool { return sc.snapshot() != nil })
 }
 
+// revoke ends the stream. Whose secret is not, or no longer, its key's keeps what it has: it may
+// have the right, and only lack the secret that the key was rotated to.
 func (s *stream) revoke(denied []denial) error {
+	if i := slices.IndexFunc(denied, func(d denial) bool { return d.forged }); i >= 0 {
+		return status.Error(codes.Unauthenticated, denied[i].problem)
+	}
 	const code = syncv1.Goodbye_CODE_REVOKED
 	g := &syncv1.Goodbye{
 		Code: code, Backoff: durationpb.New(backoff(code)), Message: problemsOf(denied), Environments: environmentsOf(denied),
@@ -201,7 +204,7 @@ func (s *stream) denied(scopes []*scope) []denial {
 		if snap == nil || sc.have != nil && sc.have.Epoch == snap.Cursor().Epoch && sc.have.Revision > snap.Cursor().Revision {
 			continue
 		}
-		why := s.key.Opens(snap, now)
+		why := s.key.Opens(snap, now, accesskey.Follow)
 		if why == nil {
 			if !sc.synced {
 				s.hub.opened.note(snap, s.key.ID)
@@ -232,6 +235,6 @@ func (s *stream) known() []string {
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(name string) bool {
 		snap := s.hub.o.Replicas.Replica(name).Snapshot()
-		return snap == nil || s.key.Opens(snap, time.Now()) != nil
+		return snap == nil || s.key.Opens(snap, time.Now(), accesskey.Follow) != nil
 	})
 }

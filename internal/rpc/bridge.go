@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"connectrpc.com/connect/v2/connectproto"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -102,9 +104,15 @@ func (b *bridge) handler(maxMessage int, timeout time.Duration) http.Handler {
 			// A writer that cannot set a deadline is one of a test or of a middleware.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
 		}
+		if r.TLS != nil {
+			r = r.WithContext(context.WithValue(r.Context(), tlsKey{}, r.TLS))
+		}
 		mux.ServeHTTP(w, r)
 	})
 }
+
+// tlsKey finds the state of a request's connection in its context.
+type tlsKey struct{}
 
 // bridgedStream is a grpc.ServerStream, and a grpc.ServerTransportStream for unary
 // handlers, over connect's.
@@ -119,7 +127,11 @@ func bridged(ctx context.Context, spec connect.Spec, stream connect.ServerStream
 	s := &bridgedStream{method: spec.Procedure, stream: stream}
 	s.info, _ = connect.CallInfoForServerContext(ctx)
 	ctx = metadata.NewIncomingContext(ctx, fromHeader(s.info.RequestHeader()))
-	ctx = peer.NewContext(ctx, &peer.Peer{Addr: address(s.info.PeerAddr)})
+	p := &peer.Peer{Addr: address(s.info.PeerAddr)}
+	if state, secured := ctx.Value(tlsKey{}).(*tls.ConnectionState); secured {
+		p.AuthInfo = credentials.TLSInfo{State: *state}
+	}
+	ctx = peer.NewContext(ctx, p)
 	s.ctx = grpc.NewContextWithServerTransportStream(ctx, transportStream{s})
 	return s
 }

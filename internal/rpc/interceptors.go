@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
@@ -19,6 +20,7 @@ import (
 func (s *Server) interceptUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	c := s.begin(s.metrics.method(info.FullMethod, typeUnary))
 	c.method.received.Inc()
+	ctx = s.nameable(ctx)
 	resp, err := s.handleUnary(ctx, req, info, handler)
 	if err == nil {
 		c.method.sent.Inc()
@@ -31,6 +33,10 @@ func (s *Server) interceptUnary(ctx context.Context, req any, info *grpc.UnarySe
 func (s *Server) handleUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
+	ctx, err := s.authorize(ctx, Call{Method: info.FullMethod}, req)
+	if err != nil {
+		return nil, s.mapError(info.FullMethod, err)
+	}
 	if err := s.validate(req); err != nil {
 		return nil, err
 	}
@@ -49,13 +55,17 @@ func (s *Server) interceptStream(srv any, ss grpc.ServerStream, info *grpc.Strea
 	stop := context.AfterFunc(s.streams, func() { cancel(context.Cause(s.streams)) })
 	defer stop()
 	c := s.begin(s.metrics.method(info.FullMethod, typeOf(info)))
-	err := s.recoverStream(srv, &callStream{ServerStream: ss, ctx: ctx, server: s, method: c.method}, info, handler)
-	switch {
-	case err == nil:
-	case errors.Is(context.Cause(ctx), errDraining):
-		err = errDraining
-	default:
+	ctx = s.nameable(ctx)
+	stream := &callStream{ServerStream: ss, ctx: ctx, server: s, method: c.method}
+	err := s.recoverStream(srv, stream, info, handler)
+	if err != nil {
 		err = s.mapError(info.FullMethod, err)
+		// What ended the stream's context is why it ended, where that is for the caller to know:
+		// the server ends, or whoever calls may no longer.
+		cause := context.Cause(stream.Context())
+		if _, told := status.FromError(cause); told && cause != nil {
+			err = cause
+		}
 	}
 	s.end(ctx, c, err)
 	return err
@@ -74,12 +84,27 @@ func typeOf(info *grpc.StreamServerInfo) string {
 // callStream counts and validates a stream's messages.
 type callStream struct {
 	grpc.ServerStream
-	ctx    context.Context // what a grpc.ServerStream is
 	server *Server
 	method *methodMetrics
+	// authorized: the first message was. Of the goroutine that receives.
+	authorized bool
+
+	mu  sync.Mutex      // a handler may have one goroutine that receives and end in another
+	ctx context.Context // what a grpc.ServerStream is
 }
 
-func (s *callStream) Context() context.Context { return s.ctx }
+// Context is the call's; once a message was received, what authorizing it made of that.
+func (s *callStream) Context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ctx
+}
+
+func (s *callStream) setContext(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ctx = ctx
+}
 
 func (s *callStream) SendMsg(m any) error {
 	err := s.ServerStream.SendMsg(m)
@@ -96,6 +121,14 @@ func (s *callStream) RecvMsg(m any) error {
 	s.method.received.Inc()
 	if _, ok := m.(Decoder); ok {
 		return nil // it is its own judge
+	}
+	if !s.authorized {
+		ctx, err := s.server.authorize(s.Context(), Call{Method: s.method.name, Stream: true}, m)
+		if err != nil {
+			return err
+		}
+		s.setContext(ctx)
+		s.authorized = true
 	}
 	return s.server.validate(m)
 }

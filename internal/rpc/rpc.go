@@ -3,7 +3,7 @@
 // (Connect protocol).
 //
 // What surrounds every call, outermost first, the same for gRPC and HTTP: call metrics,
-// log, errors to statuses, deadline, validation, recovery. Nothing logs what a request
+// log, errors to statuses, deadline, authorization, validation, recovery. Nothing logs what a request
 // says. Methods that are called hundreds of thousands of times a second go another way
 // over gRPC, see [Direct].
 //
@@ -22,6 +22,7 @@ import (
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
 	channelz "google.golang.org/grpc/channelz/service"
+	"google.golang.org/grpc/credentials"
 	_ "google.golang.org/grpc/encoding/gzip" // lets callers compress
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -30,6 +31,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tidegate/tidegate/eval"
+	"github.com/tidegate/tidegate/internal/tlsfiles"
 )
 
 const (
@@ -59,6 +61,8 @@ const (
 type Options struct {
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer // required
+	// TLS that is served with; nil: none.
+	TLS *tlsfiles.Server
 	// Timeout of a unary call that brings no deadline, and the longest that one may
 	// bring. Default 10 s.
 	Timeout time.Duration
@@ -67,6 +71,10 @@ type Options struct {
 	// Validate returns what is wrong with a request, before a handler sees it; may be nil.
 	// The caller gets INVALID_ARGUMENT with google.rpc.BadRequest details.
 	Validate func(proto.Message) eval.Errors
+	// Authorize decides on every call, by its request, of a stream by its first message,
+	// before it is validated; nil: everybody may call. What it returns is what the handler
+	// runs in; see [Identify]. Direct methods, and streams that are not read, go without.
+	Authorize func(context.Context, Call) (context.Context, error)
 	// MapError turns domain errors into gRPC statuses; may be nil. What it returns
 	// without a status becomes INTERNAL: the log has the text, the caller does not.
 	MapError func(error) error
@@ -108,7 +116,11 @@ func NewServer(o Options) *Server {
 	s.recoverUnary, s.recoverStream = recovery.UnaryServerInterceptor(s.onPanic()), recovery.StreamServerInterceptor(s.onPanic())
 
 	s.bridge = newBridge(s.interceptUnary, s.interceptStream)
-	s.GRPC = grpc.NewServer(
+	var secured []grpc.ServerOption
+	if o.TLS != nil {
+		secured = append(secured, grpc.Creds(credentials.NewTLS(o.TLS.GRPC())))
+	}
+	s.GRPC = grpc.NewServer(append(secured,
 		grpc.UnaryInterceptor(s.interceptUnary),
 		grpc.StreamInterceptor(s.interceptStream),
 		grpc.ForceServerCodecV2(newCodec()),
@@ -120,7 +132,7 @@ func NewServer(o Options) *Server {
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveAnswer}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMin, PermitWithoutStream: true}),
-	)
+	)...)
 	healthv1.RegisterHealthServer(s.GRPC, s.Health)
 	reflection.Register(s.GRPC)
 	channelz.RegisterChannelzServiceToServer(s.GRPC)

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	stdlog "log"
@@ -28,13 +29,15 @@ type HTTPListener struct {
 	Handler  http.Handler
 	// Origins are the web origins whose pages may call it; "*" is any.
 	Origins []string
+	// Plain: it is served without TLS, whatever the server has.
+	Plain bool
 }
 
 // ServeOptions says where a server listens, and how it ends.
 type ServeOptions struct {
 	// GRPC are served by the gRPC server.
 	GRPC []net.Listener
-	// HTTP are served over HTTP/1.1 and, unencrypted, HTTP/2. Cross-origin requests that
+	// HTTP are served over HTTP/1.1 and HTTP/2. Cross-origin requests that
 	// could change something are refused, but for those of allowed origins.
 	HTTP []HTTPListener
 	// Drain, if not nil, is called when the server is to end, once health says
@@ -44,12 +47,18 @@ type ServeOptions struct {
 	DrainTimeout time.Duration
 }
 
-// WarnOpen says which of the listeners can be reached from other machines, as no caller
-// is asked who it is.
-func WarnOpen(l zerolog.Logger, listeners ...net.Listener) {
+// Why it is worth a warning that other machines reach a listener.
+const (
+	NobodyAsked = "no identities are configured: anyone who reaches this address may use it"
+	NoTLS       = "no TLS: whoever sees the traffic to this address sees the secrets in it"
+)
+
+// WarnReachable says which of the listeners can be reached from other machines, and why that is
+// worth a warning.
+func WarnReachable(l zerolog.Logger, why string, listeners ...net.Listener) {
 	for _, listener := range listeners {
 		if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
-			l.Warn().Stringer("address", a).Msg("no identities are configured: anyone who reaches this address may use it")
+			l.Warn().Stringer("address", a).Msg(why)
 		}
 	}
 }
@@ -79,7 +88,7 @@ func (s *Server) Serve(ctx context.Context, o ServeOptions) error {
 	for i, h := range o.HTTP {
 		servers[i] = s.httpServer(base, h)
 		running.Go(func() {
-			if err := servers[i].Serve(h.Listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			if err := serveHTTP(servers[i], h.Listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("serve HTTP on %s: %w", h.Listener.Addr(), err)
 			}
 		})
@@ -129,11 +138,24 @@ func (s *Server) drain(o ServeOptions, servers []*http.Server, cut context.Cance
 	s.endStreams(errDraining)
 }
 
+func serveHTTP(server *http.Server, l net.Listener) error {
+	if server.TLSConfig != nil {
+		return server.ServeTLS(l, "", "")
+	}
+	return server.Serve(l)
+}
+
 func (s *Server) httpServer(base context.Context, l HTTPListener) *http.Server {
 	var p http.Protocols
 	p.SetHTTP1(true)
+	p.SetHTTP2(true)
 	p.SetUnencryptedHTTP2(true)
+	var secured *tls.Config
+	if s.options.TLS != nil && !l.Plain {
+		secured = s.options.TLS.HTTP()
+	}
 	return &http.Server{
+		TLSConfig:         secured,
 		Handler:           crossOrigin(l.Handler, l.Origins),
 		Protocols:         &p,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: keepaliveTime, PingTimeout: keepaliveAnswer},

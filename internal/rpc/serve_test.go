@@ -150,10 +150,10 @@ type boundTo struct {
 
 func (b boundTo) Addr() net.Addr { return b.addr }
 
-func TestWarnOpen(t *testing.T) {
+func TestWarnReachable(t *testing.T) {
 	t.Parallel()
 	var said bytes.Buffer
-	WarnOpen(zerolog.New(&said),
+	WarnReachable(zerolog.New(&said), NobodyAsked,
 		boundTo{addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}}, boundTo{addr: &net.TCPAddr{IP: net.IPv6loopback, Port: 2}},
 		boundTo{addr: &net.TCPAddr{IP: net.IPv4zero, Port: 3}}, boundTo{addr: &net.TCPAddr{IP: net.IPv6unspecified, Port: 4}})
 	if got := said.String(); strings.Count(got, "no identities") != 2 || !strings.Contains(got, `"0.0.0.0:3"`) || !strings.Contains(got, `"[::]:4"`) {
