@@ -31,11 +31,13 @@ const (
 	Paused  Kind = "paused"
 	Resumed Kind = "resumed"
 	Aborted Kind = "aborted"
+	// Audited: entries of an audit trail were sealed. It is of no rollout.
+	Audited Kind = "audited"
 	// Test is what an operator sends to see that a target is reached. No target asks for it.
 	Test Kind = "test"
 )
 
-var kinds = []Kind{Started, Advanced, Held, Completed, RolledBack, Tripped, Paused, Resumed, Aborted}
+var kinds = []Kind{Started, Advanced, Held, Completed, RolledBack, Tripped, Paused, Resumed, Aborted, Audited}
 
 // Kinds that there are.
 func Kinds() []Kind { return slices.Clone(kinds) }
@@ -46,7 +48,8 @@ func DefaultKinds() []Kind { return []Kind{Started, Completed, RolledBack, Tripp
 
 func (k Kind) known() bool { return slices.Contains(kinds, k) }
 
-// Event is something that happened to a rollout.
+// Event is something that happened to a rollout, or to an audit trail, which is the environment
+// then.
 type Event struct {
 	// ID is made by Ops, of what identifies the event. No full stop is in it.
 	ID   string `json:"id"`
@@ -80,8 +83,37 @@ type Event struct {
 	// Actor is the person who did it, and Reason why; empty where the decider did.
 	Actor  string `json:"actor,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// Audit are the entries of Audited.
+	Audit *Audit `json:"audit,omitempty"`
 	// Notify are the names of the targets to tell, of those that want to know; none: all.
 	Notify []string `json:"-"`
+}
+
+// Audit is what a seal of an audit trail names, or a part of it. The hash is that of the seal:
+// whoever keeps it can prove the trail later.
+type Audit struct {
+	Seal int64  `json:"seal"`
+	Hash string `json:"hash"`
+	// Through is the revision up to which everything is sealed.
+	Through int64 `json:"through"`
+	// Part of Parts, from 1.
+	Part    int            `json:"part"`
+	Parts   int            `json:"parts"`
+	Entries []AuditedEntry `json:"entries"`
+}
+
+// MaxAudited is how many entries one event has.
+const MaxAudited = 48
+
+// AuditedEntry is one change: who did what, when.
+type AuditedEntry struct {
+	Revision int64     `json:"revision"`
+	Time     time.Time `json:"time"`
+	// Key is KIND/KEY/NUMBER, as in exports.
+	Key    string `json:"key"`
+	Action string `json:"action"`
+	Actor  string `json:"actor"`
+	Hash   string `json:"hash"`
 }
 
 // Evidence is how a guardrail stood.
@@ -203,6 +235,7 @@ func (e Event) bounded() Event {
 		*text = clean(*text, maxText)
 	}
 	e.Headline = clean(e.Headline, maxHeadline)
+	e.Audit = e.Audit.bounded()
 
 	deciding := func(v Evidence) int {
 		switch {
@@ -225,14 +258,36 @@ func (e Event) bounded() Event {
 	return e
 }
 
+// bounded is the same with texts that are.
+func (a *Audit) bounded() *Audit {
+	if a == nil {
+		return nil
+	}
+	made := *a
+	made.Entries = slices.Clone(a.Entries[:min(len(a.Entries), MaxAudited)])
+	for i := range made.Entries {
+		entry := &made.Entries[i]
+		entry.Actor = clean(entry.Actor, maxName)
+		if y := entry.Time.Year(); y < 1 || y > 9999 {
+			entry.Time = time.Unix(0, 0)
+		}
+		entry.Time = entry.Time.UTC()
+	}
+	return &made
+}
+
 // identity is the same for the same event, and for no other one: a rollout that is made anew
 // under an old key counts its decisions from 1 again, but not at the same time.
 func (e *Event) identity() string {
 	h := sha256.New()
-	for _, part := range []string{
+	parts := []string{
 		string(e.Kind), e.Environment, e.Rollout, strconv.FormatUint(e.Decision, 10),
 		e.Time.Format(time.RFC3339Nano), e.Relay, e.Actor,
-	} {
+	}
+	if a := e.Audit; a != nil {
+		parts = append(parts, a.Hash, strconv.Itoa(a.Part))
+	}
+	for _, part := range parts {
 		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
 	}
 	return "evt_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.Sum(nil)[:16]))

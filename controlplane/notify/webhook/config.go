@@ -41,6 +41,7 @@ var environmentPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 //	    kind: webhook
 //	    url: https://bot.example.com/tidegate # or urlFile, urlEnv
 //	    secretEnv: BOT_SECRET                 # or secretFile: whsec_..., several while one is replaced
+//	    events: [audited]                     # what is sealed of the audit trails
 //
 // Files are found from where the file is. A URL must be https, unless it leads to this very
 // host or the target says 'insecureHTTP: true'.

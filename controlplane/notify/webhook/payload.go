@@ -23,7 +23,8 @@ const payloadVersion = 1
 // Any status of 200 to 299 says that it was taken.
 type Payload struct {
 	// Type is 'rollout.' and the kind of the event: started, advanced, held, completed,
-	// rolled_back, tripped, paused, resumed, aborted. Or it is 'test': an operator tries whether
+	// rolled_back, tripped, paused, resumed, aborted. Or it is 'audit.sealed', of an audit trail,
+	// with nothing in the data but the environment and audit; or 'test': an operator tries whether
 	// this arrives, and of the data there are the headline and the actor alone.
 	Type    string `json:"type"`
 	Version int    `json:"version"`
@@ -63,6 +64,8 @@ type Data struct {
 	Reason string `json:"reason,omitempty"`
 	// URL of the rollout in the dashboard.
 	URL string `json:"url,omitempty"`
+	// Audit are entries of an audit trail.
+	Audit *notify.Audit `json:"audit,omitempty"`
 }
 
 // Weight of 10,000.
@@ -106,6 +109,7 @@ func payloadOf(e notify.Event, link string) Payload {
 			Weight: Weight{From: e.FromWeight, To: e.ToWeight}, Decision: e.Decision, Deciding: e.Deciding,
 			Guardrails: make([]Guardrail, 0, len(e.Evidence)), GuardrailsOmitted: e.Omitted,
 			Relay: e.Relay, Actor: e.Actor, Reason: e.Reason, URL: link,
+			Audit: e.Audit,
 		},
 	}
 	for _, v := range e.Evidence {
@@ -119,8 +123,11 @@ func payloadOf(e notify.Event, link string) Payload {
 }
 
 func typeOf(k notify.Kind) string {
-	if k == notify.Test {
+	switch k {
+	case notify.Test:
 		return string(k)
+	case notify.Audited:
+		return "audit.sealed"
 	}
 	return "rollout." + string(k)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -109,6 +110,8 @@ func titleOf(e notify.Event) string {
 		return "▶️ Resumed: " + which
 	case notify.Aborted:
 		return "🛑 Aborted: " + which
+	case notify.Audited:
+		return "📜 Audited in " + escape(e.Environment, maxTitle)
 	case notify.Test:
 		return "🔔 Test of notifications"
 	}
@@ -121,6 +124,9 @@ type field struct{ name, value string }
 func fieldsOf(e notify.Event) []field {
 	if e.Kind == notify.Test {
 		return []field{{"By", cmp.Or(escape(e.Actor, maxField), "nobody says who")}}
+	}
+	if e.Kind == notify.Audited {
+		return auditFields(e.Audit)
 	}
 	owner := escape(e.Owner, maxField)
 	if owner == "" {
@@ -149,6 +155,20 @@ func fieldsOf(e notify.Event) []field {
 	add("Relay", e.Relay)
 	add("By", e.Actor)
 	add("Reason", e.Reason)
+	return fields
+}
+
+// auditFields name the newest changes.
+func auditFields(a *notify.Audit) []field {
+	if a == nil {
+		return nil
+	}
+	const shown = 8
+	entries := a.Entries[max(0, len(a.Entries)-shown):]
+	fields := []field{{"Changes", strconv.Itoa(len(a.Entries))}}
+	for _, entry := range entries {
+		fields = append(fields, field{escape(entry.Action+" "+path.Dir(entry.Key), maxField), escape(cmp.Or(entry.Actor, "(unknown)"), maxField)})
+	}
 	return fields
 }
 
