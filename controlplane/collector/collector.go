@@ -45,6 +45,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/tidegate/tidegate/controlplane/store"
+	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 	"github.com/tidegate/tidegate/internal/batchcheck"
 )
 
@@ -65,6 +66,9 @@ type Options struct {
 	Store store.Store // required
 	// Judge draws the consequences; nil: there are none, batches are only counted.
 	Judge Judge
+	// Evaluated is told of what flags served, once its batch is committed; nil: nobody is. It
+	// must not wait.
+	Evaluated func(environment string, told []*telemetryv1.Evaluations)
 	// Interval is the least time between two commits; the first batch after as much quiet
 	// is committed at once. Default 1 s.
 	Interval time.Duration

@@ -3,11 +3,14 @@ package collector
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/tidegate/tidegate/controlplane/leader"
 	"github.com/tidegate/tidegate/controlplane/store"
@@ -355,4 +358,30 @@ func TestOptions(t *testing.T) {
 	if _, ok := c.Account(); ok {
 		t.Error("who does not lead knows the account")
 	}
+}
+
+// What flags served is told once for each batch that is committed, and not of others.
+func TestEvaluated(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		counts := map[string]uint64{}
+		s := leading(t, Options{Evaluated: func(environment string, told []*telemetryv1.Evaluations) {
+			for _, e := range told {
+				counts[environment+" "+e.GetFlagKey()] += e.GetCount()
+			}
+		}})
+		st := push(t.Context(), s.Collector, everywhere)
+		one := batch("a", 1, 10, 0, 10)
+		one.Evaluations = []*telemetryv1.Evaluations{{FlagKey: "f", Variant: "on", Count: 7, LastAt: timestamppb.Now()}}
+		refused := batch("a", 2, 20, 0, 10)
+		refused.Evaluations = []*telemetryv1.Evaluations{{FlagKey: "f", Variant: "on", Count: 5, LastAt: timestamppb.Now()}, {}}
+		st.send(one, one, refused, batch("a", 3, 30, 0, 10))
+		st.answers(t, "a", 3)
+		if want := map[string]uint64{one.GetEnvironment() + " f": 7}; !maps.Equal(counts, want) {
+			t.Errorf("got %v, want %v", counts, want)
+		}
+		close(st.in)
+		if err := <-st.err; err != nil {
+			t.Error(err)
+		}
+	})
 }

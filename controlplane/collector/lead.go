@@ -308,6 +308,11 @@ func (w *writer) judge(ctx context.Context, p *plan, e encoded) (Effects, error)
 // finish is done with a plan that was carried out; e is nil if there was nothing to commit.
 func (w *writer) finish(p *plan, e *encoded, revision int64) {
 	c := w.c
+	if c.o.Evaluated != nil {
+		for _, b := range p.counted {
+			c.o.Evaluated(b.GetEnvironment(), b.GetEvaluations())
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e != nil {

@@ -16,6 +16,17 @@ type Event struct {
 	Exposure     *telemetryv1.Exposure
 	ExposedAt    time.Time // zero: just now
 	Observations []*telemetryv1.Observation
+	// Sees tells which flags are there for who tells; nil: all.
+	Sees func(*eval.Flag) bool
+}
+
+// flag finds one that is there for who tells.
+func (e *Event) flag(env *eval.Environment, key string) *eval.Flag {
+	f := env.Flag(key)
+	if f != nil && e.Sees != nil && !e.Sees(f) {
+		return nil
+	}
+	return f
 }
 
 // Bounds of events.
@@ -73,7 +84,7 @@ func (v *view) problemOf(e *Event, now time.Time) string {
 		}
 	}
 	if e.Exposure != nil {
-		f := v.env.Flag(e.Exposure.GetFlagKey())
+		f := e.flag(v.env, e.Exposure.GetFlagKey())
 		switch {
 		case f == nil:
 			return fmt.Sprintf("exposure.flag_key: there is no flag %.64q in this environment", e.Exposure.GetFlagKey())
@@ -114,14 +125,14 @@ func (in *intake) take(o *telemetryv1.Observation) string {
 			return fmt.Sprintf("flag_key is %.64q, but the exposure is of flag %q", only, in.event.Exposure.GetFlagKey())
 		}
 		only = in.event.Exposure.GetFlagKey()
-	} else if only != "" && in.view.env.Flag(only) == nil {
+	} else if only != "" && in.event.flag(in.view.env, only) == nil {
 		return fmt.Sprintf("flag_key: there is no flag %.64q in this environment", only)
 	}
 	watchers := in.view.byMetric[o.GetMetric()]
 	fits := false
 	for i := range watchers {
 		w := &watchers[i]
-		if only != "" && w.course.plan.flagKey != only {
+		if only != "" && w.course.plan.flagKey != only || in.event.flag(in.view.env, w.course.plan.flagKey) == nil {
 			continue
 		}
 		if m := &w.course.plan.metrics[w.metric]; m.kinds&seen.kind != 0 {
