@@ -5,10 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -30,8 +26,14 @@ const (
 
 // CreateKey makes a key.
 func (a *Authority) CreateKey(ctx context.Context, c Caller, r *controlv1.CreateKeyRequest) (*controlv1.CreateKeyResponse, error) {
+	role := r.GetRole()
+	if role == accessv1.Role_ROLE_UNSPECIFIED {
+		role = accessv1.Role_ROLE_RELAY
+	}
 	var check checker
 	check.accessKey(r)
+	check.keyRole(role)
+	check.flagPrefixes(role, r.GetFlagPrefixes())
 	check.expiry(r.GetExpiresAt(), a.now())
 	check.write(r)
 	if err := check.err(); err != nil {
@@ -41,6 +43,7 @@ func (a *Authority) CreateKey(ctx context.Context, c Caller, r *controlv1.Create
 	key := &accessv1.Key{
 		Id: drawn.ID, Name: r.GetName(), SecretHash: drawn.Hash(), Version: 1,
 		CreatedAt: timestamppb.New(a.now()), ExpiresAt: r.GetExpiresAt(),
+		Role: role, Owner: r.GetOwner(), FlagPrefixes: r.GetFlagPrefixes(),
 	}
 	p := &plan{request: r, caller: c, environment: keyScope}
 	for _, environment := range r.GetEnvironments() {
@@ -58,7 +61,7 @@ func (a *Authority) CreateKey(ctx context.Context, c Caller, r *controlv1.Create
 	return &controlv1.CreateKeyResponse{Key: made, Secret: secret, Entries: w.entries()}, nil
 }
 
-// UpdateKey changes a key.
+// UpdateKey changes a key, but for its role.
 func (a *Authority) UpdateKey(ctx context.Context, c Caller, r *controlv1.UpdateKeyRequest) (*controlv1.UpdateKeyResponse, error) {
 	var check checker
 	check.keyID(r.GetKeyId())
@@ -85,10 +88,12 @@ func (a *Authority) UpdateKey(ctx context.Context, c Caller, r *controlv1.Update
 	if held.key == nil {
 		return nil, fmt.Errorf("%w: key %q", ErrCorrupt, r.GetKeyId())
 	}
+	check.flagPrefixes(accesskey.RoleOf(held.key), r.GetFlagPrefixes())
 	if !proto.Equal(held.key.GetExpiresAt(), r.GetExpiresAt()) {
-		if check.expiry(r.GetExpiresAt(), a.now()); check.err() != nil {
-			return nil, check.err()
-		}
+		check.expiry(r.GetExpiresAt(), a.now())
+	}
+	if err := check.err(); err != nil {
+		return nil, err
 	}
 	p, err := updatePlan(c, r, held)
 	if err != nil {
@@ -106,6 +111,7 @@ func (a *Authority) UpdateKey(ctx context.Context, c Caller, r *controlv1.Update
 func updatePlan(c Caller, r *controlv1.UpdateKeyRequest, held heldKey) (*plan, error) {
 	next := proto.CloneOf(held.key)
 	next.Name, next.ExpiresAt = r.GetName(), r.GetExpiresAt()
+	next.Owner, next.FlagPrefixes = r.GetOwner(), r.GetFlagPrefixes()
 	wanted := slices.Sorted(slices.Values(r.GetEnvironments()))
 	if !proto.Equal(next, held.key) || !slices.Equal(wanted, held.environments) {
 		next.Version++
@@ -214,55 +220,4 @@ func (w *written) entries() []*controlv1.AuditEntry {
 		}
 	}
 	return entries
-}
-
-// keyContent is what requests say of a key.
-type keyContent interface {
-	GetName() string
-	GetEnvironments() []string
-}
-
-// accessKey checks what a key shall be.
-func (c *checker) accessKey(r keyContent) {
-	switch n := utf8.RuneCountInString(r.GetName()); {
-	case strings.TrimSpace(r.GetName()) == "":
-		c.add("name", "is required: say what uses the key")
-	case n > maxKeyName:
-		c.add("name", "must be at most %d characters, not %d", maxKeyName, n)
-	case strings.ContainsFunc(r.GetName(), unicode.IsControl):
-		c.add("name", "must be without line breaks and other control characters")
-	}
-	environments := r.GetEnvironments()
-	switch n := len(environments); {
-	case n == 0:
-		c.add("environments", "is empty: name what the key opens")
-	case n > maxKeyEnvironments:
-		c.add("environments", "must be at most %d, not %d", maxKeyEnvironments, n)
-	}
-	for i, name := range environments[:min(len(environments), maxKeyEnvironments)] {
-		field := fmt.Sprintf("environments[%d]", i)
-		if c.environment(field, name); slices.Contains(environments[:i], name) {
-			c.add(field, "%q is named twice", truncate(name, maxEcho))
-		}
-	}
-}
-
-// expiry checks when a key shall end; nil: never.
-func (c *checker) expiry(at *timestamppb.Timestamp, now time.Time) {
-	switch {
-	case at == nil:
-	case at.CheckValid() != nil:
-		c.add("expires_at", "is not a time")
-	case !at.AsTime().After(now):
-		c.add("expires_at", "%s has passed: name a time in the future, or none for a key that does not expire", at.AsTime().Format(time.RFC3339))
-	}
-}
-
-func (c *checker) keyID(id string) {
-	switch {
-	case id == "":
-		c.add(keyKind.field, "is required")
-	case !accesskey.ValidID(id): // not quoted: it may be a secret
-		c.add(keyKind.field, "must be %d lower-case letters and digits, as 'tidegate key list' shows them; it is the second part of a secret, not the whole", accesskey.IDLength)
-	}
 }

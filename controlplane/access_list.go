@@ -61,20 +61,20 @@ func (a *Authority) findKey(ctx context.Context, id string) (heldKey, error) {
 func (a *Authority) environmentsAt(ctx context.Context, revision int64) ([]string, int64, error) {
 	var found store.Result
 	if revision == 0 {
-		results, now, err := a.store.Read(ctx, store.Prefix(environmentsRoot))
+		results, now, err := a.store.Read(ctx, store.Prefix(EnvironmentsRoot))
 		if err != nil {
 			return nil, 0, err
 		}
 		found, revision = results[0], now
 	} else {
 		var err error
-		if found, err = a.store.ReadAt(ctx, revision, store.Prefix(environmentsRoot)); err != nil {
+		if found, err = a.store.ReadAt(ctx, revision, store.Prefix(EnvironmentsRoot)); err != nil {
 			return nil, 0, err
 		}
 	}
 	names := make([]string, 0, len(found.KVs))
 	for _, kv := range found.KVs {
-		names = append(names, strings.TrimPrefix(kv.Key, environmentsRoot))
+		names = append(names, strings.TrimPrefix(kv.Key, EnvironmentsRoot))
 	}
 	return names, revision, nil
 }

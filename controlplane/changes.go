@@ -53,8 +53,8 @@ func (a *Authority) define(ctx context.Context, c Caller, r environmentRequest, 
 	})
 }
 
-// remove deletes a resource.
-func (a *Authority) remove(ctx context.Context, c Caller, r environmentRequest, k *kind, key string, base int64) (*result, error) {
+// remove deletes a resource, unless unless, if it is not nil, says why not.
+func (a *Authority) remove(ctx context.Context, c Caller, r environmentRequest, k *kind, key string, base int64, unless func() error) (*result, error) {
 	var check checker
 	check.environment("environment", r.GetEnvironment())
 	check.key(k.field, key)
@@ -66,7 +66,12 @@ func (a *Authority) remove(ctx context.Context, c Caller, r environmentRequest, 
 	return a.writeOne(ctx, c, r, &change{
 		resource: resource{environment: r.GetEnvironment(), kind: k, key: key},
 		field:    k.field, base: &base, present: true, verb: controlv1.Action_ACTION_DELETED,
-		content: func(version, version) (proto.Message, error) { return nil, nil },
+		content: func(version, version) (proto.Message, error) {
+			if unless != nil {
+				return nil, unless()
+			}
+			return nil, nil
+		},
 	})
 }
 
@@ -153,19 +158,24 @@ func (a *Authority) get(ctx context.Context, k *kind, environment, key string) (
 	return v, nil
 }
 
+// CheckEnvironment fails with NotFoundError if there is no such environment.
+func (a *Authority) CheckEnvironment(ctx context.Context, name string) error {
+	return a.checkEnvironment(ctx, name)
+}
+
 // checkEnvironment fails with NotFoundError if there is no such environment.
 func (a *Authority) checkEnvironment(ctx context.Context, name string) error {
 	if a.replicas.Replica(name) != nil {
 		return nil
 	}
 	// Made by another server a moment ago, perhaps.
-	results, _, err := a.store.Read(ctx, store.Prefix(environmentsRoot))
+	results, _, err := a.store.Read(ctx, store.Prefix(EnvironmentsRoot))
 	if err != nil {
 		return unavailable(err)
 	}
 	var known []string
 	for _, kv := range results[0].KVs {
-		existing := strings.TrimPrefix(kv.Key, environmentsRoot)
+		existing := strings.TrimPrefix(kv.Key, EnvironmentsRoot)
 		if existing == name {
 			return nil
 		}

@@ -76,7 +76,7 @@ func (d *differ) message(path string, before, after protoreflect.Message) {
 	for i := range fields.Len() {
 		fd := fields.Get(i)
 		// Whether it is on is told of every flag that is made or deleted.
-		told := (d.made || d.deleted) && path == "" && fd.Kind() == protoreflect.BoolKind
+		told := (d.made || d.deleted) && path == "" && fd.Name() == "enabled"
 		if !before.Has(fd) && !after.Has(fd) && !told {
 			continue
 		}

@@ -15,6 +15,8 @@ import (
 type state struct {
 	record   *store.KV // of the request, if it was carried out before
 	guard    int64     // ModRevision of the reference guard
+	settings version   // of the environment
+	policed  bool      // that the policy in them holds is a condition of the write
 	drafts   []*draft  // one for each change, in order
 	revision int64     // of the store, as read
 }
@@ -43,13 +45,16 @@ type newestEntry struct {
 }
 
 // Each change takes up to four of the ranges that one read may have.
-const changesPerRead = (store.MaxTxnOps - 2) / 4
+const changesPerRead = (store.MaxTxnOps - 3) / 4
 
 // readState reads what the plan is decided on: what belongs to one change at one
-// revision; the request's record and the guard before, or with, all of it.
+// revision; the request's record, the guard and the environment's settings before, or with,
+// all of it.
 func (a *Authority) readState(ctx context.Context, p *plan, requestID string) (*state, error) {
 	s := &state{}
-	ranges := []store.Range{store.Key(requestKey(p.environment, requestID)), store.Key(guardKey(p.environment))}
+	ranges := []store.Range{
+		store.Key(requestKey(p.environment, requestID)), store.Key(guardKey(p.environment)), store.Key(environmentKey(p.environment)),
+	}
 	for first := 0; first == 0 || first < len(p.changes); first += changesPerRead {
 		batch := p.changes[first:min(first+changesPerRead, len(p.changes))]
 		for _, c := range batch {
@@ -66,7 +71,8 @@ func (a *Authority) readState(ctx context.Context, p *plan, requestID string) (*
 			if found := results[1].KVs; len(found) > 0 {
 				s.guard = found[0].ModRevision
 			}
-			results = results[2:]
+			s.settings = environmentKind.version(results[2])
+			results = results[3:]
 		}
 		for _, c := range batch {
 			var d *draft
@@ -318,9 +324,7 @@ func (a *Authority) replay(ctx context.Context, p *plan, requestID, digest strin
 		return nil, err
 	}
 	if rec.Fingerprint != digest {
-		return nil, &ExistsError{What: fmt.Sprintf(
-			"request id %q in environment %q: it was used for another change, at revision %d; give each change an id of its own",
-			requestID, p.environment, s.record.ModRevision)}
+		return nil, usedRequest(requestID, p.environment, s.record.ModRevision)
 	}
 	w := &written{revision: s.record.ModRevision, repeated: true}
 	for _, stored := range rec.Results {
@@ -344,4 +348,11 @@ func (a *Authority) replay(ctx context.Context, p *plan, requestID, digest strin
 		r.before, r.source, r.changes = r.entry.GetPreviousRevision(), r.entry.GetSourceRevision(), r.entry.GetChanges()
 	}
 	return w, nil
+}
+
+// usedRequest says that a request's id was used before, for something else.
+func usedRequest(requestID, environment string, revision int64) error {
+	return &ExistsError{What: fmt.Sprintf(
+		"request id %q in environment %q: it was used for another change, at revision %d; give each change an id of its own",
+		requestID, environment, revision)}
 }

@@ -31,19 +31,26 @@ func pinned(m proto.Message) proto.Message {
 	return m
 }
 
-// auditable returns what answers and audit entries may have of a resource: a key without its
-// hash, anything else as it is.
+// auditable returns what answers and audit entries may have of a resource: a key or an identity
+// without its hashes, anything else as it is.
 func auditable(m proto.Message) proto.Message {
-	k, ok := m.(*accessv1.Key)
-	if !ok || len(k.GetSecretHash()) == 0 {
-		return m
+	switch m := m.(type) {
+	case *accessv1.Key:
+		shown := proto.CloneOf(m)
+		shown.SecretHash, shown.PreviousSecretHash = nil, nil
+		return shown
+	case *accessv1.Identity:
+		shown := proto.CloneOf(m)
+		shown.PasswordHash = ""
+		for _, s := range shown.GetSecrets() {
+			s.Hash = nil
+		}
+		return shown
 	}
-	shown := proto.CloneOf(k)
-	shown.SecretHash = nil
-	return shown
+	return m
 }
 
-// newMessage returns an empty flag, segment, key or rollout.
+// newMessage returns an empty message of the kind.
 func (k *kind) newMessage() proto.Message {
 	switch k {
 	case flagKind:
@@ -52,11 +59,15 @@ func (k *kind) newMessage() proto.Message {
 		return new(accessv1.Key)
 	case rolloutKind:
 		return new(rolloutv1.Rollout)
+	case identityKind:
+		return new(accessv1.Identity)
+	case environmentKind:
+		return new(controlv1.EnvironmentSettings)
 	}
 	return new(flagv1.Segment)
 }
 
-// decode reads a stored flag, segment, key or rollout.
+// decode reads a stored message of the kind.
 func (k *kind) decode(data []byte) (proto.Message, error) {
 	m := k.newMessage()
 	if err := proto.Unmarshal(data, m); err != nil {
@@ -83,7 +94,7 @@ func entryHash(stored []byte) []byte {
 	return sum[:]
 }
 
-// entryResource is the flag, segment, key or rollout after the change; nil if it was deleted.
+// entryResource is what the entry is about, after the change; nil if it was deleted.
 func entryResource(e *controlv1.AuditEntry) proto.Message {
 	switch r := e.GetResource().(type) {
 	case *controlv1.AuditEntry_Flag:
@@ -102,6 +113,14 @@ func entryResource(e *controlv1.AuditEntry) proto.Message {
 		if r.Rollout != nil {
 			return r.Rollout
 		}
+	case *controlv1.AuditEntry_Identity:
+		if r.Identity != nil {
+			return r.Identity
+		}
+	case *controlv1.AuditEntry_EnvironmentSettings:
+		if r.EnvironmentSettings != nil {
+			return r.EnvironmentSettings
+		}
 	}
 	return nil
 }
@@ -116,11 +135,15 @@ func setEntryResource(e *controlv1.AuditEntry, m proto.Message) {
 		e.Resource = &controlv1.AuditEntry_AccessKey{AccessKey: m}
 	case *rolloutv1.Rollout:
 		e.Resource = &controlv1.AuditEntry_Rollout{Rollout: m}
+	case *accessv1.Identity:
+		e.Resource = &controlv1.AuditEntry_Identity{Identity: m}
+	case *controlv1.EnvironmentSettings:
+		e.Resource = &controlv1.AuditEntry_EnvironmentSettings{EnvironmentSettings: m}
 	}
 }
 
 func kindOfControl(k controlv1.ResourceKind) *kind {
-	for _, known := range []*kind{segmentKind, keyKind, rolloutKind} {
+	for _, known := range []*kind{segmentKind, keyKind, rolloutKind, identityKind, environmentKind} {
 		if known.control == k {
 			return known
 		}

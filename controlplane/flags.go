@@ -59,9 +59,13 @@ func (a *Authority) UpdateFlag(ctx context.Context, c Caller, r *controlv1.Updat
 	return &controlv1.UpdateFlagResponse{Flag: flagVersion(result.version), Entry: result.entry}, nil
 }
 
-// DeleteFlag deletes a flag that no other needs.
+// DeleteFlag deletes a flag that no other needs and, unless it is forced, nobody evaluates.
 func (a *Authority) DeleteFlag(ctx context.Context, c Caller, r *controlv1.DeleteFlagRequest) (*controlv1.DeleteFlagResponse, error) {
-	result, err := a.remove(ctx, c, r, flagKind, r.GetFlagKey(), r.GetBaseRevision())
+	var unless func() error
+	if !r.GetForce() {
+		unless = func() error { return a.checkUnused(ctx, r.GetEnvironment(), r.GetFlagKey(), "flag_key") }
+	}
+	result, err := a.remove(ctx, c, r, flagKind, r.GetFlagKey(), r.GetBaseRevision(), unless)
 	if err != nil {
 		return nil, err
 	}

@@ -7,17 +7,20 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tidegate/tidegate/controlplane/identity"
 	"github.com/tidegate/tidegate/controlplane/store"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 )
 
 // The layout of the store. E is an environment, K is 'f' for flags, 's' for segments, 'k' for
-// keys and 'r' for rollouts.
+// keys and 'r' for rollouts; of audit entries also 'n' for the environment's own settings, whose
+// KEY is E.
 //
 //	/tidegate/v1/meta/epoch              the life of the store, as JSON (see epoch.go);
 //	                                     made once, replaced by BeginEpoch
-//	/tidegate/v1/meta/environments/E     the environment exists; empty
+//	/tidegate/v1/meta/environments/E     the environment exists; its EnvironmentSettings,
+//	                                     empty until something is set
 //	/tidegate/v1/c/E/K/KEY               the flag, segment, rollout or key (by its id): the
 //	                                     bytes that relays get, marshalled once, when it is
 //	                                     written
@@ -38,11 +41,24 @@ import (
 //	                                     happens unseen by the other
 //	/tidegate/v1/d/E/ROLLOUT/NUMBER      a Decision. NUMBER counts down, as SEQUENCE does
 //	/tidegate/v1/t/e/E/ROLLOUT           the Evidence of a rollout; goes when that is deleted
+//	/tidegate/v1/u/E/SHARD               which flags are evaluated (see package usage),
+//	                                     written by the leader
 //	/tidegate/v1/q/E/REQUEST_ID          what became of a request, as JSON (see
 //	                                     request.go); leased for a day
 //
+//	/tidegate/v1/h/E/NUMBER              a Seal of the audit entries below a/E. NUMBER counts down
+//	/tidegate/v1/h-mark                  the revision that all trails are sealed through (see
+//	                                     package audit)
+//
+//	/tidegate/v1/i/ID                    an Identity
+//	/tidegate/v1/i-names/HASH            the id of the identity that is found by a name; HASH
+//	                                     is its SHA-256, in hex
+//	/tidegate/v1/i-guard                 changes with whatever takes an administrator away
+//	/tidegate/v1/i-sessions/HASH         a Session; HASH is that of its token
+//	/tidegate/v1/i-codes/HASH            a LoginCode; HASH is that of the code. Leased
+//
 // Where E is '_keys' in place of an environment, it is of a change to a key, which may be of
-// several; where it is '_store', of the store itself: its epoch, K 'e', KEY 'epoch'.
+// several; where it is '_access', of an identity, K 'i'; where it is '_store', of the store itself: its epoch, K 'e', KEY 'epoch'.
 //
 // A write is one transaction: it compares what it was decided on (the resource, the
 // absence of the next audit entry and of the request, the guard) and puts the resource,
@@ -50,31 +66,45 @@ import (
 // the entries of a resource form one chain without gaps, over deletions too, and a
 // request happens once.
 const (
-	root             = "/tidegate/v1/"
-	epochKey         = root + "meta/epoch"
-	environmentsRoot = root + "meta/environments/"
+	root     = "/tidegate/v1/"
+	epochKey = root + "meta/epoch"
+	// EnvironmentsRoot is what the keys of environments begin with; the rest is the name, the
+	// value an EnvironmentSettings.
+	EnvironmentsRoot = root + "meta/environments/"
 	stateRoot        = root + "c/"
 	auditRoot        = root + "a/"
 	claimsRoot       = root + "o/"
 	decisionsRoot    = root + "d/"
 	evidenceRoot     = root + "t/e/"
 	requestsRoot     = root + "q/"
+	identityNames    = root + "i-names/"
+	identityGuard    = root + "i-guard"
+)
+
+// AuditRoot is where the audit entries are: a trail for each environment, and for AccessTrail and
+// StoreTrail.
+const (
+	AuditRoot   = auditRoot
+	AccessTrail = accessScope
+	StoreTrail  = storeScope
 )
 
 // What stands in the place of an environment. None can have such a name.
 const (
-	keyScope   = "_keys"
-	storeScope = "_store"
+	keyScope    = "_keys"
+	accessScope = "_access"
+	storeScope  = "_store"
 )
 
-// kind is what is stored of flags, of segments, of keys or of rollouts.
+// kind is what is stored of flags, of segments, of keys, of rollouts, of identities or of
+// environments.
 type kind struct {
 	letter string
 	name   string
 	// field is where requests name one.
 	field   string
 	control controlv1.ResourceKind
-	sync    syncv1.Kind
+	sync    syncv1.Kind // unspecified: relays do not get it
 }
 
 var (
@@ -94,6 +124,12 @@ var (
 		letter: "r", name: "rollout", field: "key",
 		control: controlv1.ResourceKind_RESOURCE_KIND_ROLLOUT, sync: syncv1.Kind_KIND_ROLLOUT,
 	}
+	identityKind = &kind{
+		letter: "i", name: "identity", field: "id", control: controlv1.ResourceKind_RESOURCE_KIND_IDENTITY,
+	}
+	environmentKind = &kind{
+		letter: "n", name: "environment", field: "environment", control: controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT,
+	}
 )
 
 // kindOf returns the kind that a key's letter names, or nil.
@@ -107,11 +143,15 @@ func kindOf(letter string) *kind {
 		return keyKind
 	case rolloutKind.letter:
 		return rolloutKind
+	case identityKind.letter:
+		return identityKind
+	case environmentKind.letter:
+		return environmentKind
 	}
 	return nil
 }
 
-// resource identifies a flag, segment, key or rollout.
+// resource identifies a flag, segment, key, rollout, identity or the settings of an environment.
 type resource struct {
 	environment string
 	kind        *kind
@@ -119,10 +159,21 @@ type resource struct {
 }
 
 func (r resource) String() string {
+	if r.kind == identityKind || r.kind == environmentKind {
+		return fmt.Sprintf("%s %q", r.kind.name, r.key)
+	}
 	return fmt.Sprintf("%s %q in environment %q", r.kind.name, r.key, r.environment)
 }
 
-func (r resource) stateKey() string { return statePrefix(r.environment, r.kind) + r.key }
+func (r resource) stateKey() string {
+	switch r.kind {
+	case identityKind:
+		return identity.Root + r.key
+	case environmentKind:
+		return environmentKey(r.environment)
+	}
+	return statePrefix(r.environment, r.kind) + r.key
+}
 
 func (r resource) auditPrefix() string {
 	return auditRoot + r.environment + "/" + r.kind.letter + "/" + r.key + "/"
@@ -152,7 +203,7 @@ func sequenceOf(key string) (int64, error) {
 	return math.MaxInt64 - int64(n), nil
 }
 
-func environmentKey(environment string) string { return environmentsRoot + environment }
+func environmentKey(environment string) string { return EnvironmentsRoot + environment }
 
 func statePrefix(environment string, k *kind) string {
 	return stateRoot + environment + "/" + k.letter + "/"
@@ -187,7 +238,7 @@ func parseStateKey(key string) (resource, bool) {
 	}
 	letter, name, _ := strings.Cut(rest, "/")
 	k := kindOf(letter)
-	if k == nil || !keyPattern.MatchString(name) {
+	if k == nil || k.sync == syncv1.Kind_KIND_UNSPECIFIED || !keyPattern.MatchString(name) {
 		return resource{environment: environment}, true
 	}
 	return resource{environment: environment, kind: k, key: name}, true

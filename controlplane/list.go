@@ -192,7 +192,9 @@ type historyRequest interface {
 // meanwhile belong before the first page, so pages are read from the present.
 func (a *Authority) history(ctx context.Context, k *kind, key string, r historyRequest) ([]*controlv1.AuditEntry, string, error) {
 	var check checker
-	check.environment("environment", r.GetEnvironment())
+	if k != identityKind {
+		check.environment("environment", r.GetEnvironment())
+	}
 	check.key(k.field, key)
 	if err := check.err(); err != nil {
 		return nil, "", err
@@ -207,8 +209,10 @@ func (a *Authority) history(ctx context.Context, k *kind, key string, r historyR
 		return nil, "", err
 	}
 	if len(kvs) == 0 && r.GetPageToken() == "" {
-		if err := a.checkEnvironment(ctx, r.GetEnvironment()); err != nil {
-			return nil, "", err
+		if k != identityKind {
+			if err := a.checkEnvironment(ctx, r.GetEnvironment()); err != nil {
+				return nil, "", err
+			}
 		}
 		return nil, "", &NotFoundError{What: target.String()}
 	}

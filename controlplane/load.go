@@ -126,13 +126,13 @@ func (a *applier) replace(environment string, epoch snapshot.Epoch, revision int
 }
 
 func (a *applier) readEnvironments(ctx context.Context, revision int64) ([]string, error) {
-	kvs, err := a.readAll(ctx, revision, environmentsRoot)
+	kvs, err := a.readAll(ctx, revision, EnvironmentsRoot)
 	if err != nil {
 		return nil, err
 	}
 	names := make([]string, 0, len(kvs))
 	for _, kv := range kvs {
-		name := strings.TrimPrefix(kv.Key, environmentsRoot)
+		name := strings.TrimPrefix(kv.Key, EnvironmentsRoot)
 		if environmentPattern.MatchString(name) {
 			names = append(names, name)
 		}

@@ -23,7 +23,7 @@ const replicaPatience = 5 * time.Second
 // that does not, neither can break what the other was checked for.
 func needGuard(drafts []*draft) bool {
 	for _, d := range drafts {
-		if d.kind == keyKind || d.kind == rolloutKind {
+		if d.kind != flagKind && d.kind != segmentKind {
 			continue // flags do not know them
 		}
 		if d.desired == nil || !subset(needs(d.desired), needs(d.current.message)) ||

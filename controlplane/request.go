@@ -21,6 +21,21 @@ type record struct {
 	// Fingerprint of the request's content.
 	Fingerprint string         `json:"fingerprint"`
 	Results     []recordResult `json:"results"`
+	// Restored is what a request to restore an environment came to.
+	Restored *restoredCounts `json:"restored,omitempty"`
+}
+
+// restoredCounts are what a request to restore an environment came to.
+type restoredCounts struct {
+	AsOf         int64    `json:"as_of"`
+	Base         int64    `json:"base"`
+	Transactions int32    `json:"transactions"`
+	Created      int32    `json:"created"`
+	Updated      int32    `json:"updated"`
+	Deleted      int32    `json:"deleted"`
+	Rollouts     []string `json:"rollouts,omitempty"`
+	Unattended   []string `json:"unattended,omitempty"`
+	Digest       []byte   `json:"digest"`
 }
 
 // recordResult is one resource of the request, in its order.

@@ -58,7 +58,7 @@ func (a *Authority) UpdateSegment(ctx context.Context, c Caller, r *controlv1.Up
 
 // DeleteSegment deletes a segment that no flag needs.
 func (a *Authority) DeleteSegment(ctx context.Context, c Caller, r *controlv1.DeleteSegmentRequest) (*controlv1.DeleteSegmentResponse, error) {
-	result, err := a.remove(ctx, c, r, segmentKind, r.GetSegmentKey(), r.GetBaseRevision())
+	result, err := a.remove(ctx, c, r, segmentKind, r.GetSegmentKey(), r.GetBaseRevision(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -118,6 +118,9 @@ func compile(prefix string, m proto.Message) (compiled, error) {
 	if err != nil && !errors.As(err, &problems) {
 		problems = eval.Errors{{Problem: err.Error()}}
 	}
+	if f, ok := m.(*flagv1.Flag); ok {
+		problems = append(problems, checkPurpose(f)...)
+	}
 	if len(problems) == 0 {
 		return c, nil
 	}
@@ -132,4 +135,19 @@ func compile(prefix string, m proto.Message) (compiled, error) {
 type compiled struct {
 	flag    *eval.Flag
 	segment *eval.Segment
+}
+
+// maxLifetime is the longest that a flag can be expected to be there.
+const maxLifetime = 100 * 365 * day
+
+// checkPurpose checks what a flag says of its purpose, which evaluation does not look at.
+func checkPurpose(f *flagv1.Flag) eval.Errors {
+	var problems eval.Errors
+	if _, known := flagv1.FlagKind_name[int32(f.GetKind())]; !known {
+		problems = append(problems, eval.FieldError{Field: "kind", Problem: fmt.Sprintf("%d is not a kind of flags that this server knows", f.GetKind())})
+	}
+	if d := f.GetExpectedLifetime(); d != nil && (!d.IsValid() || d.AsDuration() <= 0 || d.AsDuration() > maxLifetime) {
+		problems = append(problems, eval.FieldError{Field: "expected_lifetime", Problem: "must be more than 0, and at most 100 years of 365 days"})
+	}
+	return problems
 }

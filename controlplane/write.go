@@ -45,13 +45,20 @@ type writeRequest interface {
 type plan struct {
 	request writeRequest
 	caller  Caller
-	// environment of the resources, and where the request's id counts; keyScope for a key.
+	// environment of the resources, and where the request's id counts; keyScope for a key, accessScope
+	// for an identity.
 	environment string
 	changes     []*change
+	// source of files that the plan is from; empty: none.
+	source string
 	// validateOnly: do everything but commit.
 	validateOnly bool
 	// announce, if not nil, has people told of changes of rollouts.
 	announce func(RolloutChange) []store.Op
+	// unrecorded: the request takes several transactions, and this is not the last.
+	unrecorded bool
+	// restored is recorded with the request, if it is one to restore an environment.
+	restored *restoredCounts
 }
 
 // change is what shall become of one resource.
@@ -84,6 +91,8 @@ type change struct {
 	claims *claimsChange
 	// unused: nothing of this kind may ever have had the key.
 	unused bool
+	// with is what the change depends on besides, and what goes with it; content sets it.
+	with store.Txn
 }
 
 // version is a resource at some time; revision 0: it is not there.
@@ -170,7 +179,11 @@ func (a *Authority) settle(ctx context.Context, p *plan) (*written, error) {
 
 // environments lists those that the plan needs.
 func (p *plan) environments() []string {
-	if p.environment != keyScope {
+	switch p.environment {
+	case accessScope:
+		return nil
+	case keyScope:
+	default:
 		return []string{p.environment}
 	}
 	names := make([]string, 0, len(p.changes))
@@ -186,7 +199,7 @@ func (a *Authority) attempt(ctx context.Context, p *plan, requestID, digest stri
 	if err != nil {
 		return nil, err
 	}
-	if s.record != nil && !p.validateOnly && !fault.Planted("retry-twice") {
+	if s.record != nil && !p.validateOnly && !p.unrecorded && !fault.Planted("retry-twice") {
 		return a.replay(ctx, p, requestID, digest, s)
 	}
 	var differing []*draft
@@ -202,6 +215,14 @@ func (a *Authority) attempt(ctx context.Context, p *plan, requestID, digest stri
 		return nil, invalid("flags", fmt.Sprintf(
 			"%d flags and segments differ from what is there; one transaction takes %d: send fewer at a time, those that others need first",
 			len(differing), maxDiffering))
+	}
+	if p.restored == nil { // else an emergency, and nothing that was not there before
+		if err := s.checkSource(p.source, differing); err != nil {
+			return nil, err
+		}
+		if err := s.checkPolicy(differing); err != nil {
+			return nil, err
+		}
 	}
 	guarded := needGuard(differing)
 	if guarded {
@@ -259,7 +280,7 @@ func auditApart(t *store.Txn) (apart []store.Op) {
 // transaction puts together what p writes, with the audit entries and all guards.
 func (a *Authority) transaction(p *plan, s *state, requestID, digest string, lease store.LeaseID, guarded bool) (store.Txn, error) {
 	var t store.Txn
-	rec := record{Fingerprint: digest}
+	rec := record{Fingerprint: digest, Restored: p.restored}
 	stamp := &controlv1.AuditEntry{
 		Actor: p.caller.Actor, Peer: p.caller.Peer, Reason: p.request.GetReason(), RequestId: requestID, Time: timestamppb.New(a.now()),
 	}
@@ -283,14 +304,20 @@ func (a *Authority) transaction(p *plan, s *state, requestID, digest string, lea
 		t.Compares = append(t.Compares, store.Unchanged(guardKey(p.environment), s.guard))
 		t.Ops = append(t.Ops, store.Put(guardKey(p.environment), nil))
 	}
+	if s.policed {
+		t.Compares = append(t.Compares, store.Unchanged(environmentKey(p.environment), s.settings.revision))
+	}
+	if fault.Planted("cas-blind") {
+		t.Compares = nil
+	}
+	if p.unrecorded {
+		return t, checkSize(t)
+	}
 	value, err := rec.encode()
 	if err != nil {
 		return t, err
 	}
 	key := requestKey(p.environment, requestID)
-	if fault.Planted("cas-blind") {
-		t.Compares = nil
-	}
 	if !fault.Planted("retry-twice") {
 		t.Compares = append(t.Compares, store.Absent(key))
 	}
@@ -339,6 +366,7 @@ func (d *draft) writeTo(t *store.Txn, stamp *controlv1.AuditEntry) error {
 	if d.kind == rolloutKind && d.desired == nil {
 		t.Ops = append(t.Ops, store.Delete(evidenceKey(d.environment, d.key)))
 	}
+	t.Compares, t.Ops = append(t.Compares, d.with.Compares...), append(t.Ops, d.with.Ops...)
 	return d.writeClaims(t)
 }
 
@@ -371,6 +399,9 @@ func (d *draft) newEntry() *controlv1.AuditEntry {
 		PreviousHash:     d.newest.hash,
 		SourceRevision:   d.restored,
 		RolloutKey:       d.rollout,
+	}
+	if d.kind == identityKind {
+		entry.Environment = "" // it is of none
 	}
 	if d.from != nil {
 		entry.SourceEnvironment = d.from.environment

@@ -1,0 +1,90 @@
+package controlplane
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidegate/tidegate/eval"
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+)
+
+// keeps tells whether a source keeps what has the key.
+func keeps(s *controlv1.FileSource, key string) bool {
+	return len(s.GetKeyPrefixes()) == 0 ||
+		slices.ContainsFunc(s.GetKeyPrefixes(), func(prefix string) bool { return strings.HasPrefix(key, prefix) })
+}
+
+// checkSource refuses what is kept in files and comes from elsewhere, and what comes from files
+// that do not keep it.
+func (s *state) checkSource(source string, drafts []*draft) error {
+	var problems eval.Errors
+	for _, d := range drafts {
+		if d.kind != flagKind && d.kind != segmentKind || d.unchecked || d.rollout != "" {
+			continue // the kill switch works wherever a flag is kept, and so do rollouts
+		}
+		settings, ok := s.settings.message.(*controlv1.EnvironmentSettings)
+		if !ok && s.settings.revision != 0 {
+			return fmt.Errorf("%w: %s", ErrCorrupt, settingsOf(d.environment))
+		}
+		s.policed = true
+		var keeper *controlv1.FileSource
+		if i := slices.IndexFunc(settings.GetFileSources(), func(f *controlv1.FileSource) bool { return keeps(f, d.key) }); i >= 0 {
+			keeper = settings.GetFileSources()[i]
+		}
+		switch {
+		case keeper.GetName() == source:
+		case keeper == nil:
+			problems = append(problems, eval.FieldError{Field: d.field, Problem: fmt.Sprintf(
+				"the %s %q is not kept in the files of source %q: see the settings of the environment", d.kind.name, d.key, source)})
+		default:
+			where := fmt.Sprintf("of source %q", keeper.GetName())
+			if keeper.GetLocation() != "" {
+				where += ", at " + keeper.GetLocation()
+			}
+			problems = append(problems, eval.FieldError{Field: d.field, Problem: fmt.Sprintf(
+				"the %s %q is kept in files (%s): change it there; only the kill switch works here", d.kind.name, d.key, where)})
+		}
+	}
+	if len(problems) > 0 {
+		return &PreconditionError{Fields: problems}
+	}
+	return nil
+}
+
+// sources checks file sources by themselves.
+func (c *checker) sources(field string, sources []*controlv1.FileSource) {
+	if n := len(sources); n > maxSources {
+		c.add(field, "there are %d; at most %d are allowed", n, maxSources)
+		return
+	}
+	for i, s := range sources {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		c.key(at+".name", s.GetName())
+		c.prefixes(at+".key_prefixes", s.GetKeyPrefixes())
+		c.words(at+".location", s.GetLocation())
+		for _, other := range sources[:i] {
+			if other.GetName() == s.GetName() {
+				c.add(at+".name", "%q is the name of two sources", s.GetName())
+			}
+			if overlap(s, other) {
+				c.add(at+".key_prefixes", "overlap with those of %q: a key can be kept in one source alone", other.GetName())
+			}
+		}
+	}
+}
+
+// overlap tells whether there are keys that both keep.
+func overlap(a, b *controlv1.FileSource) bool {
+	if len(a.GetKeyPrefixes()) == 0 || len(b.GetKeyPrefixes()) == 0 {
+		return true
+	}
+	for _, p := range a.GetKeyPrefixes() {
+		for _, q := range b.GetKeyPrefixes() {
+			if strings.HasPrefix(p, q) || strings.HasPrefix(q, p) {
+				return true
+			}
+		}
+	}
+	return false
+}
