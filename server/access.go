@@ -11,7 +11,7 @@ import (
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
-// access tells who may send telemetry of which environment: who may follow it.
+// access tells who may send telemetry of which environment: relays that may follow it.
 type access struct {
 	replicas *replica.Set
 	// required: without a key nobody may. Otherwise none is needed, but one that is presented
@@ -36,7 +36,7 @@ func (a access) mayTell(key *accesskey.Presented, environment string) (problem s
 	}
 	denied := &accesskey.Denial{Problem: fmt.Sprintf("key %s does not open environment %q", key.ID, environment), Absent: true}
 	if state != nil {
-		denied = key.Opens(state, time.Now())
+		denied = key.Opens(state, time.Now(), accesskey.Relay)
 	}
 	switch {
 	case denied == nil:
@@ -51,7 +51,7 @@ func (a access) mayTell(key *accesskey.Presented, environment string) (problem s
 func (a access) opensSome(key accesskey.Presented) bool {
 	return slices.ContainsFunc(a.replicas.Environments(), func(environment string) bool {
 		state := a.state(environment)
-		return state != nil && key.Opens(state, time.Now()) == nil
+		return state != nil && key.Opens(state, time.Now(), accesskey.Relay) == nil
 	})
 }
 

@@ -10,12 +10,14 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/tidegate/tidegate/controlplane/collector"
 	"github.com/tidegate/tidegate/controlplane/leader"
+	"github.com/tidegate/tidegate/controlplane/usage"
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/rpc/dial"
@@ -38,7 +40,16 @@ type collectorService struct {
 // makeCollector makes the candidate for the leader's office, and what it does in it. address is
 // where the other servers find this one.
 func (s *Server) makeCollector(address string) error {
-	collects, err := collector.New(collector.Options{Store: s.store, Judge: s.decider, Logger: s.logger, Registerer: s.options.Registry})
+	var err error
+	s.usage, err = usage.NewRecorder(usage.Options{
+		Store: s.store, Environments: s.replicas.Environments, Exists: s.hasFlag, Logger: s.logger,
+	})
+	if err != nil {
+		return err
+	}
+	collects, err := collector.New(collector.Options{
+		Store: s.store, Judge: s.decider, Evaluated: s.usage.Observe, Logger: s.logger, Registerer: s.options.Registry,
+	})
 	if err != nil {
 		return err
 	}
@@ -50,9 +61,19 @@ func (s *Server) makeCollector(address string) error {
 	}
 	s.telemetry = &collectorService{
 		elector: s.elector, collector: collects, access: access{replicas: s.replicas, required: s.options.RequireKeys},
-		instanceID: s.options.InstanceID, peers: newConnections(), draining: make(chan struct{}),
+		instanceID: s.options.InstanceID, peers: newConnections(s.peers), draining: make(chan struct{}),
 	}
 	return nil
+}
+
+// hasFlag tells whether an environment has a flag, or may have: it is not loaded yet.
+func (s *Server) hasFlag(environment, key string) bool {
+	r := s.replicas.Replica(environment)
+	if r == nil || r.Snapshot() == nil {
+		return true
+	}
+	_, ok := r.Snapshot().Item(syncv1.Kind_KIND_FLAG, key)
+	return ok
 }
 
 // Push implements telemetryv1.CollectorServiceServer.
@@ -175,6 +196,8 @@ const streamsEach = 500
 type connections struct {
 	mu   sync.Mutex
 	open map[string][]*connection // by address
+	// secured is what they are made with.
+	secured credentials.TransportCredentials
 }
 
 type connection struct {
@@ -182,7 +205,9 @@ type connection struct {
 	streams int
 }
 
-func newConnections() *connections { return &connections{open: make(map[string][]*connection)} }
+func newConnections(secured credentials.TransportCredentials) *connections {
+	return &connections{open: make(map[string][]*connection), secured: secured}
+}
 
 // acquire returns a connection for one stream; release is called at its end.
 func (c *connections) acquire(address string) (conn *grpc.ClientConn, release func(), err error) {
@@ -193,7 +218,7 @@ func (c *connections) acquire(address string) (conn *grpc.ClientConn, release fu
 	if i >= 0 {
 		one = c.open[address][i]
 	} else {
-		made, err := grpc.NewClient(address, append(dial.Options(), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+		made, err := grpc.NewClient(address, append(dial.Options(), grpc.WithTransportCredentials(c.secured))...)
 		if err != nil {
 			return nil, nil, fmt.Errorf("connect: %w", err)
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/tidegate/tidegate/controlplane/store/etcdstore"
 	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
 	"github.com/tidegate/tidegate/controlplane/store/memstore"
+	accessv1 "github.com/tidegate/tidegate/gen/go/tidegate/access/v1"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 )
@@ -153,6 +154,12 @@ func TestTelemetryKeys(t *testing.T) {
 	servers := cluster(t, 2, Options{RequireKeys: true}, func(int) store.Store { return s })
 	first := leads(t, servers...)
 	keys := controlv1.NewKeyServiceClient(servers[0].conn)
+	sdk, err := keys.CreateKey(as(t), &controlv1.CreateKeyRequest{
+		Name: "one that tells of itself alone", Environments: []string{"production"}, Role: accessv1.Role_ROLE_SDK_SERVER, Reason: "test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	created, err := keys.CreateKey(as(t), &controlv1.CreateKeyRequest{Name: "relays", Environments: []string{"production"}, Reason: "test"})
 	if err != nil {
 		t.Fatal(err)
@@ -174,6 +181,7 @@ func TestTelemetryKeys(t *testing.T) {
 			"malformed": {"tgk_nonsense", "production", codes.Unauthenticated, ""},
 			"forged":    {forged, "production", codes.Unauthenticated, ""},
 			"good":      {created.GetSecret(), "production", codes.OK, ""},
+			"an SDK's":  {sdk.GetSecret(), "production", codes.PermissionDenied, ""},
 			"another's": {created.GetSecret(), "staging", codes.OK, "does not open environment \"staging\""},
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

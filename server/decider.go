@@ -44,6 +44,8 @@ func (s *Server) lead(ctx context.Context, term leader.Term) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return s.telemetry.collector.Lead(ctx, term) })
 	all.Go(func() error { return s.decider.Lead(ctx) })
+	all.Go(func() error { return s.usage.Lead(ctx, term) })
+	all.Go(func() error { return s.trails.Lead(ctx, term) })
 	all.Go(func() error {
 		err := s.notifier.Run(ctx, term.Fence())
 		if errors.Is(err, notify.ErrFenced) {
@@ -63,7 +65,7 @@ type assessor struct {
 func (s *Server) assessor() assessor { return assessor{Decider: s.decider, leader: s.leaderCalls()} }
 
 func (s *Server) leaderCalls() leaderCalls {
-	return leaderCalls{elector: s.elector, instanceID: s.options.InstanceID, peers: s.telemetry.peers}
+	return leaderCalls{elector: s.elector, instanceID: s.options.InstanceID, peers: s.telemetry.peers, asServer: s.asServer}
 }
 
 // Assess implements controlplane.Assessor.

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/controlplane/audit"
 	"github.com/tidegate/tidegate/controlplane/collector"
 	"github.com/tidegate/tidegate/controlplane/fleet"
 	"github.com/tidegate/tidegate/internal/rpc"
@@ -48,7 +49,7 @@ func mapError(err error) error {
 		return rpc.Status(codes.InvalidArgument, err.Error())
 	case errors.Is(err, collector.ErrTooManySenders):
 		return rpc.Status(codes.ResourceExhausted, err.Error())
-	case errors.Is(err, controlplane.ErrTokenExpired):
+	case errors.Is(err, controlplane.ErrTokenExpired), errors.Is(err, audit.ErrCompacted):
 		return rpc.Status(codes.OutOfRange, err.Error())
 	case errors.Is(err, controlplane.ErrFull):
 		return rpc.Status(codes.ResourceExhausted, err.Error())

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/controlplane/audit"
 	"github.com/tidegate/tidegate/controlplane/collector"
 	"github.com/tidegate/tidegate/eval"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
@@ -41,6 +42,7 @@ func TestMapError(t *testing.T) {
 		{collector.ErrNoSender, codes.InvalidArgument, []string{"batch"}, nil},
 		{collector.ErrTooManySenders, codes.ResourceExhausted, []string{"too many senders"}, nil},
 		{controlplane.ErrTokenExpired, codes.OutOfRange, []string{"token", "start again"}, nil},
+		{audit.ErrCompacted, codes.OutOfRange, []string{"compacted", "list"}, nil},
 		{controlplane.ErrFull, codes.ResourceExhausted, []string{"full", "nothing was written", "alarm"}, nil},
 		{controlplane.ErrCorrupt, codes.DataLoss, []string{"decoded"}, nil},
 		{controlplane.ErrUnavailable, codes.Unavailable, []string{"store"}, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)}},

@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/tidegate/tidegate/controlplane/fleet"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
@@ -41,15 +40,15 @@ func (s fleetService) WatchRelays(r *controlv1.WatchRelaysRequest, stream grpc.S
 
 // askServer follows the relays of another server of the cluster. Its connection lives as
 // long as the question.
-func askServer(ctx context.Context, address string, r *controlv1.WatchRelaysRequest, take func(*controlv1.WatchRelaysResponse)) error {
+func (s *Server) askServer(ctx context.Context, address string, r *controlv1.WatchRelaysRequest, take func(*controlv1.WatchRelaysResponse)) error {
 	conn, err := grpc.NewClient(address, append(dial.Options(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(s.peers),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))...)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	stream, err := controlv1.NewFleetServiceClient(conn).WatchRelays(ctx, r)
+	stream, err := controlv1.NewFleetServiceClient(conn).WatchRelays(s.asServer(ctx), r)
 	if err != nil {
 		return err
 	}

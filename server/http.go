@@ -19,7 +19,7 @@ const readyAge = 15 * time.Second
 
 func (s *Server) httpHandler() http.Handler {
 	mux := http.NewServeMux()
-	services := s.rpc.HTTPHandler()
+	services := withCookie(s.rpc.HTTPHandler())
 	for name := range s.rpc.GRPC.GetServiceInfo() {
 		mux.Handle("/"+name+"/", services)
 	}
@@ -27,7 +27,11 @@ func (s *Server) httpHandler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.options.Registry, promhttp.HandlerOpts{Registry: s.options.Registry}))
 	mux.HandleFunc("GET /{$}", s.serveHome)
-	return mux
+	authPages{
+		logins: s.logins, methods: s.loginMethods(), timeout: authTimeout,
+		openID: openIDPages{logins: s.logins, authority: s.authority, provider: s.openID},
+	}.register(mux)
+	return withHeaders(mux)
 }
 
 // readiness is the body of /readyz.

@@ -40,9 +40,16 @@ type running struct {
 	stop         func() // ends the server and waits for it
 }
 
-// start starts a server on free ports; without a data directory or a store, on one in
-// memory.
+// start starts a server on free ports that asks nobody who they are; without a data directory
+// or a store, on one in memory.
 func start(t *testing.T, o Options) *running {
+	t.Helper()
+	o.Open = true
+	return startAsking(t, o)
+}
+
+// startAsking is start of a server that asks.
+func startAsking(t *testing.T, o Options) *running {
 	t.Helper()
 	if o.DataDir == "" && o.Store == nil {
 		o.Store = memstore.New()
@@ -110,7 +117,7 @@ func (r *running) post(path, body string, header ...string) (int, string) {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
+		req.Header.Add(header[i], header[i+1])
 	}
 	resp, err := r.http.Do(req)
 	if err != nil {

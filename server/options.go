@@ -11,7 +11,10 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/controlplane/notify"
+	"github.com/tidegate/tidegate/controlplane/session"
 	"github.com/tidegate/tidegate/controlplane/store"
+	"github.com/tidegate/tidegate/internal/tlsfiles"
+	"github.com/tidegate/tidegate/server/openid"
 )
 
 // Default listening addresses.
@@ -55,11 +58,38 @@ type Options struct {
 	// InstanceID tells relays who serves them; stable over restarts. Default: the one
 	// kept in DataDir, else made of the host's name and the gRPC address.
 	InstanceID string
+	// Open: nobody who calls the control services is asked who they are, and everybody may
+	// everything. Without it, a store that has no identities yet gets an administrator, whose
+	// secret FirstSecret tells.
+	Open bool
+	// ResetAdministrator gives the administrator another secret, and makes one where there is
+	// none: for whoever lost it, and has the store.
+	ResetAdministrator bool
+	// TLS that both addresses serve with; empty: none. Services that present a certificate which
+	// its ClientCA signed are found by its names.
+	TLS tlsfiles.ServerFiles
+	// TLSCA signs the other servers' certificates, where there is TLS. Empty: whom the system
+	// trusts.
+	TLSCA string
+	// SessionIdle is how long a person stays logged in who does nothing, SessionLast how long
+	// anybody does. Default: 30 min and 12 h.
+	SessionIdle, SessionLast time.Duration
+	// OpenID is the provider that people log in through; all empty: none.
+	OpenID openid.Options
 	// RequireKeys: who follows must present a key that opens the environment ('tidegate key
-	// create'). Without it, a key that is presented must be good all the same.
+	// create'). Without it, a key that is presented must be good all the same. Implied unless
+	// Open.
 	RequireKeys bool
 	// Notify are who is told of what becomes of rollouts. Servers of one cluster have the same.
 	Notify []notify.Target
+	// SealEvery is how often the audit trails are sealed while this server leads, where something
+	// was written: what may be lost unseen. Default 1 s.
+	SealEvery time.Duration
+	// AuditLog is a file in which this server writes every entry of the audit trails, a line of
+	// JSON each; see audit.File. Empty: none.
+	AuditLog string
+	// AuditLogBytes is how large it grows before another one is begun. Default 100 MiB.
+	AuditLogBytes int64
 	// StreamLog is a file in which all that is shown is written down, for tests and the
 	// analysis of incidents; see package streamlog. Empty: none.
 	StreamLog string
@@ -74,9 +104,12 @@ func (o *Options) ensureDefaults() {
 	setDefault(&o.GRPCAddr, DefaultGRPCAddr)
 	setDefault(&o.HTTPAddr, DefaultHTTPAddr)
 	setDefault(&o.Drain, defaultDrain)
+	setDefault(&o.SessionIdle, session.DefaultIdle)
+	setDefault(&o.SessionLast, session.DefaultLast)
 	if len(o.Environments) == 0 {
 		o.Environments = DefaultEnvironments()
 	}
+	o.RequireKeys = o.RequireKeys || !o.Open
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 		o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -103,6 +136,12 @@ func (o *Options) validate() error {
 		if e == "" {
 			errs = append(errs, fmt.Errorf("etcd endpoint %d is empty: want HOST:PORT or a URL", i+1))
 		}
+	}
+	if o.OpenID != (openid.Options{}) {
+		errs = append(errs, o.OpenID.Validate())
+	}
+	if o.SessionIdle < 0 || o.SessionLast < 0 {
+		errs = append(errs, fmt.Errorf("sessions of %v, %v without use: want how long a person stays logged in", o.SessionLast, o.SessionIdle))
 	}
 	return errors.Join(errs...)
 }

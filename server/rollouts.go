@@ -24,6 +24,7 @@ type rolloutService struct {
 	drained  <-chan struct{}
 }
 
+// registerRollouts registers what changes rollouts: also environments, which are restored.
 func (s *Server) registerRollouts() error {
 	rollouts, err := controlplane.NewRollouts(controlplane.RolloutsOptions{
 		Authority: s.authority, Assessor: s.assessor(), CountRelays: s.countRelays, Announce: s.announce,
@@ -32,6 +33,9 @@ func (s *Server) registerRollouts() error {
 		return err
 	}
 	controlv1.RegisterRolloutServiceServer(s.rpc, rolloutService{rollouts: rollouts, drained: s.drained})
+	controlv1.RegisterEnvironmentServiceServer(s.rpc, environmentService{
+		authority: s.authority, restorer: controlplane.NewRestorer(rollouts),
+	})
 	return nil
 }
 
@@ -60,16 +64,23 @@ func (s rolloutService) ListRollouts(ctx context.Context, r *controlv1.ListRollo
 
 // WatchRollout ends when the server drains, so that whoever watches looks elsewhere.
 func (s rolloutService) WatchRollout(r *controlv1.WatchRolloutRequest, stream grpc.ServerStreamingServer[controlv1.WatchRolloutResponse]) error {
-	ctx, cancel := context.WithCancelCause(stream.Context())
+	return untilDrained(stream.Context(), s.drained, func(ctx context.Context) error {
+		return s.rollouts.WatchRollout(ctx, r, stream.Send)
+	})
+}
+
+// untilDrained ends a watch when the server drains.
+func untilDrained(ctx context.Context, drained <-chan struct{}, watch func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
 		select {
-		case <-s.drained:
+		case <-drained:
 			cancel(errDraining)
 		case <-ctx.Done():
 		}
 	}()
-	err := s.rollouts.WatchRollout(ctx, r, stream.Send)
+	err := watch(ctx)
 	if err != nil && errors.Is(context.Cause(ctx), errDraining) {
 		return fmt.Errorf("%w: %w: call again", controlplane.ErrUnavailable, errDraining)
 	}

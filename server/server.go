@@ -16,23 +16,32 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/controlplane/audit"
 	"github.com/tidegate/tidegate/controlplane/decider"
 	"github.com/tidegate/tidegate/controlplane/fleet"
+	"github.com/tidegate/tidegate/controlplane/identity"
 	"github.com/tidegate/tidegate/controlplane/leader"
 	"github.com/tidegate/tidegate/controlplane/notify"
+	"github.com/tidegate/tidegate/controlplane/session"
 	"github.com/tidegate/tidegate/controlplane/store"
 	"github.com/tidegate/tidegate/controlplane/store/etcdstore"
+	"github.com/tidegate/tidegate/controlplane/store/mirror"
+	"github.com/tidegate/tidegate/controlplane/usage"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/rpc"
 	"github.com/tidegate/tidegate/internal/streamlog"
+	"github.com/tidegate/tidegate/internal/tlsfiles"
 	"github.com/tidegate/tidegate/internal/tree"
 	"github.com/tidegate/tidegate/internal/version"
+	"github.com/tidegate/tidegate/server/openid"
 )
 
 // etcdDir is where, in the data directory, the embedded etcd is.
@@ -50,11 +59,26 @@ type Server struct {
 	fleet     *fleet.Fleet
 	elector   *leader.Elector
 	telemetry *collectorService
+	usage     *usage.Recorder
 	decider   *decider.Decider
 	notifier  *notify.Notifier
-	rpc       *rpc.Server
-	draining  atomic.Bool
-	drained   chan struct{} // closed when it begins to drain
+	directory *identity.Directory
+	settings  *mirror.Mirror[*controlv1.EnvironmentSettings]
+	sessions  *session.Sessions
+	logins    *logins
+	openID    *openid.Provider // nil: none
+	tls       *tlsfiles.Server // nil: none
+	// peers is what other servers are connected to with.
+	peers    credentials.TransportCredentials
+	trails   *audit.Trails
+	auditLog *audit.File // may be nil
+	// firstSecret is of the administrator that was made.
+	firstSecret string
+	// peerSecret is what this server presents to the others, for as long as it runs.
+	peerSecret string
+	rpc        *rpc.Server
+	draining   atomic.Bool
+	drained    chan struct{} // closed when it begins to drain
 
 	grpcListener, httpListener net.Listener
 }
@@ -72,6 +96,12 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	if s.tls, err = tlsfiles.NewServer(o.TLS, o.Logger); err != nil {
+		return nil, err
+	}
+	if s.peers, err = (tlsfiles.ClientFiles{On: s.tls != nil, CA: o.TLSCA}).Credentials(o.Logger); err != nil {
+		return nil, err
+	}
 	// Listeners first: a port in use should not cost the start of a database.
 	if err := s.listen(ctx); err != nil {
 		return nil, err
@@ -94,6 +124,13 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 	})
 	if err != nil {
 		return nil, withCause(ctx, fmt.Errorf("load the environments: %w", err))
+	}
+	if err := s.openDirectory(ctx); err != nil {
+		return nil, withCause(ctx, err)
+	}
+	s.settings = newSettings(s.store, s.logger)
+	if err := s.settings.Load(ctx); err != nil {
+		return nil, withCause(ctx, fmt.Errorf("load the settings of environments: %w", err))
 	}
 	if err := s.register(); err != nil {
 		return nil, err
@@ -149,6 +186,8 @@ func (s *Server) openStore(ctx context.Context) error {
 
 func (s *Server) register() error {
 	below := tree.New(s.options.InstanceID)
+	secret, presented := accesskey.New()
+	s.peerSecret = secret
 	s.hub = hub.New(hub.Options{
 		Replicas: s.replicas, InstanceID: s.options.InstanceID, Tree: below,
 		RequireKeys: s.options.RequireKeys, Head: s.authority.Head,
@@ -156,7 +195,7 @@ func (s *Server) register() error {
 	})
 	fo := fleet.Options{
 		Store: s.store, Replicas: s.replicas, Tree: below, InstanceID: s.options.InstanceID,
-		Ask: askServer, Logger: s.logger, Registerer: s.options.Registry,
+		Ask: s.askServer, SecretHash: presented.Hash(), Logger: s.logger, Registerer: s.options.Registry,
 	}
 	var err error
 	if s.options.clustered() {
@@ -173,14 +212,22 @@ func (s *Server) register() error {
 	if err = s.makeCollector(fo.Advertise); err != nil {
 		return err
 	}
-	s.rpc = rpc.NewServer(rpc.Options{
-		Logger: s.logger, Registerer: s.options.Registry, MaxMessageBytes: maxMessage, Validate: knownFields, MapError: mapError,
-	})
+	if err = s.makeTrails(); err != nil {
+		return err
+	}
+	ro := rpc.Options{
+		Logger: s.logger, Registerer: s.options.Registry, TLS: s.tls, MaxMessageBytes: maxMessage, Validate: knownFields, MapError: mapError,
+	}
+	if !s.options.Open {
+		ro.Authorize = (&guard{directory: s.directory, sessions: s.sessions, fleet: s.fleet, settings: s.settings}).authorize
+	}
+	s.rpc = rpc.NewServer(ro)
 	controlv1.RegisterFlagServiceServer(s.rpc, flagService{authority: s.authority})
 	controlv1.RegisterSegmentServiceServer(s.rpc, segmentService{authority: s.authority})
-	controlv1.RegisterEnvironmentServiceServer(s.rpc, environmentService{authority: s.authority})
 	controlv1.RegisterKeyServiceServer(s.rpc, keyService{authority: s.authority})
+	s.registerPeople()
 	controlv1.RegisterEpochServiceServer(s.rpc, epochService{authority: s.authority, hub: s.hub})
+	controlv1.RegisterAuditServiceServer(s.rpc, auditService{trails: s.trails, drained: s.drained})
 	controlv1.RegisterFleetServiceServer(s.rpc, fleetService{fleet: s.fleet})
 	controlv1.RegisterNotificationServiceServer(s.rpc, notificationService{
 		notifier: s.notifier, leader: s.leaderCalls(), logger: s.logger,
@@ -194,13 +241,41 @@ func (s *Server) register() error {
 	return nil
 }
 
+// registerPeople registers what knows identities, and logs people in.
+func (s *Server) registerPeople() {
+	if s.options.OpenID != (openid.Options{}) {
+		s.openID = openid.New(s.options.OpenID)
+	}
+	tries := newAttempts(time.Now)
+	s.logins = &logins{directory: s.directory, sessions: s.sessions, attempts: tries, logger: s.logger}
+	identities := identityService{authority: s.authority, directory: s.directory, attempts: tries}
+	controlv1.RegisterIdentityServiceServer(s.rpc, identities)
+	controlv1.RegisterSessionServiceServer(s.rpc, sessionService{
+		authority: s.authority, logins: s.logins, identities: identities, methods: s.loginMethods(),
+	})
+}
+
+// loginMethods are the ways to log in here.
+func (s *Server) loginMethods() *controlv1.ListLoginMethodsResponse {
+	m := &controlv1.ListLoginMethodsResponse{Password: true, Open: s.options.Open}
+	if s.openID != nil {
+		m.OpenidIssuer, m.OpenidLoginUrl = s.openID.Issuer(), s.openID.LoginURL(openIDLogin)
+	}
+	return m
+}
+
 // Run serves until ctx ends; then it tells followers to go elsewhere, lets calls end
 // within the drain time, closes everything, and returns nil. It returns an error if a
 // listener, or the watch of the store, fails for good.
 func (s *Server) Run(ctx context.Context) error {
 	s.logger.Info().Str("grpc", s.GRPCAddr()).Str("http", s.HTTPAddr()).Str("instance", s.options.InstanceID).
 		Strs("environments", s.replicas.Environments()).Str("version", version.Version).Msg("server is ready")
-	rpc.WarnOpen(s.logger, s.grpcListener, s.httpListener)
+	switch {
+	case s.options.Open:
+		rpc.WarnReachable(s.logger, rpc.NobodyAsked, s.grpcListener, s.httpListener)
+	case s.tls == nil:
+		rpc.WarnReachable(s.logger, rpc.NoTLS, s.grpcListener, s.httpListener)
+	}
 
 	// The watch outlives the listeners, so that calls that end see their effect.
 	watching, endWatch := context.WithCancel(context.WithoutCancel(ctx))
@@ -219,7 +294,11 @@ func (s *Server) Run(ctx context.Context) error {
 
 	var running sync.WaitGroup
 	running.Go(func() { s.fleet.Run(serving) })
+	running.Go(func() { s.directory.Run(serving) })
+	running.Go(func() { s.settings.Run(serving) })
+	running.Go(func() { s.sessions.Run(serving) })
 	running.Go(func() { s.elector.Run(serving, s.lead) })
+	running.Go(func() { s.logAudit(serving) })
 
 	served := s.rpc.Serve(serving, rpc.ServeOptions{
 		GRPC:  []net.Listener{s.grpcListener},
@@ -256,6 +335,9 @@ func (s *Server) Close() error {
 	}
 	if s.rpc != nil {
 		s.rpc.GRPC.Stop() // its workers, if it never served
+	}
+	if s.openID != nil {
+		s.openID.Close()
 	}
 	var err error
 	if s.store != nil {

@@ -55,6 +55,10 @@ func (s flagService) RestoreFlag(ctx context.Context, r *controlv1.RestoreFlagRe
 	return s.authority.RestoreFlag(ctx, callerOf(ctx), r)
 }
 
+func (s flagService) ListStaleFlags(ctx context.Context, r *controlv1.ListStaleFlagsRequest) (*controlv1.ListStaleFlagsResponse, error) {
+	return s.authority.ListStaleFlags(ctx, r)
+}
+
 func (s flagService) Apply(ctx context.Context, r *controlv1.ApplyRequest) (*controlv1.ApplyResponse, error) {
 	return s.authority.Apply(ctx, callerOf(ctx), r)
 }
@@ -113,6 +117,10 @@ func (s keyService) UpdateKey(ctx context.Context, r *controlv1.UpdateKeyRequest
 	return s.authority.UpdateKey(ctx, callerOf(ctx), r)
 }
 
+func (s keyService) RotateKey(ctx context.Context, r *controlv1.RotateKeyRequest) (*controlv1.RotateKeyResponse, error) {
+	return s.authority.RotateKey(ctx, callerOf(ctx), r)
+}
+
 func (s keyService) RevokeKey(ctx context.Context, r *controlv1.RevokeKeyRequest) (*controlv1.RevokeKeyResponse, error) {
 	return s.authority.RevokeKey(ctx, callerOf(ctx), r)
 }
@@ -142,8 +150,25 @@ func (s epochService) BeginEpoch(ctx context.Context, r *controlv1.BeginEpochReq
 type environmentService struct {
 	controlv1.UnimplementedEnvironmentServiceServer
 	authority *controlplane.Authority
+	restorer  *controlplane.Restorer
+}
+
+func (s environmentService) GetEnvironment(ctx context.Context, r *controlv1.GetEnvironmentRequest) (*controlv1.GetEnvironmentResponse, error) {
+	return s.authority.GetEnvironment(ctx, r)
+}
+
+func (s environmentService) UpdateEnvironment(ctx context.Context, r *controlv1.UpdateEnvironmentRequest) (*controlv1.UpdateEnvironmentResponse, error) {
+	return s.authority.UpdateEnvironment(ctx, callerOf(ctx), r)
+}
+
+func (s environmentService) ListEnvironmentHistory(ctx context.Context, r *controlv1.ListEnvironmentHistoryRequest) (*controlv1.ListEnvironmentHistoryResponse, error) {
+	return s.authority.ListEnvironmentHistory(ctx, r)
 }
 
 func (s environmentService) ListEnvironments(ctx context.Context, r *controlv1.ListEnvironmentsRequest) (*controlv1.ListEnvironmentsResponse, error) {
 	return s.authority.ListEnvironments(ctx, r)
+}
+
+func (s environmentService) RestoreEnvironment(ctx context.Context, r *controlv1.RestoreEnvironmentRequest) (*controlv1.RestoreEnvironmentResponse, error) {
+	return s.restorer.RestoreEnvironment(ctx, callerOf(ctx), r)
 }

@@ -1,0 +1,139 @@
+package server
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tidegate/tidegate/controlplane/identity"
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+)
+
+// What a request demands follows from what it names. One that names no environment demands
+// all of them, one that names no key all keys: what is left out is never a way in.
+
+func needs(p identity.Permission, environment string) rule {
+	return rule{demands: func(proto.Message) []demand { return []demand{{p, identity.Scope{Environment: environment}}} }}
+}
+
+func demanding(p identity.Permission, of func(proto.Message) identity.Scope) rule {
+	return rule{demands: func(m proto.Message) []demand { return []demand{{p, of(m)}} }}
+}
+
+func reads(of func(proto.Message) identity.Scope) rule  { return demanding(identity.Read, of) }
+func writes(of func(proto.Message) identity.Scope) rule { return demanding(identity.Write, of) }
+func administers(of func(proto.Message) identity.Scope) rule {
+	return demanding(identity.Administer, of)
+}
+
+// serversToo is a rule of what the other servers of the cluster ask.
+func serversToo(r rule) rule {
+	r.servers = true
+	return r
+}
+
+func ofEnvironment(m proto.Message) identity.Scope {
+	if r, ok := m.(interface{ GetEnvironment() string }); ok {
+		return identity.Scope{Environment: r.GetEnvironment()}
+	}
+	return identity.Scope{Environment: identity.Everywhere}
+}
+
+// keyed is a scope of one key of the request's environment.
+func keyed(m proto.Message, key string) identity.Scope {
+	s := ofEnvironment(m)
+	s.Key = key
+	return s
+}
+
+func ofList(m proto.Message) identity.Scope {
+	s := ofEnvironment(m)
+	if r, ok := m.(interface{ GetKeyPrefix() string }); ok {
+		s.Key, s.Prefix = r.GetKeyPrefix(), true
+	}
+	return s
+}
+
+func ofFlagKey(m proto.Message) identity.Scope {
+	if r, ok := m.(interface{ GetFlagKey() string }); ok {
+		return keyed(m, r.GetFlagKey())
+	}
+	return ofEnvironment(m)
+}
+
+func ofSegmentKey(m proto.Message) identity.Scope {
+	if r, ok := m.(interface{ GetSegmentKey() string }); ok {
+		return keyed(m, r.GetSegmentKey())
+	}
+	return ofEnvironment(m)
+}
+
+func ofRolloutKey(m proto.Message) identity.Scope {
+	if r, ok := m.(interface{ GetKey() string }); ok {
+		return keyed(m, r.GetKey())
+	}
+	return ofEnvironment(m)
+}
+
+func ofFlag(m proto.Message) identity.Scope {
+	if r, ok := m.(interface{ GetFlag() *flagv1.Flag }); ok {
+		return keyed(m, r.GetFlag().GetKey())
+	}
+	return ofEnvironment(m)
+}
+
+func ofSegment(m proto.Message) identity.Scope {
+	if r, ok := m.(interface{ GetSegment() *flagv1.Segment }); ok {
+		return keyed(m, r.GetSegment().GetKey())
+	}
+	return ofEnvironment(m)
+}
+
+// promotedFlag is read in one environment and written in another.
+func promotedFlag(m proto.Message) []demand {
+	r, _ := m.(*controlv1.PromoteFlagRequest)
+	return []demand{
+		{identity.Read, identity.Scope{Environment: r.GetFromEnvironment(), Key: r.GetFlagKey()}},
+		{identity.Write, identity.Scope{Environment: r.GetToEnvironment(), Key: r.GetFlagKey()}},
+	}
+}
+
+// applied is each flag and segment of the request.
+func applied(m proto.Message) []demand {
+	r, _ := m.(*controlv1.ApplyRequest)
+	all := make([]demand, 0, len(r.GetFlags())+len(r.GetSegments()))
+	for _, f := range r.GetFlags() {
+		all = append(all, demand{identity.Write, keyed(m, f.GetFlag().GetKey())})
+	}
+	for _, s := range r.GetSegments() {
+		all = append(all, demand{identity.Write, keyed(m, s.GetSegment().GetKey())})
+	}
+	for _, d := range r.GetDeletes() {
+		all = append(all, demand{identity.Write, keyed(m, d.GetKey())})
+	}
+	if len(all) == 0 {
+		all = append(all, demand{identity.Write, ofEnvironment(m)})
+	}
+	return all
+}
+
+// startedRollout is of a rollout, and of the flag that it moves.
+func startedRollout(m proto.Message) []demand {
+	r, _ := m.(*controlv1.StartRolloutRequest)
+	return []demand{
+		{identity.Write, keyed(m, r.GetRollout().GetKey())},
+		{identity.Write, keyed(m, r.GetRollout().GetFlagKey())},
+	}
+}
+
+// createdKey opens environments.
+func createdKey(m proto.Message) []demand {
+	r, _ := m.(*controlv1.CreateKeyRequest)
+	if len(r.GetEnvironments()) == 0 {
+		return []demand{{identity.Administer, identity.Scope{Environment: identity.Everywhere}}}
+	}
+	all := make([]demand, 0, len(r.GetEnvironments()))
+	for _, name := range r.GetEnvironments() {
+		all = append(all, demand{identity.Administer, identity.Scope{Environment: name}})
+	}
+	return all
+}
