@@ -5,9 +5,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"github.com/tidegate/tidegate/clientsdk/internal/telemetry"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
@@ -70,7 +67,7 @@ func (c *counted) close() error {
 func (c *inProcess) startCounting(cfg inProcessConfig, instanceID string) error {
 	courier, err := telemetry.NewLink(telemetry.LinkOptions{
 		Addresses: cfg.addresses,
-		Dial:      cfg.dialTelemetry(dial.Key(cfg.key, cfg.keyFile)),
+		Dial:      cfg.dialTelemetry(cfg.newPresenter()),
 		Prefer:    func() string { return c.follower.State().Upstream },
 	})
 	if err != nil {
@@ -101,23 +98,9 @@ func (c *config) tally() (*tally.Tally, error) {
 
 // dialTelemetry returns what makes a connection of its own to one relay: whether a message got
 // there must be known.
-func (c *config) dialTelemetry(key func() (string, error)) func(address string) (*grpc.ClientConn, error) {
+func (c *config) dialTelemetry(key *presenter) func(address string) (*grpc.ClientConn, error) {
 	return func(address string) (*grpc.ClientConn, error) {
-		options := append(dial.Options(), c.dial()...)
-		if key != nil {
-			options = append(options, grpc.WithChainUnaryInterceptor(present(key)))
-		}
-		return grpc.NewClient("dns:///"+address, options...)
-	}
-}
-
-// present adds a key to each call.
-func present(key func() (string, error)) grpc.UnaryClientInterceptor {
-	return func(ctx context.Context, method string, request, response any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-		secret, err := key()
-		if err != nil {
-			return status.Error(codes.Unauthenticated, err.Error())
-		}
-		return invoke(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+secret), method, request, response, conn, options...)
+		options := append(dial.Options(), key.dialOption()...)
+		return grpc.NewClient("dns:///"+address, append(options, c.dial()...)...)
 	}
 }

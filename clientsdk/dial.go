@@ -23,7 +23,7 @@ const maxMessageBytes = 64 << 20
 
 // connect makes the connection of a remote client. Several addresses are tried in order,
 // the first that answers is used until it fails.
-func connect(cfg config) (*grpc.ClientConn, error) {
+func connect(cfg config, key *presenter) (*grpc.ClientConn, error) {
 	target := "dns:///" + cfg.addresses[0]
 	options := append(dial.Options(), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)), grpc.WithConnectParams(grpc.ConnectParams{
 		Backoff:           backoff.Config{BaseDelay: reconnectMin, Multiplier: 2, Jitter: 0.5, MaxDelay: reconnectMax},
@@ -35,7 +35,7 @@ func connect(cfg config) (*grpc.ClientConn, error) {
 		target = r.Scheme() + ":///" + cfg.addresses[0]
 		options = append(options, grpc.WithResolvers(r))
 	}
-	return grpc.NewClient(target, append(options, cfg.dial()...)...)
+	return grpc.NewClient(target, append(append(options, key.dialOption()...), cfg.dial()...)...)
 }
 
 func resolverAddresses(addresses []string) []resolver.Address {

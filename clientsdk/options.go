@@ -13,8 +13,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-
-	"github.com/tidegate/tidegate/internal/accesskey"
 )
 
 // Defaults of the options.
@@ -70,6 +68,7 @@ type config struct {
 	logger         zerolog.Logger
 	region         string
 	clock          func() time.Time
+	key, keyFile   string
 }
 
 type inProcessConfig struct {
@@ -77,7 +76,6 @@ type inProcessConfig struct {
 	startTimeout time.Duration
 	stateDir     string
 	instanceID   string
-	key, keyFile string
 	streamLog    string
 }
 
@@ -169,18 +167,6 @@ func WithInstanceID(id string) InProcessOption {
 	return inProcessOption(func(c *inProcessConfig) { c.instanceID = id })
 }
 
-// WithKey presents a key's secret ('tidegate key create') to upstreams. Without TLS, whoever
-// sees the traffic sees it.
-func WithKey(secret string) InProcessOption {
-	return inProcessOption(func(c *inProcessConfig) { c.key = secret })
-}
-
-// WithKeyFile is WithKey with the secret in a file, which is looked at once a second: so a
-// key can be replaced while the process runs.
-func WithKeyFile(path string) InProcessOption {
-	return inProcessOption(func(c *inProcessConfig) { c.keyFile = path })
-}
-
 // WithStreamLog writes down in a file all that this process shows of the environment, for
 // tests and the analysis of incidents: slow, and without bound. The file is this
 // process's own, and is appended to over restarts.
@@ -233,14 +219,6 @@ func newInProcessConfig(address, environment string, options []InProcessOption) 
 	if environment == "" {
 		errs = append(errs, errors.New("no environment: want a name such as production"))
 	}
-	if c.key != "" && c.keyFile != "" {
-		errs = append(errs, errors.New("key and key file: want one of the two"))
-	}
-	if c.key != "" {
-		if _, err := accesskey.Parse(c.key); err != nil {
-			errs = append(errs, fmt.Errorf("key: %w", err))
-		}
-	}
 	if c.startTimeout < 0 {
 		errs = append(errs, fmt.Errorf("start timeout %v: want a positive duration, or 0 not to wait", c.startTimeout))
 	}
@@ -271,7 +249,7 @@ func (c *config) check() []error {
 	if c.staleAfter < 0 {
 		errs = append(errs, fmt.Errorf("stale after %v: want a positive duration, or 0 for never", c.staleAfter))
 	}
-	return errs
+	return append(errs, c.checkKey()...)
 }
 
 func configError(mode string, errs []error) error {

@@ -24,6 +24,7 @@ var errDrained = status.Error(codes.Unavailable, "the relay ended the stream")
 // stream when it has none and a caller comes; the connection below reconnects by itself.
 type pipeline struct {
 	rpc    evaluationv1.EvaluationServiceClient
+	key    *presenter      // may be nil
 	ctx    context.Context // of the streams; ends with close
 	cancel context.CancelFunc
 
@@ -41,9 +42,9 @@ type opening struct {
 	err    error
 }
 
-func newPipeline(rpc evaluationv1.EvaluationServiceClient) *pipeline {
+func newPipeline(rpc evaluationv1.EvaluationServiceClient, key *presenter) *pipeline {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &pipeline{rpc: rpc, ctx: ctx, cancel: cancel}
+	return &pipeline{rpc: rpc, key: key, ctx: ctx, cancel: cancel}
 }
 
 // Evaluate is EvaluationServiceClient.Evaluate over the stream. An evaluation that a
@@ -77,6 +78,10 @@ func (p *pipeline) open(ctx context.Context) (*pipelineStream, error) {
 		defer p.mu.Unlock()
 		return nil, status.Error(codes.Unavailable, "the client is closed")
 	}
+	if s := p.stream; s != nil && s.key != p.key.current() { // which it was opened with
+		s.retire()
+		p.stream = nil
+	}
 	if p.stream != nil && !isClosed(p.stream.ended) {
 		defer p.mu.Unlock()
 		return p.stream, nil
@@ -98,6 +103,7 @@ func (p *pipeline) open(ctx context.Context) (*pipelineStream, error) {
 
 func (p *pipeline) dial(o *opening) {
 	ctx, cancel := context.WithCancel(p.ctx)
+	key := p.key.current() // before the stream presents it
 	stream, err := p.rpc.EvaluateStream(ctx)
 	if err != nil {
 		cancel()
@@ -105,6 +111,8 @@ func (p *pipeline) dial(o *opening) {
 	} else {
 		o.stream = &pipelineStream{
 			stream:  stream,
+			key:     key,
+			retired: make(chan struct{}),
 			queue:   make(chan *evaluationv1.EvaluateStreamRequest, pipelineQueue),
 			ended:   make(chan struct{}),
 			pending: map[uint64]chan<- *evaluationv1.EvaluateStreamResponse{},
@@ -121,9 +129,13 @@ func (p *pipeline) dial(o *opening) {
 // pipelineStream is one stream.
 type pipelineStream struct {
 	stream grpc.BidiStreamingClient[evaluationv1.EvaluateStreamRequest, evaluationv1.EvaluateStreamResponse]
+	key    *presented // that it was opened with
 	queue  chan *evaluationv1.EvaluateStreamRequest
 	ended  chan struct{} // closed when it ends, after err is set
 	err    error
+	// retired is closed when another stream takes over; once guards that.
+	retired chan struct{}
+	once    sync.Once
 
 	mu      sync.Mutex
 	last    uint64
@@ -169,6 +181,9 @@ func answerError(m *evaluationv1.EvaluateStreamResponse) error {
 	return nil
 }
 
+// retire has the stream answer what waits, and end.
+func (s *pipelineStream) retire() { s.once.Do(func() { close(s.retired) }) }
+
 func (s *pipelineStream) send() {
 	for {
 		select {
@@ -178,6 +193,25 @@ func (s *pipelineStream) send() {
 			if err := s.stream.Send(r); err != nil {
 				return // receive gets the reason
 			}
+		case <-s.retired:
+			s.finish()
+			return
+		}
+	}
+}
+
+// finish sends what waits, and no more. Who comes later is answered by the next stream, as this
+// one ends.
+func (s *pipelineStream) finish() {
+	for {
+		select {
+		case r := <-s.queue:
+			if s.stream.Send(r) != nil {
+				return
+			}
+		default:
+			_ = s.stream.CloseSend() // it never fails
+			return
 		}
 	}
 }

@@ -11,12 +11,12 @@ import (
 )
 
 // startTracking makes what sends observations; it sends nothing before there is one.
-func (c *remote) startTracking() error {
+func (c *remote) startTracking(key *presenter) error {
 	c.tracking = tracking{observed: c.cfg.observeTracked}
 	if c.cfg.noTelemetry {
 		return nil
 	}
-	courier, err := telemetry.NewLink(telemetry.LinkOptions{Addresses: c.cfg.addresses, Dial: c.cfg.dialTelemetry(nil)})
+	courier, err := telemetry.NewLink(telemetry.LinkOptions{Addresses: c.cfg.addresses, Dial: c.cfg.dialTelemetry(key)})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,8 @@ func NewRemote(address, environment string, options ...RemoteOption) (Client, er
 	if err != nil {
 		return nil, err
 	}
-	conn, err := connect(cfg.config)
+	key := cfg.newPresenter()
+	conn, err := connect(cfg.config, key)
 	if err != nil {
 		return nil, fmt.Errorf("clientsdk: remote client: %w", err)
 	}
@@ -51,7 +52,7 @@ func NewRemote(address, environment string, options ...RemoteOption) (Client, er
 		cancel:  cancel,
 		closed:  make(chan struct{}),
 	}
-	if err := c.startTracking(); err != nil {
+	if err := c.startTracking(key); err != nil {
 		cancel()
 		return nil, fmt.Errorf("clientsdk: remote client: %w", errors.Join(err, conn.Close()))
 	}
@@ -59,7 +60,7 @@ func NewRemote(address, environment string, options ...RemoteOption) (Client, er
 	c.notifier = newNotifier(c.Status)
 	c.ask = c.rpc.Evaluate
 	if cfg.stream {
-		c.pipeline = newPipeline(c.rpc)
+		c.pipeline = newPipeline(c.rpc, key)
 		c.ask = c.pipeline.Evaluate
 	}
 	c.watcher = newWatcher(c)

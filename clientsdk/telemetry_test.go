@@ -35,7 +35,8 @@ type fakeTelemetry struct {
 	counted uint64
 	tally   *telemetryv1.Tally
 	tripped []string
-	lose    int // so many answers get lost
+	lose    int    // so many answers get lost
+	key     string // that was presented last
 }
 
 func newFakeTelemetry(t testing.TB) *fakeTelemetry {
@@ -63,9 +64,16 @@ func (f *fakeTelemetry) take(environment string, s *telemetryv1.Sender, count fu
 	return nil
 }
 
-func (f *fakeTelemetry) Track(_ context.Context, in *telemetryv1.TrackRequest) (*telemetryv1.TrackResponse, error) {
+// presented is the authorization of the last call.
+func (f *fakeTelemetry) presented() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.key
+}
+
+func (f *fakeTelemetry) Track(ctx context.Context, in *telemetryv1.TrackRequest) (*telemetryv1.TrackResponse, error) {
 	return &telemetryv1.TrackResponse{}, f.take(in.GetEnvironment(), in.GetSender(), func() {
-		f.events = append(f.events, in.GetEvents()...)
+		f.events, f.key = append(f.events, in.GetEvents()...), authorization(ctx)
 	})
 }
 

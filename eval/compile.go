@@ -45,7 +45,7 @@ func Compile(f *flagv1.Flag, revision int64) (*Flag, error) {
 
 	flag := &Flag{
 		enabled: f.GetEnabled(), revision: revision, key: newReference(f.GetKey()),
-		valueType: f.GetType(), metadata: f.GetMetadata(), readsTime: flagReadsTime(f),
+		valueType: f.GetType(), metadata: f.GetMetadata(), readsTime: flagReadsTime(f), client: f.GetClientVisible(),
 	}
 	c.bucketing = c.compileBucketing(root.field("bucketing_version"), f.GetBucketingVersion(), flagv1.BucketingVersion_BUCKETING_VERSION_2)
 	flag.variants = c.compileVariants(f)

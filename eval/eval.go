@@ -21,8 +21,12 @@ func (e *Environment) Evaluate(key string, ctx *Context) (r Result) {
 		e.evaluate(&r, f, ctx)
 		return r
 	}
-	r.Reason, r.ErrorCode, r.subject = ReasonError, FlagNotFound, key
-	return r
+	return NotFound(key)
+}
+
+// NotFound is the answer for a key that no flag has.
+func NotFound(key string) Result {
+	return Result{Reason: ReasonError, ErrorCode: FlagNotFound, subject: key}
 }
 
 // EvaluateFlag is Evaluate for a flag in hand, of this environment.
@@ -188,6 +192,7 @@ type Flag struct {
 	variants  []Variant
 	segments  []reference // that clauses refer to, each once
 	readsTime bool        // itself, not through others
+	client    bool        // visible to clients
 
 	attachment attachment
 }
@@ -203,6 +208,9 @@ func (f *Flag) Revision() int64 { return f.revision }
 
 // Type returns the type of the flag's variants.
 func (f *Flag) Type() flagv1.ValueType { return f.valueType }
+
+// ClientVisible tells whether clients may evaluate the flag.
+func (f *Flag) ClientVisible() bool { return f.client }
 
 // Metadata returns the flag's metadata, or nil. It is shared and must not be modified.
 func (f *Flag) Metadata() *structpb.Struct { return f.metadata }

@@ -3,6 +3,8 @@ package eval
 import (
 	"fmt"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
@@ -50,10 +52,30 @@ type Result struct {
 	// that does not hold, why an expression failed, or its result, which names no variant.
 	subject string
 	wanted  flagv1.ValueType // with TypeMismatch
+	// withoutRules: of the flag, only what is served is told.
+	withoutRules bool
 
 	// Of the split that assigned the variant; see Assignment.
 	hash    uint32
 	outcome OutcomeNumber
+}
+
+// WithoutRules is the result for a caller who may know what is served, and nothing else of the
+// flag's definition: neither rule nor prerequisite, nor metadata, nor what they say in messages.
+func (r Result) WithoutRules() Result {
+	r.withoutRules, r.Rule = true, ""
+	if r.ErrorCode != FlagNotFound && r.ErrorCode != TypeMismatch {
+		r.subject = ""
+	}
+	return r
+}
+
+// Metadata returns the flag's metadata, or nil. It is shared and must not be modified.
+func (r *Result) Metadata() *structpb.Struct {
+	if r.Flag == nil || r.withoutRules {
+		return nil
+	}
+	return r.Flag.metadata
 }
 
 // UnmetPrerequisite returns the key of the flag that had to serve another variant for
@@ -77,6 +99,9 @@ func (r Result) ErrorMessage() string {
 	case TargetingKeyMissing:
 		return fmt.Sprintf("flag %s%s splits by the targeting key, which the context lacks; set a targeting key", key, r.ruleForMessage())
 	case InvalidContext:
+		if r.withoutRules {
+			return fmt.Sprintf("flag %s needs an attribute that the context lacks, or that is of another type", key)
+		}
 		if reserved(r.subject) {
 			return fmt.Sprintf("flag %s%s splits by the attribute %s, which is not known here, or is no whole number", key, r.ruleForMessage(), quote(r.subject))
 		}

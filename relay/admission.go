@@ -13,8 +13,8 @@ import (
 	"github.com/tidegate/tidegate/internal/uplink"
 )
 
-// admission tells which relays below may send telemetry of an environment: those that may
-// follow it. The upstream sees this relay's key, not theirs.
+// admission tells who may hand on telemetry of an environment: relays below that may follow
+// it. The upstream sees this relay's key, not theirs.
 type admission struct {
 	replicas *replica.Set
 	// required: without a key nobody may. Otherwise one that is presented must be good.
@@ -46,7 +46,7 @@ func (a admission) opens(key accesskey.Presented, environment string) error {
 	if followed == nil || followed.Snapshot() == nil {
 		return status.Errorf(codes.Unavailable, "environment %q: there is no state here yet to look the key up in", environment)
 	}
-	if denied := key.Opens(followed.Snapshot(), time.Now()); denied != nil {
+	if denied := key.Opens(followed.Snapshot(), time.Now(), accesskey.Relay); denied != nil {
 		return denied.Status()
 	}
 	return nil

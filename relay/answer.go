@@ -29,7 +29,7 @@ func answerOf(key string, r eval.Result) *evaluationv1.EvaluateResponse {
 	a := &evaluationv1.EvaluateResponse{FlagKey: key, Reason: string(r.Reason), Rule: r.Rule, UnmetPrerequisite: r.UnmetPrerequisite()}
 	if r.Flag != nil {
 		a.FlagRevision = r.Flag.Revision()
-		a.FlagMetadata = r.Flag.Metadata()
+		a.FlagMetadata = r.Metadata()
 	}
 	if r.Reason == eval.ReasonError {
 		a.ErrorCode, a.ErrorMessage = string(r.ErrorCode), r.ErrorMessage()

@@ -37,24 +37,18 @@ func TestCountsWithItsMark(t *testing.T) {
 	r := resting(t)
 	c := r.telemetry.byName[production]
 	service := &telemetryService{evaluation: r.evaluation, telemetry: r.telemetry}
-	const senders = 16
+	const senders, messages = 16, 5000
 	var sent [senders]atomic.Uint64
 	name := func(i int, sequence uint64) *telemetryv1.Sender {
 		return &telemetryv1.Sender{InstanceId: fmt.Sprint("sdk-", i), BootId: "one", Sequence: sequence}
 	}
-	stop := make(chan struct{})
 	var sending sync.WaitGroup
 	for i := range senders {
 		sending.Go(func() {
-			for sequence := uint64(1); ; sequence++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for sequence := uint64(1); sequence <= messages; sequence++ {
 				sent[i].Store(sequence)
 				_, err := r.telemetry.countOnce(c, name(i, sequence), func(bool) error {
-					service.observe(c, []*telemetryv1.Event{{Context: subject(i), Observations: failed()}}, &telemetryv1.TrackResponse{})
+					service.observe(c, nil, []*telemetryv1.Event{{Context: subject(i), Observations: failed()}}, &telemetryv1.TrackResponse{})
 					return nil
 				})
 				if err != nil {
@@ -64,8 +58,15 @@ func TestCountsWithItsMark(t *testing.T) {
 			}
 		})
 	}
+	sentAll := make(chan struct{})
+	go func() { sending.Wait(); close(sentAll) }()
 	var known [senders]uint64
-	for range 2000 {
+	for done := false; !done; {
+		select {
+		case <-sentAll:
+			done = true // once more, with all of it
+		default:
+		}
 		r.telemetry.commit(time.Now(), true)
 		var marked uint64
 		for i := range known {
@@ -79,8 +80,7 @@ func TestCountsWithItsMark(t *testing.T) {
 			break
 		}
 	}
-	close(stop)
-	sending.Wait()
+	<-sentAll
 }
 
 // Who is told that nothing was counted, as the relay ends, is told the truth.

@@ -28,9 +28,10 @@ func newEvaluateCall() evaluateCall       { return evaluateCall{newCall()} }
 func newEvaluateAllCall() evaluateAllCall { return evaluateAllCall{newCall()} }
 
 // evaluateDirect is Evaluate.
-func (s *evaluationService) evaluateDirect(_ context.Context, c evaluateCall, now time.Time) (*rpc.Reply, error) {
+func (s *evaluationService) evaluateDirect(ctx context.Context, c evaluateCall, now time.Time) (*rpc.Reply, error) {
+	who := credentialOf(ctx)
 	reply := new(rpc.Reply)
-	b, err := s.appendEvaluation(reply.Room(), c.call, now)
+	b, err := s.appendEvaluation(reply.Room(), c.call, &who, now)
 	if err != nil {
 		return nil, err
 	}
@@ -39,10 +40,10 @@ func (s *evaluationService) evaluateDirect(_ context.Context, c evaluateCall, no
 }
 
 // appendEvaluation appends the EvaluateResponse for a call, or fails as Evaluate does.
-func (s *evaluationService) appendEvaluation(b []byte, c *call, now time.Time) ([]byte, error) {
+func (s *evaluationService) appendEvaluation(b []byte, c *call, who *credential, now time.Time) ([]byte, error) {
 	subject := c.subject()
 	s.here(&subject, now)
-	src, result, err := s.result(c, &subject, now)
+	src, result, err := s.result(c, &subject, who, now)
 	if err != nil {
 		return b, err
 	}
@@ -57,7 +58,8 @@ func (s *evaluationService) evaluateAllDirect(ctx context.Context, c evaluateAll
 	if err != nil {
 		return nil, err
 	}
-	src, err := s.source(c.environment, c, now)
+	who := credentialOf(ctx)
+	src, err := s.source(c.environment, c, &who, now)
 	if err != nil {
 		return nil, err
 	}

@@ -201,7 +201,7 @@ func compareEvaluate(tb testing.TB, s *evaluationService, data []byte) {
 		return
 	}
 	now := time.Now()
-	want, err := s.evaluate(&r, now)
+	want, err := s.evaluate(&r, &credential{}, now)
 	reply, directErr := s.evaluateDirect(context.Background(), c, now)
 	var got evaluationv1.EvaluateResponse
 	if directErr == nil {
@@ -209,8 +209,8 @@ func compareEvaluate(tb testing.TB, s *evaluationService, data []byte) {
 	}
 	requireSame(tb, want, &got, err, directErr)
 	var streamed evaluationv1.EvaluateStreamResponse
-	sent(tb, s.replyInStream(stream, now), &streamed)
-	requireSame(tb, s.answerInStream(&inStream, now), &streamed, nil, nil)
+	sent(tb, s.replyInStream(stream, &credential{}, now), &streamed)
+	requireSame(tb, s.answerInStream(&inStream, &credential{}, now), &streamed, nil, nil)
 }
 
 func compareEvaluateAll(tb testing.TB, s *evaluationService, data []byte) {
@@ -226,7 +226,7 @@ func compareEvaluateAll(tb testing.TB, s *evaluationService, data []byte) {
 		return
 	}
 	now := time.Now()
-	want, err := s.evaluateAll(context.Background(), &r, now)
+	want, err := s.evaluateAll(context.Background(), &r, &credential{}, now)
 	reply, directErr := s.evaluateAllDirect(context.Background(), c, now)
 	var got evaluationv1.EvaluateAllResponse
 	if directErr == nil {
@@ -291,8 +291,8 @@ func TestCallsAreReused(t *testing.T) {
 		}
 		var got evaluationv1.EvaluateStreamResponse
 		now := time.Now()
-		sent(t, s.replyInStream(c, now), &got)
-		requireSame(t, s.answerInStream(m, now), &got, nil, nil)
+		sent(t, s.replyInStream(c, &credential{}, now), &got)
+		requireSame(t, s.answerInStream(m, &credential{}, now), &got, nil, nil)
 	}
 }
 

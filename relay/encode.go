@@ -46,7 +46,7 @@ func (src *source) appendAnswer(b []byte, key string, r *eval.Result, m moment) 
 		b = appendText(b, 13, string(r.ErrorCode))
 		b = appendText(b, 14, r.ErrorMessage())
 	}
-	if r.Flag != nil && r.Flag.Metadata() != nil {
+	if r.Metadata() != nil {
 		b = appendBytes(b, 15, r.Flag.EncodedMetadata())
 	}
 	return appendText(b, 16, r.UnmetPrerequisite())

@@ -14,6 +14,7 @@ import (
 	"github.com/tidegate/tidegate/eval"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/jsondoc"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
@@ -29,6 +30,8 @@ type evaluationService struct {
 	byName       map[string]*environment
 	// region is where this relay runs; empty: not known.
 	region string
+	// requireKeys: nobody is told anything without a key, not even what there is.
+	requireKeys bool
 	// draining is closed when long calls are to end.
 	draining chan struct{}
 }
@@ -37,6 +40,8 @@ type evaluationService struct {
 type environment struct {
 	name    string
 	replica *replica.Replica
+	// gate tells who may evaluate what; nil: there are no keys, everybody may.
+	gate *accesskey.Gate
 	// metadata is its own as a flag set, metadataJSON the same; shared.
 	metadata     *structpb.Struct
 	metadataJSON []byte
@@ -67,6 +72,14 @@ func newEnvironment(name string, r *replica.Replica) *environment {
 	}
 }
 
+// guard has callers asked for keys: for a good one if they present one, or always.
+func (s *evaluationService) guard(require bool) {
+	s.requireKeys = require
+	for _, e := range s.environments {
+		e.gate = accesskey.NewGate(require)
+	}
+}
+
 // exposed counts that a caller is told an answer.
 func (e *environment) exposed(r *eval.Result, subject *eval.Context) {
 	if e.counts != nil {
@@ -83,6 +96,9 @@ var errDraining = status.Error(codes.Unavailable, "the relay is shutting down; c
 func (s *evaluationService) environment(name string) (*environment, error) {
 	if e := s.byName[name]; e != nil {
 		return e, nil
+	}
+	if s.requireKeys {
+		return nil, status.Errorf(codes.NotFound, "environment %.64q is not followed here", name)
 	}
 	names := make([]string, len(s.environments))
 	for i, e := range s.environments {
@@ -116,12 +132,14 @@ type source struct {
 	env      *environment
 	snapshot *snapshot.Snapshot
 	age      time.Duration
+	// right is the caller's.
+	right *accesskey.Right
 	// stale: it does not meet the demand, and the answers must say so.
 	stale bool
 }
 
-// source finds the snapshot from which a request is to be answered.
-func (s *evaluationService) source(environment string, r freshRequest, now time.Time) (src source, err error) {
+// source finds the snapshot from which a request of somebody is to be answered.
+func (s *evaluationService) source(environment string, r freshRequest, who *credential, now time.Time) (src source, err error) {
 	if src.env, err = s.environment(environment); err != nil {
 		return src, err
 	}
@@ -130,6 +148,9 @@ func (s *evaluationService) source(environment string, r freshRequest, now time.
 		return src, err
 	}
 	if src.snapshot, err = src.env.snapshot(); err != nil {
+		return src, err
+	}
+	if src.right, err = who.right(src.env, src.snapshot, now); err != nil {
 		return src, err
 	}
 	src.age = src.env.replica.AgeAt(now)
@@ -153,15 +174,16 @@ func (src *source) reason(r eval.Result) eval.Reason {
 }
 
 // Evaluate implements the service.
-func (s *evaluationService) Evaluate(_ context.Context, r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) {
-	return s.evaluate(r, time.Now())
+func (s *evaluationService) Evaluate(ctx context.Context, r *evaluationv1.EvaluateRequest) (*evaluationv1.EvaluateResponse, error) {
+	who := credentialOf(ctx)
+	return s.evaluate(r, &who, time.Now())
 }
 
 // evaluate answers one flag, for Evaluate and EvaluateStream.
-func (s *evaluationService) evaluate(r *evaluationv1.EvaluateRequest, now time.Time) (*evaluationv1.EvaluateResponse, error) {
+func (s *evaluationService) evaluate(r *evaluationv1.EvaluateRequest, who *credential, now time.Time) (*evaluationv1.EvaluateResponse, error) {
 	subject := contextOf(r.GetContext())
 	s.here(&subject, now)
-	src, result, err := s.result(r, &subject, now)
+	src, result, err := s.result(r, &subject, who, now)
 	if err != nil {
 		return nil, err
 	}
@@ -182,30 +204,32 @@ type evaluateRequest interface {
 }
 
 // result checks a request and evaluates the flag. It is not counted.
-func (s *evaluationService) result(r evaluateRequest, subject *eval.Context, now time.Time) (src source, result eval.Result, err error) {
+func (s *evaluationService) result(r evaluateRequest, subject *eval.Context, who *credential, now time.Time) (src source, result eval.Result, err error) {
 	if problem := problemOfKey(r.GetFlagKey()); problem != "" {
 		return src, result, invalid("flag_key", "%s", problem)
 	}
 	if _, known := flagv1.ValueType_name[int32(r.GetExpectedType())]; !known {
 		return src, result, invalid("expected_type", "unknown value %d", r.GetExpectedType())
 	}
-	if src, err = s.source(r.GetEnvironment(), r, now); err != nil {
+	if src, err = s.source(r.GetEnvironment(), r, who, now); err != nil {
 		return src, result, err
 	}
-	return src, src.snapshot.Eval().Evaluate(r.GetFlagKey(), subject).As(r.GetExpectedType()), nil
+	result = src.snapshot.Eval().Evaluate(r.GetFlagKey(), subject).As(r.GetExpectedType())
+	return src, src.right.Shown(r.GetFlagKey(), result), nil
 }
 
 // EvaluateAll implements the service.
 func (s *evaluationService) EvaluateAll(ctx context.Context, r *evaluationv1.EvaluateAllRequest) (*evaluationv1.EvaluateAllResponse, error) {
-	return s.evaluateAll(ctx, r, time.Now())
+	who := credentialOf(ctx)
+	return s.evaluateAll(ctx, r, &who, time.Now())
 }
 
-func (s *evaluationService) evaluateAll(ctx context.Context, r *evaluationv1.EvaluateAllRequest, now time.Time) (*evaluationv1.EvaluateAllResponse, error) {
+func (s *evaluationService) evaluateAll(ctx context.Context, r *evaluationv1.EvaluateAllRequest, who *credential, now time.Time) (*evaluationv1.EvaluateAllResponse, error) {
 	chosen, err := selectionOf(r)
 	if err != nil {
 		return nil, err
 	}
-	src, err := s.source(r.GetEnvironment(), r, now)
+	src, err := s.source(r.GetEnvironment(), r, who, now)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +262,7 @@ func (src *source) answerAll(ctx context.Context, chosen selection, subject *eva
 	return answers, err
 }
 
-// each evaluates the chosen flags, in the order asked or that of their keys, and counts
+// each evaluates those of the chosen flags that the caller sees, in the order asked or that of their keys, and counts
 // the answers once all are there. Exposures are counted as they come: of a caller that is gone
 // halfway, too.
 func (src *source) each(ctx context.Context, chosen selection, subject *eval.Context, answer func(string, eval.Result)) error {
@@ -256,14 +280,16 @@ func (src *source) each(ctx context.Context, chosen selection, subject *eval.Con
 			if i%checkEvery == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
-			add(key, env.Evaluate(key, subject))
+			add(key, src.right.Shown(key, env.Evaluate(key, subject)))
 		}
 	} else {
 		for i, f := range chosen.of(env.Flags()) {
 			if i%checkEvery == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
-			add(f.Key(), env.EvaluateFlag(f, subject))
+			if src.right.Sees(f) {
+				add(f.Key(), src.right.Shown(f.Key(), env.EvaluateFlag(f, subject)))
+			}
 		}
 	}
 	src.env.answers.addAll(&counted)

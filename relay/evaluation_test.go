@@ -154,7 +154,7 @@ func TestBadRequests(t *testing.T) {
 			t.Parallel()
 			_, err := s.Evaluate(t.Context(), c.request)
 			requireStatus(t, err, c.code, c.message)
-			inStream := s.answerInStream(&evaluationv1.EvaluateStreamRequest{Id: 7, Request: c.request}, time.Now())
+			inStream := s.answerInStream(&evaluationv1.EvaluateStreamRequest{Id: 7, Request: c.request}, &credential{}, time.Now())
 			if e := inStream.GetError(); inStream.GetId() != 7 || codes.Code(e.GetCode()) != c.code || !strings.Contains(e.GetMessage(), c.message) {
 				t.Errorf("in a stream: %v", inStream)
 			}

@@ -9,6 +9,10 @@ import (
 	collectorv1 "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	"google.golang.org/grpc/peer"
 
+	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
+	"github.com/tidegate/tidegate/internal/snapshot"
+	"github.com/tidegate/tidegate/internal/tally"
 	"github.com/tidegate/tidegate/relay/otlp"
 )
 
@@ -35,7 +39,13 @@ func (s *metricsService) Export(ctx context.Context, q *collectorv1.ExportMetric
 	if err != nil {
 		return nil, err
 	}
-	if _, err := env.snapshot(); err != nil {
+	snap, err := env.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	who := credentialOf(ctx)
+	right, err := who.right(env, snap, time.Now())
+	if err != nil {
 		return nil, err
 	}
 	release, err := s.telemetry.admit()
@@ -46,7 +56,7 @@ func (s *metricsService) Export(ctx context.Context, q *collectorv1.ExportMetric
 	c := s.telemetry.byName[env.name]
 	var result otlp.Result
 	g, err := s.telemetry.count(c, nil, func() error {
-		result = s.readers[env.name].Read(q, hostOf(ctx), c.tally, time.Now())
+		result = s.readers[env.name].Read(q, hostOf(ctx), seenTally{c.tally, snap, right}, time.Now())
 		return nil
 	})
 	if err != nil {
@@ -63,6 +73,21 @@ func (s *metricsService) Export(ctx context.Context, q *collectorv1.ExportMetric
 		a.PartialSuccess = &collectorv1.ExportMetricsPartialSuccess{RejectedDataPoints: result.Rejected, ErrorMessage: result.Message}
 	}
 	return a, nil
+}
+
+// seenTally is a tally for who sees some of the flags.
+type seenTally struct {
+	*tally.Tally
+	snapshot *snapshot.Snapshot
+	right    *accesskey.Right
+}
+
+// Sum implements [otlp.Counter].
+func (t seenTally) Sum(x *telemetryv1.Exposure, metric string, now time.Time, cell func(tally.Watched) (*telemetryv1.MetricCell, string)) string {
+	if t.right != nil && !t.right.Sees(t.snapshot.Eval().Flag(x.GetFlagKey())) {
+		return fmt.Sprintf("there is no flag %.64q in this environment", x.GetFlagKey())
+	}
+	return t.Tally.Sum(x, metric, now, cell)
 }
 
 // hostOf is the address that a call comes from, without its port.

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	accessv1 "github.com/tidegate/tidegate/gen/go/tidegate/access/v1"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
@@ -83,6 +84,8 @@ func item(tb testing.TB, m proto.Message, revision int64) snapshot.Item {
 		i.Kind, i.Key = syncv1.Kind_KIND_FLAG, m.GetKey()
 	case *rolloutv1.Rollout:
 		i.Kind, i.Key = syncv1.Kind_KIND_ROLLOUT, m.GetKey()
+	case *accessv1.Key:
+		i.Kind, i.Key = syncv1.Kind_KIND_KEY, m.GetId()
 	case *flagv1.Segment:
 		i.Kind, i.Key = syncv1.Kind_KIND_SEGMENT, m.GetKey()
 	default:
@@ -135,10 +138,14 @@ func (p *publisher) put(environment string, messages ...proto.Message) int64 {
 }
 
 func (p *publisher) deleteFlag(environment, key string) int64 {
+	return p.delete(environment, syncv1.Kind_KIND_FLAG, key)
+}
+
+func (p *publisher) delete(environment string, kind syncv1.Kind, key string) int64 {
 	p.tb.Helper()
 	p.revision++
 	r := p.replicas.Replica(environment)
-	s, d := r.Snapshot().Next(p.revision, nil, []snapshot.ID{{Kind: syncv1.Kind_KIND_FLAG, Key: key}})
+	s, d := r.Snapshot().Next(p.revision, nil, []snapshot.ID{{Kind: kind, Key: key}})
 	p.publish(r, s, d)
 	return p.revision
 }

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tidegate/tidegate/eval"
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -44,11 +45,18 @@ func (s *evaluationService) flagdEvents(ctx context.Context, send func(flagdEven
 	if err != nil {
 		return err
 	}
+	right, err := env.passOf(ctx)
+	if err != nil {
+		return err
+	}
 	defer env.streams.open(streamEvents)()
 	if err := s.await(ctx, env); err != nil {
 		return err
 	}
-	f := newFlagFeed(env)
+	f := newFlagFeed(env, right)
+	if err := f.pass.check(f.shown); err != nil {
+		return err
+	}
 	if err := send(flagdEvent{kind: eventReady}); err != nil {
 		return err
 	}
@@ -74,6 +82,11 @@ func (s *evaluationService) flagdEvents(ctx context.Context, send func(flagdEven
 				continue
 			}
 			event = flagdEvent{kind: eventChange, data: changesOf(again)}
+		case <-f.pass.expired:
+			if err := f.pass.check(f.shown); err != nil {
+				return err
+			}
+			continue
 		case <-idle.C:
 		case <-ctx.Done():
 			return ctx.Err()
@@ -139,13 +152,14 @@ type flagChange struct{ key, how string }
 // goroutine.
 type flagFeed struct {
 	// shown is what was there up to the changes that were told.
-	shown   *eval.Environment
+	shown   *snapshot.Snapshot
 	changes *replica.Subscription
+	pass    *pass
 }
 
-func newFlagFeed(env *environment) *flagFeed {
+func newFlagFeed(env *environment, p *pass) *flagFeed {
 	now, changes := env.replica.Subscribe()
-	return &flagFeed{shown: evalOf(now), changes: changes}
+	return &flagFeed{shown: now, changes: changes, pass: p}
 }
 
 // evalOf is what there is to evaluate in a snapshot that may be none.
@@ -159,24 +173,35 @@ func evalOf(s *snapshot.Snapshot) *eval.Environment {
 // next takes in all changes that have come by now, and returns the flags that they
 // concern: all, if the way to the newest snapshot is not known, or it was taken away.
 func (f *flagFeed) next(ctx context.Context) ([]flagChange, error) {
-	before := f.shown
+	before, saw := sight{evalOf(f.shown), f.pass.right}, f.pass.right
 	touched, lost, newest, err := collect(ctx, f.changes)
 	if err != nil {
 		return nil, err
 	}
-	after := evalOf(newest)
-	f.shown = after
-	if lost {
-		return changesBetween(before, after, keysOf(before, after)), nil
+	if err := f.pass.check(newest); err != nil {
+		return nil, err
 	}
-	return changesBetween(before, after, touched.concerned(after)), nil
+	f.shown = newest
+	after := sight{evalOf(newest), f.pass.right}
+	if lost || saw != f.pass.right {
+		return changesBetween(before, after, keysOf(before.env, after.env)), nil
+	}
+	return changesBetween(before, after, touched.concerned(after.env)), nil
 }
 
-// changesBetween tells how each flag changed; those that neither side has did not.
-func changesBetween(before, after *eval.Environment, keys []string) []flagChange {
+// sight is what a caller sees of a state.
+type sight struct {
+	env   *eval.Environment
+	right *accesskey.Right
+}
+
+func (s sight) sees(key string) bool { return s.right.Sees(s.env.Flag(key)) }
+
+// changesBetween tells how each flag changed; those that are seen on neither side did not.
+func changesBetween(before, after sight, keys []string) []flagChange {
 	changed := make([]flagChange, 0, len(keys))
 	for _, key := range keys {
-		was, is := before.Flag(key) != nil, after.Flag(key) != nil
+		was, is := before.sees(key), after.sees(key)
 		switch {
 		case was && is:
 			changed = append(changed, flagChange{key, flagUpdated})

@@ -215,7 +215,7 @@ func TestFlagdEventsLost(t *testing.T) {
 	p := newPublisher(t, production)
 	p.put(production, boolFlag("gone"), boolFlag("stays"))
 	r := p.replicas.Replica(production)
-	f := newFlagFeed(service(p).environments[0])
+	f := newFlagFeed(service(p).environments[0], &pass{})
 	p.revision++
 	next, _ := snapshot.New(production, snapshot.Epoch{Counter: 2}).Next(p.revision, []snapshot.Item{
 		item(t, boolFlag("stays"), p.revision), item(t, boolFlag("new"), p.revision),

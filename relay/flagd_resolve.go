@@ -47,8 +47,13 @@ func (s *evaluationService) resolve(ctx context.Context, key string, subject *st
 	if err != nil {
 		return resolution{}, err
 	}
+	who := credentialOf(ctx)
+	right, err := who.right(env, snap, time.Now())
+	if err != nil {
+		return resolution{}, err
+	}
 	c := s.flagdContext(subject)
-	r := snap.Eval().Evaluate(key, &c)
+	r := right.Shown(key, snap.Eval().Evaluate(key, &c))
 	if err := failureOf(r); err != nil {
 		env.answers.add(string(eval.ReasonError))
 		return resolution{}, err
@@ -93,7 +98,7 @@ func failureOf(r eval.Result) error {
 
 // resolution puts a result that is no error into flagd's terms.
 func (e *environment) resolution(r eval.Result) resolution {
-	return resolution{variant: r.Variant, reason: flagdReason(r.Reason), metadata: e.metadataOf(r.Flag)}
+	return resolution{variant: r.Variant, reason: flagdReason(r.Reason), metadata: e.metadataOf(&r)}
 }
 
 // flagdReason maps a reason: flagd does not tell a split from any other match.
@@ -112,14 +117,14 @@ func setMetadata(environment string) *structpb.Struct {
 	return &structpb.Struct{Fields: map[string]*structpb.Value{flagSetID: structpb.NewStringValue(environment)}}
 }
 
-// metadataOf is the set's metadata, overlaid by the flag's.
-func (e *environment) metadataOf(f *eval.Flag) *structpb.Struct {
-	own := f.Metadata().GetFields()
+// metadataOf is the set's metadata, overlaid by what is told of the flag's.
+func (e *environment) metadataOf(r *eval.Result) *structpb.Struct {
+	own := r.Metadata().GetFields()
 	if len(own) == 0 {
 		return e.metadata
 	}
 	if _, there := own[flagSetID]; there {
-		return f.Metadata()
+		return r.Metadata()
 	}
 	all := make(map[string]*structpb.Value, len(own)+1)
 	for k, v := range e.metadata.GetFields() {

@@ -23,6 +23,10 @@ func (s *flagdSyncService) SyncFlags(q *flagdsyncv1.SyncFlagsRequest, stream grp
 	if err != nil {
 		return err
 	}
+	right, err := env.passOf(ctx)
+	if err != nil {
+		return err
+	}
 	closed := env.streams.open(streamSync)
 	defer func() {
 		if closed() == 0 {
@@ -36,6 +40,9 @@ func (s *flagdSyncService) SyncFlags(q *flagdsyncv1.SyncFlagsRequest, stream grp
 	place := s.evaluation.syncContext()
 	sent := ""
 	for {
+		if err := right.follows(env.replica.Snapshot()); err != nil {
+			return err
+		}
 		set, ok := env.flagd.definition()
 		if !ok {
 			return env.missing() // whoever comes again waits for the next one
@@ -48,6 +55,8 @@ func (s *flagdSyncService) SyncFlags(q *flagdsyncv1.SyncFlagsRequest, stream grp
 		}
 		select {
 		case <-changes.Changed():
+		case <-right.expired:
+			continue
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.evaluation.draining:
@@ -65,6 +74,13 @@ func (s *flagdSyncService) FetchAllFlags(ctx context.Context, q *flagdsyncv1.Fet
 	if err != nil {
 		return nil, err
 	}
+	right, err := env.passOf(ctx)
+	if err == nil {
+		err = right.follows(env.replica.Snapshot())
+	}
+	if err != nil {
+		return nil, err
+	}
 	set, ok := env.flagd.definition()
 	if !ok {
 		return nil, env.missing()
@@ -73,7 +89,18 @@ func (s *flagdSyncService) FetchAllFlags(ctx context.Context, q *flagdsyncv1.Fet
 }
 
 // GetMetadata implements the service.
-func (s *flagdSyncService) GetMetadata(context.Context, *flagdsyncv1.GetMetadataRequest) (*flagdsyncv1.GetMetadataResponse, error) { //nolint:staticcheck // providers still call it
+func (s *flagdSyncService) GetMetadata(ctx context.Context, _ *flagdsyncv1.GetMetadataRequest) (*flagdsyncv1.GetMetadataResponse, error) { //nolint:staticcheck // providers still call it
+	env, err := s.evaluation.called(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	right, err := env.passOf(ctx)
+	if err == nil {
+		err = right.follows(env.replica.Snapshot())
+	}
+	if err != nil {
+		return nil, err
+	}
 	place := s.evaluation.syncContext()
 	if place == nil {
 		place = &structpb.Struct{}

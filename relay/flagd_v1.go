@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -79,6 +80,11 @@ func (s *flagdServiceV1) ResolveAll(ctx context.Context, q *flagdv1.ResolveAllRe
 	if err != nil {
 		return nil, err
 	}
+	who := credentialOf(ctx)
+	right, err := who.right(env, snap, time.Now())
+	if err != nil {
+		return nil, err
+	}
 	subject := s.evaluation.flagdContext(q.GetContext())
 	flags := snap.Eval().Flags()
 	all := make(map[string]*flagdv1.AnyFlag, len(flags))
@@ -87,7 +93,10 @@ func (s *flagdServiceV1) ResolveAll(ctx context.Context, q *flagdv1.ResolveAllRe
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		r := snap.Eval().EvaluateFlag(f, &subject)
+		if !right.Sees(f) {
+			continue
+		}
+		r := right.Shown(f.Key(), snap.Eval().EvaluateFlag(f, &subject))
 		counted.add(string(r.Reason))
 		if r.Reason == eval.ReasonError {
 			continue

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/tidegate/tidegate/eval"
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/jsondoc"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -26,7 +27,7 @@ const (
 )
 
 // ofrepHeaders are the request headers that an evaluation of one flag depends on.
-var ofrepHeaders = []string{"Content-Type", "Tidegate-Environment", "Flagd-Selector"}
+var ofrepHeaders = []string{"Authorization", "Content-Type", "Tidegate-Environment", "Flagd-Selector"}
 
 const (
 	// maxOFREPBody is flagd's bound.
@@ -100,7 +101,7 @@ func (h *ofrepHandler) serve(ctx context.Context, c *ofrepCall) {
 
 // single answers one flag.
 func (h *ofrepHandler) single(c *ofrepCall) {
-	env, snap, ok := h.begin(c)
+	env, snap, right, ok := h.begin(c)
 	if !ok {
 		return
 	}
@@ -108,7 +109,7 @@ func (h *ofrepHandler) single(c *ofrepCall) {
 	if !c.context() {
 		return
 	}
-	r := snap.Eval().Evaluate(c.key, &c.subject)
+	r := right.Shown(c.key, snap.Eval().Evaluate(c.key, &c.subject))
 	env.answers.add(string(r.Reason))
 	env.exposed(&r, &c.subject)
 	c.out = env.appendAnswer(c.out, c.key, r)
@@ -117,12 +118,12 @@ func (h *ofrepHandler) single(c *ofrepCall) {
 
 // bulk answers all flags, or says that the caller has the answers.
 func (h *ofrepHandler) bulk(c *ofrepCall) {
-	env, snap, ok := h.begin(c)
+	env, snap, right, ok := h.begin(c)
 	if !ok {
 		return
 	}
 	h.evaluation.here(&c.subject, time.Now())
-	tag := env.tagOf(snap, &c.subject, c.body) // of the body before it is read: that modifies it
+	tag := env.tagOf(snap, right, &c.subject, c.body) // of the body before it is read: that modifies it
 	if !c.context() {
 		return
 	}
@@ -136,6 +137,7 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 	ctx, cancel := context.WithTimeout(c.r.Context(), bulkTimeout)
 	defer cancel()
 	var counted reasonTally
+	answered := 0
 	c.out = append(c.out, `{"flags":[`...)
 	for i, f := range snap.Eval().Flags() {
 		if i%checkEvery == 0 && ctx.Err() != nil {
@@ -143,10 +145,13 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 			c.fail(http.StatusServiceUnavailable, "", "no answer within "+bulkTimeout.String()+": want a smaller context")
 			return
 		}
-		if i > 0 {
+		if !right.Sees(f) {
+			continue
+		}
+		if answered++; answered > 1 {
 			c.out = append(c.out, ',')
 		}
-		r := snap.Eval().EvaluateFlag(f, &c.subject)
+		r := right.Shown(f.Key(), snap.Eval().EvaluateFlag(f, &c.subject))
 		counted.add(string(r.Reason))
 		env.exposed(&r, &c.subject)
 		c.out = env.appendAnswer(c.out, f.Key(), r)
@@ -160,21 +165,25 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 	c.write(http.StatusOK)
 }
 
-// begin finds the environment, which has a snapshot, and reads the body. Without ok,
-// everything is answered.
-func (h *ofrepHandler) begin(c *ofrepCall) (env *environment, snap *snapshot.Snapshot, ok bool) {
+// begin reads the body, and finds the environment, which has a snapshot, and what the caller may
+// hear of it. Without ok, everything is answered.
+func (h *ofrepHandler) begin(c *ofrepCall) (env *environment, snap *snapshot.Snapshot, right *accesskey.Right, ok bool) {
 	if !c.isJSON() || !c.read() {
-		return nil, nil, false
+		return nil, nil, nil, false
 	}
 	env, err := h.evaluation.choose(c.r.Header["Tidegate-Environment"], c.r.Header["Flagd-Selector"], "")
 	if err == nil {
 		snap, err = env.snapshot()
 	}
+	if err == nil {
+		who := credential{values: c.r.Header["Authorization"]}
+		right, err = who.right(env, snap, time.Now())
+	}
 	if err != nil {
 		c.failCall(err)
-		return nil, nil, false
+		return nil, nil, nil, false
 	}
-	return env, snap, true
+	return env, snap, right, true
 }
 
 // statusOf is the HTTP status of an answer.
@@ -320,6 +329,11 @@ func (c *ofrepCall) failCall(err error) {
 	}
 	s := status.Convert(err)
 	switch {
+	case s.Code() == codes.Unauthenticated:
+		c.w.Header()["Www-Authenticate"] = []string{"Bearer"}
+		c.fail(http.StatusUnauthorized, "", s.Message())
+	case s.Code() == codes.PermissionDenied:
+		c.fail(http.StatusForbidden, "", s.Message())
 	case s.Code() == codes.NotFound && c.key != "":
 		c.fail(http.StatusNotFound, eval.FlagNotFound, s.Message())
 	case s.Code() == codes.NotFound:

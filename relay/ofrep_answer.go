@@ -16,6 +16,7 @@ import (
 
 	"github.com/tidegate/tidegate/eval"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/jsondoc"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -47,7 +48,7 @@ func (e *environment) appendAnswer(b []byte, key string, r eval.Result) []byte {
 		}
 	}
 	b = append(b, `,"metadata":`...)
-	return append(e.appendMetadata(b, r.Flag), '}')
+	return append(e.appendMetadata(b, &r), '}')
 }
 
 // ofrepCode maps an error code to one that OFREP has.
@@ -66,10 +67,10 @@ func ofrepDetails(key string, r eval.Result) string {
 	return r.ErrorMessage()
 }
 
-// appendMetadata writes the set's metadata, overlaid by the flag's, in the order of the
+// appendMetadata writes the set's metadata, overlaid by what is told of the flag's, in the order of the
 // names. Only scalars are flag metadata.
-func (e *environment) appendMetadata(b []byte, f *eval.Flag) []byte {
-	own := f.Metadata().GetFields()
+func (e *environment) appendMetadata(b []byte, r *eval.Result) []byte {
+	own := r.Metadata().GetFields()
 	if len(own) == 0 {
 		return append(b, e.metadataJSON...)
 	}
@@ -130,7 +131,7 @@ func appendVariantValue(b []byte, v *eval.VariantValue) []byte {
 // tagOf makes the entity tag of all answers to a request: it stands for everything that
 // they depend on. Empty: what they depend on cannot be told, as a version of a flag is in
 // force that the state does not name.
-func (e *environment) tagOf(snap *snapshot.Snapshot, here *eval.Context, request []byte) string {
+func (e *environment) tagOf(snap *snapshot.Snapshot, right *accesskey.Right, here *eval.Context, request []byte) string {
 	if len(snap.Rejections()) > 0 {
 		return ""
 	}
@@ -146,7 +147,7 @@ func (e *environment) tagOf(snap *snapshot.Snapshot, here *eval.Context, request
 	var h xxhash.Digest
 	h.Reset()
 	_, _ = h.Write(fixed[:]) // it never fails
-	for _, text := range []string{e.name, here.Region} {
+	for _, text := range []string{e.name, here.Region, right.Fingerprint()} {
 		_, _ = h.WriteString(text)
 		_, _ = h.WriteString("\x00")
 	}

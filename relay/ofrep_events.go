@@ -24,16 +24,25 @@ func eventsURI(environment string) string {
 }
 
 // events tells a caller to fetch all flags again whenever one may have changed: at once,
-// unless the caller says that it has the current state, and after each change. Without a
+// unless the caller says that it has the current state, and after each change; until the caller's
+// key is no longer good. Without a
 // snapshot it waits for one: a browser does not come back after any status but 200.
 func (h *ofrepHandler) events(ctx context.Context, c *ofrepCall) {
 	env, ok := h.eventsEnvironment(c)
 	if !ok {
 		return
 	}
+	now, changes := env.replica.Subscribe()
+	right, err := env.pass(c.r.Header["Authorization"])
+	if err == nil {
+		err = right.check(now)
+	}
+	if err != nil {
+		c.failCall(err)
+		return
+	}
 	c.head(http.StatusOK)
 	defer env.streams.open(streamSSE)()
-	now, changes := env.replica.Subscribe()
 	header := c.w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
@@ -50,10 +59,15 @@ func (h *ofrepHandler) events(ctx context.Context, c *ofrepCall) {
 		select {
 		case <-changes.Changed():
 			_, _, newest, err := collect(ctx, changes)
-			if err != nil {
+			if err != nil || right.check(newest) != nil {
 				return
 			}
+			now = newest
 			s.tell(newest)
+		case <-right.expired:
+			if right.check(now) != nil {
+				return
+			}
 		case <-idle.C:
 			s.buffer = append(s.buffer, ": keep-alive\n\n"...)
 		case <-ctx.Done():

@@ -316,7 +316,7 @@ func TestOFREPTag(t *testing.T) {
 	snap := p.replicas.Replica(production).Snapshot()
 	env := h.evaluation.environments[0]
 	at := func(seconds int64, region string) string {
-		return env.tagOf(snap, &eval.Context{Now: 1000 + seconds, Region: region}, []byte(body))
+		return env.tagOf(snap, nil, &eval.Context{Now: 1000 + seconds, Region: region}, []byte(body))
 	}
 	one, again := at(0, ""), at(0, "")
 	if later, elsewhere := at(1, ""), at(0, "eu-west"); one != again || one == later || one == elsewhere {

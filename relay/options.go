@@ -11,10 +11,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/rpc"
+	"github.com/tidegate/tidegate/internal/tlsfiles"
 )
 
 // Default listening addresses: flagd's own ports, so that its providers find a relay
@@ -69,8 +69,12 @@ type Options struct {
 	// KeyFile names a file that holds one; when that holds another, the other is presented at once. At
 	// most one of them; without TLS, whoever sees the traffic sees the secret.
 	Key, KeyFile string
-	// RequireKeys: who follows this relay must present a key that opens the environment.
-	// Without it, a key that is presented must be good all the same.
+	// TLS that all addresses but ManagementAddr serve with; empty: none.
+	TLS tlsfiles.ServerFiles
+	// UpstreamTLS is what the upstreams are connected to with; empty: no TLS.
+	UpstreamTLS tlsfiles.ClientFiles
+	// RequireKeys: who follows this relay, evaluates here or tells of it must present a key that
+	// opens the environment. Without it, a key that is presented must be good all the same.
 	RequireKeys bool
 	// InstanceID is stable over restarts, and unique. Default: the one kept in StateDir,
 	// else a random one.
@@ -86,7 +90,7 @@ type Options struct {
 	// Loaded, if not nil, is called once: when every environment has its first snapshot,
 	// and the garbage of loading them is gone.
 	Loaded func()
-	// DialOptions for the upstreams. Default: no transport security.
+	// DialOptions for the upstreams. Default: as UpstreamTLS says.
 	DialOptions []grpc.DialOption
 	Logger      zerolog.Logger
 	// Registry gets the relay's metrics and is served at /metrics. Default: its own.
@@ -103,9 +107,6 @@ func (o *Options) EnsureDefaults() *Options {
 	setDefault(&o.SpoolBytes, DefaultSpoolBytes)
 	if len(o.Files) > 0 && len(o.Environments) == 0 {
 		o.Environments = []string{DefaultEnvironment}
-	}
-	if o.DialOptions == nil {
-		o.DialOptions = []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
 	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
@@ -145,6 +146,19 @@ func (o *Options) Validate() error {
 		errs = append(errs, fmt.Errorf("drain %v: want a positive duration", o.Drain))
 	}
 	return errors.Join(errs...)
+}
+
+// secureUpstreams makes the dial options that there are unless others were given.
+func (o *Options) secureUpstreams() error {
+	if o.DialOptions != nil {
+		return nil
+	}
+	c, err := o.UpstreamTLS.Credentials(o.Logger)
+	if err != nil {
+		return fmt.Errorf("upstream: %w", err)
+	}
+	o.DialOptions = []grpc.DialOption{grpc.WithTransportCredentials(c)}
+	return nil
 }
 
 // validateOrigin checks that there is one origin, and that it makes sense.

@@ -36,6 +36,7 @@ import (
 	rpcdial "github.com/tidegate/tidegate/internal/rpc/dial"
 	"github.com/tidegate/tidegate/internal/statefile"
 	"github.com/tidegate/tidegate/internal/streamlog"
+	"github.com/tidegate/tidegate/internal/tlsfiles"
 	"github.com/tidegate/tidegate/internal/tree"
 	"github.com/tidegate/tidegate/internal/version"
 )
@@ -59,6 +60,7 @@ type Relay struct {
 	hub        *hub.Hub
 	origin     origin
 	server     *rpc.Server
+	tls        *tlsfiles.Server // nil: none
 
 	// state is nil without a state directory, and if it cannot be used.
 	state         *statefile.Dir
@@ -79,6 +81,13 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	secured, err := tlsfiles.NewServer(o.TLS, o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.secureUpstreams(); err != nil {
+		return nil, err
+	}
 	streamLog, err := streamlog.Open(o.StreamLog, o.Logger)
 	if err != nil {
 		return nil, err
@@ -88,7 +97,7 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 		maxStale: o.MaxStale, drain: o.Drain,
 		logger: o.Logger, registry: o.Registry,
 		corsOrigins: o.CORSOrigins, loaded: o.Loaded,
-		streamLog: streamLog, served: servedSet{},
+		streamLog: streamLog, served: servedSet{}, tls: secured,
 	}
 	r.replicas = replica.NewSet(replica.Options{
 		HistoryBytes: historyBytes, Observer: replica.Observers(streamLog.Observer(), r.served),
@@ -96,6 +105,9 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 	answered := replica.NewSet(replica.Options{HistoryBytes: historyBytes})
 	r.evaluation = newEvaluationService(answered, o.Environments)
 	r.evaluation.region = o.Region
+	if len(o.Files) == 0 { // which have no keys
+		r.evaluation.guard(o.RequireKeys)
+	}
 	for _, e := range r.evaluation.environments {
 		e.flagd.logger = o.Logger.With().Str("environment", e.name).Logger()
 	}
@@ -137,7 +149,7 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 		RequireKeys: o.RequireKeys, Key: rpcdial.Key(o.Key, o.KeyFile),
 		Logger: r.logger, Registerer: r.registry,
 	})
-	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry})
+	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry, TLS: r.tls})
 	r.evaluation.register(r.server)
 	flagdv1.RegisterServiceServer(r.server, &flagdServiceV1{evaluation: r.evaluation})
 	flagdv2.RegisterServiceServer(r.server, &flagdServiceV2{evaluation: r.evaluation})
@@ -193,7 +205,11 @@ func (r *Relay) Run(ctx context.Context) error {
 	r.logger.Info().Str("instance", r.instanceID).Str("version", r.version).
 		Str("grpc", r.GRPCAddr()).Str("http", r.HTTPAddr()).Str("management", r.ManagementAddr()).
 		Str("flagd_sync", r.FlagdSyncAddr()).Msg("relay serves")
-	rpc.WarnOpen(r.logger, r.grpc, r.http, r.management, r.flagdSync)
+	open := []net.Listener{r.management}
+	if r.tls == nil || !r.tls.RequiresClient() {
+		open = append(open, r.grpc, r.http, r.flagdSync)
+	}
+	rpc.WarnReachable(r.logger, rpc.NobodyAsked, open...)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := r.runBackground(background)
 	counting, count := context.WithCancel(background)
@@ -206,7 +222,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		GRPC: []net.Listener{r.grpc, r.flagdSync},
 		HTTP: []rpc.HTTPListener{
 			{Listener: r.httpListener(), Handler: r.httpHandler(), Origins: r.corsOrigins},
-			{Listener: r.management, Handler: r.managementHandler()},
+			{Listener: r.management, Handler: r.managementHandler(), Plain: true},
 		},
 		Drain: func() {
 			r.logger.Info().Msg("relay drains")
@@ -226,8 +242,11 @@ func (r *Relay) Run(ctx context.Context) error {
 }
 
 // httpListener answers what callers of OFREP ask most, one flag, before it comes to
-// net/http.
+// net/http; not where there is TLS, which is net/http's.
 func (r *Relay) httpListener() net.Listener {
+	if r.tls != nil {
+		return r.http
+	}
 	return directhttp.Listen(r.http, directhttp.Options{
 		Prefix: ofrepFlagsPath + "/", Headers: ofrepHeaders,
 		Handler: r.ofrep, Logger: r.logger,

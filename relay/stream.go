@@ -22,12 +22,12 @@ type (
 
 // EvaluateStream implements the service.
 func (s *evaluationService) EvaluateStream(stream evaluateStream) error {
-	return s.answerStream(&exchange{service: s, stream: stream})
+	return s.answerStream(&exchange{service: s, stream: stream, who: credentialOf(stream.Context())})
 }
 
 // evaluateStreamDirect is EvaluateStream.
 func (s *evaluationService) evaluateStreamDirect(_ any, stream grpc.ServerStream) error {
-	return s.answerStream(&directExchange{service: s, stream: stream, request: streamCall{new(call)}})
+	return s.answerStream(&directExchange{service: s, stream: stream, request: streamCall{new(call)}, who: credentialOf(stream.Context())})
 }
 
 // exchanger reads one request and answers it, in turns.
@@ -114,6 +114,7 @@ type exchange struct {
 	service *evaluationService
 	stream  evaluateStream
 	request *evaluationv1.EvaluateStreamRequest
+	who     credential
 }
 
 func (x *exchange) read() (err error) {
@@ -122,7 +123,7 @@ func (x *exchange) read() (err error) {
 }
 
 func (x *exchange) answer() error {
-	return x.stream.Send(x.service.answerInStream(x.request, time.Now()))
+	return x.stream.Send(x.service.answerInStream(x.request, &x.who, time.Now()))
 }
 
 // directExchange is in place.
@@ -130,16 +131,17 @@ type directExchange struct {
 	service *evaluationService
 	stream  grpc.ServerStream
 	request streamCall
+	who     credential
 }
 
 func (x *directExchange) read() error { return x.stream.RecvMsg(x.request) }
 
 func (x *directExchange) answer() error {
-	return x.stream.SendMsg(x.service.replyInStream(x.request, time.Now()))
+	return x.stream.SendMsg(x.service.replyInStream(x.request, &x.who, time.Now()))
 }
 
-func (s *evaluationService) answerInStream(r *evaluationv1.EvaluateStreamRequest, now time.Time) *evaluationv1.EvaluateStreamResponse {
-	a, err := s.evaluate(r.GetRequest(), now)
+func (s *evaluationService) answerInStream(r *evaluationv1.EvaluateStreamRequest, who *credential, now time.Time) *evaluationv1.EvaluateStreamResponse {
+	a, err := s.evaluate(r.GetRequest(), who, now)
 	if err != nil {
 		failure := status.Convert(err)
 		return &evaluationv1.EvaluateStreamResponse{
@@ -153,12 +155,12 @@ func (s *evaluationService) answerInStream(r *evaluationv1.EvaluateStreamRequest
 }
 
 // replyInStream is answerInStream.
-func (s *evaluationService) replyInStream(c streamCall, now time.Time) *rpc.Reply {
+func (s *evaluationService) replyInStream(c streamCall, who *credential, now time.Time) *rpc.Reply {
 	reply := new(rpc.Reply)
 	b := appendInteger(reply.Room(), 1, int64(c.id))
 	start := len(b)
 	b, at := begin(b, 2)
-	b, err := s.appendEvaluation(b, c.call, now)
+	b, err := s.appendEvaluation(b, c.call, who, now)
 	if err != nil {
 		failure := status.Convert(err)
 		b, at = begin(b[:start], 3)

@@ -249,6 +249,7 @@ func TestReportOverRestart(t *testing.T) {
 	r, stop = startReady(t, o, p.revision)
 	send(r, report(2, 5, 2, 100), codes.OK)
 	send(r, report(4, 10, 4, 1000), codes.OK) // and one elsewhere meanwhile
+	eventually(t, "all of it was collected", func() bool { return p.collected.sums().exposures >= 1110 })
 	stop()
 	if got := p.collected.sums().exposures; got != 1110 {
 		t.Errorf("%d exposures were collected, want 1110", got)

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/batchcheck"
 	"github.com/tidegate/tidegate/internal/fault"
 	"github.com/tidegate/tidegate/internal/tally"
@@ -51,7 +52,7 @@ func (s *telemetryService) Track(ctx context.Context, r *telemetryv1.TrackReques
 	if n := len(r.GetEvents()); n > maxEvents {
 		return nil, invalid("events", "%d: want at most %d in a call", n, maxEvents)
 	}
-	counts, err := s.counted(r.GetEnvironment())
+	counts, right, err := s.counted(ctx, r.GetEnvironment())
 	if err != nil {
 		return nil, err
 	}
@@ -68,21 +69,23 @@ func (s *telemetryService) Track(ctx context.Context, r *telemetryv1.TrackReques
 			}
 			return nil
 		}
-		s.observe(counts, r.GetEvents(), a)
+		s.observe(counts, right, r.GetEvents(), a)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	a.Tripped = counts.edge.names()
+	if right == nil { // to others, rollouts are not told
+		a.Tripped = counts.edge.names()
+	}
 	return a, nil
 }
 
-// observe counts events.
-func (s *telemetryService) observe(c *counted, events []*telemetryv1.Event, a *telemetryv1.TrackResponse) {
+// observe counts events, of flags that the caller sees.
+func (s *telemetryService) observe(c *counted, right *accesskey.Right, events []*telemetryv1.Event, a *telemetryv1.TrackResponse) {
 	now := time.Now()
 	for i, e := range events {
-		event := tally.Event{Exposure: e.GetExposure(), Observations: e.GetObservations()}
+		event := tally.Event{Exposure: e.GetExposure(), Observations: e.GetObservations(), Sees: right.Sees}
 		if e.GetContext() != nil {
 			subject := contextOf(e.GetContext())
 			s.evaluation.here(&subject, now)
@@ -119,7 +122,10 @@ func (s *telemetryService) Report(ctx context.Context, r *telemetryv1.ReportRequ
 	case r.GetLost() > r.GetTally().GetLost():
 		return nil, invalid("lost", "%d with this message, of %d in all: want at most as much", r.GetLost(), r.GetTally().GetLost())
 	}
-	counts, err := s.counted(r.GetEnvironment())
+	counts, right, err := s.counted(ctx, r.GetEnvironment())
+	if err == nil {
+		err = right.Follows() // what is reported was evaluated from the flags themselves
+	}
 	if err == nil {
 		err = checkSender(r.GetSender())
 	}
@@ -154,16 +160,20 @@ func (s *telemetryService) merge(c *counted, r *telemetryv1.ReportRequest) error
 	return nil
 }
 
-// counted finds the environment. There must be something to attribute to.
-func (s *telemetryService) counted(name string) (*counted, error) {
+// counted finds the environment, and what the caller sees of it. There must be something to
+// attribute to.
+func (s *telemetryService) counted(ctx context.Context, name string) (*counted, *accesskey.Right, error) {
 	env, err := s.evaluation.environment(name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if _, err := env.snapshot(); err != nil {
-		return nil, err
+	snap, err := env.snapshot()
+	if err != nil {
+		return nil, nil, err
 	}
-	return s.telemetry.byName[env.name], nil
+	who := credentialOf(ctx)
+	right, err := who.right(env, snap, time.Now())
+	return s.telemetry.byName[env.name], right, err
 }
 
 func checkSender(s *telemetryv1.Sender) error {

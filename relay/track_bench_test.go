@@ -42,7 +42,7 @@ func BenchmarkTelemetry(b *testing.B) {
 		aggregate(b, r, 1000, func(i int) error {
 			at := i % (users / 1000) * 1000
 			_, err := r.telemetry.countOnce(c, nil, func(bool) error {
-				service.observe(c, events[at:at+1000], &telemetryv1.TrackResponse{})
+				service.observe(c, nil, events[at:at+1000], &telemetryv1.TrackResponse{})
 				return nil
 			})
 			return err
@@ -63,7 +63,7 @@ func BenchmarkTelemetry(b *testing.B) {
 					return err
 				}
 				_, err := r.telemetry.countOnce(c, nil, func(bool) error {
-					service.observe(c, q.GetEvents(), &telemetryv1.TrackResponse{})
+					service.observe(c, nil, q.GetEvents(), &telemetryv1.TrackResponse{})
 					return nil
 				})
 				return err

@@ -107,6 +107,8 @@ func TestAdmission(t *testing.T) {
 	s, d := replica.Snapshot().Next(p.revision, []snapshot.Item{{Kind: syncv1.Kind_KIND_KEY, Key: presented.ID, ModRevision: p.revision, Data: data}}, nil)
 	p.publish(replica, s, d)
 	p.replicas.Add("empty")
+	sdk, ofSDK := newKey(serverRole)
+	p.put(production, ofSDK)
 	with := func(values ...string) context.Context {
 		md := metadata.MD{}
 		for _, v := range values {
@@ -125,6 +127,7 @@ func TestAdmission(t *testing.T) {
 		{"no key", with(), false, production, codes.OK, false},
 		{"no key where one is required", with(), true, production, codes.Unauthenticated, false},
 		{"the key", with("Bearer " + secret), true, production, codes.OK, false},
+		{"one that tells of itself alone", with("Bearer " + sdk), true, production, codes.PermissionDenied, false},
 		{"not of this environment, but of another", with("Bearer " + secret), false, staging, codes.Unknown, true},
 		{"of none", with("Bearer " + other), false, staging, codes.PermissionDenied, false},
 		{"no state yet", with("Bearer " + secret), false, "empty", codes.Unavailable, false},
@@ -153,7 +156,7 @@ func TestCountingAllocates(t *testing.T) {
 		now := time.Now()
 		of := func(s *evaluationService) float64 {
 			return testing.AllocsPerRun(200, func() {
-				if _, err := s.appendEvaluation(room[:0], c, now); err != nil {
+				if _, err := s.appendEvaluation(room[:0], c, &credential{}, now); err != nil {
 					t.Fatal(err)
 				}
 			})

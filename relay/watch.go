@@ -11,6 +11,7 @@ import (
 	"github.com/tidegate/tidegate/eval"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -28,9 +29,16 @@ func (s *evaluationService) Watch(r *evaluationv1.WatchRequest, stream watchStre
 	if _, err := env.snapshot(); err != nil {
 		return err
 	}
+	right, err := env.passOf(stream.Context())
+	if err != nil {
+		return err
+	}
 	subject := contextOf(r.GetContext())
 	s.here(&subject, time.Now())
-	w := newWatch(env, chosen, subject)
+	w := newWatch(env, chosen, subject, right)
+	if err := right.check(w.shown); err != nil {
+		return err
+	}
 	first, err := w.all(stream.Context())
 	if err != nil {
 		return err
@@ -41,6 +49,11 @@ func (s *evaluationService) Watch(r *evaluationv1.WatchRequest, stream watchStre
 	for {
 		select {
 		case <-w.changes.Changed():
+		case <-w.pass.expired:
+			if err := w.pass.check(w.shown); err != nil {
+				return err
+			}
+			continue
 		case <-stream.Context().Done():
 			return stream.Context().Err()
 		case <-s.draining:
@@ -64,6 +77,7 @@ func (s *evaluationService) Watch(r *evaluationv1.WatchRequest, stream watchStre
 type watch struct {
 	env    *environment
 	chosen selection
+	pass   *pass
 	// only, if not nil, are the chosen keys.
 	only map[string]bool
 	// subject is as it was when the watch began.
@@ -76,8 +90,8 @@ type watch struct {
 	changes *replica.Subscription
 }
 
-func newWatch(env *environment, chosen selection, subject eval.Context) *watch {
-	w := &watch{env: env, chosen: chosen, subject: subject, shownAt: map[string]int64{}}
+func newWatch(env *environment, chosen selection, subject eval.Context, p *pass) *watch {
+	w := &watch{env: env, chosen: chosen, pass: p, subject: subject, shownAt: map[string]int64{}}
 	w.shown, w.changes = env.replica.Subscribe()
 	if chosen.keys == nil {
 		return w
@@ -91,7 +105,7 @@ func newWatch(env *environment, chosen selection, subject eval.Context) *watch {
 
 // all answers all chosen flags.
 func (w *watch) all(ctx context.Context) (*evaluationv1.WatchResponse, error) {
-	src := source{env: w.env, snapshot: w.shown}
+	src := source{env: w.env, snapshot: w.shown, right: w.pass.right}
 	answers, err := src.answerAll(ctx, w.chosen, &w.subject)
 	if err != nil {
 		return nil, err
@@ -110,9 +124,13 @@ func (w *watch) next(ctx context.Context, now time.Time) (*evaluationv1.WatchRes
 	if newest == nil {
 		return nil, w.env.missing()
 	}
+	saw := w.pass.right
+	if err := w.pass.check(newest); err != nil {
+		return nil, err
+	}
 	w.shown = newest
 	var keys []string
-	if lost || touched.len() > w.shown.Eval().FlagCount()/2 {
+	if lost || saw != w.pass.right || touched.len() > w.shown.Eval().FlagCount()/2 {
 		keys = w.union(before.Eval(), w.shown.Eval())
 	} else {
 		keys = w.filter(touched.concerned(w.shown.Eval()))
@@ -123,7 +141,7 @@ func (w *watch) next(ctx context.Context, now time.Time) (*evaluationv1.WatchRes
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		r, same := w.show(key, before, now.Unix())
+		r, same := w.show(key, before, saw, now.Unix())
 		if same {
 			continue
 		}
@@ -138,16 +156,17 @@ func (w *watch) next(ctx context.Context, now time.Time) (*evaluationv1.WatchRes
 }
 
 // show evaluates a flag, and tells whether the caller has that answer from the snapshot
-// before.
-func (w *watch) show(key string, before *snapshot.Snapshot, now int64) (r eval.Result, same bool) {
+// before, in which it saw what it was allowed to then.
+func (w *watch) show(key string, before *snapshot.Snapshot, saw *accesskey.Right, now int64) (r eval.Result, same bool) {
 	shown, then, current := w.subject, w.subject, w.subject
 	if at, ok := w.shownAt[key]; ok {
 		shown.Now = at
 	}
 	current.Now = now
-	r = w.shown.Eval().Evaluate(key, &current)
-	same = sameAnswer(before.Eval().Evaluate(key, &shown), r)
-	if sameAnswer(w.shown.Eval().Evaluate(key, &then), r) {
+	sees := w.pass.right
+	r = sees.Shown(key, w.shown.Eval().Evaluate(key, &current))
+	same = sameAnswer(saw.Shown(key, before.Eval().Evaluate(key, &shown)), r)
+	if sameAnswer(sees.Shown(key, w.shown.Eval().Evaluate(key, &then)), r) {
 		delete(w.shownAt, key)
 	} else {
 		w.shownAt[key] = now

@@ -318,7 +318,7 @@ func TestWatchAndTime(t *testing.T) {
 	s := service(p)
 	subject := eval.Context{}
 	s.here(&subject, time.Unix(noon-1, 0))
-	w := newWatch(s.environments[0], selection{}, subject)
+	w := newWatch(s.environments[0], selection{}, subject, &pass{})
 	first, err := w.all(t.Context())
 	if err != nil || summary(first) != "afternoon=false other=on" {
 		t.Fatalf("first %s, %v", summary(first), err)

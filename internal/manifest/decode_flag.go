@@ -19,6 +19,8 @@ func (d *decoder) flag(key string, n *yaml.Node, at *place) *flagv1.Flag {
 		{"description", "description", d.text(&f.Description)},
 		{"owner", "owner", d.text(&f.Owner)},
 		{"tags", "tags", d.texts(&f.Tags)},
+		{"kind", "kind", d.flagKind(&f.Kind)},
+		{"expectedLifetime", "expected_lifetime", d.duration(&f.ExpectedLifetime)},
 		{"metadata", "metadata", func(n *yaml.Node, at *place) { f.Metadata = d.structValue(n, at) }},
 		{"type", "type", d.valueType(&f.Type)},
 		{"enabled", "enabled", d.boolean(&f.Enabled)},
@@ -36,6 +38,7 @@ func (d *decoder) flag(key string, n *yaml.Node, at *place) *flagv1.Flag {
 		}},
 		{"default", "default_outcome", func(n *yaml.Node, at *place) { f.DefaultOutcome = d.outcome(n, at) }},
 		{"bucketingVersion", "bucketing_version", d.bucketingVersion(&f.BucketingVersion)},
+		{"clientVisible", "client_visible", d.boolean(&f.ClientVisible)},
 	})
 	f = bucketing.Pin(f)
 	if at.faulty { // not a mapping
@@ -69,6 +72,21 @@ func (d *decoder) valueType(into *flagv1.ValueType) func(*yaml.Node, *place) {
 			}
 		}
 		d.fail(at, "unknown type %q: %s", name, didYouMean(name, names))
+	}
+}
+
+func (d *decoder) flagKind(into *flagv1.FlagKind) func(*yaml.Node, *place) {
+	return func(n *yaml.Node, at *place) {
+		var name string
+		d.text(&name)(n, at)
+		if at.faulty {
+			return
+		}
+		kind, ok := ParseFlagKind(name)
+		if !ok {
+			d.fail(at, "unknown kind %q: %s", name, didYouMean(name, FlagKinds()))
+		}
+		*into = kind
 	}
 }
 

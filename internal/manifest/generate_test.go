@@ -3,8 +3,10 @@ package manifest
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"pgregory.net/rapid"
 
@@ -56,6 +58,10 @@ func genFlag(t *rapid.T, key string) *flagv1.Flag {
 		Key: key, Description: genText.Draw(t, "description"), Owner: genText.Draw(t, "owner"),
 		Enabled: rapid.Bool().Draw(t, "enabled"), Type: valueTypes[rapid.IntRange(0, len(valueTypes)-1).Draw(t, "type")].t,
 	}
+	f.Kind = flagv1.FlagKind(rapid.IntRange(0, len(flagv1.FlagKind_name)-1).Draw(t, "kind"))
+	if rapid.Bool().Draw(t, "has a lifetime") {
+		f.ExpectedLifetime = durationpb.New(time.Duration(rapid.Int64Range(1, 1<<50).Draw(t, "lifetime")))
+	}
 	if rapid.Bool().Draw(t, "has metadata") {
 		f.Metadata = &structpb.Struct{Fields: map[string]*structpb.Value{
 			genText.Filter(func(s string) bool { return s != "" }).Draw(t, "name"): genScalar(t),
@@ -86,6 +92,7 @@ func genFlag(t *rapid.T, key string) *flagv1.Flag {
 		f.Rules = append(f.Rules, r)
 	}
 	f.BucketingVersion = genVersion(t)
+	f.ClientVisible = rapid.Bool().Draw(t, "client visible")
 	if rapid.Bool().Draw(t, "has default") {
 		f.DefaultOutcome = genOutcome(t, names)
 	}

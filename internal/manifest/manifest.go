@@ -12,6 +12,8 @@
 //	    description: The rebuilt checkout.
 //	    owner: payments
 //	    tags: [checkout]
+//	    kind: release                       # release, experiment, operational, permission
+//	    expectedLifetime: 40d
 //	    metadata: {ticket: PAY-7}
 //	    type: boolean                       # boolean, string, integer, double, object
 //	    enabled: true

@@ -12,6 +12,7 @@ import (
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/bucketing"
+	"github.com/tidegate/tidegate/internal/rollout"
 )
 
 // Marshal writes a document that Parse reads back as it was, flags and segments in the
@@ -79,6 +80,10 @@ func flagNode(f *flagv1.Flag) node {
 	m.addText("description", f.GetDescription())
 	m.addText("owner", f.GetOwner())
 	m.addTexts("tags", f.GetTags())
+	m.addText("kind", FlagKindName(f.GetKind()))
+	if d := f.GetExpectedLifetime(); d != nil {
+		m.add("expectedLifetime", text(rollout.FormatDuration(d.AsDuration())))
+	}
 	if f.GetMetadata() != nil {
 		m.add("metadata", structNode(f.GetMetadata()))
 	}
@@ -118,6 +123,9 @@ func flagNode(f *flagv1.Flag) node {
 	}
 	if v := f.GetBucketingVersion(); v != bucketing.Default {
 		m.add("bucketingVersion", number(float64(v)))
+	}
+	if f.GetClientVisible() {
+		m.add("clientVisible", boolean(true))
 	}
 	return m
 }

@@ -159,6 +159,8 @@ func fileWords(rest string) string {
 		return ".keyAttribute"
 	case "bucketing_version":
 		return ".bucketingVersion"
+	case "client_visible":
+		return ".clientVisible"
 	case "operator", "values", "value", "split":
 		return "" // has no name of its own
 	}
