@@ -116,7 +116,14 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.CORSOrigins, "cors-origin", nil, "web `origins` whose pages may use the HTTP address, such as https://shop.example; * is any")
 	f.IntVar(&o.OFREPRateLimit, "ofrep-rate-limit", 0, "OFREP `requests` a second that one client address may make; 0: any number")
 	f.StringVar(&o.KeyFile, "key-file", "", "`path` of the key to present to the upstream, looked at once a second; or the key itself in $TIDEGATE_KEY")
-	f.BoolVar(&o.RequireKeys, "require-keys", false, "who follows this relay must present a key; without it, a wrong one is refused all the same")
+	f.BoolVar(&o.UpstreamTLS.On, "upstream-tls", false, "connect to the upstream with TLS; so do the next three")
+	f.StringVar(&o.UpstreamTLS.CA, "upstream-ca", "", "`path` of the authority of the upstream's certificate (default: whom the system trusts)")
+	f.StringVar(&o.UpstreamTLS.Cert, "upstream-cert", "", "`path` of the certificate to present to the upstream; read again when it changes")
+	f.StringVar(&o.UpstreamTLS.Key, "upstream-cert-key", "", "`path` of that certificate's key")
+	f.StringVar(&o.TLS.Cert, "tls-cert", "", "`path` of the certificate to serve with, on all addresses but the management's; read again when it changes")
+	f.StringVar(&o.TLS.Key, "tls-key", "", "`path` of its key")
+	f.StringVar(&o.TLS.ClientCA, "tls-client-ca", "", "`path` of the authority of callers' certificates: who presents none is refused")
+	f.BoolVar(&o.RequireKeys, "require-keys", false, "who follows this relay, evaluates or tells of it must present a key; without it, a wrong one is refused all the same")
 	f.StringVar(&o.StreamLog, "stream-log", "", "for tests and the analysis of incidents: `file` in which all that is shown is written down; slow, and without bound")
 	f.StringVar(&s.logLevel, "log-level", "info", "least `level` to log: debug, info, warn, error")
 	f.StringVar(&s.logFormat, "log-format", "json", "json or console")
@@ -155,6 +162,7 @@ func (s *settings) complete(stderr io.Writer) (*relay.Options, error) {
 	default:
 		return nil, fmt.Errorf("--log-format %q: want json or console", s.logFormat)
 	}
+	s.options.TLS.RequireClient = s.options.TLS.ClientCA != ""
 	s.options.Logger = zerolog.New(stderr).Level(level).With().Timestamp().Logger()
 	return &s.options, s.options.EnsureDefaults().Validate()
 }

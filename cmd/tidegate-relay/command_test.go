@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tidegate/tidegate/internal/tlsfiles"
 	"github.com/tidegate/tidegate/relay"
 )
 
@@ -110,6 +111,22 @@ func TestKeys(t *testing.T) {
 	_, _, err = runCommand(t, map[string]string{"TIDEGATE_KEY": secret[1:]}, valid...)
 	if err == nil || !strings.Contains(err.Error(), "key: not a key's secret") || strings.Contains(err.Error(), secret[17:]) {
 		t.Errorf("a malformed key: %v", err)
+	}
+}
+
+// TestTLSFlags: callers' certificates are required where there is an authority for them.
+func TestTLSFlags(t *testing.T) {
+	t.Parallel()
+	valid := []string{"--upstream", "a:1", "--environments", "e"}
+	o, _, err := runCommand(t, map[string]string{"TIDEGATE_TLS_CERT": "c", "TIDEGATE_TLS_KEY": "k", "TIDEGATE_UPSTREAM_TLS": "true"}, append(valid, "--tls-client-ca", "a", "--upstream-ca", "u")...)
+	if want := (tlsfiles.ServerFiles{Cert: "c", Key: "k", ClientCA: "a", RequireClient: true}); err != nil || o.TLS != want {
+		t.Errorf("%v; %+v, want %+v", err, o.TLS, want)
+	}
+	if want := (tlsfiles.ClientFiles{On: true, CA: "u"}); o.UpstreamTLS != want {
+		t.Errorf("%+v, want %+v", o.UpstreamTLS, want)
+	}
+	if o, _, err = runCommand(t, nil, valid...); err != nil || o.TLS.Enabled() || o.UpstreamTLS.Enabled() {
+		t.Errorf("%v; %+v, %+v without being asked", err, o.TLS, o.UpstreamTLS)
 	}
 }
 

@@ -22,7 +22,9 @@ func newApplyCommand(streams *streams) *cobra.Command {
 	var (
 		paths  []string
 		dryRun bool
+		files  fileOptions
 		enable bool
+		watch  bool
 	)
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
@@ -33,9 +35,16 @@ func newApplyCommand(streams *streams) *cobra.Command {
 			"Files are validated first; what would change is shown; then it is written, in one\n" +
 			"transaction for up to 30 flags and segments that differ. Applying again changes nothing.\n\n" +
 			"Where the files turn on a flag that someone turned off by hand, nothing is written\n" +
-			"unless --enable is given: a job that runs by itself does not undo a kill switch.",
+			"unless --enable is given: a job that runs by itself does not undo a kill switch.\n\n" +
+			"With --source the files are those that the environment's settings say flags are kept in\n" +
+			"('tidegate environment set --file-source'): then nothing else changes these flags, and\n" +
+			"--prune deletes what is kept there and is in the files no more.\n\n" +
+			"With --watch the files are followed, once they are at rest. Where they are broken, or gone,\n" +
+			"that is told once, and what they said before stays. Replace files by a rename: a writer\n" +
+			"that pauses inside of one can be seen by half.",
 		Example: "  tidegate apply -f examples/flags.yaml --environment staging --reason \"first flags\"\n" +
 			"  tidegate apply -f flags/ --environment production --dry-run\n" +
+			"  tidegate apply -f flags/ --environment production --source checkout --prune --reason \"$COMMIT\"\n" +
 			"  tidegate apply -f flagd.json --environment dev --reason \"from flagd\"\n" +
 			"  tidegate export --environment staging | tidegate apply -f - --environment dev --reason \"as in staging\"",
 		Args: cobra.NoArgs,
@@ -43,31 +52,47 @@ func newApplyCommand(streams *streams) *cobra.Command {
 			if len(paths) == 0 {
 				return usagef("say what to apply: -f FILE, a folder, or - for the standard input")
 			}
+			if err := files.check(); err != nil {
+				return err
+			}
 			if err := o.requireWrite(); err != nil && (!dryRun || o.environment == "") {
 				return err
+			}
+			if watch {
+				if dryRun || slices.Contains(paths, "-") || o.output != outputTable {
+					return usagef("--watch follows files and writes: leave out --dry-run, --output and the standard input")
+				}
+				return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
+					w := &applyWatch{client: c, paths: paths, files: files, enable: enable, every: watchEvery, again: watchAgain}
+					return w.run(ctx)
+				})
 			}
 			d, err := readManifests(streams.in, paths)
 			if err != nil {
 				return err
 			}
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
-				return c.explainWith(c.apply(ctx, d, dryRun, enable), inFile(d))
+				return c.explainWith(c.apply(ctx, d, files, dryRun, enable), inFile(d))
 			})
 		},
 	}
 	f := cmd.Flags()
 	o.registerWrite(f)
 	f.StringArrayVarP(&paths, "filename", "f", nil, "file, folder (all *.yaml, *.yml and *.json in it), or - ; may be repeated")
+	f.StringVar(&files.source, "source", "", "the files are those of this source, as the environment's settings say")
+	f.BoolVar(&files.prune, "prune", false, "with --source: delete what is kept there and is not in the files")
+	f.BoolVar(&files.force, "force", false, "with --prune: delete flags although they are evaluated")
+	f.BoolVar(&watch, "watch", false, "go on: apply the files whenever they change, and again each minute")
 	f.BoolVar(&enable, "enable", false, "also turn on flags that someone turned off by hand")
 	f.BoolVar(&dryRun, "dry-run", false, "only show what would change")
 	return cmd
 }
 
-func (c *client) apply(ctx context.Context, d *manifest.Document, dryRun, enable bool) error {
+func (c *client) apply(ctx context.Context, d *manifest.Document, files fileOptions, dryRun, enable bool) error {
 	if len(d.Flags)+len(d.Segments) == 0 {
 		return errors.New("the files hold no flags and no segments")
 	}
-	p, err := c.plan(ctx, d)
+	p, err := c.prepare(ctx, d, files)
 	if err != nil {
 		return err
 	}
@@ -100,12 +125,22 @@ func (c *client) apply(ctx context.Context, d *manifest.Document, dryRun, enable
 	return refused // what a dry run shows is what would happen
 }
 
+// prepare works out what is to be written and deleted.
+func (c *client) prepare(ctx context.Context, d *manifest.Document, files fileOptions) (*applyPlan, error) {
+	deletes, err := c.pruned(ctx, d, files)
+	if err != nil {
+		return nil, err
+	}
+	return c.plan(ctx, d, files.source, deletes)
+}
+
 // commit writes one transaction after the other, on condition that everything is still
 // as it was shown.
 func (c *client) commit(ctx context.Context, p *applyPlan, d *manifest.Document) error {
 	for i, t := range p.transactions {
 		response, err := write(ctx, c, c.flags.Apply, &controlv1.ApplyRequest{
-			Environment: c.environment, Segments: t.segments, Flags: t.flags, Reason: c.reason, RequestId: newRequestID(),
+			Environment: c.environment, Segments: t.segments, Flags: t.flags, Deletes: t.deletes, Source: p.source,
+			Reason: c.reason, RequestId: newRequestID(),
 		})
 		if err != nil {
 			if len(p.transactions) == 1 {
@@ -161,13 +196,18 @@ func (p *applyPlan) response() *controlv1.ApplyResponse {
 // writePlan shows what would be written.
 func (c *client) writePlan(p *applyPlan) error {
 	var b bytes.Buffer
-	created, changed := 0, 0
+	created, changed, deleted := 0, 0, 0
 	for _, t := range p.transactions {
 		for _, r := range t.results {
 			name := kindWord(r.GetKind()) + " " + c.paint.bold(singleLine(r.GetKey()))
-			if r.GetAction() == controlv1.Action_ACTION_CREATED {
+			switch r.GetAction() {
+			case controlv1.Action_ACTION_CREATED:
 				created++
 				fmt.Fprintf(&b, "%s %s\n", c.paint.green("+"), name)
+				continue
+			case controlv1.Action_ACTION_DELETED:
+				deleted++
+				fmt.Fprintf(&b, "%s %s (%s)\n", c.paint.red("-"), name, revisionText(r.GetRevision()))
 				continue
 			}
 			changed++
@@ -179,6 +219,9 @@ func (c *client) writePlan(p *applyPlan) error {
 		fmt.Fprintf(&b, "%s\n", c.paint.dim("= "+kindWord(r.GetKind())+" "+singleLine(r.GetKey())))
 	}
 	fmt.Fprintf(&b, "%s: %d to create, %d to change, %d unchanged", c.environment, created, changed, len(p.unchanged))
+	if deleted > 0 {
+		fmt.Fprintf(&b, ", %d to delete", deleted)
+	}
 	if n := len(p.transactions); n > 1 {
 		fmt.Fprintf(&b, "; in %d transactions", n)
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
@@ -19,6 +21,7 @@ const (
 type transaction struct {
 	segments []*controlv1.SegmentWrite
 	flags    []*controlv1.FlagWrite
+	deletes  []*controlv1.ResourceDelete
 	cost     int
 	// results are those of its validation until it is written.
 	results  []*controlv1.ApplyResult
@@ -67,6 +70,15 @@ func transactions(segments []*controlv1.SegmentWrite, flags []*controlv1.FlagWri
 	}
 	if last.len() == 0 {
 		return nil
+	}
+	return all
+}
+
+// deletions puts deletes into as few calls as the limit allows, in their order.
+func deletions(deletes []*controlv1.ResourceDelete) []*transaction {
+	var all []*transaction
+	for part := range slices.Chunk(deletes, maxTransaction) {
+		all = append(all, &transaction{deletes: part})
 	}
 	return all
 }

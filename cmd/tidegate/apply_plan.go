@@ -10,6 +10,7 @@ import (
 
 // applyPlan is what 'apply' would write, and what is as it shall be already.
 type applyPlan struct {
+	source       string // of files
 	transactions []*transaction
 	unchanged    []*controlv1.ApplyResult
 }
@@ -22,8 +23,8 @@ type resourceID struct {
 
 // plan has the server validate the document as a whole, and parts what differs into
 // transactions.
-func (c *client) plan(ctx context.Context, d *manifest.Document) (*applyPlan, error) {
-	request := &controlv1.ApplyRequest{Environment: c.environment, ValidateOnly: true}
+func (c *client) plan(ctx context.Context, d *manifest.Document, source string, deletes []*controlv1.ResourceDelete) (*applyPlan, error) {
+	request := &controlv1.ApplyRequest{Environment: c.environment, ValidateOnly: true, Source: source, Deletes: deletes}
 	flags, segments := make(map[string]*flagv1.Flag), make(map[string]*flagv1.Segment)
 	for _, s := range d.Segments {
 		segments[s.GetKey()] = s
@@ -37,7 +38,7 @@ func (c *client) plan(ctx context.Context, d *manifest.Document) (*applyPlan, er
 	if err != nil {
 		return nil, err
 	}
-	p := &applyPlan{}
+	p := &applyPlan{source: source}
 	var (
 		flagWrites    []*controlv1.FlagWrite
 		segmentWrites []*controlv1.SegmentWrite
@@ -48,19 +49,23 @@ func (c *client) plan(ctx context.Context, d *manifest.Document) (*applyPlan, er
 		switch {
 		case r.GetAction() == controlv1.Action_ACTION_UNSPECIFIED:
 			p.unchanged = append(p.unchanged, r)
+		case r.GetAction() == controlv1.Action_ACTION_DELETED:
 		case r.GetKind() == controlv1.ResourceKind_RESOURCE_KIND_SEGMENT:
 			segmentWrites = append(segmentWrites, segmentWrite(segments[r.GetKey()], r.GetRevision()))
 		default:
 			flagWrites = append(flagWrites, flagWrite(flags[r.GetKey()], r.GetRevision()))
 		}
 	}
-	p.transactions = transactions(segmentWrites, flagWrites)
+	p.transactions = append(transactions(segmentWrites, flagWrites), deletions(deletes)...)
 	for _, t := range p.transactions {
 		for _, s := range t.segments {
 			t.results = append(t.results, results[resourceID{controlv1.ResourceKind_RESOURCE_KIND_SEGMENT, s.GetSegment().GetKey()}])
 		}
 		for _, f := range t.flags {
 			t.results = append(t.results, results[resourceID{controlv1.ResourceKind_RESOURCE_KIND_FLAG, f.GetFlag().GetKey()}])
+		}
+		for _, d := range t.deletes {
+			t.results = append(t.results, results[resourceID{d.GetKind(), d.GetKey()}])
 		}
 	}
 	return p, nil

@@ -133,11 +133,11 @@ func TestReplaceFile(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "flags.yaml")
 	for _, content := range []string{"first", "second"} {
-		if err := replaceFile(name, func(w io.Writer) error { _, err := w.Write([]byte(content)); return err }); err != nil {
+		if err := replaceFile(name, 0o600, func(w io.Writer) error { _, err := w.Write([]byte(content)); return err }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := replaceFile(name, func(w io.Writer) error {
+	if err := replaceFile(name, 0o600, func(w io.Writer) error {
 		_, _ = w.Write([]byte("half"))
 		return os.ErrInvalid
 	}); err == nil {

@@ -64,6 +64,14 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+// startAskingServer starts a server that asks who calls.
+func startAskingServer(t *testing.T) *server.Server {
+	t.Helper()
+	s, _ := runServer(t, server.Options{})
+	return s
+}
+
+// startServer starts one that does not, and whose revisions are always the same.
 func startServer(t *testing.T) *server.Server {
 	t.Helper()
 	return startServerWith(t, server.Options{})
@@ -72,10 +80,26 @@ func startServer(t *testing.T) *server.Server {
 // startServerWith starts a server on a store of its own.
 func startServerWith(t *testing.T, o server.Options) *server.Server {
 	t.Helper()
+	o.Open, o.SealEvery = true, time.Hour
+	s, state := runServer(t, o)
+	// Revisions are printed, and to be elected takes one; so would seals.
+	for {
+		results, _, err := state.Read(t.Context(), store.Key(leader.Key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kvs := results[0].KVs; len(kvs) > 0 && applied(t.Context(), t, s) >= kvs[0].ModRevision {
+			return s
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func runServer(t *testing.T, o server.Options) (*server.Server, store.Store) {
+	t.Helper()
 	const anyPort = "127.0.0.1:0"
 	ctx, cancel := context.WithCancel(context.Background())
-	state := memstore.New()
-	o.Store, o.GRPCAddr, o.HTTPAddr, o.InstanceID = state, anyPort, anyPort, "test"
+	o.Store, o.GRPCAddr, o.HTTPAddr, o.InstanceID = memstore.New(), anyPort, anyPort, "test"
 	o.Logger = zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel)
 	s, err := server.Open(ctx, o)
 	if err != nil {
@@ -89,17 +113,7 @@ func startServerWith(t *testing.T, o server.Options) *server.Server {
 			t.Error(err)
 		}
 	})
-	// Revisions are printed, and to be elected takes one.
-	for {
-		results, _, err := state.Read(ctx, store.Key(leader.Key))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if kvs := results[0].KVs; len(kvs) > 0 && applied(ctx, t, s) >= kvs[0].ModRevision {
-			return s
-		}
-		time.Sleep(time.Millisecond)
-	}
+	return s, o.Store
 }
 
 // applied is the lowest revision at which a server shows an environment.

@@ -10,18 +10,20 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/rpc"
 	"github.com/tidegate/tidegate/internal/rpc/dial"
+	"github.com/tidegate/tidegate/internal/tlsfiles"
 	"github.com/tidegate/tidegate/internal/version"
 	"github.com/tidegate/tidegate/relay"
 	"github.com/tidegate/tidegate/server"
@@ -32,6 +34,14 @@ const (
 	serverVariable      = "TIDEGATE_SERVER"
 	environmentVariable = "TIDEGATE_ENVIRONMENT"
 	relayVariable       = "TIDEGATE_RELAY"
+	keyFileVariable     = "TIDEGATE_KEY_FILE"
+	tlsVariable         = "TIDEGATE_TLS"
+	tlsCAVariable       = "TIDEGATE_TLS_CA"
+	tlsCertVariable     = "TIDEGATE_TLS_CERT"
+	tlsKeyVariable      = "TIDEGATE_TLS_KEY"
+	// relayKeyFileVariable is another one: relays know keys, and are not to see whose secret
+	// administers the control plane.
+	relayKeyFileVariable = "TIDEGATE_RELAY_KEY_FILE"
 )
 
 // readEnvironment is the one that reads show unless told otherwise. Writes have no
@@ -52,10 +62,15 @@ type clientOptions struct {
 	isRelay     bool // at the address, rather than a control server
 	timeout     time.Duration
 	output      string
+	forms       []string // of output, besides those of every command
 	noColor     bool
 	environment string
 	reason      string
 	actor       string
+	keyFile     string
+	tls         tlsfiles.ClientFiles
+	// anonymous: nothing is presented, whatever there is.
+	anonymous bool
 	// retryWait is the wait before the first retry of a write; it doubles.
 	retryWait time.Duration
 }
@@ -67,19 +82,24 @@ func newClientOptions() *clientOptions {
 // registerServer adds the flags of every command that speaks to the control server.
 func (o *clientOptions) registerServer(f *pflag.FlagSet) {
 	f.StringVar(&o.address, "server", fromVariable(serverVariable, server.DefaultGRPCAddr), "address of the control server; also $"+serverVariable)
-	o.registerCommon(f)
+	o.registerCommon(f, keyFileVariable, "`file` with the secret of an identity, to present")
 }
 
 // registerRelay adds the flags of a command that speaks to a relay.
 func (o *clientOptions) registerRelay(f *pflag.FlagSet) {
 	o.isRelay = true
 	f.StringVar(&o.address, "relay", fromVariable(relayVariable, relay.DefaultGRPCAddr), "address of the relay; also $"+relayVariable)
-	o.registerCommon(f)
+	o.registerCommon(f, relayKeyFileVariable, "`file` with the secret of a key, to present")
 }
 
-func (o *clientOptions) registerCommon(f *pflag.FlagSet) {
+func (o *clientOptions) registerCommon(f *pflag.FlagSet, keyVariable, keyUsage string) {
 	f.DurationVar(&o.timeout, "timeout", defaultTimeout, "longest wait for one answer")
 	f.StringVarP(&o.output, "output", "o", outputTable, "table, json or yaml")
+	f.StringVar(&o.keyFile, "key-file", os.Getenv(keyVariable), keyUsage+"; also $"+keyVariable)
+	f.BoolVar(&o.tls.On, "tls", os.Getenv(tlsVariable) != "", "connect with TLS; so do the next three; also $"+tlsVariable)
+	f.StringVar(&o.tls.CA, "tls-ca", os.Getenv(tlsCAVariable), "`file` with the authority of the server's certificate (default: whom the system trusts); also $"+tlsCAVariable)
+	f.StringVar(&o.tls.Cert, "tls-cert", os.Getenv(tlsCertVariable), "`file` with the certificate to present; also $"+tlsCertVariable)
+	f.StringVar(&o.tls.Key, "tls-key", os.Getenv(tlsKeyVariable), "`file` with its key; also $"+tlsKeyVariable)
 	f.BoolVar(&o.noColor, "no-color", false, "no colours; also $NO_COLOR, and wherever the output is not a terminal")
 }
 
@@ -148,27 +168,60 @@ func currentUser() string {
 
 // run connects, calls the body, and turns its error into one that people can read.
 func (o *clientOptions) run(ctx context.Context, io *streams, body func(context.Context, *client) error) error {
-	if err := checkOutput(o.output); err != nil {
+	if err := checkOutput(o.output, o.forms...); err != nil {
 		return err
 	}
 	if o.address == "" {
 		return usagef("the address is empty: pass HOST:PORT, such as %s", server.DefaultGRPCAddr)
+	}
+	secret, err := o.secret()
+	if err != nil {
+		return err
 	}
 	c, err := o.connect(io)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = c.conn.Close() }() // nothing is left to lose
+	if secret != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+secret)
+	}
 	if actor := headerValue(o.actor); actor != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, rpc.ActorKey, actor)
 	}
 	return c.explain(body(ctx, c))
 }
 
+// secret reads the secret to present: of the key file, else of a login at the server; empty:
+// none.
+func (o *clientOptions) secret() (string, error) {
+	switch {
+	case o.anonymous:
+		return "", nil
+	case o.keyFile == "" && o.isRelay:
+		return "", nil
+	case o.keyFile == "":
+		return o.savedSession()
+	}
+	data, err := os.ReadFile(o.keyFile)
+	if err != nil {
+		return "", usagef("--key-file: %v", err)
+	}
+	secret := strings.TrimSpace(string(data))
+	if _, err := accesskey.Parse(secret); err != nil { // else it might go somewhere that logs it
+		return "", usagef("--key-file %s: %v", o.keyFile, err)
+	}
+	return secret, nil
+}
+
 // connect does not wait for the server: the first call tells whether there is one.
 func (o *clientOptions) connect(io *streams) (*client, error) {
+	secured, err := o.tls.Credentials(zerolog.Nop()) // a command is over before a certificate is
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
 	conn, err := grpc.NewClient(o.address, append(dial.Options(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(secured),
 		grpc.WithUserAgent("tidegate/"+version.Version),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 	)...)
@@ -181,11 +234,14 @@ func (o *clientOptions) connect(io *streams) (*client, error) {
 		segments:     controlv1.NewSegmentServiceClient(conn),
 		environments: controlv1.NewEnvironmentServiceClient(conn),
 		keys:         controlv1.NewKeyServiceClient(conn),
+		identities:   controlv1.NewIdentityServiceClient(conn),
+		sessions:     controlv1.NewSessionServiceClient(conn),
 		epochs:       controlv1.NewEpochServiceClient(conn),
 		fleet:        controlv1.NewFleetServiceClient(conn),
 		rollouts:     controlv1.NewRolloutServiceClient(conn),
 		evaluations:  evaluationv1.NewEvaluationServiceClient(conn),
 
+		audit:         controlv1.NewAuditServiceClient(conn),
 		notifications: controlv1.NewNotificationServiceClient(conn),
 	}, nil
 }
@@ -201,11 +257,14 @@ type client struct {
 	segments     controlv1.SegmentServiceClient
 	environments controlv1.EnvironmentServiceClient
 	keys         controlv1.KeyServiceClient
+	identities   controlv1.IdentityServiceClient
+	sessions     controlv1.SessionServiceClient
 	epochs       controlv1.EpochServiceClient
 	fleet        controlv1.FleetServiceClient
 	rollouts     controlv1.RolloutServiceClient
 	evaluations  evaluationv1.EvaluationServiceClient
 
+	audit         controlv1.AuditServiceClient
 	notifications controlv1.NotificationServiceClient
 }
 

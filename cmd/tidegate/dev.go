@@ -98,6 +98,7 @@ func (d *dev) run(ctx context.Context) error {
 func (d *dev) open(ctx context.Context) (*server.Server, *relay.Relay, error) {
 	so := d.server
 	so.Environments = server.DefaultEnvironments()
+	so.Open = true
 	so.Drain = devDrain
 	so.Logger = d.logger.With().Str("part", "server").Logger()
 	s, err := server.Open(ctx, so)

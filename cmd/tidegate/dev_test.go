@@ -322,7 +322,7 @@ func TestWelcomeOnAllAddresses(t *testing.T) {
 	for want, addresses := range map[string]devAddresses{
 		"machine\n  can change flags.": server,
 		"machine can evaluate flags":   relay,
-		"Open on loopback only":        loopback,
+		"Open, on loopback only":       loopback,
 	} {
 		var out bytes.Buffer
 		err := printWelcome(&out, "dir", addresses)
@@ -330,7 +330,7 @@ func TestWelcomeOnAllAddresses(t *testing.T) {
 		if err != nil || !strings.Contains(text, want) || strings.Contains(text, all) {
 			t.Errorf("want %q, got %v:\n%s", want, err, text)
 		}
-		if claims := strings.Count(text, "no keys are configured"); claims != 1 {
+		if claims := strings.Count(text, "nobody is asked"); claims != 1 {
 			t.Errorf("%d claims of who can do what:\n%s", claims, text)
 		}
 	}
@@ -340,7 +340,7 @@ func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	code, _, stderr := execute(ctx, "server", "--data-dir", t.TempDir(), "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0")
+	code, _, stderr := execute(ctx, "server", "--open", "--data-dir", t.TempDir(), "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0")
 	if code != exitFailure || stderr != "error: interrupted\n" {
 		t.Errorf("got %d %q", code, stderr)
 	}

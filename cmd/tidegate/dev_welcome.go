@@ -17,13 +17,13 @@ tidegate is ready.   Ctrl-C stops it; data stays in {{.DataDir}}
   OpenFeature providers of any language work as they are: flagd's rpc at {{.Relay}},
   its in-process at {{.FlagdSync}}, OFREP's at http://{{.RelayHTTP}}
 {{if .Writable}}
-  Not on loopback only, and no keys are configured: anyone who reaches this machine
+  Not on loopback only, and nobody is asked who they are: anyone who reaches this machine
   can change flags.
 {{else if .Readable}}
-  The relay is not on loopback only, and no keys are configured: anyone who reaches this
+  The relay is not on loopback only, and nobody is asked for a key: anyone who reaches this
   machine can evaluate flags and read their rules.
 {{else}}
-  Open on loopback only; no keys are configured.
+  Open, on loopback only: nobody is asked who they are.
 {{end}}
 Try next (needs no proto files: the servers describe themselves)
 

@@ -14,9 +14,15 @@ import (
 func newEnvironmentCommand(io *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "environment",
-		Short: "Show environments",
+		Short: "Show environments, and what holds for each; take one back to what it was",
 	}
-	cmd.AddCommand(newEnvironmentListCommand(io))
+	cmd.AddCommand(
+		newEnvironmentListCommand(io),
+		newEnvironmentGetCommand(io),
+		newEnvironmentSetCommand(io),
+		newEnvironmentHistoryCommand(io),
+		newEnvironmentRestoreCommand(io),
+	)
 	return cmd
 }
 

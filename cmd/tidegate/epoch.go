@@ -122,12 +122,18 @@ func (c *client) confirmEpoch(current *controlv1.GetEpochResponse) error {
 	if len(problems) == 0 {
 		fmt.Fprintln(c.err, "this server sees no reason for a new epoch: the store is not behind what was seen of it")
 	}
-	fmt.Fprintf(c.err, "Every relay and SDK will replace what it has by what the store holds now, at revision %d.\nType %s to begin epoch %s: ", current.GetRevision(), next, next)
+	return c.confirmTyped(fmt.Sprintf("Every relay and SDK will replace what it has by what the store holds now, at revision %d.\nType %s to begin epoch %s: ",
+		current.GetRevision(), next, next), next)
+}
+
+// confirmTyped has a person type a word before something is done.
+func (c *client) confirmTyped(question, word string) error {
+	fmt.Fprint(c.err, question)
 	answer, err := bufio.NewReader(c.in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if strings.TrimSpace(answer) != next {
+	if strings.TrimSpace(answer) != word {
 		return errors.New("not confirmed; nothing was changed")
 	}
 	return nil

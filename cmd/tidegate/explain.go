@@ -105,6 +105,9 @@ func (c *client) explainConflict(conflict *controlv1.Conflict) string {
 	case controlv1.ResourceKind_RESOURCE_KIND_KEY:
 		b.WriteString("look at it ('tidegate key list'), then run the command again")
 		return b.String()
+	case controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT:
+		fmt.Fprintf(&b, "look at it ('tidegate environment get %s'), then run the command again", conflict.GetKey())
+		return b.String()
 	case controlv1.ResourceKind_RESOURCE_KIND_ROLLOUT:
 		fmt.Fprintf(&b, "look at it ('tidegate rollout status %s --environment %s'), then run the command again", conflict.GetKey(), conflict.GetEnvironment())
 		return b.String()

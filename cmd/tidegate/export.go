@@ -103,11 +103,21 @@ func (c *client) writeFile(name string, write func(io.Writer) error) error {
 	if name == "" || name == "-" {
 		return write(c.out)
 	}
-	return replaceFile(name, write)
+	const readable = 0o644 // definitions are no secret
+	return replaceFile(name, readable, write)
+}
+
+// writePrivateFile is writeFile for what not everybody is to read.
+func (c *client) writePrivateFile(name string, write func(io.Writer) error) error {
+	if name == "" || name == "-" {
+		return write(c.out)
+	}
+	const private = 0o600
+	return replaceFile(name, private, write)
 }
 
 // replaceFile writes a file whole or not at all.
-func replaceFile(name string, write func(io.Writer) error) (err error) {
+func replaceFile(name string, mode os.FileMode, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
 		return err
@@ -121,8 +131,7 @@ func replaceFile(name string, write func(io.Writer) error) (err error) {
 	if err := write(f); err != nil {
 		return err
 	}
-	const readable = 0o644 // definitions are no secret
-	if err := f.Chmod(readable); err != nil {
+	if err := f.Chmod(mode); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {

@@ -98,9 +98,9 @@ func withClient(t *testing.T, address string, body func(context.Context, *client
 	o := newClientOptions()
 	o.address, o.environment, o.reason, o.actor = address, "production", "because", "ann"
 	o.output, o.timeout, o.retryWait = outputTable, 30*time.Second, time.Millisecond
-	var stdout, errors bytes.Buffer
-	err = o.run(t.Context(), &streams{in: strings.NewReader(""), out: &stdout, err: &errors}, body)
-	return strings.ReplaceAll(stdout.String(), address, "SERVER"), strings.ReplaceAll(errors.String(), address, "SERVER"), err
+	var stdout, complaints bytes.Buffer
+	err = o.run(t.Context(), &streams{in: strings.NewReader(""), out: &stdout, err: &complaints}, body)
+	return strings.ReplaceAll(stdout.String(), address, "SERVER"), strings.ReplaceAll(complaints.String(), address, "SERVER"), err
 }
 
 // text is an error's, without the address.

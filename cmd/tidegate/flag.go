@@ -31,6 +31,7 @@ func newFlagCommand(io *streams) *cobra.Command {
 		newFlagHistoryCommand(io),
 		newFlagRestoreCommand(io),
 		newFlagPromoteCommand(io),
+		newFlagStaleCommand(io),
 	)
 	return cmd
 }

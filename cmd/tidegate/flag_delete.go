@@ -12,10 +12,15 @@ import (
 
 func newFlagDeleteCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
+	var force bool
 	cmd := &cobra.Command{
 		Use:   "delete KEY",
 		Short: "Delete a flag; its history stays, and can bring it back",
-		Args:  oneKey,
+		Long: "Delete a flag. Its history stays, and can bring it back.\n\n" +
+			"A flag that others need as a prerequisite is not deleted. Nor is one that relays have told\n" +
+			"was evaluated in the last hour, unless --force is given: who asks for it gets the caller's\n" +
+			"own default from then on.",
+		Args: oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.requireWrite(); err != nil {
 				return err
@@ -27,7 +32,7 @@ func newFlagDeleteCommand(streams *streams) *cobra.Command {
 				}
 				response, err := write(ctx, c, c.flags.DeleteFlag, &controlv1.DeleteFlagRequest{
 					Environment: o.environment, FlagKey: args[0], BaseRevision: current.GetRevision(),
-					Reason: o.reason, RequestId: newRequestID(),
+					Reason: o.reason, RequestId: newRequestID(), Force: force,
 				})
 				if err != nil {
 					return err
@@ -41,5 +46,6 @@ func newFlagDeleteCommand(streams *streams) *cobra.Command {
 		},
 	}
 	o.registerWrite(cmd.Flags())
+	cmd.Flags().BoolVar(&force, "force", false, "delete it although it is evaluated")
 	return cmd
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/bucketing"
@@ -14,6 +16,9 @@ import (
 type flagEdit struct {
 	description, owner, offVariant *string
 	addTags, removeTags            []string
+	kind                           *flagv1.FlagKind
+	expectedLifetime               *time.Duration // 0: none
+	clientVisible                  *bool
 
 	// Of the default outcome, or of the rule named.
 	rule     string
@@ -34,8 +39,20 @@ func (e *flagEdit) apply(f *flagv1.Flag) (*flagv1.Flag, error) {
 	if e.owner != nil {
 		f.Owner = *e.owner
 	}
+	if e.kind != nil {
+		f.Kind = *e.kind
+	}
+	if e.expectedLifetime != nil {
+		f.ExpectedLifetime = nil
+		if d := *e.expectedLifetime; d != 0 {
+			f.ExpectedLifetime = durationpb.New(d)
+		}
+	}
 	if e.offVariant != nil {
 		f.OffVariant = *e.offVariant
+	}
+	if e.clientVisible != nil {
+		f.ClientVisible = *e.clientVisible
 	}
 	for _, tag := range e.addTags {
 		if !slices.Contains(f.GetTags(), tag) {

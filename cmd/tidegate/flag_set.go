@@ -4,12 +4,16 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/manifest"
+	"github.com/tidegate/tidegate/internal/rollout"
 )
 
 func newFlagSetCommand(streams *streams) *cobra.Command {
@@ -53,10 +57,12 @@ func newFlagSetCommand(streams *streams) *cobra.Command {
 type flagSetting struct {
 	description, owner, offVariant string
 	addTags, removeTags            []string
+	kind, lifetime                 string
 
 	rule, serve, otherwise, rollout, bucketBy string
 
-	bucketing int
+	bucketing     int
+	clientVisible bool
 }
 
 func (s *flagSetting) register(cmd *cobra.Command) {
@@ -70,6 +76,9 @@ func (s *flagSetting) register(cmd *cobra.Command) {
 	f.StringVar(&s.offVariant, "off-variant", "", "variant to serve while the flag is disabled; empty: the caller's default")
 	f.StringVar(&s.description, "description", "", "what the flag is for")
 	f.StringVar(&s.owner, "owner", "", "whom to ask")
+	f.StringVar(&s.kind, "kind", "", alternatives(manifest.FlagKinds())+"; empty: none of them")
+	f.StringVar(&s.lifetime, "expected-lifetime", "", "how long the flag is expected to be there, such as 40d; empty: for ever")
+	f.BoolVar(&s.clientVisible, "client-visible", false, "whether keys of clients may evaluate the flag; its values are public then")
 	f.StringSliceVar(&s.addTags, "add-tag", nil, "tags to add")
 	f.StringSliceVar(&s.removeTags, "remove-tag", nil, "tags to remove")
 }
@@ -87,6 +96,12 @@ func (s *flagSetting) edit(cmd *cobra.Command) (*flagEdit, error) {
 		addTags: s.addTags, removeTags: s.removeTags,
 		rule: s.rule, serve: given("default", &s.otherwise), bucketBy: given("bucket-by", &s.bucketBy),
 		bucketing: flagv1.BucketingVersion(s.bucketing),
+	}
+	if err := s.purpose(cmd, e); err != nil {
+		return nil, err
+	}
+	if cmd.Flags().Changed("client-visible") {
+		e.clientVisible = &s.clientVisible
 	}
 	if s.rule != "" {
 		e.serve = given("serve", &s.serve)
@@ -112,10 +127,38 @@ func (s *flagSetting) edit(cmd *cobra.Command) (*flagEdit, error) {
 		return nil, usagef("--rule %s needs --serve or --rollout", s.rule)
 	case changed("bucketing-version") && s.bucketing != 2 && s.bucketing != 3:
 		return nil, usagef("--bucketing-version %d: expected 2 or 3", s.bucketing)
-	case e.serve == nil && e.split == nil && s.bucketing == 0 && e.description == nil && e.owner == nil && e.offVariant == nil && len(e.addTags) == 0 && len(e.removeTags) == 0:
+	case !slices.ContainsFunc(settings, changed):
 		return nil, usagef("nothing to change: say what, as in --rollout on=5%%,off=95%%")
 	}
 	return e, nil
+}
+
+// settings are the flags of the command that change something.
+var settings = []string{
+	"default", "rollout", "serve", "bucketing-version", "description", "owner", "off-variant", "kind", "expected-lifetime",
+	"client-visible", "add-tag", "remove-tag",
+}
+
+// purpose reads what the flag is for.
+func (s *flagSetting) purpose(cmd *cobra.Command, e *flagEdit) error {
+	if cmd.Flags().Changed("kind") {
+		kind, ok := manifest.ParseFlagKind(s.kind)
+		if !ok && s.kind != "" {
+			return usagef("--kind %s: expected %s", s.kind, alternatives(manifest.FlagKinds()))
+		}
+		e.kind = &kind
+	}
+	if cmd.Flags().Changed("expected-lifetime") {
+		var d time.Duration
+		if s.lifetime != "" {
+			var err error
+			if d, err = rollout.ParseDuration(s.lifetime); err != nil || d == 0 {
+				return usagef("--expected-lifetime %s: expected a time such as 40d", s.lifetime)
+			}
+		}
+		e.expectedLifetime = &d
+	}
+	return nil
 }
 
 // setFlag writes the edited flag on condition that it is still the one that was read.

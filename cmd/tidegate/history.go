@@ -109,21 +109,26 @@ func (c *client) writeHistory(out io.Writer, entries []*controlv1.AuditEntry, mo
 	for _, e := range entries {
 		fmt.Fprintf(out, "%s  %s  %s by %s: %s\n", c.paint.bold(revisionText(e.GetRevision())), c.paint.dim(timeText(e.GetTime())),
 			c.actionText(e.GetAction()), actorText(e.GetActor()), singleLine(e.GetReason()))
-		switch {
-		case e.GetSourceEnvironment() != "":
-			fmt.Fprintf(out, "    from %s, %s\n", singleLine(e.GetSourceEnvironment()), revisionText(e.GetSourceRevision()))
-		case e.GetSourceRevision() != 0:
-			fmt.Fprintf(out, "    as of %s\n", revisionText(e.GetSourceRevision()))
-		}
-		if e.GetRolloutKey() != "" {
-			fmt.Fprintf(out, "    by rollout %s\n", singleLine(e.GetRolloutKey()))
-		}
+		c.writeOrigin(out, e)
 		if e.GetPreviousRevision() != 0 && e.GetAction() != controlv1.Action_ACTION_DELETED { // else: everything
 			writeChanges(out, c.paint, "    ", e.GetChanges())
 		}
 	}
 	if more {
 		fmt.Fprintln(out, c.paint.dim("there is more: see --limit"))
+	}
+}
+
+// writeOrigin writes where a version came from, and what made the change.
+func (c *client) writeOrigin(out io.Writer, e *controlv1.AuditEntry) {
+	switch {
+	case e.GetSourceEnvironment() != "":
+		fmt.Fprintf(out, "    from %s, %s\n", singleLine(e.GetSourceEnvironment()), revisionText(e.GetSourceRevision()))
+	case e.GetSourceRevision() != 0:
+		fmt.Fprintf(out, "    as of %s\n", revisionText(e.GetSourceRevision()))
+	}
+	if e.GetRolloutKey() != "" {
+		fmt.Fprintf(out, "    by rollout %s\n", singleLine(e.GetRolloutKey()))
 	}
 }
 

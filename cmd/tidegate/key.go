@@ -12,21 +12,24 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	accessv1 "github.com/tidegate/tidegate/gen/go/tidegate/access/v1"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
 )
 
 func newKeyCommand(io *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
-		Short: "Create, show, change and revoke keys",
-		Long: "Create, show, change and revoke keys: what relays and in-process SDKs present to follow an\n" +
-			"environment. Servers and relays that run with --require-keys let nobody follow without\n" +
-			"one. A change of a key, and its end, hold everywhere within a second.",
+		Short: "Create, show, change, rotate and revoke keys",
+		Long: "Create, show, change, rotate and revoke keys: what relays and SDKs present to follow an\n" +
+			"environment, and to evaluate in it. Servers and relays that run with --require-keys serve\n" +
+			"nobody without one. A change of a key, and its end, hold everywhere within a second.",
 	}
 	cmd.AddCommand(
 		newKeyCreateCommand(io),
 		newKeyListCommand(io),
 		newKeyUpdateCommand(io),
+		newKeyRotateCommand(io),
 		newKeyRevokeCommand(io),
 		newKeyHistoryCommand(io),
 	)
@@ -38,6 +41,8 @@ type keyOptions struct {
 	*clientOptions
 	environments []string
 	expires      string
+	owner        string
+	prefixes     []string
 }
 
 func (o *keyOptions) register(cmd *cobra.Command) {
@@ -45,6 +50,8 @@ func (o *keyOptions) register(cmd *cobra.Command) {
 	o.registerReason(cmd.Flags())
 	cmd.Flags().StringSliceVarP(&o.environments, "environment", "e", nil, "environments that the key opens, such as production,staging")
 	cmd.Flags().StringVar(&o.expires, "expires", "", "how long it is good, such as 90d or 12h; or never (default for a new key)")
+	cmd.Flags().StringVar(&o.owner, "owner", "", "the team or person to ask")
+	cmd.Flags().StringSliceVar(&o.prefixes, "flag-prefix", nil, "of SDK keys: only flags whose keys begin so, such as checkout-,cart-; such a key evaluates, and does not follow")
 }
 
 const neverExpires = "never"
@@ -77,17 +84,24 @@ func (o *keyOptions) expiry(now time.Time) (*timestamppb.Timestamp, error) {
 
 func newKeyCreateCommand(streams *streams) *cobra.Command {
 	o := &keyOptions{clientOptions: newClientOptions()}
+	var role string
 	cmd := &cobra.Command{
 		Use:   "create NAME --environment NAME[,...]",
 		Short: "Create a key, and print its secret: only now, and alone on the standard output",
 		Example: "  tidegate key create eu-relays --environment production --expires 90d \\\n" +
-			"      --reason \"relays in eu-west\" > /etc/tidegate/key",
+			"      --reason \"relays in eu-west\" > /etc/tidegate/key\n" +
+			"  tidegate key create shop-web --role sdk-client --owner shop --environment production \\\n" +
+			"      --reason \"the shop's pages\"",
 		Args: oneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(o.environments) == 0 {
 				return usagef("say what the key opens: --environment production (or several: production,staging)")
 			}
 			if err := o.requireReason(); err != nil {
+				return err
+			}
+			of, err := keyRole(role)
+			if err != nil {
 				return err
 			}
 			if o.expires == "" {
@@ -100,6 +114,7 @@ func newKeyCreateCommand(streams *streams) *cobra.Command {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				response, err := write(ctx, c, c.keys.CreateKey, &controlv1.CreateKeyRequest{
 					Name: args[0], Environments: o.environments, ExpiresAt: expires, Reason: o.reason, RequestId: newRequestID(),
+					Role: of, Owner: o.owner, FlagPrefixes: o.prefixes,
 				})
 				if err != nil {
 					return err
@@ -112,7 +127,22 @@ func newKeyCreateCommand(streams *streams) *cobra.Command {
 		},
 	}
 	o.register(cmd)
+	cmd.Flags().StringVar(&role, "role", "relay", "what presents it: relay; sdk-server, which follows or evaluates; or sdk-client, which anybody can read and so evaluates flags that are marked for clients, and never learns a rule")
 	return cmd
+}
+
+// keyRole reads --role.
+func keyRole(word string) (accessv1.Role, error) {
+	for _, r := range []accessv1.Role{accessv1.Role_ROLE_RELAY, accessv1.Role_ROLE_SDK_SERVER, accessv1.Role_ROLE_SDK_CLIENT} {
+		if word == keyRoleWord(r) {
+			return r, nil
+		}
+	}
+	return 0, usagef("--role %s: want relay, sdk-server or sdk-client", word)
+}
+
+func keyRoleWord(r accessv1.Role) string {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(r.String(), "ROLE_")), "_", "-")
 }
 
 // oneName is what a command takes that makes something.
@@ -137,6 +167,12 @@ func oneID(_ *cobra.Command, args []string) error {
 // keyText is such as 'key abcdefghijkl (eu-relays), which opens production until ...'.
 func keyText(v *controlv1.KeyVersion) string {
 	text := fmt.Sprintf("key %s (%s), which opens %s", v.GetKey().GetId(), singleLine(v.GetKey().GetName()), strings.Join(v.GetEnvironments(), ", "))
+	if r := accesskey.RoleOf(v.GetKey()); r != accessv1.Role_ROLE_RELAY {
+		text += " to the role " + keyRoleWord(r)
+	}
+	if prefixes := v.GetKey().GetFlagPrefixes(); len(prefixes) > 0 {
+		text += " for flags that begin with " + strings.Join(prefixes, ", ")
+	}
 	if at := v.GetKey().GetExpiresAt(); at != nil {
 		text += " until " + timeText(at)
 	}
@@ -190,7 +226,7 @@ func (c *client) writeKeyList(out io.Writer, list *controlv1.ListKeysResponse) {
 		fmt.Fprintf(out, "no keys%s (revision %d)\n", where, list.GetRevision())
 		return
 	}
-	t := table{paint: c.paint, header: []string{"ID", "NAME", "ENVIRONMENTS", "CREATED", "EXPIRES", "REVISION"}}
+	t := table{paint: c.paint, header: []string{"ID", "NAME", "ROLE", "OWNER", "ENVIRONMENTS", "FLAGS", "CREATED", "EXPIRES", "REVISION"}}
 	for _, v := range list.GetKeys() {
 		expires := cell{text: neverExpires}
 		if at := v.GetKey().GetExpiresAt(); at != nil {
@@ -199,73 +235,23 @@ func (c *client) writeKeyList(out io.Writer, list *controlv1.ListKeysResponse) {
 				expires.paint = c.paint.red
 			}
 		}
-		t.add(cell{v.GetKey().GetId(), c.paint.bold}, plain(v.GetKey().GetName()), plain(strings.Join(v.GetEnvironments(), ",")),
+		t.add(cell{v.GetKey().GetId(), c.paint.bold}, plain(v.GetKey().GetName()), plain(keyRoleWord(accesskey.RoleOf(v.GetKey()))),
+			plain(orDash(v.GetKey().GetOwner())), plain(strings.Join(v.GetEnvironments(), ",")), plain(flagsText(v.GetKey())),
 			cell{text: timeText(v.GetKey().GetCreatedAt())}, expires, number(v.GetRevision()))
 	}
 	t.write(out)
 }
 
-func newKeyUpdateCommand(streams *streams) *cobra.Command {
-	o := &keyOptions{clientOptions: newClientOptions()}
-	var name string
-	cmd := &cobra.Command{
-		Use:   "update ID",
-		Short: "Change what a key opens, how long it is good, or its name; what is not said stays",
-		Args:  oneID,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(o.environments) == 0 && o.expires == "" && name == "" {
-				return usagef("say what to change: --environment, --expires or --name")
-			}
-			if err := o.requireReason(); err != nil {
-				return err
-			}
-			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
-				current, err := read(ctx, c, c.keys.GetKey, &controlv1.GetKeyRequest{KeyId: args[0]})
-				if err != nil {
-					return err
-				}
-				request, err := o.updated(current.GetKey(), name)
-				if err != nil {
-					return err
-				}
-				response, err := write(ctx, c, c.keys.UpdateKey, request)
-				if err != nil {
-					return err
-				}
-				return c.show(response, func(out io.Writer) {
-					if len(response.GetEntries()) == 0 {
-						fmt.Fprintf(out, "unchanged: %s\n", keyText(response.GetKey()))
-						return
-					}
-					fmt.Fprintf(out, "changed at revision %d: %s\n", response.GetKey().GetRevision(), keyText(response.GetKey()))
-				})
-			})
-		},
+// flagsText is which flags a key is for.
+func flagsText(k *accessv1.Key) string {
+	prefixes := slices.Clone(k.GetFlagPrefixes())
+	for i := range prefixes {
+		prefixes[i] += "*"
 	}
-	o.register(cmd)
-	cmd.Flags().StringVar(&name, "name", "", "a new name")
-	return cmd
-}
-
-// updated is what a key shall be: as it is, but for what was said.
-func (o *keyOptions) updated(current *controlv1.KeyVersion, name string) (*controlv1.UpdateKeyRequest, error) {
-	r := &controlv1.UpdateKeyRequest{
-		KeyId: current.GetKey().GetId(), Name: current.GetKey().GetName(), Environments: current.GetEnvironments(),
-		ExpiresAt: current.GetKey().GetExpiresAt(), BaseRevision: current.GetRevision(), Reason: o.reason, RequestId: newRequestID(),
+	if len(prefixes) == 0 {
+		return "all"
 	}
-	if name != "" {
-		r.Name = name
-	}
-	if len(o.environments) > 0 {
-		r.Environments = o.environments
-	}
-	if o.expires != "" {
-		var err error
-		if r.ExpiresAt, err = o.expiry(time.Now()); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
+	return strings.Join(prefixes, ",")
 }
 
 func newKeyRevokeCommand(streams *streams) *cobra.Command {

@@ -70,10 +70,31 @@ func TestKeyCommands(t *testing.T) {
 	expect("update", stdout, "changed at revision", "which opens staging\n")
 	stdout, _ = ok("key", "update", p.ID, "--name", "eu relays", "--reason", "same")
 	expect("update to the same", stdout, "unchanged: key "+p.ID)
+	stdout, stderr = ok("key", "rotate", p.ID, "--overlap", "1h", "--reason", "quarterly")
+	again, err := accesskey.Parse(strings.TrimSuffix(stdout, "\n"))
+	if err != nil || again.ID != p.ID || again == p {
+		t.Errorf("rotate prints %v", err)
+	}
+	expect("rotate", stderr, "the new secret of key "+p.ID, "the one before is good for 1h0m0s")
 	stdout, _ = ok("key", "revoke", p.ID, "--reason", "lost")
 	expect("revoke", stdout, "key "+p.ID+" revoked in staging at revision")
 	stdout, _ = ok("key", "history", p.ID, "-e", "staging")
-	expect("history", stdout, "deleted by alice: lost", "updated by alice: less", "created by alice: first")
+	expect("history", stdout, "deleted by alice: lost", "rotated by alice: quarterly", "updated by alice: less", "created by alice: first")
+
+	stdout, stderr = ok("key", "create", "shop", "-e", "production", "--role", "sdk-client", "--owner", "shop", "--flag-prefix", "shop-,cart-", "--reason", "pages")
+	shop, err := accesskey.Parse(strings.TrimSuffix(stdout, "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect("create of a role", stderr, "which opens production to the role sdk-client for flags that begin with shop-, cart-")
+	list, _ = ok("key", "list")
+	expect("list of roles", list, "sdk-client", "shop-*,cart-*")
+	stdout, _ = ok("key", "update", shop.ID, "--owner", "web", "--flag-prefix", "", "--reason", "all")
+	expect("update of prefixes", stdout, "which opens production to the role sdk-client\n")
+	list, _ = ok("key", "list")
+	expect("list after it", list, "web", "all")
+	fails(exitUsage, "want relay, sdk-server or sdk-client", "key", "create", "n", "-e", "dev", "--role", "viewer", "--reason", "r")
+	fails(exitFailure, "flag_prefixes: must be empty", "key", "create", "n", "-e", "dev", "--flag-prefix", "a-", "--reason", "r")
 
 	fails(exitFailure, "it is revoked", "key", "revoke", p.ID, "--reason", "again")
 	fails(exitFailure, `environment "nowhere"`, "key", "create", "n", "-e", "nowhere", "--reason", "r")

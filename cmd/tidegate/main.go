@@ -80,12 +80,18 @@ func newRootCommand(io *streams) *cobra.Command {
 		newRolloutCommand(io),
 		newEnvironmentCommand(io),
 		newKeyCommand(io),
+		newIdentityCommand(io),
+		newLoginCommand(io),
+		newLogoutCommand(io),
+		newAuditCommand(io),
 		newEpochCommand(io),
 		newRelayCommand(io),
 		newNotificationCommand(io),
 		newEvaluateCommand(io),
 		newApplyCommand(io),
 		newExportCommand(io),
+		newRefsCommand(io),
+		newMatrixCommand(io),
 	)
 	root.InitDefaultCompletionCmd() // now, not at execution, so that markStart finds it
 	return root

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -14,7 +15,21 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain has no test see, or change, who is logged in on this machine.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "tidegate-config-")
+	if err == nil {
+		err = errors.Join(os.Setenv("XDG_CONFIG_HOME", dir), os.Setenv("HOME", dir))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir) // it is a temporary one
+		os.Exit(code)
+	}))
+}
 
 // execute runs one command line to its end.
 func execute(ctx context.Context, args ...string) (code int, out, err string) {

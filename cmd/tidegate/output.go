@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -19,12 +21,22 @@ const (
 	outputYAML  = "yaml"
 )
 
-func checkOutput(output string) error {
-	switch output {
-	case outputTable, outputJSON, outputYAML:
+// checkOutput refuses forms that a command does not write: the common ones, and its own.
+func checkOutput(output string, own ...string) error {
+	forms := append([]string{outputTable, outputJSON, outputYAML}, own...)
+	if slices.Contains(forms, output) {
 		return nil
 	}
-	return usagef("--output %s: expected table, json or yaml", output)
+	return usagef("--output %s: expected %s", output, alternatives(forms))
+}
+
+// alternatives writes a list of which one is meant.
+func alternatives(list []string) string {
+	last := len(list) - 1
+	if last <= 0 {
+		return strings.Join(list, "")
+	}
+	return strings.Join(list[:last], ", ") + " or " + list[last]
 }
 
 // show writes an answer: for people by the function, for machines as it is.
@@ -72,12 +84,37 @@ func writeJSONLine(out io.Writer, m proto.Message) error {
 	return err
 }
 
+// showValue is show for what was not answered by a server but made here.
+func (c *client) showValue(v any, table func(io.Writer)) error {
+	switch c.output {
+	case outputJSON:
+		encoder := json.NewEncoder(c.out)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(v)
+	case outputYAML:
+		data, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		return writeJSONAsYAML(c.out, data)
+	}
+	var b bytes.Buffer
+	table(&b)
+	_, err := c.out.Write(b.Bytes())
+	return err
+}
+
 // writeYAML writes what writeJSON does, as YAML.
 func writeYAML(out io.Writer, m proto.Message) error {
 	data, err := protojson.Marshal(m)
 	if err != nil {
 		return err
 	}
+	return writeJSONAsYAML(out, data)
+}
+
+func writeJSONAsYAML(out io.Writer, data []byte) error {
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil { // JSON is YAML
 		return err
@@ -89,7 +126,7 @@ func writeYAML(out io.Writer, m proto.Message) error {
 	if err := encoder.Encode(&document); err != nil {
 		return err
 	}
-	_, err = out.Write(b.Bytes())
+	_, err := out.Write(b.Bytes())
 	return err
 }
 

@@ -43,6 +43,14 @@ func shortened(value string) string {
 	return string([]rune(value)[:longestValue]) + "..."
 }
 
+// counted writes a number of things.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
+}
+
 func kindWord(k controlv1.ResourceKind) string {
 	switch k {
 	case controlv1.ResourceKind_RESOURCE_KIND_SEGMENT:
@@ -51,6 +59,12 @@ func kindWord(k controlv1.ResourceKind) string {
 		return "key"
 	case controlv1.ResourceKind_RESOURCE_KIND_ROLLOUT:
 		return "rollout"
+	case controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT:
+		return "environment"
+	case controlv1.ResourceKind_RESOURCE_KIND_IDENTITY:
+		return "identity"
+	case controlv1.ResourceKind_RESOURCE_KIND_EPOCH:
+		return "epoch"
 	}
 	return "flag"
 }

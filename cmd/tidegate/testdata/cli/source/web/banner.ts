@@ -1,0 +1,3 @@
+if (client.getBooleanValue('new-checkout', false) && flags.newCheckout) {
+  show(client.getStringValue('banner', 'none'));
+}
