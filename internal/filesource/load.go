@@ -17,8 +17,8 @@ import (
 
 // load shows what the files hold, if all of it is sound: else everything that is wrong
 // is the error.
-func (s *Source) load(files []file) error {
-	d, err := parse(files)
+func (s *Source) load(files []File) error {
+	d, err := Parse(files)
 	if err != nil {
 		return err
 	}
@@ -43,12 +43,13 @@ func (s *Source) load(files []file) error {
 	return s.show(next, delta)
 }
 
-// parse reads all files as one document.
-func parse(files []file) (*manifest.Document, error) {
+// Parse reads all files as one document. Everything that is wrong in any of them is the error:
+// manifest.Errors.
+func Parse(files []File) (*manifest.Document, error) {
 	var documents []*manifest.Document
 	var problems manifest.Errors
 	for _, f := range files {
-		d, err := manifest.Parse(f.path, f.data)
+		d, err := manifest.Parse(f.Path, f.Data)
 		var found manifest.Errors
 		switch {
 		case err == nil:

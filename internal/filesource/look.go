@@ -46,26 +46,26 @@ func text(err error) string {
 	return err.Error()
 }
 
-// file is one that was read.
-type file struct {
-	path string
-	data []byte
+// File is one that was read.
+type File struct {
+	Path string
+	Data []byte
 }
 
 // checksum tells contents apart, and also the errors there are in the place of one.
 type checksum [sha256.Size]byte
 
 // read reads the files that were seen.
-func (l look) read() (files []file, sum checksum, err error) {
+func (l look) read() (files []File, sum checksum, err error) {
 	err = l.err
 	for i := 0; i < len(l.files) && err == nil; i++ {
-		f := file{path: l.files[i].Path}
+		f := File{Path: l.files[i].Path}
 		// What is no file has no content to come back to, and may never end.
 		if mode := l.files[i].Info.Mode(); !mode.IsRegular() {
-			err = fmt.Errorf("%s is neither a file nor a folder", f.path)
+			err = fmt.Errorf("%s is neither a file nor a folder", f.Path)
 			break
 		}
-		f.data, err = manifest.ReadFile(f.path)
+		f.Data, err = manifest.ReadFile(f.Path)
 		files = append(files, f)
 	}
 	hash := sha256.New()
@@ -77,8 +77,8 @@ func (l look) read() (files []file, sum checksum, err error) {
 		add([]byte(err.Error()))
 	} else {
 		for _, f := range files {
-			add([]byte(f.path))
-			add(f.data)
+			add([]byte(f.Path))
+			add(f.Data)
 		}
 	}
 	hash.Sum(sum[:0])

@@ -28,24 +28,6 @@ import (
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
-const (
-	// lookEvery is the time between two looks at the files. If a look takes long, looking
-	// takes at most one part in lookShare of the time.
-	lookEvery = 200 * time.Millisecond
-	lookShare = 20
-	// rest is how long the files must have looked the same before they are read: whoever
-	// writes them may be in the midst of it.
-	rest = 400 * time.Millisecond
-	// patience is how long the files may be without rest before that is worth a word.
-	patience = 5 * time.Second
-	// readEvery is how often files that look the same are read all the same: times may be
-	// coarse, or kept by whoever replaces a file.
-	readEvery = 10 * time.Second
-)
-
-// errRestless says that the files have not been at rest for too long to be read.
-var errRestless = errors.New("the files keep changing: they are read once nothing has changed for " + rest.String())
-
 // Journal keeps what is shown over restarts; statefile.Dir is one. Append is called
 // before a change is shown, and so is Sync, which must make it survive a power cut. A
 // Journal that fails does not stop the source: it logs, counts, and serves from memory.
@@ -85,14 +67,8 @@ type Source struct {
 
 	// What follows is used by one goroutine: that of Open, then that of Run.
 
-	// seen is what the last look saw, since when it is seen; at rest last at calm.
-	seen        look
-	since, calm time.Time
-	// judged is what was seen when the content was read last, at readAt.
-	judged look
-	readAt time.Time
-	// content was judged; the verdict is nil if it is what is shown.
-	content checksum
+	watcher
+	// verdict on the content that was judged is nil if it is what is shown.
 	verdict error
 }
 
@@ -111,7 +87,8 @@ func Open(ctx context.Context, o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{o: o, metrics: m, calm: time.Now()}
+	s := &Source{o: o, metrics: m}
+	s.watcher = watcher{paths: o.Paths, calm: time.Now(), judge: s.judge, settled: s.settled, unsettled: s.unsettled}
 	for s.state.Load() == nil {
 		if err := s.step(ctx); err != nil {
 			return nil, err
@@ -140,59 +117,8 @@ func (s *Source) Run(ctx context.Context) error {
 	}
 }
 
-// step looks at the files once, does what is to be done, and waits until it is time for
-// the next look, or ctx ends.
-func (s *Source) step(ctx context.Context) error {
-	began := time.Now()
-	seen := lookAt(s.o.Paths)
-	took := time.Since(began)
-	s.take(seen, began)
-	timer := time.NewTimer(max(lookEvery, lookShare*took))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
-// take is the state machine: it decides what a look means.
-func (s *Source) take(seen look, now time.Time) {
-	if !seen.same(s.seen) {
-		s.seen, s.since = seen, now
-	}
-	if now.Sub(s.since) < rest {
-		if now.Sub(s.calm) > patience {
-			s.unsettled()
-		}
-		return
-	}
-	s.calm = now
-	if !seen.same(s.judged) || now.Sub(s.readAt) >= readEvery {
-		s.read(now)
-		return
-	}
-	s.settled(now)
-}
-
-// read reads the files that were seen, and judges what they hold if it is new.
-func (s *Source) read(now time.Time) {
-	files, sum, err := s.seen.read()
-	if after := lookAt(s.o.Paths); !after.same(s.seen) {
-		s.seen, s.since = after, now
-		return
-	}
-	if sum != s.content {
-		s.content = sum
-		s.verdict = s.judge(files, err)
-	}
-	s.judged, s.readAt = s.seen, now
-	s.settled(now)
-}
-
 // judge shows what the files hold, or says why it does not.
-func (s *Source) judge(files []file, err error) error {
+func (s *Source) judge(files []File, err error) {
 	if err == nil {
 		err = s.load(files)
 	}
@@ -202,7 +128,7 @@ func (s *Source) judge(files []file, err error) error {
 			s.logProblems(err)
 		}
 	}
-	return err
+	s.verdict = err
 }
 
 // settled notes that the files are at rest, and still as they were judged.

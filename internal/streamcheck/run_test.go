@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -73,6 +72,7 @@ func (s *site) log(name string) string { return filepath.Join(s.dir, name+stream
 func (s *site) server(name, addr string) (at string, stop func()) {
 	s.t.Helper()
 	o, err := server.Open(s.t.Context(), server.Options{
+		Open: true, SealEvery: time.Hour, // so that the store rests when nobody writes
 		Store: keptOpen{s.store}, GRPCAddr: addr, HTTPAddr: "127.0.0.1:0", Environments: []string{environment},
 		InstanceID: name, StreamLog: s.log(name), Logger: zerolog.Nop(),
 	})
@@ -108,19 +108,30 @@ func (s *site) advance(name string) {
 	s.t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		s.put("meta/other", "")
-		log, err := os.ReadFile(s.log(name))
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		records, err := streamlog.Read(bytes.NewReader(log))
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if slices.ContainsFunc(records, func(r streamlog.Record) bool { return r.Event == streamlog.Advance }) {
+		if s.events(name, streamlog.Advance) > 0 {
 			return
 		}
 	}
 	s.t.Fatalf("%s does not advance", name)
+}
+
+// events is how many of a kind a process has written down.
+func (s *site) events(name string, kind streamlog.Event) (n int) {
+	s.t.Helper()
+	log, err := os.ReadFile(s.log(name))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	records, err := streamlog.Read(bytes.NewReader(log))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, r := range records {
+		if r.Event == kind {
+			n++
+		}
+	}
+	return n
 }
 
 // writer writes flags at random, and notes what it was told.
@@ -238,8 +249,14 @@ func TestRun(t *testing.T) {
 	}
 	write(20)
 	stopFirst()
-	write(5)
+	write(1) // few: of many, everything is less to send than what changed
+	before := s.events("relay-1", streamlog.Resume)
 	s.relay("relay-1", first, upstream)
+	for deadline := time.Now().Add(time.Minute); s.events("relay-1", streamlog.Resume) == before; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("relay-1 does not go on")
+		}
+	}
 	write(20)
 	s.put("meta/epoch", `{"counter":2,"random":"00c0ffee00c0ffee"}`)
 	write(20)

@@ -113,6 +113,7 @@ const anywhere = "127.0.0.1:0"
 func (s *site) server(name, addr string, on store.Store, change ...func(*server.Options)) *node {
 	s.Helper()
 	o := server.Options{
+		Open: true, SealEvery: time.Hour, // so that the store rests when nobody writes
 		Store: keptOpen{on}, GRPCAddr: addr, HTTPAddr: anywhere, Environments: []string{bed.Environment},
 		InstanceID: name, StreamLog: s.log(name), Drain: 100 * time.Millisecond, Logger: zerolog.Nop(),
 	}

@@ -12,8 +12,15 @@ type Server struct {
 	GRPC, HTTP string
 }
 
-// NewServer describes a control server; args say at least where its store is.
+// NewServer describes a control server that asks nobody who they are; args say at least where
+// its store is.
 func NewServer(t testing.TB, bin string, args ...string) *Server {
+	t.Helper()
+	return NewAskingServer(t, bin, append([]string{"--open"}, args...)...)
+}
+
+// NewAskingServer describes a control server that asks who calls.
+func NewAskingServer(t testing.TB, bin string, args ...string) *Server {
 	t.Helper()
 	a := FreeAddrs(t, 2)
 	args = append([]string{"server", "--grpc-addr", a[0], "--http-addr", a[1], "--log-format", "json"}, args...)
