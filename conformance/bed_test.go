@@ -69,7 +69,7 @@ func newBed(t *testing.T) *bed {
 	ports := freePorts(t, 6)
 	b := &bed{grpc: ports[2], sync: ports[3], http: ports[4]}
 	dir := t.TempDir()
-	server := newProcess(t, loopback(ports[1]), "tidegate", "server", "--data-dir", filepath.Join(dir, "server"),
+	server := newProcess(t, loopback(ports[1]), "tidegate", "server", "--open", "--data-dir", filepath.Join(dir, "server"),
 		"--grpc-addr", loopback(ports[0]), "--http-addr", loopback(ports[1]), "--log-level", "warn")
 	server.start()
 	b.control = controlv1.NewFlagServiceClient(dial(t, ports[0]))

@@ -63,7 +63,10 @@ func attributes() map[string]any {
 
 const targetingKey = "user-0123456789"
 
-func cases(bed *testbed.Bed, echo string, echoPID int) []testCase {
+// withKey is the name of a load as another one, of who presents a key.
+const withKey = ", with a key"
+
+func cases(bed *testbed.Bed, authorization, echo string, echoPID int) []testCase {
 	subject := &evaluationv1.EvaluationContext{TargetingKey: targetingKey, Attributes: object(attributes())}
 	one := &evaluationv1.EvaluateRequest{FlagKey: oneKey, Context: subject}
 	var all []testCase
@@ -78,6 +81,11 @@ func cases(bed *testbed.Bed, echo string, echoPID int) []testCase {
 		}
 		c.load = l
 		all = append(all, c)
+		if !floor && evaluations == 1 && len(requests) == 1 {
+			l.authorization = authorization
+			c.name, c.load = name+withKey, l
+			all = append(all, c)
+		}
 	}
 	call := func(name, method string, request proto.Message, stream bool, connections, inFlight, evaluations int, floor bool) {
 		load(name, method, [][]byte{encode(request)}, stream, connections, inFlight, evaluations, floor)
@@ -118,10 +126,15 @@ func cases(bed *testbed.Bed, echo string, echoPID int) []testCase {
 		if err != nil {
 			panic(err) // of our own values
 		}
-		all = append(all, testCase{
-			name: name, connections: connections, inFlight: fmt.Sprintf("%dx1", connections), pid: bed.RelayPID(), evaluations: evaluations,
-			load: httpLoad{addr: bed.RelayHTTPAddr, path: path, body: string(body)},
-		})
+		c := testCase{name: name, connections: connections, inFlight: fmt.Sprintf("%dx1", connections), pid: bed.RelayPID(), evaluations: evaluations}
+		l := httpLoad{addr: bed.RelayHTTPAddr, path: path, body: string(body)}
+		c.load = l
+		all = append(all, c)
+		if evaluations == 1 {
+			l.authorization = authorization
+			c.name, c.load = name+withKey, l
+			all = append(all, c)
+		}
 	}
 	post("OFREP, one flag", "/ofrep/v1/evaluate/flags/"+oneKey, 64, 1)
 	post(fmt.Sprintf("OFREP, all %d flags", len(keys())), "/ofrep/v1/evaluate/flags", 4, len(keys()))

@@ -41,7 +41,9 @@ const (
 // grpcLoad calls a method.
 type grpcLoad struct {
 	addr, path string
-	messages   [][]byte // of requests, in turn
+	// authorization is the header's value; empty: there is none.
+	authorization string
+	messages      [][]byte // of requests, in turn
 	// stream: all messages go over one call.
 	stream   bool
 	inFlight int // on one connection
@@ -111,7 +113,11 @@ func (c *grpcConn) headers() {
 			{"content-type", "application/grpc"},
 			{"user-agent", "grpc-go/1.85.0"},
 			{"te", "trailers"},
+			{"authorization", c.load.authorization},
 		} {
+			if f[1] == "" {
+				continue
+			}
 			_ = e.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}) // into memory
 		}
 		if i == 0 {

@@ -13,6 +13,7 @@ import (
 // httpLoad posts a body over HTTP/1.1, one request at a time on each of its connections.
 type httpLoad struct {
 	addr, path, body string
+	authorization    string // the header's value; empty: there is none
 }
 
 func (l httpLoad) run(ctx context.Context, done func(time.Duration)) error {
@@ -22,8 +23,12 @@ func (l httpLoad) run(ctx context.Context, done func(time.Duration)) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		l.path, l.addr, len(l.body), l.body)
+	authorization := ""
+	if l.authorization != "" {
+		authorization = "Authorization: " + l.authorization + "\r\n"
+	}
+	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		l.path, l.addr, authorization, len(l.body), l.body)
 	in := bufio.NewReaderSize(conn, 64<<10)
 	for ctx.Err() == nil {
 		begun := time.Now()

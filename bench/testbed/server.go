@@ -23,6 +23,7 @@ import (
 type Server struct {
 	Control  controlv1.FlagServiceClient
 	Rollouts controlv1.RolloutServiceClient
+	Keys     controlv1.KeyServiceClient
 	// The addresses for gRPC and for HTTP; they stay the same over restarts.
 	Addr, HTTPAddr string
 
@@ -46,12 +47,13 @@ func StartServer(ctx context.Context, bin, dir string) (*Server, error) {
 		return nil, err
 	}
 	s.Control, s.Rollouts = controlv1.NewFlagServiceClient(s.conn), controlv1.NewRolloutServiceClient(s.conn)
+	s.Keys = controlv1.NewKeyServiceClient(s.conn)
 	return s, nil
 }
 
 // Start starts the server again, after Kill.
 func (s *Server) Start(ctx context.Context) (err error) {
-	s.cmd, err = spawn(ctx, filepath.Join(s.bin, "tidegate"), "server", "--data-dir", filepath.Join(s.dir, "server"),
+	s.cmd, err = spawn(ctx, filepath.Join(s.bin, "tidegate"), "server", "--open", "--data-dir", filepath.Join(s.dir, "server"),
 		"--grpc-addr", s.Addr, "--http-addr", s.HTTPAddr, "--log-level", "error")
 	return err
 }
