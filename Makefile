@@ -35,6 +35,7 @@ test: ## Run every test, race detector on; the fault suite, one model and the en
 	go test -timeout 20m ./controlplane/collector -run TestConservation # which the detector is wrong about
 	go test -timeout 20m ./internal/chaos # on processes that the detector would not see, and alone
 	cd bench/rivals && go test ./...
+	cd internal/e2e/openid && go test -race ./... # with a provider of its own
 
 .PHONY: check
 check: lint breaking checkgenerate ## Lint Go and protos, look for breaking API changes and stale generated code
