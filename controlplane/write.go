@@ -216,13 +216,8 @@ func (a *Authority) attempt(ctx context.Context, p *plan, requestID, digest stri
 			"%d flags and segments differ from what is there; one transaction takes %d: send fewer at a time, those that others need first",
 			len(differing), maxDiffering))
 	}
-	if p.restored == nil { // else an emergency, and nothing that was not there before
-		if err := s.checkSource(p.source, differing); err != nil {
-			return nil, err
-		}
-		if err := s.checkPolicy(differing); err != nil {
-			return nil, err
-		}
+	if err := s.admit(p, differing); err != nil {
+		return nil, err
 	}
 	guarded := needGuard(differing)
 	if guarded {

@@ -1,0 +1,13 @@
+package controlplane
+
+// admit says why what a plan changes must not be changed by it, by what holds for the
+// environment as a whole; nil: it may. What it looked at is a condition of the write.
+func (s *state) admit(p *plan, differing []*draft) error {
+	if p.restored != nil {
+		return nil // an emergency, and nothing that was not there before
+	}
+	if err := s.checkSource(p.source, differing); err != nil {
+		return err
+	}
+	return s.checkPolicy(differing)
+}
