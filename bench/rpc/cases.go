@@ -22,6 +22,8 @@ type testCase struct {
 	inFlight    string
 	pid         int
 	evaluations int // in one request
+	// beside is the name of the load that it is compared with, round by round; empty: none.
+	beside string
 }
 
 func (c *testCase) server() string {
@@ -83,7 +85,7 @@ func cases(bed *testbed.Bed, authorization, echo string, echoPID int) []testCase
 		all = append(all, c)
 		if !floor && evaluations == 1 && len(requests) == 1 {
 			l.authorization = authorization
-			c.name, c.load = name+withKey, l
+			c.name, c.load, c.beside = name+withKey, l, name
 			all = append(all, c)
 		}
 	}
@@ -98,8 +100,9 @@ func cases(bed *testbed.Bed, authorization, echo string, echoPID int) []testCase
 	both("Evaluate, one at a time", evaluationv1.EvaluationService_Evaluate_FullMethodName, one, false, 1, 1)
 	both("EvaluateStream", evaluationv1.EvaluationService_EvaluateStream_FullMethodName,
 		&evaluationv1.EvaluateStreamRequest{Id: 1 << 20, Request: one}, true, 1, 64)
-	for _, counted := range []struct{ name, key string }{
-		{"Evaluate, no rollout", plainKey}, {"Evaluate, counted by a rollout", watchedKey},
+	const plain = "Evaluate, no rollout"
+	for _, counted := range []struct{ name, key, beside string }{
+		{plain, plainKey, ""}, {"Evaluate, counted by a rollout", watchedKey, plain},
 	} {
 		users := make([][]byte, 0, fewUsers)
 		for i := range fewUsers {
@@ -108,6 +111,7 @@ func cases(bed *testbed.Bed, authorization, echo string, echoPID int) []testCase
 			}}))
 		}
 		load(counted.name, evaluationv1.EvaluationService_Evaluate_FullMethodName, users, false, 4, 16, 1, false)
+		all[len(all)-1].beside = counted.beside
 	}
 	bulk := func(prefix string, n int) {
 		call(fmt.Sprintf("EvaluateAll, %d flags", n), evaluationv1.EvaluationService_EvaluateAll_FullMethodName,
@@ -132,7 +136,7 @@ func cases(bed *testbed.Bed, authorization, echo string, echoPID int) []testCase
 		all = append(all, c)
 		if evaluations == 1 {
 			l.authorization = authorization
-			c.name, c.load = name+withKey, l
+			c.name, c.load, c.beside = name+withKey, l, name
 			all = append(all, c)
 		}
 	}

@@ -5,9 +5,11 @@
 //	go run ./bench/rpc [-rounds 5] [-time 2s] [-only REGEXP]
 //
 // Real processes on loopback, logging and metrics as shipped. The server measured has one
-// core, the load the other; the servers take turns, and the medians of all rounds count.
+// core, the load the other; the servers take turns, every other round backwards, and the medians
+// of all rounds count. Loads that differ in one thing, such as a key that is presented, are also
+// compared pair by pair: what one takes of the other in the same round.
 // A request has a targeting key and five attributes; the flag a rule by e-mail suffix and
-// a split. What one core answers to who presents a key stands beside what it answers without.
+// a split.
 // Linux only: processor times are read from /proc.
 package main
 
@@ -22,6 +24,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/metadata"
@@ -95,8 +98,13 @@ func run(ctx context.Context, out io.Writer, o options) error {
 		return err
 	}
 	samples := make([][]sample, len(all))
+	turns := make([]int, len(all))
+	for i := range turns {
+		turns[i] = i
+	}
 	for range o.rounds {
-		for i, c := range all {
+		for _, i := range turns {
+			c := all[i]
 			if !c.floor && !o.only.MatchString(c.name) {
 				continue
 			}
@@ -106,6 +114,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 			}
 			samples[i] = append(samples[i], s)
 		}
+		slices.Reverse(turns) // so that what drifts does so for both of a pair
 	}
 	report(out, all, samples)
 	return nil
@@ -219,27 +228,5 @@ func awaitListener(ctx context.Context, addr string) error {
 			return err
 		case <-time.After(20 * time.Millisecond):
 		}
-	}
-}
-
-// report prints one line a load, with the ratio of its processor time for one evaluation
-// to that of the echo: of the case named, else of the unary one.
-func report(out io.Writer, all []testCase, samples [][]sample) {
-	floors := map[string]sample{}
-	for i, c := range all {
-		if c.floor {
-			floors[c.name] = median(samples[i])
-		}
-	}
-	fmt.Fprintln(out, "| load | server | in flight | requests/s | p50 us | p99 us | p99.9 us | CPU us a request | an evaluation | to the unary echo |")
-	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|")
-	for i, c := range all {
-		if len(samples[i]) == 0 {
-			continue
-		}
-		s := median(samples[i])
-		one := s.cpu / float64(c.evaluations)
-		fmt.Fprintf(out, "| %s | %s | %s | %.0f | %.0f | %.0f | %.0f | %.1f | %.2f | %.3f |\n",
-			c.name, c.server(), c.inFlight, s.rate, s.p50, s.p99, s.p99_9, s.cpu, one, one/floors[unaryName].cpu)
 	}
 }
