@@ -38,6 +38,9 @@ const (
 	ResourceKind_RESOURCE_KIND_IDENTITY    ResourceKind = 6
 	// The settings of an environment; its name is the key.
 	ResourceKind_RESOURCE_KIND_ENVIRONMENT ResourceKind = 7
+	// What is frozen, of the whole store.
+	ResourceKind_RESOURCE_KIND_FREEZE         ResourceKind = 8
+	ResourceKind_RESOURCE_KIND_CHANGE_REQUEST ResourceKind = 9
 )
 
 // Enum value maps for ResourceKind.
@@ -51,16 +54,20 @@ var (
 		5: "RESOURCE_KIND_ROLLOUT",
 		6: "RESOURCE_KIND_IDENTITY",
 		7: "RESOURCE_KIND_ENVIRONMENT",
+		8: "RESOURCE_KIND_FREEZE",
+		9: "RESOURCE_KIND_CHANGE_REQUEST",
 	}
 	ResourceKind_value = map[string]int32{
-		"RESOURCE_KIND_UNSPECIFIED": 0,
-		"RESOURCE_KIND_FLAG":        1,
-		"RESOURCE_KIND_SEGMENT":     2,
-		"RESOURCE_KIND_KEY":         3,
-		"RESOURCE_KIND_EPOCH":       4,
-		"RESOURCE_KIND_ROLLOUT":     5,
-		"RESOURCE_KIND_IDENTITY":    6,
-		"RESOURCE_KIND_ENVIRONMENT": 7,
+		"RESOURCE_KIND_UNSPECIFIED":    0,
+		"RESOURCE_KIND_FLAG":           1,
+		"RESOURCE_KIND_SEGMENT":        2,
+		"RESOURCE_KIND_KEY":            3,
+		"RESOURCE_KIND_EPOCH":          4,
+		"RESOURCE_KIND_ROLLOUT":        5,
+		"RESOURCE_KIND_IDENTITY":       6,
+		"RESOURCE_KIND_ENVIRONMENT":    7,
+		"RESOURCE_KIND_FREEZE":         8,
+		"RESOURCE_KIND_CHANGE_REQUEST": 9,
 	}
 )
 
@@ -119,6 +126,17 @@ const (
 	Action_ACTION_TRIPPED Action = 16
 	// Of a key or an identity: another secret, or another password.
 	Action_ACTION_ROTATED Action = 17
+	// Environments were frozen, or for longer than they were.
+	Action_ACTION_FROZEN Action = 18
+	Action_ACTION_LIFTED Action = 19
+	// Of a change request.
+	Action_ACTION_PROPOSED  Action = 20
+	Action_ACTION_APPROVED  Action = 21
+	Action_ACTION_REJECTED  Action = 22
+	Action_ACTION_WITHDRAWN Action = 23
+	Action_ACTION_APPLIED   Action = 24
+	// It was to be applied at a time, and could not be.
+	Action_ACTION_FAILED Action = 25
 )
 
 // Enum value maps for Action.
@@ -142,6 +160,14 @@ var (
 		15: "ACTION_ABORTED",
 		16: "ACTION_TRIPPED",
 		17: "ACTION_ROTATED",
+		18: "ACTION_FROZEN",
+		19: "ACTION_LIFTED",
+		20: "ACTION_PROPOSED",
+		21: "ACTION_APPROVED",
+		22: "ACTION_REJECTED",
+		23: "ACTION_WITHDRAWN",
+		24: "ACTION_APPLIED",
+		25: "ACTION_FAILED",
 	}
 	Action_value = map[string]int32{
 		"ACTION_UNSPECIFIED": 0,
@@ -162,6 +188,14 @@ var (
 		"ACTION_ABORTED":     15,
 		"ACTION_TRIPPED":     16,
 		"ACTION_ROTATED":     17,
+		"ACTION_FROZEN":      18,
+		"ACTION_LIFTED":      19,
+		"ACTION_PROPOSED":    20,
+		"ACTION_APPROVED":    21,
+		"ACTION_REJECTED":    22,
+		"ACTION_WITHDRAWN":   23,
+		"ACTION_APPLIED":     24,
+		"ACTION_FAILED":      25,
 	}
 )
 
@@ -192,16 +226,18 @@ func (Action) EnumDescriptor() ([]byte, []int) {
 	return file_tidegate_control_v1_audit_proto_rawDescGZIP(), []int{1}
 }
 
-// AuditEntry is one change of one flag, segment, key, rollout or identity, or a new epoch of the store. It is
-// written in the same transaction as the change itself: neither exists without the other.
+// AuditEntry is one change of one flag, segment, key, rollout, identity or change request, or of what is
+// frozen, or a new epoch of the store. It is written in the same transaction as the change itself: neither
+// exists without the other.
 // The entries of one resource form a chain; they are its history. A change of a key is an
 // entry in each of its environments.
 type AuditEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Empty for the store's epoch, and for identities.
+	// Empty for the store's epoch, for what is frozen, and for identities.
 	Environment string       `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	Kind        ResourceKind `protobuf:"varint,2,opt,name=kind,proto3,enum=tidegate.control.v1.ResourceKind" json:"kind,omitempty"`
-	// The flag's, segment's or rollout's key, the key's or identity's id; 'epoch'.
+	// The flag's, segment's or rollout's key, the key's or identity's id, the change request's
+	// number; 'epoch', 'freeze'.
 	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	// 1 for the first change of the resource ever, and so on without a gap, over
 	// deletions too.
@@ -235,18 +271,24 @@ type AuditEntry struct {
 	//	*AuditEntry_Rollout
 	//	*AuditEntry_Identity
 	//	*AuditEntry_EnvironmentSettings
+	//	*AuditEntry_Freeze
+	//	*AuditEntry_ChangeRequest
 	Resource isAuditEntry_Resource `protobuf_oneof:"resource"`
 	// SHA-256 of the previous entry of this resource as stored, which is without its
 	// revision; empty for the first.
 	PreviousHash []byte `protobuf:"bytes,16,opt,name=previous_hash,json=previousHash,proto3" json:"previous_hash,omitempty"`
-	// PROMOTED: the environment that it came from. RESTORED: unset.
+	// PROMOTED, and CREATED with a clone of an environment: the environment that it came from.
+	// RESTORED: unset.
 	SourceEnvironment string `protobuf:"bytes,17,opt,name=source_environment,json=sourceEnvironment,proto3" json:"source_environment,omitempty"`
-	// PROMOTED, RESTORED: the revision of the version that was copied.
+	// PROMOTED, RESTORED, and CREATED with a clone: the revision of the version that was copied;
+	// of the settings of a clone, the revision that all of it was copied at.
 	SourceRevision int64 `protobuf:"varint,18,opt,name=source_revision,json=sourceRevision,proto3" json:"source_revision,omitempty"`
 	// Of a flag: the key of the rollout that changed it.
-	RolloutKey    string `protobuf:"bytes,22,opt,name=rollout_key,json=rolloutKey,proto3" json:"rollout_key,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RolloutKey string `protobuf:"bytes,22,opt,name=rollout_key,json=rolloutKey,proto3" json:"rollout_key,omitempty"`
+	// Of a flag, segment or rollout: the number of the change request that it was written by.
+	ChangeRequestNumber int64 `protobuf:"varint,27,opt,name=change_request_number,json=changeRequestNumber,proto3" json:"change_request_number,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *AuditEntry) Reset() {
@@ -440,6 +482,24 @@ func (x *AuditEntry) GetEnvironmentSettings() *EnvironmentSettings {
 	return nil
 }
 
+func (x *AuditEntry) GetFreeze() *Freezes {
+	if x != nil {
+		if x, ok := x.Resource.(*AuditEntry_Freeze); ok {
+			return x.Freeze
+		}
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetChangeRequest() *ChangeRequest {
+	if x != nil {
+		if x, ok := x.Resource.(*AuditEntry_ChangeRequest); ok {
+			return x.ChangeRequest
+		}
+	}
+	return nil
+}
+
 func (x *AuditEntry) GetPreviousHash() []byte {
 	if x != nil {
 		return x.PreviousHash
@@ -466,6 +526,13 @@ func (x *AuditEntry) GetRolloutKey() string {
 		return x.RolloutKey
 	}
 	return ""
+}
+
+func (x *AuditEntry) GetChangeRequestNumber() int64 {
+	if x != nil {
+		return x.ChangeRequestNumber
+	}
+	return 0
 }
 
 type isAuditEntry_Resource interface {
@@ -502,6 +569,16 @@ type AuditEntry_EnvironmentSettings struct {
 	EnvironmentSettings *EnvironmentSettings `protobuf:"bytes,24,opt,name=environment_settings,json=environmentSettings,proto3,oneof"`
 }
 
+type AuditEntry_Freeze struct {
+	// Unset once nothing is frozen any more.
+	Freeze *Freezes `protobuf:"bytes,25,opt,name=freeze,proto3,oneof"`
+}
+
+type AuditEntry_ChangeRequest struct {
+	// What it would write is in the entry of its proposal, the first one.
+	ChangeRequest *ChangeRequest `protobuf:"bytes,26,opt,name=change_request,json=changeRequest,proto3,oneof"`
+}
+
 func (*AuditEntry_Flag) isAuditEntry_Resource() {}
 
 func (*AuditEntry_Segment) isAuditEntry_Resource() {}
@@ -515,6 +592,10 @@ func (*AuditEntry_Rollout) isAuditEntry_Resource() {}
 func (*AuditEntry_Identity) isAuditEntry_Resource() {}
 
 func (*AuditEntry_EnvironmentSettings) isAuditEntry_Resource() {}
+
+func (*AuditEntry_Freeze) isAuditEntry_Resource() {}
+
+func (*AuditEntry_ChangeRequest) isAuditEntry_Resource() {}
 
 // FieldChange is one difference between two versions.
 type FieldChange struct {
@@ -684,7 +765,7 @@ var File_tidegate_control_v1_audit_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftidegate/control/v1/audit.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!tidegate/access/v1/identity.proto\x1a\x1ctidegate/access/v1/key.proto\x1a%tidegate/control/v1/environment.proto\x1a\x1btidegate/flag/v1/flag.proto\x1a!tidegate/rollout/v1/rollout.proto\x1a\x1btidegate/sync/v1/sync.proto\"\xad\b\n" +
+	"\x1ftidegate/control/v1/audit.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!tidegate/access/v1/identity.proto\x1a\x1ctidegate/access/v1/key.proto\x1a(tidegate/control/v1/change_request.proto\x1a%tidegate/control/v1/environment.proto\x1a tidegate/control/v1/freeze.proto\x1a\x1btidegate/flag/v1/flag.proto\x1a!tidegate/rollout/v1/rollout.proto\x1a\x1btidegate/sync/v1/sync.proto\"\xe6\t\n" +
 	"\n" +
 	"AuditEntry\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x125\n" +
@@ -709,12 +790,15 @@ const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\x05epoch\x18\x14 \x01(\v2\x17.tidegate.sync.v1.EpochH\x00R\x05epoch\x128\n" +
 	"\arollout\x18\x15 \x01(\v2\x1c.tidegate.rollout.v1.RolloutH\x00R\arollout\x12:\n" +
 	"\bidentity\x18\x17 \x01(\v2\x1c.tidegate.access.v1.IdentityH\x00R\bidentity\x12]\n" +
-	"\x14environment_settings\x18\x18 \x01(\v2(.tidegate.control.v1.EnvironmentSettingsH\x00R\x13environmentSettings\x12#\n" +
+	"\x14environment_settings\x18\x18 \x01(\v2(.tidegate.control.v1.EnvironmentSettingsH\x00R\x13environmentSettings\x126\n" +
+	"\x06freeze\x18\x19 \x01(\v2\x1c.tidegate.control.v1.FreezesH\x00R\x06freeze\x12K\n" +
+	"\x0echange_request\x18\x1a \x01(\v2\".tidegate.control.v1.ChangeRequestH\x00R\rchangeRequest\x12#\n" +
 	"\rprevious_hash\x18\x10 \x01(\fR\fpreviousHash\x12-\n" +
 	"\x12source_environment\x18\x11 \x01(\tR\x11sourceEnvironment\x12'\n" +
 	"\x0fsource_revision\x18\x12 \x01(\x03R\x0esourceRevision\x12\x1f\n" +
 	"\vrollout_key\x18\x16 \x01(\tR\n" +
-	"rolloutKeyB\n" +
+	"rolloutKey\x122\n" +
+	"\x15change_request_number\x18\x1b \x01(\x03R\x13changeRequestNumberB\n" +
 	"\n" +
 	"\bresource\"O\n" +
 	"\vFieldChange\x12\x12\n" +
@@ -728,7 +812,7 @@ const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\rbase_revision\x18\x04 \x01(\x03R\fbaseRevision\x12)\n" +
 	"\x10current_revision\x18\x05 \x01(\x03R\x0fcurrentRevision\x12:\n" +
 	"\achanges\x18\x06 \x03(\v2 .tidegate.control.v1.FieldChangeR\achanges\x127\n" +
-	"\x06latest\x18\a \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x06latest*\xe6\x01\n" +
+	"\x06latest\x18\a \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x06latest*\xa2\x02\n" +
 	"\fResourceKind\x12\x1d\n" +
 	"\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12RESOURCE_KIND_FLAG\x10\x01\x12\x19\n" +
@@ -737,7 +821,9 @@ const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\x13RESOURCE_KIND_EPOCH\x10\x04\x12\x19\n" +
 	"\x15RESOURCE_KIND_ROLLOUT\x10\x05\x12\x1a\n" +
 	"\x16RESOURCE_KIND_IDENTITY\x10\x06\x12\x1d\n" +
-	"\x19RESOURCE_KIND_ENVIRONMENT\x10\a*\xfa\x02\n" +
+	"\x19RESOURCE_KIND_ENVIRONMENT\x10\a\x12\x18\n" +
+	"\x14RESOURCE_KIND_FREEZE\x10\b\x12 \n" +
+	"\x1cRESOURCE_KIND_CHANGE_REQUEST\x10\t*\x9c\x04\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eACTION_CREATED\x10\x01\x12\x12\n" +
@@ -757,7 +843,15 @@ const file_tidegate_control_v1_audit_proto_rawDesc = "" +
 	"\x12ACTION_ROLLED_BACK\x10\x0e\x12\x12\n" +
 	"\x0eACTION_ABORTED\x10\x0f\x12\x12\n" +
 	"\x0eACTION_TRIPPED\x10\x10\x12\x12\n" +
-	"\x0eACTION_ROTATED\x10\x11B\xd6\x01\n" +
+	"\x0eACTION_ROTATED\x10\x11\x12\x11\n" +
+	"\rACTION_FROZEN\x10\x12\x12\x11\n" +
+	"\rACTION_LIFTED\x10\x13\x12\x13\n" +
+	"\x0fACTION_PROPOSED\x10\x14\x12\x13\n" +
+	"\x0fACTION_APPROVED\x10\x15\x12\x13\n" +
+	"\x0fACTION_REJECTED\x10\x16\x12\x14\n" +
+	"\x10ACTION_WITHDRAWN\x10\x17\x12\x12\n" +
+	"\x0eACTION_APPLIED\x10\x18\x12\x11\n" +
+	"\rACTION_FAILED\x10\x19B\xd6\x01\n" +
 	"\x17com.tidegate.control.v1B\n" +
 	"AuditProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/control/v1;controlv1\xa2\x02\x03TCX\xaa\x02\x13Tidegate.Control.V1\xca\x02\x13Tidegate\\Control\\V1\xe2\x02\x1fTidegate\\Control\\V1\\GPBMetadata\xea\x02\x15Tidegate::Control::V1b\x06proto3"
 
@@ -789,6 +883,8 @@ var file_tidegate_control_v1_audit_proto_goTypes = []any{
 	(*v13.Rollout)(nil),           // 10: tidegate.rollout.v1.Rollout
 	(*v11.Identity)(nil),          // 11: tidegate.access.v1.Identity
 	(*EnvironmentSettings)(nil),   // 12: tidegate.control.v1.EnvironmentSettings
+	(*Freezes)(nil),               // 13: tidegate.control.v1.Freezes
+	(*ChangeRequest)(nil),         // 14: tidegate.control.v1.ChangeRequest
 }
 var file_tidegate_control_v1_audit_proto_depIdxs = []int32{
 	0,  // 0: tidegate.control.v1.AuditEntry.kind:type_name -> tidegate.control.v1.ResourceKind
@@ -802,14 +898,16 @@ var file_tidegate_control_v1_audit_proto_depIdxs = []int32{
 	10, // 8: tidegate.control.v1.AuditEntry.rollout:type_name -> tidegate.rollout.v1.Rollout
 	11, // 9: tidegate.control.v1.AuditEntry.identity:type_name -> tidegate.access.v1.Identity
 	12, // 10: tidegate.control.v1.AuditEntry.environment_settings:type_name -> tidegate.control.v1.EnvironmentSettings
-	0,  // 11: tidegate.control.v1.Conflict.kind:type_name -> tidegate.control.v1.ResourceKind
-	3,  // 12: tidegate.control.v1.Conflict.changes:type_name -> tidegate.control.v1.FieldChange
-	2,  // 13: tidegate.control.v1.Conflict.latest:type_name -> tidegate.control.v1.AuditEntry
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	13, // 11: tidegate.control.v1.AuditEntry.freeze:type_name -> tidegate.control.v1.Freezes
+	14, // 12: tidegate.control.v1.AuditEntry.change_request:type_name -> tidegate.control.v1.ChangeRequest
+	0,  // 13: tidegate.control.v1.Conflict.kind:type_name -> tidegate.control.v1.ResourceKind
+	3,  // 14: tidegate.control.v1.Conflict.changes:type_name -> tidegate.control.v1.FieldChange
+	2,  // 15: tidegate.control.v1.Conflict.latest:type_name -> tidegate.control.v1.AuditEntry
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_audit_proto_init() }
@@ -817,7 +915,9 @@ func file_tidegate_control_v1_audit_proto_init() {
 	if File_tidegate_control_v1_audit_proto != nil {
 		return
 	}
+	file_tidegate_control_v1_change_request_proto_init()
 	file_tidegate_control_v1_environment_proto_init()
+	file_tidegate_control_v1_freeze_proto_init()
 	file_tidegate_control_v1_audit_proto_msgTypes[0].OneofWrappers = []any{
 		(*AuditEntry_Flag)(nil),
 		(*AuditEntry_Segment)(nil),
@@ -826,6 +926,8 @@ func file_tidegate_control_v1_audit_proto_init() {
 		(*AuditEntry_Rollout)(nil),
 		(*AuditEntry_Identity)(nil),
 		(*AuditEntry_EnvironmentSettings)(nil),
+		(*AuditEntry_Freeze)(nil),
+		(*AuditEntry_ChangeRequest)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -32,7 +32,7 @@ const (
 // AuditService shows the audit trail, and what proves that it is whole.
 //
 // There is a trail for each environment, and two more, which stand in the place of an
-// environment in requests: '_access' of identities, '_store' of the store's epoch. The leader
+// environment in requests: '_access' of identities, '_store' of the store's epoch and of what is frozen. The leader
 // seals each trail: once a second at most, it writes a Seal that names the entries since the
 // one before, by key, revision and SHA-256, and has the hash of that one. So the seals of a
 // trail are a chain over all of its entries, in the order of revisions. What was written in the
@@ -128,7 +128,7 @@ func (c *auditServiceClient) GetTrailHead(ctx context.Context, in *GetTrailHeadR
 // AuditService shows the audit trail, and what proves that it is whole.
 //
 // There is a trail for each environment, and two more, which stand in the place of an
-// environment in requests: '_access' of identities, '_store' of the store's epoch. The leader
+// environment in requests: '_access' of identities, '_store' of the store's epoch and of what is frozen. The leader
 // seals each trail: once a second at most, it writes a Seal that names the entries since the
 // one before, by key, revision and SHA-256, and has the hash of that one. So the seals of a
 // trail are a chain over all of its entries, in the order of revisions. What was written in the

@@ -9,6 +9,8 @@ package controlv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,6 +23,70 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type DayOfWeek int32
+
+const (
+	DayOfWeek_DAY_OF_WEEK_UNSPECIFIED DayOfWeek = 0
+	DayOfWeek_DAY_OF_WEEK_MONDAY      DayOfWeek = 1
+	DayOfWeek_DAY_OF_WEEK_TUESDAY     DayOfWeek = 2
+	DayOfWeek_DAY_OF_WEEK_WEDNESDAY   DayOfWeek = 3
+	DayOfWeek_DAY_OF_WEEK_THURSDAY    DayOfWeek = 4
+	DayOfWeek_DAY_OF_WEEK_FRIDAY      DayOfWeek = 5
+	DayOfWeek_DAY_OF_WEEK_SATURDAY    DayOfWeek = 6
+	DayOfWeek_DAY_OF_WEEK_SUNDAY      DayOfWeek = 7
+)
+
+// Enum value maps for DayOfWeek.
+var (
+	DayOfWeek_name = map[int32]string{
+		0: "DAY_OF_WEEK_UNSPECIFIED",
+		1: "DAY_OF_WEEK_MONDAY",
+		2: "DAY_OF_WEEK_TUESDAY",
+		3: "DAY_OF_WEEK_WEDNESDAY",
+		4: "DAY_OF_WEEK_THURSDAY",
+		5: "DAY_OF_WEEK_FRIDAY",
+		6: "DAY_OF_WEEK_SATURDAY",
+		7: "DAY_OF_WEEK_SUNDAY",
+	}
+	DayOfWeek_value = map[string]int32{
+		"DAY_OF_WEEK_UNSPECIFIED": 0,
+		"DAY_OF_WEEK_MONDAY":      1,
+		"DAY_OF_WEEK_TUESDAY":     2,
+		"DAY_OF_WEEK_WEDNESDAY":   3,
+		"DAY_OF_WEEK_THURSDAY":    4,
+		"DAY_OF_WEEK_FRIDAY":      5,
+		"DAY_OF_WEEK_SATURDAY":    6,
+		"DAY_OF_WEEK_SUNDAY":      7,
+	}
+)
+
+func (x DayOfWeek) Enum() *DayOfWeek {
+	p := new(DayOfWeek)
+	*p = x
+	return p
+}
+
+func (x DayOfWeek) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DayOfWeek) Descriptor() protoreflect.EnumDescriptor {
+	return file_tidegate_control_v1_environment_proto_enumTypes[0].Descriptor()
+}
+
+func (DayOfWeek) Type() protoreflect.EnumType {
+	return &file_tidegate_control_v1_environment_proto_enumTypes[0]
+}
+
+func (x DayOfWeek) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DayOfWeek.Descriptor instead.
+func (DayOfWeek) EnumDescriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_proto_rawDescGZIP(), []int{0}
+}
+
 // EnvironmentSettings is what holds for an environment as a whole. It is kept where the
 // environment is, at /tidegate/v1/meta/environments/NAME; empty: nothing was set.
 type EnvironmentSettings struct {
@@ -31,7 +97,14 @@ type EnvironmentSettings struct {
 	FileSources []*FileSource `protobuf:"bytes,2,rep,name=file_sources,json=fileSources,proto3" json:"file_sources,omitempty"`
 	// Whoever writes flags and segments here, or starts and steers rollouts, has to be an
 	// OPERATOR: to be an EDITOR is not enough. It says nothing where a server asks nobody.
-	Protected     bool `protobuf:"varint,3,opt,name=protected,proto3" json:"protected,omitempty"`
+	Protected bool `protobuf:"varint,3,opt,name=protected,proto3" json:"protected,omitempty"`
+	// When nothing is changed here but what makes it safer, as if it were frozen (see
+	// FreezeService); at most 64.
+	FreezeWindows []*FreezeWindow `protobuf:"bytes,4,rep,name=freeze_windows,json=freezeWindows,proto3" json:"freeze_windows,omitempty"`
+	// Unset: changes need nobody's approval.
+	Approval *ApprovalPolicy `protobuf:"bytes,5,opt,name=approval,proto3" json:"approval,omitempty"`
+	// Where flags and segments come from. Unset: they are made here, or promoted from anywhere.
+	Promotion     *Promotion `protobuf:"bytes,6,opt,name=promotion,proto3" json:"promotion,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -87,6 +160,384 @@ func (x *EnvironmentSettings) GetProtected() bool {
 	return false
 }
 
+func (x *EnvironmentSettings) GetFreezeWindows() []*FreezeWindow {
+	if x != nil {
+		return x.FreezeWindows
+	}
+	return nil
+}
+
+func (x *EnvironmentSettings) GetApproval() *ApprovalPolicy {
+	if x != nil {
+		return x.Approval
+	}
+	return nil
+}
+
+func (x *EnvironmentSettings) GetPromotion() *Promotion {
+	if x != nil {
+		return x.Promotion
+	}
+	return nil
+}
+
+// ApprovalPolicy has others approve what somebody changes. Where it asks for approvals, flags
+// and segments are written, and rollouts started, by applying a change request that has them.
+// What works without one:
+//
+//   - the kill switch: SetEnabled(false), and SetEnabled(true) of a flag of kind OPERATIONAL; to
+//     turn on another one is proposed;
+//   - to pause, resume, promote, abort and delete a rollout that was started, and what the
+//     decider does to it;
+//   - RestoreEnvironment, an operator's emergency;
+//   - Apply by a source of files that says whom it is applied by: it is reviewed where the files
+//     are. A source that does not say is no way around.
+//
+// Whoever may change the settings may change this.
+type ApprovalPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many others must approve; 0: none; at most 5.
+	Approvals int32 `protobuf:"varint,1,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	// What people are told with a refusal; at most 128 characters.
+	Explanation   string `protobuf:"bytes,2,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApprovalPolicy) Reset() {
+	*x = ApprovalPolicy{}
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApprovalPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApprovalPolicy) ProtoMessage() {}
+
+func (x *ApprovalPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApprovalPolicy.ProtoReflect.Descriptor instead.
+func (*ApprovalPolicy) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ApprovalPolicy) GetApprovals() int32 {
+	if x != nil {
+		return x.Approvals
+	}
+	return 0
+}
+
+func (x *ApprovalPolicy) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
+}
+
+// FreezeWindow is a time in which an environment is frozen. It goes by the clock of the server
+// that commits, or decides.
+type FreezeWindow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As Flag.key; unique.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What people are told with a refusal; at most 128 characters.
+	Explanation string `protobuf:"bytes,2,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	// Required.
+	//
+	// Types that are valid to be assigned to When:
+	//
+	//	*FreezeWindow_Once
+	//	*FreezeWindow_Weekly
+	When          isFreezeWindow_When `protobuf_oneof:"when"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeWindow) Reset() {
+	*x = FreezeWindow{}
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeWindow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeWindow) ProtoMessage() {}
+
+func (x *FreezeWindow) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeWindow.ProtoReflect.Descriptor instead.
+func (*FreezeWindow) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *FreezeWindow) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FreezeWindow) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
+}
+
+func (x *FreezeWindow) GetWhen() isFreezeWindow_When {
+	if x != nil {
+		return x.When
+	}
+	return nil
+}
+
+func (x *FreezeWindow) GetOnce() *OnceWindow {
+	if x != nil {
+		if x, ok := x.When.(*FreezeWindow_Once); ok {
+			return x.Once
+		}
+	}
+	return nil
+}
+
+func (x *FreezeWindow) GetWeekly() *WeeklyWindow {
+	if x != nil {
+		if x, ok := x.When.(*FreezeWindow_Weekly); ok {
+			return x.Weekly
+		}
+	}
+	return nil
+}
+
+type isFreezeWindow_When interface {
+	isFreezeWindow_When()
+}
+
+type FreezeWindow_Once struct {
+	Once *OnceWindow `protobuf:"bytes,3,opt,name=once,proto3,oneof"`
+}
+
+type FreezeWindow_Weekly struct {
+	Weekly *WeeklyWindow `protobuf:"bytes,4,opt,name=weekly,proto3,oneof"`
+}
+
+func (*FreezeWindow_Once) isFreezeWindow_When() {}
+
+func (*FreezeWindow_Weekly) isFreezeWindow_When() {}
+
+// OnceWindow is from start to end, not including that; both are required.
+type OnceWindow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Start         *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
+	End           *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OnceWindow) Reset() {
+	*x = OnceWindow{}
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OnceWindow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OnceWindow) ProtoMessage() {}
+
+func (x *OnceWindow) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OnceWindow.ProtoReflect.Descriptor instead.
+func (*OnceWindow) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *OnceWindow) GetStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *OnceWindow) GetEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
+// WeeklyWindow comes on days of the week.
+type WeeklyWindow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// On which it starts; at least one, each once.
+	Days []DayOfWeek `protobuf:"varint,1,rep,packed,name=days,proto3,enum=tidegate.control.v1.DayOfWeek" json:"days,omitempty"`
+	// Time of day as 'HH:MM', 00:00 to 23:59.
+	Start string `protobuf:"bytes,2,opt,name=start,proto3" json:"start,omitempty"`
+	// By the clock on the wall: what starts on Friday at 18:00 and lasts 62 hours ends on Monday at
+	// 08:00, also where the clocks are changed in between. Where they skip or repeat its start or
+	// end, the window is the longer one. Whole minutes, at most 7 days.
+	Duration *durationpb.Duration `protobuf:"bytes,3,opt,name=duration,proto3" json:"duration,omitempty"`
+	// Of the IANA database, such as 'Europe/Berlin'; required.
+	TimeZone      string `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WeeklyWindow) Reset() {
+	*x = WeeklyWindow{}
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WeeklyWindow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WeeklyWindow) ProtoMessage() {}
+
+func (x *WeeklyWindow) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WeeklyWindow.ProtoReflect.Descriptor instead.
+func (*WeeklyWindow) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *WeeklyWindow) GetDays() []DayOfWeek {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+func (x *WeeklyWindow) GetStart() string {
+	if x != nil {
+		return x.Start
+	}
+	return ""
+}
+
+func (x *WeeklyWindow) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *WeeklyWindow) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+// Promotion puts an environment behind another one, as production is behind staging.
+type Promotion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Nothing is promoted here from elsewhere. There must be such an environment, and none of
+	// those before it may come from this one.
+	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Whatever else writes a flag or segment here leaves it as it is in 'from' at that time, but
+	// for whether it is enabled; and deletes it only once it is gone there. Free of that are
+	// the kill switch, rollouts, and going back to an earlier version, for emergencies.
+	Required      bool `protobuf:"varint,2,opt,name=required,proto3" json:"required,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Promotion) Reset() {
+	*x = Promotion{}
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Promotion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Promotion) ProtoMessage() {}
+
+func (x *Promotion) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Promotion.ProtoReflect.Descriptor instead.
+func (*Promotion) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Promotion) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Promotion) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
 // FileSource keeps flags and segments of the environment in files. What it keeps is written
 // by Apply with its name as source and by nothing else, but for the kill switch and for
 // rollouts: who edits it elsewhere is told where to do it.
@@ -97,14 +548,18 @@ type FileSource struct {
 	// It keeps what has a key that begins with one of these; at most 64. None: everything.
 	KeyPrefixes []string `protobuf:"bytes,2,rep,name=key_prefixes,json=keyPrefixes,proto3" json:"key_prefixes,omitempty"`
 	// Where the files are, for people, such as a repository's address; at most 128 characters.
-	Location      string `protobuf:"bytes,3,opt,name=location,proto3" json:"location,omitempty"`
+	Location string `protobuf:"bytes,3,opt,name=location,proto3" json:"location,omitempty"`
+	// The name of the identity that alone applies it, and that whoever may change the files
+	// cannot act as but by having them reviewed; at most 128 characters. Empty: whoever may write
+	// what it keeps. Where a server asks nobody, the name is a claim.
+	AppliedBy     string `protobuf:"bytes,4,opt,name=applied_by,json=appliedBy,proto3" json:"applied_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FileSource) Reset() {
 	*x = FileSource{}
-	mi := &file_tidegate_control_v1_environment_proto_msgTypes[1]
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -116,7 +571,7 @@ func (x *FileSource) String() string {
 func (*FileSource) ProtoMessage() {}
 
 func (x *FileSource) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_environment_proto_msgTypes[1]
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -129,7 +584,7 @@ func (x *FileSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileSource.ProtoReflect.Descriptor instead.
 func (*FileSource) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_environment_proto_rawDescGZIP(), []int{1}
+	return file_tidegate_control_v1_environment_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *FileSource) GetName() string {
@@ -149,6 +604,13 @@ func (x *FileSource) GetKeyPrefixes() []string {
 func (x *FileSource) GetLocation() string {
 	if x != nil {
 		return x.Location
+	}
+	return ""
+}
+
+func (x *FileSource) GetAppliedBy() string {
+	if x != nil {
+		return x.AppliedBy
 	}
 	return ""
 }
@@ -173,7 +635,7 @@ type FlagPolicy struct {
 
 func (x *FlagPolicy) Reset() {
 	*x = FlagPolicy{}
-	mi := &file_tidegate_control_v1_environment_proto_msgTypes[2]
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -185,7 +647,7 @@ func (x *FlagPolicy) String() string {
 func (*FlagPolicy) ProtoMessage() {}
 
 func (x *FlagPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_environment_proto_msgTypes[2]
+	mi := &file_tidegate_control_v1_environment_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -198,7 +660,7 @@ func (x *FlagPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlagPolicy.ProtoReflect.Descriptor instead.
 func (*FlagPolicy) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_environment_proto_rawDescGZIP(), []int{2}
+	return file_tidegate_control_v1_environment_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FlagPolicy) GetKeyPattern() string {
@@ -240,17 +702,43 @@ var File_tidegate_control_v1_environment_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_environment_proto_rawDesc = "" +
 	"\n" +
-	"%tidegate/control/v1/environment.proto\x12\x13tidegate.control.v1\"\xb9\x01\n" +
+	"%tidegate/control/v1/environment.proto\x12\x13tidegate.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x03\n" +
 	"\x13EnvironmentSettings\x12@\n" +
 	"\vflag_policy\x18\x01 \x01(\v2\x1f.tidegate.control.v1.FlagPolicyR\n" +
 	"flagPolicy\x12B\n" +
 	"\ffile_sources\x18\x02 \x03(\v2\x1f.tidegate.control.v1.FileSourceR\vfileSources\x12\x1c\n" +
-	"\tprotected\x18\x03 \x01(\bR\tprotected\"_\n" +
+	"\tprotected\x18\x03 \x01(\bR\tprotected\x12H\n" +
+	"\x0efreeze_windows\x18\x04 \x03(\v2!.tidegate.control.v1.FreezeWindowR\rfreezeWindows\x12?\n" +
+	"\bapproval\x18\x05 \x01(\v2#.tidegate.control.v1.ApprovalPolicyR\bapproval\x12<\n" +
+	"\tpromotion\x18\x06 \x01(\v2\x1e.tidegate.control.v1.PromotionR\tpromotion\"P\n" +
+	"\x0eApprovalPolicy\x12\x1c\n" +
+	"\tapprovals\x18\x01 \x01(\x05R\tapprovals\x12 \n" +
+	"\vexplanation\x18\x02 \x01(\tR\vexplanation\"\xc0\x01\n" +
+	"\fFreezeWindow\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vexplanation\x18\x02 \x01(\tR\vexplanation\x125\n" +
+	"\x04once\x18\x03 \x01(\v2\x1f.tidegate.control.v1.OnceWindowH\x00R\x04once\x12;\n" +
+	"\x06weekly\x18\x04 \x01(\v2!.tidegate.control.v1.WeeklyWindowH\x00R\x06weeklyB\x06\n" +
+	"\x04when\"l\n" +
+	"\n" +
+	"OnceWindow\x120\n" +
+	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12,\n" +
+	"\x03end\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\"\xac\x01\n" +
+	"\fWeeklyWindow\x122\n" +
+	"\x04days\x18\x01 \x03(\x0e2\x1e.tidegate.control.v1.DayOfWeekR\x04days\x12\x14\n" +
+	"\x05start\x18\x02 \x01(\tR\x05start\x125\n" +
+	"\bduration\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x1b\n" +
+	"\ttime_zone\x18\x04 \x01(\tR\btimeZone\";\n" +
+	"\tPromotion\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x1a\n" +
+	"\brequired\x18\x02 \x01(\bR\brequired\"~\n" +
 	"\n" +
 	"FileSource\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fkey_prefixes\x18\x02 \x03(\tR\vkeyPrefixes\x12\x1a\n" +
-	"\blocation\x18\x03 \x01(\tR\blocation\"\xba\x01\n" +
+	"\blocation\x18\x03 \x01(\tR\blocation\x12\x1d\n" +
+	"\n" +
+	"applied_by\x18\x04 \x01(\tR\tappliedBy\"\xba\x01\n" +
 	"\n" +
 	"FlagPolicy\x12\x1f\n" +
 	"\vkey_pattern\x18\x01 \x01(\tR\n" +
@@ -258,7 +746,16 @@ const file_tidegate_control_v1_environment_proto_rawDesc = "" +
 	"\fkey_prefixes\x18\x02 \x03(\tR\vkeyPrefixes\x12#\n" +
 	"\rrequire_owner\x18\x03 \x01(\bR\frequireOwner\x12!\n" +
 	"\frequire_kind\x18\x04 \x01(\bR\vrequireKind\x12 \n" +
-	"\vexplanation\x18\x05 \x01(\tR\vexplanationB\xdc\x01\n" +
+	"\vexplanation\x18\x05 \x01(\tR\vexplanation*\xd8\x01\n" +
+	"\tDayOfWeek\x12\x1b\n" +
+	"\x17DAY_OF_WEEK_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12DAY_OF_WEEK_MONDAY\x10\x01\x12\x17\n" +
+	"\x13DAY_OF_WEEK_TUESDAY\x10\x02\x12\x19\n" +
+	"\x15DAY_OF_WEEK_WEDNESDAY\x10\x03\x12\x18\n" +
+	"\x14DAY_OF_WEEK_THURSDAY\x10\x04\x12\x16\n" +
+	"\x12DAY_OF_WEEK_FRIDAY\x10\x05\x12\x18\n" +
+	"\x14DAY_OF_WEEK_SATURDAY\x10\x06\x12\x16\n" +
+	"\x12DAY_OF_WEEK_SUNDAY\x10\aB\xdc\x01\n" +
 	"\x17com.tidegate.control.v1B\x10EnvironmentProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/control/v1;controlv1\xa2\x02\x03TCX\xaa\x02\x13Tidegate.Control.V1\xca\x02\x13Tidegate\\Control\\V1\xe2\x02\x1fTidegate\\Control\\V1\\GPBMetadata\xea\x02\x15Tidegate::Control::V1b\x06proto3"
 
 var (
@@ -273,20 +770,38 @@ func file_tidegate_control_v1_environment_proto_rawDescGZIP() []byte {
 	return file_tidegate_control_v1_environment_proto_rawDescData
 }
 
-var file_tidegate_control_v1_environment_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_tidegate_control_v1_environment_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_tidegate_control_v1_environment_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_tidegate_control_v1_environment_proto_goTypes = []any{
-	(*EnvironmentSettings)(nil), // 0: tidegate.control.v1.EnvironmentSettings
-	(*FileSource)(nil),          // 1: tidegate.control.v1.FileSource
-	(*FlagPolicy)(nil),          // 2: tidegate.control.v1.FlagPolicy
+	(DayOfWeek)(0),                // 0: tidegate.control.v1.DayOfWeek
+	(*EnvironmentSettings)(nil),   // 1: tidegate.control.v1.EnvironmentSettings
+	(*ApprovalPolicy)(nil),        // 2: tidegate.control.v1.ApprovalPolicy
+	(*FreezeWindow)(nil),          // 3: tidegate.control.v1.FreezeWindow
+	(*OnceWindow)(nil),            // 4: tidegate.control.v1.OnceWindow
+	(*WeeklyWindow)(nil),          // 5: tidegate.control.v1.WeeklyWindow
+	(*Promotion)(nil),             // 6: tidegate.control.v1.Promotion
+	(*FileSource)(nil),            // 7: tidegate.control.v1.FileSource
+	(*FlagPolicy)(nil),            // 8: tidegate.control.v1.FlagPolicy
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 10: google.protobuf.Duration
 }
 var file_tidegate_control_v1_environment_proto_depIdxs = []int32{
-	2, // 0: tidegate.control.v1.EnvironmentSettings.flag_policy:type_name -> tidegate.control.v1.FlagPolicy
-	1, // 1: tidegate.control.v1.EnvironmentSettings.file_sources:type_name -> tidegate.control.v1.FileSource
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	8,  // 0: tidegate.control.v1.EnvironmentSettings.flag_policy:type_name -> tidegate.control.v1.FlagPolicy
+	7,  // 1: tidegate.control.v1.EnvironmentSettings.file_sources:type_name -> tidegate.control.v1.FileSource
+	3,  // 2: tidegate.control.v1.EnvironmentSettings.freeze_windows:type_name -> tidegate.control.v1.FreezeWindow
+	2,  // 3: tidegate.control.v1.EnvironmentSettings.approval:type_name -> tidegate.control.v1.ApprovalPolicy
+	6,  // 4: tidegate.control.v1.EnvironmentSettings.promotion:type_name -> tidegate.control.v1.Promotion
+	4,  // 5: tidegate.control.v1.FreezeWindow.once:type_name -> tidegate.control.v1.OnceWindow
+	5,  // 6: tidegate.control.v1.FreezeWindow.weekly:type_name -> tidegate.control.v1.WeeklyWindow
+	9,  // 7: tidegate.control.v1.OnceWindow.start:type_name -> google.protobuf.Timestamp
+	9,  // 8: tidegate.control.v1.OnceWindow.end:type_name -> google.protobuf.Timestamp
+	0,  // 9: tidegate.control.v1.WeeklyWindow.days:type_name -> tidegate.control.v1.DayOfWeek
+	10, // 10: tidegate.control.v1.WeeklyWindow.duration:type_name -> google.protobuf.Duration
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_environment_proto_init() }
@@ -294,18 +809,23 @@ func file_tidegate_control_v1_environment_proto_init() {
 	if File_tidegate_control_v1_environment_proto != nil {
 		return
 	}
+	file_tidegate_control_v1_environment_proto_msgTypes[2].OneofWrappers = []any{
+		(*FreezeWindow_Once)(nil),
+		(*FreezeWindow_Weekly)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_environment_proto_rawDesc), len(file_tidegate_control_v1_environment_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   3,
+			NumEnums:      1,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_tidegate_control_v1_environment_proto_goTypes,
 		DependencyIndexes: file_tidegate_control_v1_environment_proto_depIdxs,
+		EnumInfos:         file_tidegate_control_v1_environment_proto_enumTypes,
 		MessageInfos:      file_tidegate_control_v1_environment_proto_msgTypes,
 	}.Build()
 	File_tidegate_control_v1_environment_proto = out.File

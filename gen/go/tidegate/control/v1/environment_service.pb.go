@@ -174,6 +174,754 @@ func (x *ListEnvironmentsResponse) GetEnvironments() []*Environment {
 	return nil
 }
 
+type CreateEnvironmentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As Environment.name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Empty: the environment begins without flags and segments.
+	FromEnvironment string `protobuf:"bytes,2,opt,name=from_environment,json=fromEnvironment,proto3" json:"from_environment,omitempty"`
+	// Unset: those of from_environment, but for what they say of where its flags and segments
+	// come from (file_sources, promotion).
+	Settings *EnvironmentSettings `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
+	// All flags arrive disabled. By default each is as it is in from_environment.
+	Disable bool   `protobuf:"varint,4,opt,name=disable,proto3" json:"disable,omitempty"`
+	Reason  string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// See flag_service.proto. All entries carry it.
+	RequestId     string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateEnvironmentRequest) Reset() {
+	*x = CreateEnvironmentRequest{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateEnvironmentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateEnvironmentRequest) ProtoMessage() {}
+
+func (x *CreateEnvironmentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateEnvironmentRequest.ProtoReflect.Descriptor instead.
+func (*CreateEnvironmentRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *CreateEnvironmentRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateEnvironmentRequest) GetFromEnvironment() string {
+	if x != nil {
+		return x.FromEnvironment
+	}
+	return ""
+}
+
+func (x *CreateEnvironmentRequest) GetSettings() *EnvironmentSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *CreateEnvironmentRequest) GetDisable() bool {
+	if x != nil {
+		return x.Disable
+	}
+	return false
+}
+
+func (x *CreateEnvironmentRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CreateEnvironmentRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type CreateEnvironmentResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Settings *EnvironmentSettings   `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Of the last transaction: from then on the environment is there.
+	Revision int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The revision of from_environment that was copied; 0 if none was.
+	SourceRevision int64 `protobuf:"varint,3,opt,name=source_revision,json=sourceRevision,proto3" json:"source_revision,omitempty"`
+	// How many flags and segments were copied, by this call and by those that it went on from.
+	Copied int32 `protobuf:"varint,4,opt,name=copied,proto3" json:"copied,omitempty"`
+	// Of the settings, whose first change it is.
+	Entry         *AuditEntry `protobuf:"bytes,5,opt,name=entry,proto3" json:"entry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateEnvironmentResponse) Reset() {
+	*x = CreateEnvironmentResponse{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateEnvironmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateEnvironmentResponse) ProtoMessage() {}
+
+func (x *CreateEnvironmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateEnvironmentResponse.ProtoReflect.Descriptor instead.
+func (*CreateEnvironmentResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CreateEnvironmentResponse) GetSettings() *EnvironmentSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *CreateEnvironmentResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *CreateEnvironmentResponse) GetSourceRevision() int64 {
+	if x != nil {
+		return x.SourceRevision
+	}
+	return 0
+}
+
+func (x *CreateEnvironmentResponse) GetCopied() int32 {
+	if x != nil {
+		return x.Copied
+	}
+	return 0
+}
+
+func (x *CreateEnvironmentResponse) GetEntry() *AuditEntry {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+type CompareEnvironmentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 2 to 10; the others are compared with the first.
+	Environments []string `protobuf:"bytes,1,rep,name=environments,proto3" json:"environments,omitempty"`
+	// Only flags and segments whose keys start with this.
+	KeyPrefix string `protobuf:"bytes,2,opt,name=key_prefix,json=keyPrefix,proto3" json:"key_prefix,omitempty"`
+	// Only those of this key.
+	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Only those that are not the same in all of the environments.
+	OnlyDiffering bool `protobuf:"varint,4,opt,name=only_differing,json=onlyDiffering,proto3" json:"only_differing,omitempty"`
+	// A flag that is enabled in one and disabled in another differs by that alone.
+	IncludeEnabled bool `protobuf:"varint,5,opt,name=include_enabled,json=includeEnabled,proto3" json:"include_enabled,omitempty"`
+	// Tell what differs, field by field, as far as it fits in 2 MiB a page.
+	IncludeChanges bool `protobuf:"varint,6,opt,name=include_changes,json=includeChanges,proto3" json:"include_changes,omitempty"`
+	// How many keys of each environment are looked at; 1 to 1000; 0: 100. With only_differing,
+	// a page may have few elements, or none, and still not be the last.
+	PageSize int32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before; all pages show the state that the first one was read
+	// at. A token expires when the store compacts (OUT_OF_RANGE): start again.
+	PageToken     string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareEnvironmentsRequest) Reset() {
+	*x = CompareEnvironmentsRequest{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareEnvironmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareEnvironmentsRequest) ProtoMessage() {}
+
+func (x *CompareEnvironmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareEnvironmentsRequest.ProtoReflect.Descriptor instead.
+func (*CompareEnvironmentsRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CompareEnvironmentsRequest) GetEnvironments() []string {
+	if x != nil {
+		return x.Environments
+	}
+	return nil
+}
+
+func (x *CompareEnvironmentsRequest) GetKeyPrefix() string {
+	if x != nil {
+		return x.KeyPrefix
+	}
+	return ""
+}
+
+func (x *CompareEnvironmentsRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *CompareEnvironmentsRequest) GetOnlyDiffering() bool {
+	if x != nil {
+		return x.OnlyDiffering
+	}
+	return false
+}
+
+func (x *CompareEnvironmentsRequest) GetIncludeEnabled() bool {
+	if x != nil {
+		return x.IncludeEnabled
+	}
+	return false
+}
+
+func (x *CompareEnvironmentsRequest) GetIncludeChanges() bool {
+	if x != nil {
+		return x.IncludeChanges
+	}
+	return false
+}
+
+func (x *CompareEnvironmentsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *CompareEnvironmentsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type CompareEnvironmentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Segments by key, then flags by key.
+	Comparisons []*Comparison `protobuf:"bytes,1,rep,name=comparisons,proto3" json:"comparisons,omitempty"`
+	// Empty: this was the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The revision that all of it was read at.
+	Revision      int64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareEnvironmentsResponse) Reset() {
+	*x = CompareEnvironmentsResponse{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareEnvironmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareEnvironmentsResponse) ProtoMessage() {}
+
+func (x *CompareEnvironmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareEnvironmentsResponse.ProtoReflect.Descriptor instead.
+func (*CompareEnvironmentsResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CompareEnvironmentsResponse) GetComparisons() []*Comparison {
+	if x != nil {
+		return x.Comparisons
+	}
+	return nil
+}
+
+func (x *CompareEnvironmentsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *CompareEnvironmentsResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// Comparison is one flag or segment in each of the environments.
+type Comparison struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  ResourceKind           `protobuf:"varint,1,opt,name=kind,proto3,enum=tidegate.control.v1.ResourceKind" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// One for each environment, in the order of the request.
+	Environments []*Compared `protobuf:"bytes,3,rep,name=environments,proto3" json:"environments,omitempty"`
+	// It is not the same in all of them.
+	Differs       bool `protobuf:"varint,4,opt,name=differs,proto3" json:"differs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Comparison) Reset() {
+	*x = Comparison{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Comparison) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Comparison) ProtoMessage() {}
+
+func (x *Comparison) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Comparison.ProtoReflect.Descriptor instead.
+func (*Comparison) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Comparison) GetKind() ResourceKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ResourceKind_RESOURCE_KIND_UNSPECIFIED
+}
+
+func (x *Comparison) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Comparison) GetEnvironments() []*Compared {
+	if x != nil {
+		return x.Environments
+	}
+	return nil
+}
+
+func (x *Comparison) GetDiffers() bool {
+	if x != nil {
+		return x.Differs
+	}
+	return false
+}
+
+// Compared is a flag or segment in one environment.
+type Compared struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: it is not there.
+	Revision int64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Of a flag.
+	Enabled bool `protobuf:"varint,2,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// SHA-256 of the content, but for whether it is enabled: equal for equal content. Empty: it is
+	// not there.
+	Digest []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	// It is not as in the first environment.
+	Differs bool `protobuf:"varint,4,opt,name=differs,proto3" json:"differs,omitempty"`
+	// From the first environment to this one, if asked for.
+	Changes       []*FieldChange `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Compared) Reset() {
+	*x = Compared{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Compared) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Compared) ProtoMessage() {}
+
+func (x *Compared) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Compared.ProtoReflect.Descriptor instead.
+func (*Compared) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Compared) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Compared) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *Compared) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *Compared) GetDiffers() bool {
+	if x != nil {
+		return x.Differs
+	}
+	return false
+}
+
+func (x *Compared) GetChanges() []*FieldChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+type PromoteEnvironmentRequest struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	FromEnvironment string                 `protobuf:"bytes,1,opt,name=from_environment,json=fromEnvironment,proto3" json:"from_environment,omitempty"`
+	// Which is changed.
+	ToEnvironment string `protobuf:"bytes,2,opt,name=to_environment,json=toEnvironment,proto3" json:"to_environment,omitempty"`
+	// Only flags and segments whose keys start with this.
+	KeyPrefix string `protobuf:"bytes,3,opt,name=key_prefix,json=keyPrefix,proto3" json:"key_prefix,omitempty"`
+	// Only those of these keys; at most 1000. NOT_FOUND if there is neither a flag nor a segment
+	// of one.
+	Keys []string `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Besides, the segments and flags that these need.
+	IncludeNeeded bool `protobuf:"varint,5,opt,name=include_needed,json=includeNeeded,proto3" json:"include_needed,omitempty"`
+	// Copy 'enabled' too.
+	IncludeEnabled bool `protobuf:"varint,6,opt,name=include_enabled,json=includeEnabled,proto3" json:"include_enabled,omitempty"`
+	// Delete, of what was asked for, what is not in from_environment. Flags that were evaluated in
+	// the last hour are not deleted: FAILED_PRECONDITION.
+	DeleteMissing bool `protobuf:"varint,7,opt,name=delete_missing,json=deleteMissing,proto3" json:"delete_missing,omitempty"`
+	// Overwrite also what would be lost: see Drift.
+	OverwriteDrift bool `protobuf:"varint,8,opt,name=overwrite_drift,json=overwriteDrift,proto3" json:"overwrite_drift,omitempty"`
+	// If given, nothing that is copied, overwritten or deleted may have changed since this
+	// revision, but by this request: the current_revision of a preview. ABORTED otherwise.
+	BaseRevision int64 `protobuf:"varint,9,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
+	// Show what would change, write nothing; reason and request_id are not needed.
+	ValidateOnly bool   `protobuf:"varint,10,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	Reason       string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// See flag_service.proto. All entries carry it.
+	RequestId     string `protobuf:"bytes,12,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PromoteEnvironmentRequest) Reset() {
+	*x = PromoteEnvironmentRequest{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PromoteEnvironmentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PromoteEnvironmentRequest) ProtoMessage() {}
+
+func (x *PromoteEnvironmentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PromoteEnvironmentRequest.ProtoReflect.Descriptor instead.
+func (*PromoteEnvironmentRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PromoteEnvironmentRequest) GetFromEnvironment() string {
+	if x != nil {
+		return x.FromEnvironment
+	}
+	return ""
+}
+
+func (x *PromoteEnvironmentRequest) GetToEnvironment() string {
+	if x != nil {
+		return x.ToEnvironment
+	}
+	return ""
+}
+
+func (x *PromoteEnvironmentRequest) GetKeyPrefix() string {
+	if x != nil {
+		return x.KeyPrefix
+	}
+	return ""
+}
+
+func (x *PromoteEnvironmentRequest) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *PromoteEnvironmentRequest) GetIncludeNeeded() bool {
+	if x != nil {
+		return x.IncludeNeeded
+	}
+	return false
+}
+
+func (x *PromoteEnvironmentRequest) GetIncludeEnabled() bool {
+	if x != nil {
+		return x.IncludeEnabled
+	}
+	return false
+}
+
+func (x *PromoteEnvironmentRequest) GetDeleteMissing() bool {
+	if x != nil {
+		return x.DeleteMissing
+	}
+	return false
+}
+
+func (x *PromoteEnvironmentRequest) GetOverwriteDrift() bool {
+	if x != nil {
+		return x.OverwriteDrift
+	}
+	return false
+}
+
+func (x *PromoteEnvironmentRequest) GetBaseRevision() int64 {
+	if x != nil {
+		return x.BaseRevision
+	}
+	return 0
+}
+
+func (x *PromoteEnvironmentRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *PromoteEnvironmentRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PromoteEnvironmentRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type PromoteEnvironmentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision that the change was worked out on.
+	CurrentRevision int64 `protobuf:"varint,1,opt,name=current_revision,json=currentRevision,proto3" json:"current_revision,omitempty"`
+	// The revision of the last transaction; 0 if nothing differed or with validate_only.
+	Revision int64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// How many transactions this call wrote or, with validate_only, would take.
+	Transactions int32 `protobuf:"varint,3,opt,name=transactions,proto3" json:"transactions,omitempty"`
+	Created      int32 `protobuf:"varint,4,opt,name=created,proto3" json:"created,omitempty"`
+	Updated      int32 `protobuf:"varint,5,opt,name=updated,proto3" json:"updated,omitempty"`
+	Deleted      int32 `protobuf:"varint,6,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// With validate_only: what would change, in the order of writing; fields are left out of
+	// what is beyond 2 MiB.
+	Results []*ApplyResult `protobuf:"bytes,7,rep,name=results,proto3" json:"results,omitempty"`
+	// With validate_only: what would be lost, and is in the way unless overwrite_drift is set.
+	Drifts        []*Drift `protobuf:"bytes,8,rep,name=drifts,proto3" json:"drifts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PromoteEnvironmentResponse) Reset() {
+	*x = PromoteEnvironmentResponse{}
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PromoteEnvironmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PromoteEnvironmentResponse) ProtoMessage() {}
+
+func (x *PromoteEnvironmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PromoteEnvironmentResponse.ProtoReflect.Descriptor instead.
+func (*PromoteEnvironmentResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PromoteEnvironmentResponse) GetCurrentRevision() int64 {
+	if x != nil {
+		return x.CurrentRevision
+	}
+	return 0
+}
+
+func (x *PromoteEnvironmentResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *PromoteEnvironmentResponse) GetTransactions() int32 {
+	if x != nil {
+		return x.Transactions
+	}
+	return 0
+}
+
+func (x *PromoteEnvironmentResponse) GetCreated() int32 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *PromoteEnvironmentResponse) GetUpdated() int32 {
+	if x != nil {
+		return x.Updated
+	}
+	return 0
+}
+
+func (x *PromoteEnvironmentResponse) GetDeleted() int32 {
+	if x != nil {
+		return x.Deleted
+	}
+	return 0
+}
+
+func (x *PromoteEnvironmentResponse) GetResults() []*ApplyResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *PromoteEnvironmentResponse) GetDrifts() []*Drift {
+	if x != nil {
+		return x.Drifts
+	}
+	return nil
+}
+
 type RestoreEnvironmentRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
@@ -200,7 +948,7 @@ type RestoreEnvironmentRequest struct {
 
 func (x *RestoreEnvironmentRequest) Reset() {
 	*x = RestoreEnvironmentRequest{}
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[3]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -212,7 +960,7 @@ func (x *RestoreEnvironmentRequest) String() string {
 func (*RestoreEnvironmentRequest) ProtoMessage() {}
 
 func (x *RestoreEnvironmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[3]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -225,7 +973,7 @@ func (x *RestoreEnvironmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEnvironmentRequest.ProtoReflect.Descriptor instead.
 func (*RestoreEnvironmentRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{3}
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RestoreEnvironmentRequest) GetEnvironment() string {
@@ -315,7 +1063,7 @@ type RestoreEnvironmentResponse struct {
 
 func (x *RestoreEnvironmentResponse) Reset() {
 	*x = RestoreEnvironmentResponse{}
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[4]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -327,7 +1075,7 @@ func (x *RestoreEnvironmentResponse) String() string {
 func (*RestoreEnvironmentResponse) ProtoMessage() {}
 
 func (x *RestoreEnvironmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[4]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -340,7 +1088,7 @@ func (x *RestoreEnvironmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreEnvironmentResponse.ProtoReflect.Descriptor instead.
 func (*RestoreEnvironmentResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{4}
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RestoreEnvironmentResponse) GetRestoredRevision() int64 {
@@ -429,7 +1177,7 @@ type GetEnvironmentRequest struct {
 
 func (x *GetEnvironmentRequest) Reset() {
 	*x = GetEnvironmentRequest{}
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[5]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +1189,7 @@ func (x *GetEnvironmentRequest) String() string {
 func (*GetEnvironmentRequest) ProtoMessage() {}
 
 func (x *GetEnvironmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[5]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +1202,7 @@ func (x *GetEnvironmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnvironmentRequest.ProtoReflect.Descriptor instead.
 func (*GetEnvironmentRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{5}
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetEnvironmentRequest) GetEnvironment() string {
@@ -475,7 +1223,7 @@ type GetEnvironmentResponse struct {
 
 func (x *GetEnvironmentResponse) Reset() {
 	*x = GetEnvironmentResponse{}
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[6]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +1235,7 @@ func (x *GetEnvironmentResponse) String() string {
 func (*GetEnvironmentResponse) ProtoMessage() {}
 
 func (x *GetEnvironmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[6]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +1248,7 @@ func (x *GetEnvironmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnvironmentResponse.ProtoReflect.Descriptor instead.
 func (*GetEnvironmentResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{6}
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetEnvironmentResponse) GetSettings() *EnvironmentSettings {
@@ -531,7 +1279,7 @@ type UpdateEnvironmentRequest struct {
 
 func (x *UpdateEnvironmentRequest) Reset() {
 	*x = UpdateEnvironmentRequest{}
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[7]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +1291,7 @@ func (x *UpdateEnvironmentRequest) String() string {
 func (*UpdateEnvironmentRequest) ProtoMessage() {}
 
 func (x *UpdateEnvironmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[7]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +1304,7 @@ func (x *UpdateEnvironmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateEnvironmentRequest.ProtoReflect.Descriptor instead.
 func (*UpdateEnvironmentRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{7}
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *UpdateEnvironmentRequest) GetEnvironment() string {
@@ -606,7 +1354,7 @@ type UpdateEnvironmentResponse struct {
 
 func (x *UpdateEnvironmentResponse) Reset() {
 	*x = UpdateEnvironmentResponse{}
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[8]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +1366,7 @@ func (x *UpdateEnvironmentResponse) String() string {
 func (*UpdateEnvironmentResponse) ProtoMessage() {}
 
 func (x *UpdateEnvironmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[8]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +1379,7 @@ func (x *UpdateEnvironmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateEnvironmentResponse.ProtoReflect.Descriptor instead.
 func (*UpdateEnvironmentResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{8}
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UpdateEnvironmentResponse) GetSettings() *EnvironmentSettings {
@@ -668,7 +1416,7 @@ type ListEnvironmentHistoryRequest struct {
 
 func (x *ListEnvironmentHistoryRequest) Reset() {
 	*x = ListEnvironmentHistoryRequest{}
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[9]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +1428,7 @@ func (x *ListEnvironmentHistoryRequest) String() string {
 func (*ListEnvironmentHistoryRequest) ProtoMessage() {}
 
 func (x *ListEnvironmentHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[9]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +1441,7 @@ func (x *ListEnvironmentHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnvironmentHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListEnvironmentHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{9}
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListEnvironmentHistoryRequest) GetEnvironment() string {
@@ -728,7 +1476,7 @@ type ListEnvironmentHistoryResponse struct {
 
 func (x *ListEnvironmentHistoryResponse) Reset() {
 	*x = ListEnvironmentHistoryResponse{}
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[10]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +1488,7 @@ func (x *ListEnvironmentHistoryResponse) String() string {
 func (*ListEnvironmentHistoryResponse) ProtoMessage() {}
 
 func (x *ListEnvironmentHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[10]
+	mi := &file_tidegate_control_v1_environment_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,7 +1501,7 @@ func (x *ListEnvironmentHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnvironmentHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListEnvironmentHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{10}
+	return file_tidegate_control_v1_environment_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListEnvironmentHistoryResponse) GetEntries() []*AuditEntry {
@@ -783,7 +1531,73 @@ const file_tidegate_control_v1_environment_service_proto_rawDesc = "" +
 	"\rsegment_count\x18\x04 \x01(\x05R\fsegmentCount\"\x19\n" +
 	"\x17ListEnvironmentsRequest\"`\n" +
 	"\x18ListEnvironmentsResponse\x12D\n" +
-	"\fenvironments\x18\x01 \x03(\v2 .tidegate.control.v1.EnvironmentR\fenvironments\"\xb1\x02\n" +
+	"\fenvironments\x18\x01 \x03(\v2 .tidegate.control.v1.EnvironmentR\fenvironments\"\xf0\x01\n" +
+	"\x18CreateEnvironmentRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
+	"\x10from_environment\x18\x02 \x01(\tR\x0ffromEnvironment\x12D\n" +
+	"\bsettings\x18\x03 \x01(\v2(.tidegate.control.v1.EnvironmentSettingsR\bsettings\x12\x18\n" +
+	"\adisable\x18\x04 \x01(\bR\adisable\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\"\xf5\x01\n" +
+	"\x19CreateEnvironmentResponse\x12D\n" +
+	"\bsettings\x18\x01 \x01(\v2(.tidegate.control.v1.EnvironmentSettingsR\bsettings\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x03R\brevision\x12'\n" +
+	"\x0fsource_revision\x18\x03 \x01(\x03R\x0esourceRevision\x12\x16\n" +
+	"\x06copied\x18\x04 \x01(\x05R\x06copied\x125\n" +
+	"\x05entry\x18\x05 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\xa6\x02\n" +
+	"\x1aCompareEnvironmentsRequest\x12\"\n" +
+	"\fenvironments\x18\x01 \x03(\tR\fenvironments\x12\x1d\n" +
+	"\n" +
+	"key_prefix\x18\x02 \x01(\tR\tkeyPrefix\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12%\n" +
+	"\x0eonly_differing\x18\x04 \x01(\bR\ronlyDiffering\x12'\n" +
+	"\x0finclude_enabled\x18\x05 \x01(\bR\x0eincludeEnabled\x12'\n" +
+	"\x0finclude_changes\x18\x06 \x01(\bR\x0eincludeChanges\x12\x1b\n" +
+	"\tpage_size\x18\a \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\b \x01(\tR\tpageToken\"\xa4\x01\n" +
+	"\x1bCompareEnvironmentsResponse\x12A\n" +
+	"\vcomparisons\x18\x01 \x03(\v2\x1f.tidegate.control.v1.ComparisonR\vcomparisons\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x03R\brevision\"\xb2\x01\n" +
+	"\n" +
+	"Comparison\x125\n" +
+	"\x04kind\x18\x01 \x01(\x0e2!.tidegate.control.v1.ResourceKindR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12A\n" +
+	"\fenvironments\x18\x03 \x03(\v2\x1d.tidegate.control.v1.ComparedR\fenvironments\x12\x18\n" +
+	"\adiffers\x18\x04 \x01(\bR\adiffers\"\xae\x01\n" +
+	"\bCompared\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\x12\x18\n" +
+	"\aenabled\x18\x02 \x01(\bR\aenabled\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x18\n" +
+	"\adiffers\x18\x04 \x01(\bR\adiffers\x12:\n" +
+	"\achanges\x18\x05 \x03(\v2 .tidegate.control.v1.FieldChangeR\achanges\"\xc1\x03\n" +
+	"\x19PromoteEnvironmentRequest\x12)\n" +
+	"\x10from_environment\x18\x01 \x01(\tR\x0ffromEnvironment\x12%\n" +
+	"\x0eto_environment\x18\x02 \x01(\tR\rtoEnvironment\x12\x1d\n" +
+	"\n" +
+	"key_prefix\x18\x03 \x01(\tR\tkeyPrefix\x12\x12\n" +
+	"\x04keys\x18\x04 \x03(\tR\x04keys\x12%\n" +
+	"\x0einclude_needed\x18\x05 \x01(\bR\rincludeNeeded\x12'\n" +
+	"\x0finclude_enabled\x18\x06 \x01(\bR\x0eincludeEnabled\x12%\n" +
+	"\x0edelete_missing\x18\a \x01(\bR\rdeleteMissing\x12'\n" +
+	"\x0foverwrite_drift\x18\b \x01(\bR\x0eoverwriteDrift\x12#\n" +
+	"\rbase_revision\x18\t \x01(\x03R\fbaseRevision\x12#\n" +
+	"\rvalidate_only\x18\n" +
+	" \x01(\bR\fvalidateOnly\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\f \x01(\tR\trequestId\"\xc5\x02\n" +
+	"\x1aPromoteEnvironmentResponse\x12)\n" +
+	"\x10current_revision\x18\x01 \x01(\x03R\x0fcurrentRevision\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x03R\brevision\x12\"\n" +
+	"\ftransactions\x18\x03 \x01(\x05R\ftransactions\x12\x18\n" +
+	"\acreated\x18\x04 \x01(\x05R\acreated\x12\x18\n" +
+	"\aupdated\x18\x05 \x01(\x05R\aupdated\x12\x18\n" +
+	"\adeleted\x18\x06 \x01(\x05R\adeleted\x12:\n" +
+	"\aresults\x18\a \x03(\v2 .tidegate.control.v1.ApplyResultR\aresults\x122\n" +
+	"\x06drifts\x18\b \x03(\v2\x1a.tidegate.control.v1.DriftR\x06drifts\"\xb1\x02\n" +
 	"\x19RestoreEnvironmentRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12.\n" +
@@ -830,9 +1644,12 @@ const file_tidegate_control_v1_environment_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"\x83\x01\n" +
 	"\x1eListEnvironmentHistoryResponse\x129\n" +
 	"\aentries\x18\x01 \x03(\v2\x1f.tidegate.control.v1.AuditEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xee\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xd8\a\n" +
 	"\x12EnvironmentService\x12t\n" +
-	"\x10ListEnvironments\x12,.tidegate.control.v1.ListEnvironmentsRequest\x1a-.tidegate.control.v1.ListEnvironmentsResponse\"\x03\x90\x02\x01\x12u\n" +
+	"\x10ListEnvironments\x12,.tidegate.control.v1.ListEnvironmentsRequest\x1a-.tidegate.control.v1.ListEnvironmentsResponse\"\x03\x90\x02\x01\x12r\n" +
+	"\x11CreateEnvironment\x12-.tidegate.control.v1.CreateEnvironmentRequest\x1a..tidegate.control.v1.CreateEnvironmentResponse\x12}\n" +
+	"\x13CompareEnvironments\x12/.tidegate.control.v1.CompareEnvironmentsRequest\x1a0.tidegate.control.v1.CompareEnvironmentsResponse\"\x03\x90\x02\x01\x12u\n" +
+	"\x12PromoteEnvironment\x12..tidegate.control.v1.PromoteEnvironmentRequest\x1a/.tidegate.control.v1.PromoteEnvironmentResponse\x12u\n" +
 	"\x12RestoreEnvironment\x12..tidegate.control.v1.RestoreEnvironmentRequest\x1a/.tidegate.control.v1.RestoreEnvironmentResponse\x12n\n" +
 	"\x0eGetEnvironment\x12*.tidegate.control.v1.GetEnvironmentRequest\x1a+.tidegate.control.v1.GetEnvironmentResponse\"\x03\x90\x02\x01\x12r\n" +
 	"\x11UpdateEnvironment\x12-.tidegate.control.v1.UpdateEnvironmentRequest\x1a..tidegate.control.v1.UpdateEnvironmentResponse\x12\x86\x01\n" +
@@ -851,50 +1668,76 @@ func file_tidegate_control_v1_environment_service_proto_rawDescGZIP() []byte {
 	return file_tidegate_control_v1_environment_service_proto_rawDescData
 }
 
-var file_tidegate_control_v1_environment_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_tidegate_control_v1_environment_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_tidegate_control_v1_environment_service_proto_goTypes = []any{
 	(*Environment)(nil),                    // 0: tidegate.control.v1.Environment
 	(*ListEnvironmentsRequest)(nil),        // 1: tidegate.control.v1.ListEnvironmentsRequest
 	(*ListEnvironmentsResponse)(nil),       // 2: tidegate.control.v1.ListEnvironmentsResponse
-	(*RestoreEnvironmentRequest)(nil),      // 3: tidegate.control.v1.RestoreEnvironmentRequest
-	(*RestoreEnvironmentResponse)(nil),     // 4: tidegate.control.v1.RestoreEnvironmentResponse
-	(*GetEnvironmentRequest)(nil),          // 5: tidegate.control.v1.GetEnvironmentRequest
-	(*GetEnvironmentResponse)(nil),         // 6: tidegate.control.v1.GetEnvironmentResponse
-	(*UpdateEnvironmentRequest)(nil),       // 7: tidegate.control.v1.UpdateEnvironmentRequest
-	(*UpdateEnvironmentResponse)(nil),      // 8: tidegate.control.v1.UpdateEnvironmentResponse
-	(*ListEnvironmentHistoryRequest)(nil),  // 9: tidegate.control.v1.ListEnvironmentHistoryRequest
-	(*ListEnvironmentHistoryResponse)(nil), // 10: tidegate.control.v1.ListEnvironmentHistoryResponse
-	(*v1.Cursor)(nil),                      // 11: tidegate.sync.v1.Cursor
-	(*timestamppb.Timestamp)(nil),          // 12: google.protobuf.Timestamp
-	(*ApplyResult)(nil),                    // 13: tidegate.control.v1.ApplyResult
-	(*EnvironmentSettings)(nil),            // 14: tidegate.control.v1.EnvironmentSettings
-	(*AuditEntry)(nil),                     // 15: tidegate.control.v1.AuditEntry
+	(*CreateEnvironmentRequest)(nil),       // 3: tidegate.control.v1.CreateEnvironmentRequest
+	(*CreateEnvironmentResponse)(nil),      // 4: tidegate.control.v1.CreateEnvironmentResponse
+	(*CompareEnvironmentsRequest)(nil),     // 5: tidegate.control.v1.CompareEnvironmentsRequest
+	(*CompareEnvironmentsResponse)(nil),    // 6: tidegate.control.v1.CompareEnvironmentsResponse
+	(*Comparison)(nil),                     // 7: tidegate.control.v1.Comparison
+	(*Compared)(nil),                       // 8: tidegate.control.v1.Compared
+	(*PromoteEnvironmentRequest)(nil),      // 9: tidegate.control.v1.PromoteEnvironmentRequest
+	(*PromoteEnvironmentResponse)(nil),     // 10: tidegate.control.v1.PromoteEnvironmentResponse
+	(*RestoreEnvironmentRequest)(nil),      // 11: tidegate.control.v1.RestoreEnvironmentRequest
+	(*RestoreEnvironmentResponse)(nil),     // 12: tidegate.control.v1.RestoreEnvironmentResponse
+	(*GetEnvironmentRequest)(nil),          // 13: tidegate.control.v1.GetEnvironmentRequest
+	(*GetEnvironmentResponse)(nil),         // 14: tidegate.control.v1.GetEnvironmentResponse
+	(*UpdateEnvironmentRequest)(nil),       // 15: tidegate.control.v1.UpdateEnvironmentRequest
+	(*UpdateEnvironmentResponse)(nil),      // 16: tidegate.control.v1.UpdateEnvironmentResponse
+	(*ListEnvironmentHistoryRequest)(nil),  // 17: tidegate.control.v1.ListEnvironmentHistoryRequest
+	(*ListEnvironmentHistoryResponse)(nil), // 18: tidegate.control.v1.ListEnvironmentHistoryResponse
+	(*v1.Cursor)(nil),                      // 19: tidegate.sync.v1.Cursor
+	(*EnvironmentSettings)(nil),            // 20: tidegate.control.v1.EnvironmentSettings
+	(*AuditEntry)(nil),                     // 21: tidegate.control.v1.AuditEntry
+	(ResourceKind)(0),                      // 22: tidegate.control.v1.ResourceKind
+	(*FieldChange)(nil),                    // 23: tidegate.control.v1.FieldChange
+	(*ApplyResult)(nil),                    // 24: tidegate.control.v1.ApplyResult
+	(*Drift)(nil),                          // 25: tidegate.control.v1.Drift
+	(*timestamppb.Timestamp)(nil),          // 26: google.protobuf.Timestamp
 }
 var file_tidegate_control_v1_environment_service_proto_depIdxs = []int32{
-	11, // 0: tidegate.control.v1.Environment.cursor:type_name -> tidegate.sync.v1.Cursor
+	19, // 0: tidegate.control.v1.Environment.cursor:type_name -> tidegate.sync.v1.Cursor
 	0,  // 1: tidegate.control.v1.ListEnvironmentsResponse.environments:type_name -> tidegate.control.v1.Environment
-	12, // 2: tidegate.control.v1.RestoreEnvironmentRequest.time:type_name -> google.protobuf.Timestamp
-	13, // 3: tidegate.control.v1.RestoreEnvironmentResponse.results:type_name -> tidegate.control.v1.ApplyResult
-	14, // 4: tidegate.control.v1.GetEnvironmentResponse.settings:type_name -> tidegate.control.v1.EnvironmentSettings
-	14, // 5: tidegate.control.v1.UpdateEnvironmentRequest.settings:type_name -> tidegate.control.v1.EnvironmentSettings
-	14, // 6: tidegate.control.v1.UpdateEnvironmentResponse.settings:type_name -> tidegate.control.v1.EnvironmentSettings
-	15, // 7: tidegate.control.v1.UpdateEnvironmentResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	15, // 8: tidegate.control.v1.ListEnvironmentHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	1,  // 9: tidegate.control.v1.EnvironmentService.ListEnvironments:input_type -> tidegate.control.v1.ListEnvironmentsRequest
-	3,  // 10: tidegate.control.v1.EnvironmentService.RestoreEnvironment:input_type -> tidegate.control.v1.RestoreEnvironmentRequest
-	5,  // 11: tidegate.control.v1.EnvironmentService.GetEnvironment:input_type -> tidegate.control.v1.GetEnvironmentRequest
-	7,  // 12: tidegate.control.v1.EnvironmentService.UpdateEnvironment:input_type -> tidegate.control.v1.UpdateEnvironmentRequest
-	9,  // 13: tidegate.control.v1.EnvironmentService.ListEnvironmentHistory:input_type -> tidegate.control.v1.ListEnvironmentHistoryRequest
-	2,  // 14: tidegate.control.v1.EnvironmentService.ListEnvironments:output_type -> tidegate.control.v1.ListEnvironmentsResponse
-	4,  // 15: tidegate.control.v1.EnvironmentService.RestoreEnvironment:output_type -> tidegate.control.v1.RestoreEnvironmentResponse
-	6,  // 16: tidegate.control.v1.EnvironmentService.GetEnvironment:output_type -> tidegate.control.v1.GetEnvironmentResponse
-	8,  // 17: tidegate.control.v1.EnvironmentService.UpdateEnvironment:output_type -> tidegate.control.v1.UpdateEnvironmentResponse
-	10, // 18: tidegate.control.v1.EnvironmentService.ListEnvironmentHistory:output_type -> tidegate.control.v1.ListEnvironmentHistoryResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	20, // 2: tidegate.control.v1.CreateEnvironmentRequest.settings:type_name -> tidegate.control.v1.EnvironmentSettings
+	20, // 3: tidegate.control.v1.CreateEnvironmentResponse.settings:type_name -> tidegate.control.v1.EnvironmentSettings
+	21, // 4: tidegate.control.v1.CreateEnvironmentResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	7,  // 5: tidegate.control.v1.CompareEnvironmentsResponse.comparisons:type_name -> tidegate.control.v1.Comparison
+	22, // 6: tidegate.control.v1.Comparison.kind:type_name -> tidegate.control.v1.ResourceKind
+	8,  // 7: tidegate.control.v1.Comparison.environments:type_name -> tidegate.control.v1.Compared
+	23, // 8: tidegate.control.v1.Compared.changes:type_name -> tidegate.control.v1.FieldChange
+	24, // 9: tidegate.control.v1.PromoteEnvironmentResponse.results:type_name -> tidegate.control.v1.ApplyResult
+	25, // 10: tidegate.control.v1.PromoteEnvironmentResponse.drifts:type_name -> tidegate.control.v1.Drift
+	26, // 11: tidegate.control.v1.RestoreEnvironmentRequest.time:type_name -> google.protobuf.Timestamp
+	24, // 12: tidegate.control.v1.RestoreEnvironmentResponse.results:type_name -> tidegate.control.v1.ApplyResult
+	20, // 13: tidegate.control.v1.GetEnvironmentResponse.settings:type_name -> tidegate.control.v1.EnvironmentSettings
+	20, // 14: tidegate.control.v1.UpdateEnvironmentRequest.settings:type_name -> tidegate.control.v1.EnvironmentSettings
+	20, // 15: tidegate.control.v1.UpdateEnvironmentResponse.settings:type_name -> tidegate.control.v1.EnvironmentSettings
+	21, // 16: tidegate.control.v1.UpdateEnvironmentResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	21, // 17: tidegate.control.v1.ListEnvironmentHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	1,  // 18: tidegate.control.v1.EnvironmentService.ListEnvironments:input_type -> tidegate.control.v1.ListEnvironmentsRequest
+	3,  // 19: tidegate.control.v1.EnvironmentService.CreateEnvironment:input_type -> tidegate.control.v1.CreateEnvironmentRequest
+	5,  // 20: tidegate.control.v1.EnvironmentService.CompareEnvironments:input_type -> tidegate.control.v1.CompareEnvironmentsRequest
+	9,  // 21: tidegate.control.v1.EnvironmentService.PromoteEnvironment:input_type -> tidegate.control.v1.PromoteEnvironmentRequest
+	11, // 22: tidegate.control.v1.EnvironmentService.RestoreEnvironment:input_type -> tidegate.control.v1.RestoreEnvironmentRequest
+	13, // 23: tidegate.control.v1.EnvironmentService.GetEnvironment:input_type -> tidegate.control.v1.GetEnvironmentRequest
+	15, // 24: tidegate.control.v1.EnvironmentService.UpdateEnvironment:input_type -> tidegate.control.v1.UpdateEnvironmentRequest
+	17, // 25: tidegate.control.v1.EnvironmentService.ListEnvironmentHistory:input_type -> tidegate.control.v1.ListEnvironmentHistoryRequest
+	2,  // 26: tidegate.control.v1.EnvironmentService.ListEnvironments:output_type -> tidegate.control.v1.ListEnvironmentsResponse
+	4,  // 27: tidegate.control.v1.EnvironmentService.CreateEnvironment:output_type -> tidegate.control.v1.CreateEnvironmentResponse
+	6,  // 28: tidegate.control.v1.EnvironmentService.CompareEnvironments:output_type -> tidegate.control.v1.CompareEnvironmentsResponse
+	10, // 29: tidegate.control.v1.EnvironmentService.PromoteEnvironment:output_type -> tidegate.control.v1.PromoteEnvironmentResponse
+	12, // 30: tidegate.control.v1.EnvironmentService.RestoreEnvironment:output_type -> tidegate.control.v1.RestoreEnvironmentResponse
+	14, // 31: tidegate.control.v1.EnvironmentService.GetEnvironment:output_type -> tidegate.control.v1.GetEnvironmentResponse
+	16, // 32: tidegate.control.v1.EnvironmentService.UpdateEnvironment:output_type -> tidegate.control.v1.UpdateEnvironmentResponse
+	18, // 33: tidegate.control.v1.EnvironmentService.ListEnvironmentHistory:output_type -> tidegate.control.v1.ListEnvironmentHistoryResponse
+	26, // [26:34] is the sub-list for method output_type
+	18, // [18:26] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_environment_service_proto_init() }
@@ -911,7 +1754,7 @@ func file_tidegate_control_v1_environment_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_environment_service_proto_rawDesc), len(file_tidegate_control_v1_environment_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

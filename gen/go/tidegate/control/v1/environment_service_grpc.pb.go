@@ -20,6 +20,9 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	EnvironmentService_ListEnvironments_FullMethodName       = "/tidegate.control.v1.EnvironmentService/ListEnvironments"
+	EnvironmentService_CreateEnvironment_FullMethodName      = "/tidegate.control.v1.EnvironmentService/CreateEnvironment"
+	EnvironmentService_CompareEnvironments_FullMethodName    = "/tidegate.control.v1.EnvironmentService/CompareEnvironments"
+	EnvironmentService_PromoteEnvironment_FullMethodName     = "/tidegate.control.v1.EnvironmentService/PromoteEnvironment"
 	EnvironmentService_RestoreEnvironment_FullMethodName     = "/tidegate.control.v1.EnvironmentService/RestoreEnvironment"
 	EnvironmentService_GetEnvironment_FullMethodName         = "/tidegate.control.v1.EnvironmentService/GetEnvironment"
 	EnvironmentService_UpdateEnvironment_FullMethodName      = "/tidegate.control.v1.EnvironmentService/UpdateEnvironment"
@@ -30,10 +33,33 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// EnvironmentService tells which environments there are, and what holds for each, and takes one
-// back to what it was.
+// EnvironmentService makes environments, tells which there are and what holds for each, compares
+// them, promotes from one to the next, and takes one back to what it was. None is ever deleted.
 type EnvironmentServiceClient interface {
 	ListEnvironments(ctx context.Context, in *ListEnvironmentsRequest, opts ...grpc.CallOption) (*ListEnvironmentsResponse, error)
+	// Makes an environment: empty, or with the flags and segments that another one had at one
+	// revision. Keys and rollouts are not copied: a flag whose rollout is under way in the source
+	// serves what its stage serves there, and nobody widens or shuts it.
+	//
+	// What one transaction does not take is written in several, and nobody sees the environment
+	// before the last of them: until then it is NOT_FOUND. After a failure the same request, with
+	// its id, goes on from where it was, with the same revision of the source; another request
+	// for the name starts over, and whoever was at it gets ABORTED. ALREADY_EXISTS if there is
+	// an environment of that name.
+	CreateEnvironment(ctx context.Context, in *CreateEnvironmentRequest, opts ...grpc.CallOption) (*CreateEnvironmentResponse, error)
+	// What differs between environments, by key, all as of one revision.
+	CompareEnvironments(ctx context.Context, in *CompareEnvironmentsRequest, opts ...grpc.CallOption) (*CompareEnvironmentsResponse, error)
+	// Makes flags and segments of an environment what they are in another one: those that differ.
+	// Each is audited as PROMOTED. A flag keeps whether it is enabled, and arrives disabled where
+	// it is new, unless include_enabled is set.
+	//
+	// All of it is validated as a whole before anything is written: FAILED_PRECONDITION if it
+	// would not fit together there, if a rollout that is under way owns what would change, if the
+	// environment is promoted from another one, or for drift (see overwrite_drift).
+	//
+	// It is written as RestoreEnvironment is: in order, ABORTED where somebody changes what
+	// would be copied or overwritten, and the same request again goes on from there.
+	PromoteEnvironment(ctx context.Context, in *PromoteEnvironmentRequest, opts ...grpc.CallOption) (*PromoteEnvironmentResponse, error)
 	// Makes the flags and segments of an environment what they were at an earlier revision or
 	// time, as new changes, each audited. It is worked out from the audit trail, so any revision
 	// will do, however long ago the store compacted it. Keys and rollouts stay as they are.
@@ -43,7 +69,7 @@ type EnvironmentServiceClient interface {
 	// rollouts that are under way own what would change (see abort_rollouts). What the
 	// environment's settings ask of new flags is not asked of these, and what is kept in files is
 	// restored, too: applying the files brings it back to what they say. Settings stay as they
-	// are.
+	// are. It takes an OPERATOR, and works in an environment that is frozen.
 	//
 	// What one transaction does not take is written in several, in an order in which flags and
 	// segments that others need are never missing. What somebody changes meanwhile is not
@@ -52,7 +78,8 @@ type EnvironmentServiceClient interface {
 	RestoreEnvironment(ctx context.Context, in *RestoreEnvironmentRequest, opts ...grpc.CallOption) (*RestoreEnvironmentResponse, error)
 	// What holds for an environment as a whole.
 	GetEnvironment(ctx context.Context, in *GetEnvironmentRequest, opts ...grpc.CallOption) (*GetEnvironmentResponse, error)
-	// Replaces the settings of an environment. Flags that are there are not looked at.
+	// Replaces the settings of an environment. Flags that are there are not looked at. It works in
+	// a freeze window, but not while somebody has frozen the environment.
 	UpdateEnvironment(ctx context.Context, in *UpdateEnvironmentRequest, opts ...grpc.CallOption) (*UpdateEnvironmentResponse, error)
 	// The audit entries of the settings, newest first.
 	ListEnvironmentHistory(ctx context.Context, in *ListEnvironmentHistoryRequest, opts ...grpc.CallOption) (*ListEnvironmentHistoryResponse, error)
@@ -70,6 +97,36 @@ func (c *environmentServiceClient) ListEnvironments(ctx context.Context, in *Lis
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListEnvironmentsResponse)
 	err := c.cc.Invoke(ctx, EnvironmentService_ListEnvironments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *environmentServiceClient) CreateEnvironment(ctx context.Context, in *CreateEnvironmentRequest, opts ...grpc.CallOption) (*CreateEnvironmentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateEnvironmentResponse)
+	err := c.cc.Invoke(ctx, EnvironmentService_CreateEnvironment_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *environmentServiceClient) CompareEnvironments(ctx context.Context, in *CompareEnvironmentsRequest, opts ...grpc.CallOption) (*CompareEnvironmentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CompareEnvironmentsResponse)
+	err := c.cc.Invoke(ctx, EnvironmentService_CompareEnvironments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *environmentServiceClient) PromoteEnvironment(ctx context.Context, in *PromoteEnvironmentRequest, opts ...grpc.CallOption) (*PromoteEnvironmentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PromoteEnvironmentResponse)
+	err := c.cc.Invoke(ctx, EnvironmentService_PromoteEnvironment_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -120,10 +177,33 @@ func (c *environmentServiceClient) ListEnvironmentHistory(ctx context.Context, i
 // All implementations must embed UnimplementedEnvironmentServiceServer
 // for forward compatibility.
 //
-// EnvironmentService tells which environments there are, and what holds for each, and takes one
-// back to what it was.
+// EnvironmentService makes environments, tells which there are and what holds for each, compares
+// them, promotes from one to the next, and takes one back to what it was. None is ever deleted.
 type EnvironmentServiceServer interface {
 	ListEnvironments(context.Context, *ListEnvironmentsRequest) (*ListEnvironmentsResponse, error)
+	// Makes an environment: empty, or with the flags and segments that another one had at one
+	// revision. Keys and rollouts are not copied: a flag whose rollout is under way in the source
+	// serves what its stage serves there, and nobody widens or shuts it.
+	//
+	// What one transaction does not take is written in several, and nobody sees the environment
+	// before the last of them: until then it is NOT_FOUND. After a failure the same request, with
+	// its id, goes on from where it was, with the same revision of the source; another request
+	// for the name starts over, and whoever was at it gets ABORTED. ALREADY_EXISTS if there is
+	// an environment of that name.
+	CreateEnvironment(context.Context, *CreateEnvironmentRequest) (*CreateEnvironmentResponse, error)
+	// What differs between environments, by key, all as of one revision.
+	CompareEnvironments(context.Context, *CompareEnvironmentsRequest) (*CompareEnvironmentsResponse, error)
+	// Makes flags and segments of an environment what they are in another one: those that differ.
+	// Each is audited as PROMOTED. A flag keeps whether it is enabled, and arrives disabled where
+	// it is new, unless include_enabled is set.
+	//
+	// All of it is validated as a whole before anything is written: FAILED_PRECONDITION if it
+	// would not fit together there, if a rollout that is under way owns what would change, if the
+	// environment is promoted from another one, or for drift (see overwrite_drift).
+	//
+	// It is written as RestoreEnvironment is: in order, ABORTED where somebody changes what
+	// would be copied or overwritten, and the same request again goes on from there.
+	PromoteEnvironment(context.Context, *PromoteEnvironmentRequest) (*PromoteEnvironmentResponse, error)
 	// Makes the flags and segments of an environment what they were at an earlier revision or
 	// time, as new changes, each audited. It is worked out from the audit trail, so any revision
 	// will do, however long ago the store compacted it. Keys and rollouts stay as they are.
@@ -133,7 +213,7 @@ type EnvironmentServiceServer interface {
 	// rollouts that are under way own what would change (see abort_rollouts). What the
 	// environment's settings ask of new flags is not asked of these, and what is kept in files is
 	// restored, too: applying the files brings it back to what they say. Settings stay as they
-	// are.
+	// are. It takes an OPERATOR, and works in an environment that is frozen.
 	//
 	// What one transaction does not take is written in several, in an order in which flags and
 	// segments that others need are never missing. What somebody changes meanwhile is not
@@ -142,7 +222,8 @@ type EnvironmentServiceServer interface {
 	RestoreEnvironment(context.Context, *RestoreEnvironmentRequest) (*RestoreEnvironmentResponse, error)
 	// What holds for an environment as a whole.
 	GetEnvironment(context.Context, *GetEnvironmentRequest) (*GetEnvironmentResponse, error)
-	// Replaces the settings of an environment. Flags that are there are not looked at.
+	// Replaces the settings of an environment. Flags that are there are not looked at. It works in
+	// a freeze window, but not while somebody has frozen the environment.
 	UpdateEnvironment(context.Context, *UpdateEnvironmentRequest) (*UpdateEnvironmentResponse, error)
 	// The audit entries of the settings, newest first.
 	ListEnvironmentHistory(context.Context, *ListEnvironmentHistoryRequest) (*ListEnvironmentHistoryResponse, error)
@@ -158,6 +239,15 @@ type UnimplementedEnvironmentServiceServer struct{}
 
 func (UnimplementedEnvironmentServiceServer) ListEnvironments(context.Context, *ListEnvironmentsRequest) (*ListEnvironmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEnvironments not implemented")
+}
+func (UnimplementedEnvironmentServiceServer) CreateEnvironment(context.Context, *CreateEnvironmentRequest) (*CreateEnvironmentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateEnvironment not implemented")
+}
+func (UnimplementedEnvironmentServiceServer) CompareEnvironments(context.Context, *CompareEnvironmentsRequest) (*CompareEnvironmentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CompareEnvironments not implemented")
+}
+func (UnimplementedEnvironmentServiceServer) PromoteEnvironment(context.Context, *PromoteEnvironmentRequest) (*PromoteEnvironmentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PromoteEnvironment not implemented")
 }
 func (UnimplementedEnvironmentServiceServer) RestoreEnvironment(context.Context, *RestoreEnvironmentRequest) (*RestoreEnvironmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RestoreEnvironment not implemented")
@@ -206,6 +296,60 @@ func _EnvironmentService_ListEnvironments_Handler(srv interface{}, ctx context.C
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(EnvironmentServiceServer).ListEnvironments(ctx, req.(*ListEnvironmentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EnvironmentService_CreateEnvironment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateEnvironmentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnvironmentServiceServer).CreateEnvironment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnvironmentService_CreateEnvironment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnvironmentServiceServer).CreateEnvironment(ctx, req.(*CreateEnvironmentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EnvironmentService_CompareEnvironments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompareEnvironmentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnvironmentServiceServer).CompareEnvironments(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnvironmentService_CompareEnvironments_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnvironmentServiceServer).CompareEnvironments(ctx, req.(*CompareEnvironmentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _EnvironmentService_PromoteEnvironment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PromoteEnvironmentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnvironmentServiceServer).PromoteEnvironment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EnvironmentService_PromoteEnvironment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnvironmentServiceServer).PromoteEnvironment(ctx, req.(*PromoteEnvironmentRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -292,6 +436,18 @@ var EnvironmentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListEnvironments",
 			Handler:    _EnvironmentService_ListEnvironments_Handler,
+		},
+		{
+			MethodName: "CreateEnvironment",
+			Handler:    _EnvironmentService_CreateEnvironment_Handler,
+		},
+		{
+			MethodName: "CompareEnvironments",
+			Handler:    _EnvironmentService_CompareEnvironments_Handler,
+		},
+		{
+			MethodName: "PromoteEnvironment",
+			Handler:    _EnvironmentService_PromoteEnvironment_Handler,
 		},
 		{
 			MethodName: "RestoreEnvironment",

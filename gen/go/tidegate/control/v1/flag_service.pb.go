@@ -105,7 +105,7 @@ func (x StaleReason_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StaleReason_Kind.Descriptor instead.
 func (StaleReason_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{28, 0}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{33, 0}
 }
 
 // FlagVersion is a flag and the revision at which it was last written.
@@ -1035,7 +1035,9 @@ type PromoteFlagResponse struct {
 	// The revision in from_environment that was copied.
 	FromRevision int64 `protobuf:"varint,3,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
 	// The change as audited; unset if nothing differed or with validate_only.
-	Entry         *AuditEntry `protobuf:"bytes,4,opt,name=entry,proto3" json:"entry,omitempty"`
+	Entry *AuditEntry `protobuf:"bytes,4,opt,name=entry,proto3" json:"entry,omitempty"`
+	// With validate_only: what to_environment has of its own, and would lose; unset: nothing.
+	Drift         *Drift `protobuf:"bytes,5,opt,name=drift,proto3" json:"drift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1098,6 +1100,96 @@ func (x *PromoteFlagResponse) GetEntry() *AuditEntry {
 	return nil
 }
 
+func (x *PromoteFlagResponse) GetDrift() *Drift {
+	if x != nil {
+		return x.Drift
+	}
+	return nil
+}
+
+// Drift is a flag or segment that would be overwritten by a promotion, or deleted, although it was
+// changed where it is since it last came from there: it is neither what was promoted then nor,
+// if it never was, anything that the other environment has had among its last 100 versions.
+// Whether a flag is enabled counts only if that is promoted too.
+type Drift struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  ResourceKind           `protobuf:"varint,1,opt,name=kind,proto3,enum=tidegate.control.v1.ResourceKind" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// The revision at which it last came from there; 0: not among its last 1000 changes.
+	PromotedRevision int64 `protobuf:"varint,3,opt,name=promoted_revision,json=promotedRevision,proto3" json:"promoted_revision,omitempty"`
+	// What was changed since; abbreviated.
+	Changes []*FieldChange `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"`
+	// Its newest change, without the resource itself.
+	Latest        *AuditEntry `protobuf:"bytes,5,opt,name=latest,proto3" json:"latest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drift) Reset() {
+	*x = Drift{}
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drift) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drift) ProtoMessage() {}
+
+func (x *Drift) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drift.ProtoReflect.Descriptor instead.
+func (*Drift) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Drift) GetKind() ResourceKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ResourceKind_RESOURCE_KIND_UNSPECIFIED
+}
+
+func (x *Drift) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Drift) GetPromotedRevision() int64 {
+	if x != nil {
+		return x.PromotedRevision
+	}
+	return 0
+}
+
+func (x *Drift) GetChanges() []*FieldChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *Drift) GetLatest() *AuditEntry {
+	if x != nil {
+		return x.Latest
+	}
+	return nil
+}
+
 type ListFlagHistoryRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
@@ -1112,7 +1204,7 @@ type ListFlagHistoryRequest struct {
 
 func (x *ListFlagHistoryRequest) Reset() {
 	*x = ListFlagHistoryRequest{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[15]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1216,7 @@ func (x *ListFlagHistoryRequest) String() string {
 func (*ListFlagHistoryRequest) ProtoMessage() {}
 
 func (x *ListFlagHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[15]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1229,7 @@ func (x *ListFlagHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlagHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListFlagHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{15}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListFlagHistoryRequest) GetEnvironment() string {
@@ -1179,7 +1271,7 @@ type ListFlagHistoryResponse struct {
 
 func (x *ListFlagHistoryResponse) Reset() {
 	*x = ListFlagHistoryResponse{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[16]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1283,7 @@ func (x *ListFlagHistoryResponse) String() string {
 func (*ListFlagHistoryResponse) ProtoMessage() {}
 
 func (x *ListFlagHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[16]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1296,7 @@ func (x *ListFlagHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlagHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListFlagHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{16}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListFlagHistoryResponse) GetEntries() []*AuditEntry {
@@ -1237,7 +1329,7 @@ type RestoreFlagRequest struct {
 
 func (x *RestoreFlagRequest) Reset() {
 	*x = RestoreFlagRequest{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[17]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1341,7 @@ func (x *RestoreFlagRequest) String() string {
 func (*RestoreFlagRequest) ProtoMessage() {}
 
 func (x *RestoreFlagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[17]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1354,7 @@ func (x *RestoreFlagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFlagRequest.ProtoReflect.Descriptor instead.
 func (*RestoreFlagRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{17}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RestoreFlagRequest) GetEnvironment() string {
@@ -1318,7 +1410,7 @@ type RestoreFlagResponse struct {
 
 func (x *RestoreFlagResponse) Reset() {
 	*x = RestoreFlagResponse{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[18]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1330,7 +1422,7 @@ func (x *RestoreFlagResponse) String() string {
 func (*RestoreFlagResponse) ProtoMessage() {}
 
 func (x *RestoreFlagResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[18]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1343,7 +1435,7 @@ func (x *RestoreFlagResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreFlagResponse.ProtoReflect.Descriptor instead.
 func (*RestoreFlagResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{18}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RestoreFlagResponse) GetFlag() *FlagVersion {
@@ -1381,7 +1473,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[19]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1485,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[19]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1498,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{19}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ApplyRequest) GetEnvironment() string {
@@ -1481,7 +1573,7 @@ type ResourceDelete struct {
 
 func (x *ResourceDelete) Reset() {
 	*x = ResourceDelete{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[20]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1585,7 @@ func (x *ResourceDelete) String() string {
 func (*ResourceDelete) ProtoMessage() {}
 
 func (x *ResourceDelete) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[20]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1598,7 @@ func (x *ResourceDelete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResourceDelete.ProtoReflect.Descriptor instead.
 func (*ResourceDelete) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{20}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResourceDelete) GetKind() ResourceKind {
@@ -1550,7 +1642,7 @@ type FlagWrite struct {
 
 func (x *FlagWrite) Reset() {
 	*x = FlagWrite{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[21]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +1654,7 @@ func (x *FlagWrite) String() string {
 func (*FlagWrite) ProtoMessage() {}
 
 func (x *FlagWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[21]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +1667,7 @@ func (x *FlagWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlagWrite.ProtoReflect.Descriptor instead.
 func (*FlagWrite) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{21}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FlagWrite) GetFlag() *v1.Flag {
@@ -1604,7 +1696,7 @@ type SegmentWrite struct {
 
 func (x *SegmentWrite) Reset() {
 	*x = SegmentWrite{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[22]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1616,7 +1708,7 @@ func (x *SegmentWrite) String() string {
 func (*SegmentWrite) ProtoMessage() {}
 
 func (x *SegmentWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[22]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1629,7 +1721,7 @@ func (x *SegmentWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentWrite.ProtoReflect.Descriptor instead.
 func (*SegmentWrite) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{22}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SegmentWrite) GetSegment() *v1.Segment {
@@ -1658,7 +1750,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[23]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1670,7 +1762,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[23]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1683,7 +1775,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{23}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ApplyResponse) GetResults() []*ApplyResult {
@@ -1715,7 +1807,7 @@ type ApplyResult struct {
 
 func (x *ApplyResult) Reset() {
 	*x = ApplyResult{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[24]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1819,7 @@ func (x *ApplyResult) String() string {
 func (*ApplyResult) ProtoMessage() {}
 
 func (x *ApplyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[24]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +1832,7 @@ func (x *ApplyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResult.ProtoReflect.Descriptor instead.
 func (*ApplyResult) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{24}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ApplyResult) GetKind() ResourceKind {
@@ -1778,6 +1870,406 @@ func (x *ApplyResult) GetRevision() int64 {
 	return 0
 }
 
+type PreviewChangeRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	// As in ApplyRequest; at most 1 MiB in all.
+	Flags         []*FlagWrite      `protobuf:"bytes,2,rep,name=flags,proto3" json:"flags,omitempty"`
+	Segments      []*SegmentWrite   `protobuf:"bytes,3,rep,name=segments,proto3" json:"segments,omitempty"`
+	Deletes       []*ResourceDelete `protobuf:"bytes,4,rep,name=deletes,proto3" json:"deletes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewChangeRequest) Reset() {
+	*x = PreviewChangeRequest{}
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewChangeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewChangeRequest) ProtoMessage() {}
+
+func (x *PreviewChangeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewChangeRequest.ProtoReflect.Descriptor instead.
+func (*PreviewChangeRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PreviewChangeRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *PreviewChangeRequest) GetFlags() []*FlagWrite {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *PreviewChangeRequest) GetSegments() []*SegmentWrite {
+	if x != nil {
+		return x.Segments
+	}
+	return nil
+}
+
+func (x *PreviewChangeRequest) GetDeletes() []*ResourceDelete {
+	if x != nil {
+		return x.Deletes
+	}
+	return nil
+}
+
+type PreviewChangeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that the change is of, in the order of the request, then those that depend on them,
+	// by key; 64 at most.
+	Flags []*FlagPreview `protobuf:"bytes,1,rep,name=flags,proto3" json:"flags,omitempty"`
+	// Flags that are affected, and are not told of because there are too many.
+	FlagsLeftOut int32 `protobuf:"varint,2,opt,name=flags_left_out,json=flagsLeftOut,proto3" json:"flags_left_out,omitempty"`
+	// Relays whose subjects are in it, of those that follow the environment. Relays that are too
+	// old, take no samples, are cut off or did not answer in time, are not.
+	Relays      int32 `protobuf:"varint,3,opt,name=relays,proto3" json:"relays,omitempty"`
+	RelaysTotal int32 `protobuf:"varint,4,opt,name=relays_total,json=relaysTotal,proto3" json:"relays_total,omitempty"`
+	// Control servers that did not answer: their relays are not in it, and may not be counted.
+	UnreachableServers []string `protobuf:"bytes,5,rep,name=unreachable_servers,json=unreachableServers,proto3" json:"unreachable_servers,omitempty"`
+	// Since when there are samples, on the relay that has them longest; unset: no relay has any.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewChangeResponse) Reset() {
+	*x = PreviewChangeResponse{}
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewChangeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewChangeResponse) ProtoMessage() {}
+
+func (x *PreviewChangeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewChangeResponse.ProtoReflect.Descriptor instead.
+func (*PreviewChangeResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *PreviewChangeResponse) GetFlags() []*FlagPreview {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *PreviewChangeResponse) GetFlagsLeftOut() int32 {
+	if x != nil {
+		return x.FlagsLeftOut
+	}
+	return 0
+}
+
+func (x *PreviewChangeResponse) GetRelays() int32 {
+	if x != nil {
+		return x.Relays
+	}
+	return 0
+}
+
+func (x *PreviewChangeResponse) GetRelaysTotal() int32 {
+	if x != nil {
+		return x.RelaysTotal
+	}
+	return 0
+}
+
+func (x *PreviewChangeResponse) GetUnreachableServers() []string {
+	if x != nil {
+		return x.UnreachableServers
+	}
+	return nil
+}
+
+func (x *PreviewChangeResponse) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// FlagPreview is what would become of the subjects of one flag. Without any, nothing is known:
+// that is not a share of 0.
+type FlagPreview struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	FlagKey string                 `protobuf:"bytes,1,opt,name=flag_key,json=flagKey,proto3" json:"flag_key,omitempty"`
+	// The change is not of it, but of a segment or prerequisite of it.
+	Dependant bool `protobuf:"varint,2,opt,name=dependant,proto3" json:"dependant,omitempty"`
+	// Relays that told of it.
+	Relays int32 `protobuf:"varint,3,opt,name=relays,proto3" json:"relays,omitempty"`
+	// The sample: how many subjects, and how many of them would get another variant, another
+	// value, or an error that they do not get now.
+	Sampled  int32 `protobuf:"varint,4,opt,name=sampled,proto3" json:"sampled,omitempty"`
+	Changing int32 `protobuf:"varint,5,opt,name=changing,proto3" json:"changing,omitempty"`
+	// How many subjects there are, estimated from the sample.
+	Subjects int64 `protobuf:"varint,6,opt,name=subjects,proto3" json:"subjects,omitempty"`
+	// The sample is all of them: neither subjects nor shares are estimates.
+	Complete bool `protobuf:"varint,7,opt,name=complete,proto3" json:"complete,omitempty"`
+	// changing/sampled, and its 95% interval (Wilson's), 0 to 1.
+	Share     float64 `protobuf:"fixed64,8,opt,name=share,proto3" json:"share,omitempty"`
+	ShareLow  float64 `protobuf:"fixed64,9,opt,name=share_low,json=shareLow,proto3" json:"share_low,omitempty"`
+	ShareHigh float64 `protobuf:"fixed64,10,opt,name=share_high,json=shareHigh,proto3" json:"share_high,omitempty"`
+	// Largest first.
+	Transitions []*FlagTransition `protobuf:"bytes,11,rep,name=transitions,proto3" json:"transitions,omitempty"`
+	// It was also evaluated without a targeting key, by how many is not known.
+	WithoutKey    bool `protobuf:"varint,12,opt,name=without_key,json=withoutKey,proto3" json:"without_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlagPreview) Reset() {
+	*x = FlagPreview{}
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlagPreview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlagPreview) ProtoMessage() {}
+
+func (x *FlagPreview) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlagPreview.ProtoReflect.Descriptor instead.
+func (*FlagPreview) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *FlagPreview) GetFlagKey() string {
+	if x != nil {
+		return x.FlagKey
+	}
+	return ""
+}
+
+func (x *FlagPreview) GetDependant() bool {
+	if x != nil {
+		return x.Dependant
+	}
+	return false
+}
+
+func (x *FlagPreview) GetRelays() int32 {
+	if x != nil {
+		return x.Relays
+	}
+	return 0
+}
+
+func (x *FlagPreview) GetSampled() int32 {
+	if x != nil {
+		return x.Sampled
+	}
+	return 0
+}
+
+func (x *FlagPreview) GetChanging() int32 {
+	if x != nil {
+		return x.Changing
+	}
+	return 0
+}
+
+func (x *FlagPreview) GetSubjects() int64 {
+	if x != nil {
+		return x.Subjects
+	}
+	return 0
+}
+
+func (x *FlagPreview) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *FlagPreview) GetShare() float64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *FlagPreview) GetShareLow() float64 {
+	if x != nil {
+		return x.ShareLow
+	}
+	return 0
+}
+
+func (x *FlagPreview) GetShareHigh() float64 {
+	if x != nil {
+		return x.ShareHigh
+	}
+	return 0
+}
+
+func (x *FlagPreview) GetTransitions() []*FlagTransition {
+	if x != nil {
+		return x.Transitions
+	}
+	return nil
+}
+
+func (x *FlagPreview) GetWithoutKey() bool {
+	if x != nil {
+		return x.WithoutKey
+	}
+	return false
+}
+
+// FlagTransition is what some subjects get now, and what they would get.
+type FlagTransition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the variant; empty: the caller's default, unless there is an error.
+	Before string `protobuf:"bytes,1,opt,name=before,proto3" json:"before,omitempty"`
+	After  string `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	// OpenFeature error code; empty: none.
+	ErrorBefore string `protobuf:"bytes,3,opt,name=error_before,json=errorBefore,proto3" json:"error_before,omitempty"`
+	ErrorAfter  string `protobuf:"bytes,4,opt,name=error_after,json=errorAfter,proto3" json:"error_after,omitempty"`
+	// They would get something else. A variant whose value changes has the same name.
+	Differs bool `protobuf:"varint,5,opt,name=differs,proto3" json:"differs,omitempty"`
+	// Of the sample.
+	Subjects      int32   `protobuf:"varint,6,opt,name=subjects,proto3" json:"subjects,omitempty"`
+	Share         float64 `protobuf:"fixed64,7,opt,name=share,proto3" json:"share,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlagTransition) Reset() {
+	*x = FlagTransition{}
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlagTransition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlagTransition) ProtoMessage() {}
+
+func (x *FlagTransition) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlagTransition.ProtoReflect.Descriptor instead.
+func (*FlagTransition) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *FlagTransition) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *FlagTransition) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *FlagTransition) GetErrorBefore() string {
+	if x != nil {
+		return x.ErrorBefore
+	}
+	return ""
+}
+
+func (x *FlagTransition) GetErrorAfter() string {
+	if x != nil {
+		return x.ErrorAfter
+	}
+	return ""
+}
+
+func (x *FlagTransition) GetDiffers() bool {
+	if x != nil {
+		return x.Differs
+	}
+	return false
+}
+
+func (x *FlagTransition) GetSubjects() int32 {
+	if x != nil {
+		return x.Subjects
+	}
+	return 0
+}
+
+func (x *FlagTransition) GetShare() float64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
 type ListStaleFlagsRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
@@ -1794,7 +2286,7 @@ type ListStaleFlagsRequest struct {
 
 func (x *ListStaleFlagsRequest) Reset() {
 	*x = ListStaleFlagsRequest{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[25]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +2298,7 @@ func (x *ListStaleFlagsRequest) String() string {
 func (*ListStaleFlagsRequest) ProtoMessage() {}
 
 func (x *ListStaleFlagsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[25]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +2311,7 @@ func (x *ListStaleFlagsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStaleFlagsRequest.ProtoReflect.Descriptor instead.
 func (*ListStaleFlagsRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{25}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListStaleFlagsRequest) GetEnvironment() string {
@@ -1864,7 +2356,7 @@ type ListStaleFlagsResponse struct {
 
 func (x *ListStaleFlagsResponse) Reset() {
 	*x = ListStaleFlagsResponse{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[26]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +2368,7 @@ func (x *ListStaleFlagsResponse) String() string {
 func (*ListStaleFlagsResponse) ProtoMessage() {}
 
 func (x *ListStaleFlagsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[26]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +2381,7 @@ func (x *ListStaleFlagsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStaleFlagsResponse.ProtoReflect.Descriptor instead.
 func (*ListStaleFlagsResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{26}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListStaleFlagsResponse) GetFlags() []*StaleFlag {
@@ -1930,7 +2422,7 @@ type StaleFlag struct {
 
 func (x *StaleFlag) Reset() {
 	*x = StaleFlag{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[27]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2434,7 @@ func (x *StaleFlag) String() string {
 func (*StaleFlag) ProtoMessage() {}
 
 func (x *StaleFlag) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[27]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2447,7 @@ func (x *StaleFlag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaleFlag.ProtoReflect.Descriptor instead.
 func (*StaleFlag) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{27}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StaleFlag) GetFlagKey() string {
@@ -2020,7 +2512,7 @@ type StaleReason struct {
 
 func (x *StaleReason) Reset() {
 	*x = StaleReason{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[28]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2524,7 @@ func (x *StaleReason) String() string {
 func (*StaleReason) ProtoMessage() {}
 
 func (x *StaleReason) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[28]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2537,7 @@ func (x *StaleReason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaleReason.ProtoReflect.Descriptor instead.
 func (*StaleReason) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{28}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StaleReason) GetKind() StaleReason_Kind {
@@ -2086,7 +2578,7 @@ type FlagUsage struct {
 
 func (x *FlagUsage) Reset() {
 	*x = FlagUsage{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[29]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2590,7 @@ func (x *FlagUsage) String() string {
 func (*FlagUsage) ProtoMessage() {}
 
 func (x *FlagUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[29]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +2603,7 @@ func (x *FlagUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlagUsage.ProtoReflect.Descriptor instead.
 func (*FlagUsage) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{29}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FlagUsage) GetLastEvaluatedAt() *timestamppb.Timestamp {
@@ -2147,7 +2639,7 @@ type VariantUsage struct {
 
 func (x *VariantUsage) Reset() {
 	*x = VariantUsage{}
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[30]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2651,7 @@ func (x *VariantUsage) String() string {
 func (*VariantUsage) ProtoMessage() {}
 
 func (x *VariantUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[30]
+	mi := &file_tidegate_control_v1_flag_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2664,7 @@ func (x *VariantUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariantUsage.ProtoReflect.Descriptor instead.
 func (*VariantUsage) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{30}
+	return file_tidegate_control_v1_flag_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *VariantUsage) GetVariant() string {
@@ -2193,7 +2685,7 @@ var File_tidegate_control_v1_flag_service_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_flag_service_proto_rawDesc = "" +
 	"\n" +
-	"&tidegate/control/v1/flag_service.proto\x12\x13tidegate.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftidegate/control/v1/audit.proto\x1a\x1btidegate/flag/v1/flag.proto\"U\n" +
+	"&tidegate/control/v1/flag_service.proto\x12\x13tidegate.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftidegate/control/v1/audit.proto\x1a%tidegate/control/v1/explanation.proto\x1a\x1btidegate/flag/v1/flag.proto\"U\n" +
 	"\vFlagVersion\x12*\n" +
 	"\x04flag\x18\x01 \x01(\v2\x16.tidegate.flag.v1.FlagR\x04flag\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\"\x8f\x01\n" +
@@ -2264,12 +2756,19 @@ const file_tidegate_control_v1_flag_service_proto_rawDesc = "" +
 	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\t \x01(\tR\trequestId\"\xe3\x01\n" +
+	"request_id\x18\t \x01(\tR\trequestId\"\x95\x02\n" +
 	"\x13PromoteFlagResponse\x124\n" +
 	"\x04flag\x18\x01 \x01(\v2 .tidegate.control.v1.FlagVersionR\x04flag\x12:\n" +
 	"\achanges\x18\x02 \x03(\v2 .tidegate.control.v1.FieldChangeR\achanges\x12#\n" +
 	"\rfrom_revision\x18\x03 \x01(\x03R\ffromRevision\x125\n" +
-	"\x05entry\x18\x04 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\x91\x01\n" +
+	"\x05entry\x18\x04 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\x120\n" +
+	"\x05drift\x18\x05 \x01(\v2\x1a.tidegate.control.v1.DriftR\x05drift\"\xf2\x01\n" +
+	"\x05Drift\x125\n" +
+	"\x04kind\x18\x01 \x01(\x0e2!.tidegate.control.v1.ResourceKindR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12+\n" +
+	"\x11promoted_revision\x18\x03 \x01(\x03R\x10promotedRevision\x12:\n" +
+	"\achanges\x18\x04 \x03(\v2 .tidegate.control.v1.FieldChangeR\achanges\x127\n" +
+	"\x06latest\x18\x05 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x06latest\"\x91\x01\n" +
 	"\x16ListFlagHistoryRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x19\n" +
 	"\bflag_key\x18\x02 \x01(\tR\aflagKey\x12\x1b\n" +
@@ -2321,7 +2820,44 @@ const file_tidegate_control_v1_flag_service_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x123\n" +
 	"\x06action\x18\x03 \x01(\x0e2\x1b.tidegate.control.v1.ActionR\x06action\x12:\n" +
 	"\achanges\x18\x04 \x03(\v2 .tidegate.control.v1.FieldChangeR\achanges\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x03R\brevision\"\xd0\x01\n" +
+	"\brevision\x18\x05 \x01(\x03R\brevision\"\xec\x01\n" +
+	"\x14PreviewChangeRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x124\n" +
+	"\x05flags\x18\x02 \x03(\v2\x1e.tidegate.control.v1.FlagWriteR\x05flags\x12=\n" +
+	"\bsegments\x18\x03 \x03(\v2!.tidegate.control.v1.SegmentWriteR\bsegments\x12=\n" +
+	"\adeletes\x18\x04 \x03(\v2#.tidegate.control.v1.ResourceDeleteR\adeletes\"\x93\x02\n" +
+	"\x15PreviewChangeResponse\x126\n" +
+	"\x05flags\x18\x01 \x03(\v2 .tidegate.control.v1.FlagPreviewR\x05flags\x12$\n" +
+	"\x0eflags_left_out\x18\x02 \x01(\x05R\fflagsLeftOut\x12\x16\n" +
+	"\x06relays\x18\x03 \x01(\x05R\x06relays\x12!\n" +
+	"\frelays_total\x18\x04 \x01(\x05R\vrelaysTotal\x12/\n" +
+	"\x13unreachable_servers\x18\x05 \x03(\tR\x12unreachableServers\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x86\x03\n" +
+	"\vFlagPreview\x12\x19\n" +
+	"\bflag_key\x18\x01 \x01(\tR\aflagKey\x12\x1c\n" +
+	"\tdependant\x18\x02 \x01(\bR\tdependant\x12\x16\n" +
+	"\x06relays\x18\x03 \x01(\x05R\x06relays\x12\x18\n" +
+	"\asampled\x18\x04 \x01(\x05R\asampled\x12\x1a\n" +
+	"\bchanging\x18\x05 \x01(\x05R\bchanging\x12\x1a\n" +
+	"\bsubjects\x18\x06 \x01(\x03R\bsubjects\x12\x1a\n" +
+	"\bcomplete\x18\a \x01(\bR\bcomplete\x12\x14\n" +
+	"\x05share\x18\b \x01(\x01R\x05share\x12\x1b\n" +
+	"\tshare_low\x18\t \x01(\x01R\bshareLow\x12\x1d\n" +
+	"\n" +
+	"share_high\x18\n" +
+	" \x01(\x01R\tshareHigh\x12E\n" +
+	"\vtransitions\x18\v \x03(\v2#.tidegate.control.v1.FlagTransitionR\vtransitions\x12\x1f\n" +
+	"\vwithout_key\x18\f \x01(\bR\n" +
+	"withoutKey\"\xce\x01\n" +
+	"\x0eFlagTransition\x12\x16\n" +
+	"\x06before\x18\x01 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\tR\x05after\x12!\n" +
+	"\ferror_before\x18\x03 \x01(\tR\verrorBefore\x12\x1f\n" +
+	"\verror_after\x18\x04 \x01(\tR\n" +
+	"errorAfter\x12\x18\n" +
+	"\adiffers\x18\x05 \x01(\bR\adiffers\x12\x1a\n" +
+	"\bsubjects\x18\x06 \x01(\x05R\bsubjects\x12\x14\n" +
+	"\x05share\x18\a \x01(\x01R\x05share\"\xd0\x01\n" +
 	"\x15ListStaleFlagsRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x1d\n" +
 	"\n" +
@@ -2357,7 +2893,8 @@ const file_tidegate_control_v1_flag_service_proto_rawDesc = "" +
 	"\bvariants\x18\x03 \x03(\v2!.tidegate.control.v1.VariantUsageR\bvariants\"j\n" +
 	"\fVariantUsage\x12\x18\n" +
 	"\avariant\x18\x01 \x01(\tR\avariant\x12@\n" +
-	"\x0elast_served_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\flastServedAt2\xbc\b\n" +
+	"\x0elast_served_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\flastServedAt2\x9d\n" +
+	"\n" +
 	"\vFlagService\x12_\n" +
 	"\tListFlags\x12%.tidegate.control.v1.ListFlagsRequest\x1a&.tidegate.control.v1.ListFlagsResponse\"\x03\x90\x02\x01\x12Y\n" +
 	"\aGetFlag\x12#.tidegate.control.v1.GetFlagRequest\x1a$.tidegate.control.v1.GetFlagResponse\"\x03\x90\x02\x01\x12]\n" +
@@ -2372,8 +2909,10 @@ const file_tidegate_control_v1_flag_service_proto_rawDesc = "" +
 	"\vPromoteFlag\x12'.tidegate.control.v1.PromoteFlagRequest\x1a(.tidegate.control.v1.PromoteFlagResponse\x12q\n" +
 	"\x0fListFlagHistory\x12+.tidegate.control.v1.ListFlagHistoryRequest\x1a,.tidegate.control.v1.ListFlagHistoryResponse\"\x03\x90\x02\x01\x12`\n" +
 	"\vRestoreFlag\x12'.tidegate.control.v1.RestoreFlagRequest\x1a(.tidegate.control.v1.RestoreFlagResponse\x12N\n" +
-	"\x05Apply\x12!.tidegate.control.v1.ApplyRequest\x1a\".tidegate.control.v1.ApplyResponse\x12n\n" +
-	"\x0eListStaleFlags\x12*.tidegate.control.v1.ListStaleFlagsRequest\x1a+.tidegate.control.v1.ListStaleFlagsResponse\"\x03\x90\x02\x01B\xdc\x01\n" +
+	"\x05Apply\x12!.tidegate.control.v1.ApplyRequest\x1a\".tidegate.control.v1.ApplyResponse\x12f\n" +
+	"\rPreviewChange\x12).tidegate.control.v1.PreviewChangeRequest\x1a*.tidegate.control.v1.PreviewChangeResponse\x12n\n" +
+	"\x0eListStaleFlags\x12*.tidegate.control.v1.ListStaleFlagsRequest\x1a+.tidegate.control.v1.ListStaleFlagsResponse\"\x03\x90\x02\x01\x12w\n" +
+	"\x11ExplainEvaluation\x12-.tidegate.control.v1.ExplainEvaluationRequest\x1a..tidegate.control.v1.ExplainEvaluationResponse\"\x03\x90\x02\x01B\xdc\x01\n" +
 	"\x17com.tidegate.control.v1B\x10FlagServiceProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/control/v1;controlv1\xa2\x02\x03TCX\xaa\x02\x13Tidegate.Control.V1\xca\x02\x13Tidegate\\Control\\V1\xe2\x02\x1fTidegate\\Control\\V1\\GPBMetadata\xea\x02\x15Tidegate::Control::V1b\x06proto3"
 
 var (
@@ -2389,119 +2928,140 @@ func file_tidegate_control_v1_flag_service_proto_rawDescGZIP() []byte {
 }
 
 var file_tidegate_control_v1_flag_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tidegate_control_v1_flag_service_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_tidegate_control_v1_flag_service_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_tidegate_control_v1_flag_service_proto_goTypes = []any{
-	(StaleReason_Kind)(0),           // 0: tidegate.control.v1.StaleReason.Kind
-	(*FlagVersion)(nil),             // 1: tidegate.control.v1.FlagVersion
-	(*ListFlagsRequest)(nil),        // 2: tidegate.control.v1.ListFlagsRequest
-	(*ListFlagsResponse)(nil),       // 3: tidegate.control.v1.ListFlagsResponse
-	(*GetFlagRequest)(nil),          // 4: tidegate.control.v1.GetFlagRequest
-	(*GetFlagResponse)(nil),         // 5: tidegate.control.v1.GetFlagResponse
-	(*CreateFlagRequest)(nil),       // 6: tidegate.control.v1.CreateFlagRequest
-	(*CreateFlagResponse)(nil),      // 7: tidegate.control.v1.CreateFlagResponse
-	(*UpdateFlagRequest)(nil),       // 8: tidegate.control.v1.UpdateFlagRequest
-	(*UpdateFlagResponse)(nil),      // 9: tidegate.control.v1.UpdateFlagResponse
-	(*DeleteFlagRequest)(nil),       // 10: tidegate.control.v1.DeleteFlagRequest
-	(*DeleteFlagResponse)(nil),      // 11: tidegate.control.v1.DeleteFlagResponse
-	(*SetEnabledRequest)(nil),       // 12: tidegate.control.v1.SetEnabledRequest
-	(*SetEnabledResponse)(nil),      // 13: tidegate.control.v1.SetEnabledResponse
-	(*PromoteFlagRequest)(nil),      // 14: tidegate.control.v1.PromoteFlagRequest
-	(*PromoteFlagResponse)(nil),     // 15: tidegate.control.v1.PromoteFlagResponse
-	(*ListFlagHistoryRequest)(nil),  // 16: tidegate.control.v1.ListFlagHistoryRequest
-	(*ListFlagHistoryResponse)(nil), // 17: tidegate.control.v1.ListFlagHistoryResponse
-	(*RestoreFlagRequest)(nil),      // 18: tidegate.control.v1.RestoreFlagRequest
-	(*RestoreFlagResponse)(nil),     // 19: tidegate.control.v1.RestoreFlagResponse
-	(*ApplyRequest)(nil),            // 20: tidegate.control.v1.ApplyRequest
-	(*ResourceDelete)(nil),          // 21: tidegate.control.v1.ResourceDelete
-	(*FlagWrite)(nil),               // 22: tidegate.control.v1.FlagWrite
-	(*SegmentWrite)(nil),            // 23: tidegate.control.v1.SegmentWrite
-	(*ApplyResponse)(nil),           // 24: tidegate.control.v1.ApplyResponse
-	(*ApplyResult)(nil),             // 25: tidegate.control.v1.ApplyResult
-	(*ListStaleFlagsRequest)(nil),   // 26: tidegate.control.v1.ListStaleFlagsRequest
-	(*ListStaleFlagsResponse)(nil),  // 27: tidegate.control.v1.ListStaleFlagsResponse
-	(*StaleFlag)(nil),               // 28: tidegate.control.v1.StaleFlag
-	(*StaleReason)(nil),             // 29: tidegate.control.v1.StaleReason
-	(*FlagUsage)(nil),               // 30: tidegate.control.v1.FlagUsage
-	(*VariantUsage)(nil),            // 31: tidegate.control.v1.VariantUsage
-	(*v1.Flag)(nil),                 // 32: tidegate.flag.v1.Flag
-	(*AuditEntry)(nil),              // 33: tidegate.control.v1.AuditEntry
-	(*FieldChange)(nil),             // 34: tidegate.control.v1.FieldChange
-	(ResourceKind)(0),               // 35: tidegate.control.v1.ResourceKind
-	(*v1.Segment)(nil),              // 36: tidegate.flag.v1.Segment
-	(Action)(0),                     // 37: tidegate.control.v1.Action
-	(*durationpb.Duration)(nil),     // 38: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 39: google.protobuf.Timestamp
-	(v1.FlagKind)(0),                // 40: tidegate.flag.v1.FlagKind
+	(StaleReason_Kind)(0),             // 0: tidegate.control.v1.StaleReason.Kind
+	(*FlagVersion)(nil),               // 1: tidegate.control.v1.FlagVersion
+	(*ListFlagsRequest)(nil),          // 2: tidegate.control.v1.ListFlagsRequest
+	(*ListFlagsResponse)(nil),         // 3: tidegate.control.v1.ListFlagsResponse
+	(*GetFlagRequest)(nil),            // 4: tidegate.control.v1.GetFlagRequest
+	(*GetFlagResponse)(nil),           // 5: tidegate.control.v1.GetFlagResponse
+	(*CreateFlagRequest)(nil),         // 6: tidegate.control.v1.CreateFlagRequest
+	(*CreateFlagResponse)(nil),        // 7: tidegate.control.v1.CreateFlagResponse
+	(*UpdateFlagRequest)(nil),         // 8: tidegate.control.v1.UpdateFlagRequest
+	(*UpdateFlagResponse)(nil),        // 9: tidegate.control.v1.UpdateFlagResponse
+	(*DeleteFlagRequest)(nil),         // 10: tidegate.control.v1.DeleteFlagRequest
+	(*DeleteFlagResponse)(nil),        // 11: tidegate.control.v1.DeleteFlagResponse
+	(*SetEnabledRequest)(nil),         // 12: tidegate.control.v1.SetEnabledRequest
+	(*SetEnabledResponse)(nil),        // 13: tidegate.control.v1.SetEnabledResponse
+	(*PromoteFlagRequest)(nil),        // 14: tidegate.control.v1.PromoteFlagRequest
+	(*PromoteFlagResponse)(nil),       // 15: tidegate.control.v1.PromoteFlagResponse
+	(*Drift)(nil),                     // 16: tidegate.control.v1.Drift
+	(*ListFlagHistoryRequest)(nil),    // 17: tidegate.control.v1.ListFlagHistoryRequest
+	(*ListFlagHistoryResponse)(nil),   // 18: tidegate.control.v1.ListFlagHistoryResponse
+	(*RestoreFlagRequest)(nil),        // 19: tidegate.control.v1.RestoreFlagRequest
+	(*RestoreFlagResponse)(nil),       // 20: tidegate.control.v1.RestoreFlagResponse
+	(*ApplyRequest)(nil),              // 21: tidegate.control.v1.ApplyRequest
+	(*ResourceDelete)(nil),            // 22: tidegate.control.v1.ResourceDelete
+	(*FlagWrite)(nil),                 // 23: tidegate.control.v1.FlagWrite
+	(*SegmentWrite)(nil),              // 24: tidegate.control.v1.SegmentWrite
+	(*ApplyResponse)(nil),             // 25: tidegate.control.v1.ApplyResponse
+	(*ApplyResult)(nil),               // 26: tidegate.control.v1.ApplyResult
+	(*PreviewChangeRequest)(nil),      // 27: tidegate.control.v1.PreviewChangeRequest
+	(*PreviewChangeResponse)(nil),     // 28: tidegate.control.v1.PreviewChangeResponse
+	(*FlagPreview)(nil),               // 29: tidegate.control.v1.FlagPreview
+	(*FlagTransition)(nil),            // 30: tidegate.control.v1.FlagTransition
+	(*ListStaleFlagsRequest)(nil),     // 31: tidegate.control.v1.ListStaleFlagsRequest
+	(*ListStaleFlagsResponse)(nil),    // 32: tidegate.control.v1.ListStaleFlagsResponse
+	(*StaleFlag)(nil),                 // 33: tidegate.control.v1.StaleFlag
+	(*StaleReason)(nil),               // 34: tidegate.control.v1.StaleReason
+	(*FlagUsage)(nil),                 // 35: tidegate.control.v1.FlagUsage
+	(*VariantUsage)(nil),              // 36: tidegate.control.v1.VariantUsage
+	(*v1.Flag)(nil),                   // 37: tidegate.flag.v1.Flag
+	(*AuditEntry)(nil),                // 38: tidegate.control.v1.AuditEntry
+	(*FieldChange)(nil),               // 39: tidegate.control.v1.FieldChange
+	(ResourceKind)(0),                 // 40: tidegate.control.v1.ResourceKind
+	(*v1.Segment)(nil),                // 41: tidegate.flag.v1.Segment
+	(Action)(0),                       // 42: tidegate.control.v1.Action
+	(*timestamppb.Timestamp)(nil),     // 43: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 44: google.protobuf.Duration
+	(v1.FlagKind)(0),                  // 45: tidegate.flag.v1.FlagKind
+	(*ExplainEvaluationRequest)(nil),  // 46: tidegate.control.v1.ExplainEvaluationRequest
+	(*ExplainEvaluationResponse)(nil), // 47: tidegate.control.v1.ExplainEvaluationResponse
 }
 var file_tidegate_control_v1_flag_service_proto_depIdxs = []int32{
-	32, // 0: tidegate.control.v1.FlagVersion.flag:type_name -> tidegate.flag.v1.Flag
+	37, // 0: tidegate.control.v1.FlagVersion.flag:type_name -> tidegate.flag.v1.Flag
 	1,  // 1: tidegate.control.v1.ListFlagsResponse.flags:type_name -> tidegate.control.v1.FlagVersion
 	1,  // 2: tidegate.control.v1.GetFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
-	32, // 3: tidegate.control.v1.CreateFlagRequest.flag:type_name -> tidegate.flag.v1.Flag
+	37, // 3: tidegate.control.v1.CreateFlagRequest.flag:type_name -> tidegate.flag.v1.Flag
 	1,  // 4: tidegate.control.v1.CreateFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
-	33, // 5: tidegate.control.v1.CreateFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	32, // 6: tidegate.control.v1.UpdateFlagRequest.flag:type_name -> tidegate.flag.v1.Flag
+	38, // 5: tidegate.control.v1.CreateFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	37, // 6: tidegate.control.v1.UpdateFlagRequest.flag:type_name -> tidegate.flag.v1.Flag
 	1,  // 7: tidegate.control.v1.UpdateFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
-	33, // 8: tidegate.control.v1.UpdateFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	33, // 9: tidegate.control.v1.DeleteFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	38, // 8: tidegate.control.v1.UpdateFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	38, // 9: tidegate.control.v1.DeleteFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
 	1,  // 10: tidegate.control.v1.SetEnabledResponse.flag:type_name -> tidegate.control.v1.FlagVersion
-	33, // 11: tidegate.control.v1.SetEnabledResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	38, // 11: tidegate.control.v1.SetEnabledResponse.entry:type_name -> tidegate.control.v1.AuditEntry
 	1,  // 12: tidegate.control.v1.PromoteFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
-	34, // 13: tidegate.control.v1.PromoteFlagResponse.changes:type_name -> tidegate.control.v1.FieldChange
-	33, // 14: tidegate.control.v1.PromoteFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	33, // 15: tidegate.control.v1.ListFlagHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	1,  // 16: tidegate.control.v1.RestoreFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
-	33, // 17: tidegate.control.v1.RestoreFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	22, // 18: tidegate.control.v1.ApplyRequest.flags:type_name -> tidegate.control.v1.FlagWrite
-	23, // 19: tidegate.control.v1.ApplyRequest.segments:type_name -> tidegate.control.v1.SegmentWrite
-	21, // 20: tidegate.control.v1.ApplyRequest.deletes:type_name -> tidegate.control.v1.ResourceDelete
-	35, // 21: tidegate.control.v1.ResourceDelete.kind:type_name -> tidegate.control.v1.ResourceKind
-	32, // 22: tidegate.control.v1.FlagWrite.flag:type_name -> tidegate.flag.v1.Flag
-	36, // 23: tidegate.control.v1.SegmentWrite.segment:type_name -> tidegate.flag.v1.Segment
-	25, // 24: tidegate.control.v1.ApplyResponse.results:type_name -> tidegate.control.v1.ApplyResult
-	35, // 25: tidegate.control.v1.ApplyResult.kind:type_name -> tidegate.control.v1.ResourceKind
-	37, // 26: tidegate.control.v1.ApplyResult.action:type_name -> tidegate.control.v1.Action
-	34, // 27: tidegate.control.v1.ApplyResult.changes:type_name -> tidegate.control.v1.FieldChange
-	38, // 28: tidegate.control.v1.ListStaleFlagsRequest.unused_for:type_name -> google.protobuf.Duration
-	38, // 29: tidegate.control.v1.ListStaleFlagsRequest.constant_for:type_name -> google.protobuf.Duration
-	28, // 30: tidegate.control.v1.ListStaleFlagsResponse.flags:type_name -> tidegate.control.v1.StaleFlag
-	39, // 31: tidegate.control.v1.ListStaleFlagsResponse.counted_since:type_name -> google.protobuf.Timestamp
-	40, // 32: tidegate.control.v1.StaleFlag.kind:type_name -> tidegate.flag.v1.FlagKind
-	39, // 33: tidegate.control.v1.StaleFlag.created_at:type_name -> google.protobuf.Timestamp
-	29, // 34: tidegate.control.v1.StaleFlag.reasons:type_name -> tidegate.control.v1.StaleReason
-	30, // 35: tidegate.control.v1.StaleFlag.usage:type_name -> tidegate.control.v1.FlagUsage
-	0,  // 36: tidegate.control.v1.StaleReason.kind:type_name -> tidegate.control.v1.StaleReason.Kind
-	39, // 37: tidegate.control.v1.StaleReason.since:type_name -> google.protobuf.Timestamp
-	39, // 38: tidegate.control.v1.FlagUsage.last_evaluated_at:type_name -> google.protobuf.Timestamp
-	31, // 39: tidegate.control.v1.FlagUsage.variants:type_name -> tidegate.control.v1.VariantUsage
-	39, // 40: tidegate.control.v1.VariantUsage.last_served_at:type_name -> google.protobuf.Timestamp
-	2,  // 41: tidegate.control.v1.FlagService.ListFlags:input_type -> tidegate.control.v1.ListFlagsRequest
-	4,  // 42: tidegate.control.v1.FlagService.GetFlag:input_type -> tidegate.control.v1.GetFlagRequest
-	6,  // 43: tidegate.control.v1.FlagService.CreateFlag:input_type -> tidegate.control.v1.CreateFlagRequest
-	8,  // 44: tidegate.control.v1.FlagService.UpdateFlag:input_type -> tidegate.control.v1.UpdateFlagRequest
-	10, // 45: tidegate.control.v1.FlagService.DeleteFlag:input_type -> tidegate.control.v1.DeleteFlagRequest
-	12, // 46: tidegate.control.v1.FlagService.SetEnabled:input_type -> tidegate.control.v1.SetEnabledRequest
-	14, // 47: tidegate.control.v1.FlagService.PromoteFlag:input_type -> tidegate.control.v1.PromoteFlagRequest
-	16, // 48: tidegate.control.v1.FlagService.ListFlagHistory:input_type -> tidegate.control.v1.ListFlagHistoryRequest
-	18, // 49: tidegate.control.v1.FlagService.RestoreFlag:input_type -> tidegate.control.v1.RestoreFlagRequest
-	20, // 50: tidegate.control.v1.FlagService.Apply:input_type -> tidegate.control.v1.ApplyRequest
-	26, // 51: tidegate.control.v1.FlagService.ListStaleFlags:input_type -> tidegate.control.v1.ListStaleFlagsRequest
-	3,  // 52: tidegate.control.v1.FlagService.ListFlags:output_type -> tidegate.control.v1.ListFlagsResponse
-	5,  // 53: tidegate.control.v1.FlagService.GetFlag:output_type -> tidegate.control.v1.GetFlagResponse
-	7,  // 54: tidegate.control.v1.FlagService.CreateFlag:output_type -> tidegate.control.v1.CreateFlagResponse
-	9,  // 55: tidegate.control.v1.FlagService.UpdateFlag:output_type -> tidegate.control.v1.UpdateFlagResponse
-	11, // 56: tidegate.control.v1.FlagService.DeleteFlag:output_type -> tidegate.control.v1.DeleteFlagResponse
-	13, // 57: tidegate.control.v1.FlagService.SetEnabled:output_type -> tidegate.control.v1.SetEnabledResponse
-	15, // 58: tidegate.control.v1.FlagService.PromoteFlag:output_type -> tidegate.control.v1.PromoteFlagResponse
-	17, // 59: tidegate.control.v1.FlagService.ListFlagHistory:output_type -> tidegate.control.v1.ListFlagHistoryResponse
-	19, // 60: tidegate.control.v1.FlagService.RestoreFlag:output_type -> tidegate.control.v1.RestoreFlagResponse
-	24, // 61: tidegate.control.v1.FlagService.Apply:output_type -> tidegate.control.v1.ApplyResponse
-	27, // 62: tidegate.control.v1.FlagService.ListStaleFlags:output_type -> tidegate.control.v1.ListStaleFlagsResponse
-	52, // [52:63] is the sub-list for method output_type
-	41, // [41:52] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	39, // 13: tidegate.control.v1.PromoteFlagResponse.changes:type_name -> tidegate.control.v1.FieldChange
+	38, // 14: tidegate.control.v1.PromoteFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	16, // 15: tidegate.control.v1.PromoteFlagResponse.drift:type_name -> tidegate.control.v1.Drift
+	40, // 16: tidegate.control.v1.Drift.kind:type_name -> tidegate.control.v1.ResourceKind
+	39, // 17: tidegate.control.v1.Drift.changes:type_name -> tidegate.control.v1.FieldChange
+	38, // 18: tidegate.control.v1.Drift.latest:type_name -> tidegate.control.v1.AuditEntry
+	38, // 19: tidegate.control.v1.ListFlagHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	1,  // 20: tidegate.control.v1.RestoreFlagResponse.flag:type_name -> tidegate.control.v1.FlagVersion
+	38, // 21: tidegate.control.v1.RestoreFlagResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	23, // 22: tidegate.control.v1.ApplyRequest.flags:type_name -> tidegate.control.v1.FlagWrite
+	24, // 23: tidegate.control.v1.ApplyRequest.segments:type_name -> tidegate.control.v1.SegmentWrite
+	22, // 24: tidegate.control.v1.ApplyRequest.deletes:type_name -> tidegate.control.v1.ResourceDelete
+	40, // 25: tidegate.control.v1.ResourceDelete.kind:type_name -> tidegate.control.v1.ResourceKind
+	37, // 26: tidegate.control.v1.FlagWrite.flag:type_name -> tidegate.flag.v1.Flag
+	41, // 27: tidegate.control.v1.SegmentWrite.segment:type_name -> tidegate.flag.v1.Segment
+	26, // 28: tidegate.control.v1.ApplyResponse.results:type_name -> tidegate.control.v1.ApplyResult
+	40, // 29: tidegate.control.v1.ApplyResult.kind:type_name -> tidegate.control.v1.ResourceKind
+	42, // 30: tidegate.control.v1.ApplyResult.action:type_name -> tidegate.control.v1.Action
+	39, // 31: tidegate.control.v1.ApplyResult.changes:type_name -> tidegate.control.v1.FieldChange
+	23, // 32: tidegate.control.v1.PreviewChangeRequest.flags:type_name -> tidegate.control.v1.FlagWrite
+	24, // 33: tidegate.control.v1.PreviewChangeRequest.segments:type_name -> tidegate.control.v1.SegmentWrite
+	22, // 34: tidegate.control.v1.PreviewChangeRequest.deletes:type_name -> tidegate.control.v1.ResourceDelete
+	29, // 35: tidegate.control.v1.PreviewChangeResponse.flags:type_name -> tidegate.control.v1.FlagPreview
+	43, // 36: tidegate.control.v1.PreviewChangeResponse.since:type_name -> google.protobuf.Timestamp
+	30, // 37: tidegate.control.v1.FlagPreview.transitions:type_name -> tidegate.control.v1.FlagTransition
+	44, // 38: tidegate.control.v1.ListStaleFlagsRequest.unused_for:type_name -> google.protobuf.Duration
+	44, // 39: tidegate.control.v1.ListStaleFlagsRequest.constant_for:type_name -> google.protobuf.Duration
+	33, // 40: tidegate.control.v1.ListStaleFlagsResponse.flags:type_name -> tidegate.control.v1.StaleFlag
+	43, // 41: tidegate.control.v1.ListStaleFlagsResponse.counted_since:type_name -> google.protobuf.Timestamp
+	45, // 42: tidegate.control.v1.StaleFlag.kind:type_name -> tidegate.flag.v1.FlagKind
+	43, // 43: tidegate.control.v1.StaleFlag.created_at:type_name -> google.protobuf.Timestamp
+	34, // 44: tidegate.control.v1.StaleFlag.reasons:type_name -> tidegate.control.v1.StaleReason
+	35, // 45: tidegate.control.v1.StaleFlag.usage:type_name -> tidegate.control.v1.FlagUsage
+	0,  // 46: tidegate.control.v1.StaleReason.kind:type_name -> tidegate.control.v1.StaleReason.Kind
+	43, // 47: tidegate.control.v1.StaleReason.since:type_name -> google.protobuf.Timestamp
+	43, // 48: tidegate.control.v1.FlagUsage.last_evaluated_at:type_name -> google.protobuf.Timestamp
+	36, // 49: tidegate.control.v1.FlagUsage.variants:type_name -> tidegate.control.v1.VariantUsage
+	43, // 50: tidegate.control.v1.VariantUsage.last_served_at:type_name -> google.protobuf.Timestamp
+	2,  // 51: tidegate.control.v1.FlagService.ListFlags:input_type -> tidegate.control.v1.ListFlagsRequest
+	4,  // 52: tidegate.control.v1.FlagService.GetFlag:input_type -> tidegate.control.v1.GetFlagRequest
+	6,  // 53: tidegate.control.v1.FlagService.CreateFlag:input_type -> tidegate.control.v1.CreateFlagRequest
+	8,  // 54: tidegate.control.v1.FlagService.UpdateFlag:input_type -> tidegate.control.v1.UpdateFlagRequest
+	10, // 55: tidegate.control.v1.FlagService.DeleteFlag:input_type -> tidegate.control.v1.DeleteFlagRequest
+	12, // 56: tidegate.control.v1.FlagService.SetEnabled:input_type -> tidegate.control.v1.SetEnabledRequest
+	14, // 57: tidegate.control.v1.FlagService.PromoteFlag:input_type -> tidegate.control.v1.PromoteFlagRequest
+	17, // 58: tidegate.control.v1.FlagService.ListFlagHistory:input_type -> tidegate.control.v1.ListFlagHistoryRequest
+	19, // 59: tidegate.control.v1.FlagService.RestoreFlag:input_type -> tidegate.control.v1.RestoreFlagRequest
+	21, // 60: tidegate.control.v1.FlagService.Apply:input_type -> tidegate.control.v1.ApplyRequest
+	27, // 61: tidegate.control.v1.FlagService.PreviewChange:input_type -> tidegate.control.v1.PreviewChangeRequest
+	31, // 62: tidegate.control.v1.FlagService.ListStaleFlags:input_type -> tidegate.control.v1.ListStaleFlagsRequest
+	46, // 63: tidegate.control.v1.FlagService.ExplainEvaluation:input_type -> tidegate.control.v1.ExplainEvaluationRequest
+	3,  // 64: tidegate.control.v1.FlagService.ListFlags:output_type -> tidegate.control.v1.ListFlagsResponse
+	5,  // 65: tidegate.control.v1.FlagService.GetFlag:output_type -> tidegate.control.v1.GetFlagResponse
+	7,  // 66: tidegate.control.v1.FlagService.CreateFlag:output_type -> tidegate.control.v1.CreateFlagResponse
+	9,  // 67: tidegate.control.v1.FlagService.UpdateFlag:output_type -> tidegate.control.v1.UpdateFlagResponse
+	11, // 68: tidegate.control.v1.FlagService.DeleteFlag:output_type -> tidegate.control.v1.DeleteFlagResponse
+	13, // 69: tidegate.control.v1.FlagService.SetEnabled:output_type -> tidegate.control.v1.SetEnabledResponse
+	15, // 70: tidegate.control.v1.FlagService.PromoteFlag:output_type -> tidegate.control.v1.PromoteFlagResponse
+	18, // 71: tidegate.control.v1.FlagService.ListFlagHistory:output_type -> tidegate.control.v1.ListFlagHistoryResponse
+	20, // 72: tidegate.control.v1.FlagService.RestoreFlag:output_type -> tidegate.control.v1.RestoreFlagResponse
+	25, // 73: tidegate.control.v1.FlagService.Apply:output_type -> tidegate.control.v1.ApplyResponse
+	28, // 74: tidegate.control.v1.FlagService.PreviewChange:output_type -> tidegate.control.v1.PreviewChangeResponse
+	32, // 75: tidegate.control.v1.FlagService.ListStaleFlags:output_type -> tidegate.control.v1.ListStaleFlagsResponse
+	47, // 76: tidegate.control.v1.FlagService.ExplainEvaluation:output_type -> tidegate.control.v1.ExplainEvaluationResponse
+	64, // [64:77] is the sub-list for method output_type
+	51, // [51:64] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_flag_service_proto_init() }
@@ -2510,16 +3070,17 @@ func file_tidegate_control_v1_flag_service_proto_init() {
 		return
 	}
 	file_tidegate_control_v1_audit_proto_init()
+	file_tidegate_control_v1_explanation_proto_init()
 	file_tidegate_control_v1_flag_service_proto_msgTypes[11].OneofWrappers = []any{}
-	file_tidegate_control_v1_flag_service_proto_msgTypes[21].OneofWrappers = []any{}
 	file_tidegate_control_v1_flag_service_proto_msgTypes[22].OneofWrappers = []any{}
+	file_tidegate_control_v1_flag_service_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_flag_service_proto_rawDesc), len(file_tidegate_control_v1_flag_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   31,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -47,17 +47,19 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	FlagService_ListFlags_FullMethodName       = "/tidegate.control.v1.FlagService/ListFlags"
-	FlagService_GetFlag_FullMethodName         = "/tidegate.control.v1.FlagService/GetFlag"
-	FlagService_CreateFlag_FullMethodName      = "/tidegate.control.v1.FlagService/CreateFlag"
-	FlagService_UpdateFlag_FullMethodName      = "/tidegate.control.v1.FlagService/UpdateFlag"
-	FlagService_DeleteFlag_FullMethodName      = "/tidegate.control.v1.FlagService/DeleteFlag"
-	FlagService_SetEnabled_FullMethodName      = "/tidegate.control.v1.FlagService/SetEnabled"
-	FlagService_PromoteFlag_FullMethodName     = "/tidegate.control.v1.FlagService/PromoteFlag"
-	FlagService_ListFlagHistory_FullMethodName = "/tidegate.control.v1.FlagService/ListFlagHistory"
-	FlagService_RestoreFlag_FullMethodName     = "/tidegate.control.v1.FlagService/RestoreFlag"
-	FlagService_Apply_FullMethodName           = "/tidegate.control.v1.FlagService/Apply"
-	FlagService_ListStaleFlags_FullMethodName  = "/tidegate.control.v1.FlagService/ListStaleFlags"
+	FlagService_ListFlags_FullMethodName         = "/tidegate.control.v1.FlagService/ListFlags"
+	FlagService_GetFlag_FullMethodName           = "/tidegate.control.v1.FlagService/GetFlag"
+	FlagService_CreateFlag_FullMethodName        = "/tidegate.control.v1.FlagService/CreateFlag"
+	FlagService_UpdateFlag_FullMethodName        = "/tidegate.control.v1.FlagService/UpdateFlag"
+	FlagService_DeleteFlag_FullMethodName        = "/tidegate.control.v1.FlagService/DeleteFlag"
+	FlagService_SetEnabled_FullMethodName        = "/tidegate.control.v1.FlagService/SetEnabled"
+	FlagService_PromoteFlag_FullMethodName       = "/tidegate.control.v1.FlagService/PromoteFlag"
+	FlagService_ListFlagHistory_FullMethodName   = "/tidegate.control.v1.FlagService/ListFlagHistory"
+	FlagService_RestoreFlag_FullMethodName       = "/tidegate.control.v1.FlagService/RestoreFlag"
+	FlagService_Apply_FullMethodName             = "/tidegate.control.v1.FlagService/Apply"
+	FlagService_PreviewChange_FullMethodName     = "/tidegate.control.v1.FlagService/PreviewChange"
+	FlagService_ListStaleFlags_FullMethodName    = "/tidegate.control.v1.FlagService/ListStaleFlags"
+	FlagService_ExplainEvaluation_FullMethodName = "/tidegate.control.v1.FlagService/ExplainEvaluation"
 )
 
 // FlagServiceClient is the client API for FlagService service.
@@ -91,9 +93,23 @@ type FlagServiceClient interface {
 	// included): send fewer at a time, those that others need first. With validate_only,
 	// shows the diffs, of any number, and changes nothing; it needs no reason.
 	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
+	// What a change would do to the subjects for whom relays have evaluated in the last hour
+	// (30 to 60 minutes): which share of them would get another variant or value. Nothing is
+	// written, and nothing has to be in order but the flags and segments themselves: neither
+	// base revisions nor what else would keep the change from being made are looked at.
+	//
+	// It is estimated from samples that relays keep in memory, of at most 256 subjects a flag,
+	// and takes 2 s at most. Who evaluates in process, evaluates without a targeting key, or with
+	// a context over 64 KiB, is not in it. It takes the right to make the change: what is asked may
+	// be a question about one subject.
+	PreviewChange(ctx context.Context, in *PreviewChangeRequest, opts ...grpc.CallOption) (*PreviewChangeResponse, error)
 	// The flags that may have had their time, by key, and why: nobody evaluates them, they
 	// serve everyone the same, or they are older than was expected of them.
 	ListStaleFlags(ctx context.Context, in *ListStaleFlagsRequest, opts ...grpc.CallOption) (*ListStaleFlagsResponse, error)
+	// What a flag, as it is or as it would be, answers for a context, and each step that leads
+	// there. Nothing is counted, and nothing is written. INVALID_ARGUMENT if the flag or a segment
+	// is not valid; a flag that is not there is an answer, as it is of a relay.
+	ExplainEvaluation(ctx context.Context, in *ExplainEvaluationRequest, opts ...grpc.CallOption) (*ExplainEvaluationResponse, error)
 }
 
 type flagServiceClient struct {
@@ -204,10 +220,30 @@ func (c *flagServiceClient) Apply(ctx context.Context, in *ApplyRequest, opts ..
 	return out, nil
 }
 
+func (c *flagServiceClient) PreviewChange(ctx context.Context, in *PreviewChangeRequest, opts ...grpc.CallOption) (*PreviewChangeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewChangeResponse)
+	err := c.cc.Invoke(ctx, FlagService_PreviewChange_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *flagServiceClient) ListStaleFlags(ctx context.Context, in *ListStaleFlagsRequest, opts ...grpc.CallOption) (*ListStaleFlagsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListStaleFlagsResponse)
 	err := c.cc.Invoke(ctx, FlagService_ListStaleFlags_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flagServiceClient) ExplainEvaluation(ctx context.Context, in *ExplainEvaluationRequest, opts ...grpc.CallOption) (*ExplainEvaluationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainEvaluationResponse)
+	err := c.cc.Invoke(ctx, FlagService_ExplainEvaluation_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -245,9 +281,23 @@ type FlagServiceServer interface {
 	// included): send fewer at a time, those that others need first. With validate_only,
 	// shows the diffs, of any number, and changes nothing; it needs no reason.
 	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
+	// What a change would do to the subjects for whom relays have evaluated in the last hour
+	// (30 to 60 minutes): which share of them would get another variant or value. Nothing is
+	// written, and nothing has to be in order but the flags and segments themselves: neither
+	// base revisions nor what else would keep the change from being made are looked at.
+	//
+	// It is estimated from samples that relays keep in memory, of at most 256 subjects a flag,
+	// and takes 2 s at most. Who evaluates in process, evaluates without a targeting key, or with
+	// a context over 64 KiB, is not in it. It takes the right to make the change: what is asked may
+	// be a question about one subject.
+	PreviewChange(context.Context, *PreviewChangeRequest) (*PreviewChangeResponse, error)
 	// The flags that may have had their time, by key, and why: nobody evaluates them, they
 	// serve everyone the same, or they are older than was expected of them.
 	ListStaleFlags(context.Context, *ListStaleFlagsRequest) (*ListStaleFlagsResponse, error)
+	// What a flag, as it is or as it would be, answers for a context, and each step that leads
+	// there. Nothing is counted, and nothing is written. INVALID_ARGUMENT if the flag or a segment
+	// is not valid; a flag that is not there is an answer, as it is of a relay.
+	ExplainEvaluation(context.Context, *ExplainEvaluationRequest) (*ExplainEvaluationResponse, error)
 	mustEmbedUnimplementedFlagServiceServer()
 }
 
@@ -288,8 +338,14 @@ func (UnimplementedFlagServiceServer) RestoreFlag(context.Context, *RestoreFlagR
 func (UnimplementedFlagServiceServer) Apply(context.Context, *ApplyRequest) (*ApplyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Apply not implemented")
 }
+func (UnimplementedFlagServiceServer) PreviewChange(context.Context, *PreviewChangeRequest) (*PreviewChangeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewChange not implemented")
+}
 func (UnimplementedFlagServiceServer) ListStaleFlags(context.Context, *ListStaleFlagsRequest) (*ListStaleFlagsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListStaleFlags not implemented")
+}
+func (UnimplementedFlagServiceServer) ExplainEvaluation(context.Context, *ExplainEvaluationRequest) (*ExplainEvaluationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainEvaluation not implemented")
 }
 func (UnimplementedFlagServiceServer) mustEmbedUnimplementedFlagServiceServer() {}
 func (UnimplementedFlagServiceServer) testEmbeddedByValue()                     {}
@@ -492,6 +548,24 @@ func _FlagService_Apply_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FlagService_PreviewChange_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewChangeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlagServiceServer).PreviewChange(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FlagService_PreviewChange_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlagServiceServer).PreviewChange(ctx, req.(*PreviewChangeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _FlagService_ListStaleFlags_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListStaleFlagsRequest)
 	if err := dec(in); err != nil {
@@ -506,6 +580,24 @@ func _FlagService_ListStaleFlags_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(FlagServiceServer).ListStaleFlags(ctx, req.(*ListStaleFlagsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FlagService_ExplainEvaluation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainEvaluationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlagServiceServer).ExplainEvaluation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FlagService_ExplainEvaluation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlagServiceServer).ExplainEvaluation(ctx, req.(*ExplainEvaluationRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -558,8 +650,16 @@ var FlagService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _FlagService_Apply_Handler,
 		},
 		{
+			MethodName: "PreviewChange",
+			Handler:    _FlagService_PreviewChange_Handler,
+		},
+		{
 			MethodName: "ListStaleFlags",
 			Handler:    _FlagService_ListStaleFlags_Handler,
+		},
+		{
+			MethodName: "ExplainEvaluation",
+			Handler:    _FlagService_ExplainEvaluation_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

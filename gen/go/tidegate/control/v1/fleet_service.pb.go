@@ -704,6 +704,95 @@ func (x *WatchRelaysResponse) GetCurrent() bool {
 	return false
 }
 
+type PreviewRelaysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id is not looked at.
+	Preview       *v1.Preview `protobuf:"bytes,1,opt,name=preview,proto3" json:"preview,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRelaysRequest) Reset() {
+	*x = PreviewRelaysRequest{}
+	mi := &file_tidegate_control_v1_fleet_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRelaysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRelaysRequest) ProtoMessage() {}
+
+func (x *PreviewRelaysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_fleet_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRelaysRequest.ProtoReflect.Descriptor instead.
+func (*PreviewRelaysRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_fleet_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PreviewRelaysRequest) GetPreview() *v1.Preview {
+	if x != nil {
+		return x.Preview
+	}
+	return nil
+}
+
+type PreviewRelaysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answer        *v1.PreviewAnswer      `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRelaysResponse) Reset() {
+	*x = PreviewRelaysResponse{}
+	mi := &file_tidegate_control_v1_fleet_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRelaysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRelaysResponse) ProtoMessage() {}
+
+func (x *PreviewRelaysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_fleet_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRelaysResponse.ProtoReflect.Descriptor instead.
+func (*PreviewRelaysResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_fleet_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PreviewRelaysResponse) GetAnswer() *v1.PreviewAnswer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
 var File_tidegate_control_v1_fleet_service_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_fleet_service_proto_rawDesc = "" +
@@ -759,13 +848,18 @@ const file_tidegate_control_v1_fleet_service_proto_rawDesc = "" +
 	"\x13WatchRelaysResponse\x122\n" +
 	"\x06relays\x18\x01 \x03(\v2\x1a.tidegate.control.v1.RelayR\x06relays\x12\x12\n" +
 	"\x04gone\x18\x02 \x03(\tR\x04gone\x12\x18\n" +
-	"\acurrent\x18\x03 \x01(\bR\acurrent2\xa6\x03\n" +
+	"\acurrent\x18\x03 \x01(\bR\acurrent\"K\n" +
+	"\x14PreviewRelaysRequest\x123\n" +
+	"\apreview\x18\x01 \x01(\v2\x19.tidegate.sync.v1.PreviewR\apreview\"P\n" +
+	"\x15PreviewRelaysResponse\x127\n" +
+	"\x06answer\x18\x01 \x01(\v2\x1f.tidegate.sync.v1.PreviewAnswerR\x06answer2\x8e\x04\n" +
 	"\fFleetService\x12b\n" +
 	"\n" +
 	"ListRelays\x12&.tidegate.control.v1.ListRelaysRequest\x1a'.tidegate.control.v1.ListRelaysResponse\"\x03\x90\x02\x01\x12g\n" +
 	"\vWaitApplied\x12'.tidegate.control.v1.WaitAppliedRequest\x1a(.tidegate.control.v1.WaitAppliedResponse\"\x03\x90\x02\x010\x01\x12`\n" +
 	"\vForgetRelay\x12'.tidegate.control.v1.ForgetRelayRequest\x1a(.tidegate.control.v1.ForgetRelayResponse\x12g\n" +
-	"\vWatchRelays\x12'.tidegate.control.v1.WatchRelaysRequest\x1a(.tidegate.control.v1.WatchRelaysResponse\"\x03\x90\x02\x010\x01B\xdd\x01\n" +
+	"\vWatchRelays\x12'.tidegate.control.v1.WatchRelaysRequest\x1a(.tidegate.control.v1.WatchRelaysResponse\"\x03\x90\x02\x010\x01\x12f\n" +
+	"\rPreviewRelays\x12).tidegate.control.v1.PreviewRelaysRequest\x1a*.tidegate.control.v1.PreviewRelaysResponseB\xdd\x01\n" +
 	"\x17com.tidegate.control.v1B\x11FleetServiceProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/control/v1;controlv1\xa2\x02\x03TCX\xaa\x02\x13Tidegate.Control.V1\xca\x02\x13Tidegate\\Control\\V1\xe2\x02\x1fTidegate\\Control\\V1\\GPBMetadata\xea\x02\x15Tidegate::Control::V1b\x06proto3"
 
 var (
@@ -780,7 +874,7 @@ func file_tidegate_control_v1_fleet_service_proto_rawDescGZIP() []byte {
 	return file_tidegate_control_v1_fleet_service_proto_rawDescData
 }
 
-var file_tidegate_control_v1_fleet_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_tidegate_control_v1_fleet_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_tidegate_control_v1_fleet_service_proto_goTypes = []any{
 	(*Relay)(nil),                 // 0: tidegate.control.v1.Relay
 	(*AppliedEnvironment)(nil),    // 1: tidegate.control.v1.AppliedEnvironment
@@ -792,34 +886,42 @@ var file_tidegate_control_v1_fleet_service_proto_goTypes = []any{
 	(*ForgetRelayResponse)(nil),   // 7: tidegate.control.v1.ForgetRelayResponse
 	(*WatchRelaysRequest)(nil),    // 8: tidegate.control.v1.WatchRelaysRequest
 	(*WatchRelaysResponse)(nil),   // 9: tidegate.control.v1.WatchRelaysResponse
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*v1.Cursor)(nil),             // 11: tidegate.sync.v1.Cursor
-	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
+	(*PreviewRelaysRequest)(nil),  // 10: tidegate.control.v1.PreviewRelaysRequest
+	(*PreviewRelaysResponse)(nil), // 11: tidegate.control.v1.PreviewRelaysResponse
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*v1.Cursor)(nil),             // 13: tidegate.sync.v1.Cursor
+	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
+	(*v1.Preview)(nil),            // 15: tidegate.sync.v1.Preview
+	(*v1.PreviewAnswer)(nil),      // 16: tidegate.sync.v1.PreviewAnswer
 }
 var file_tidegate_control_v1_fleet_service_proto_depIdxs = []int32{
-	10, // 0: tidegate.control.v1.Relay.last_seen:type_name -> google.protobuf.Timestamp
+	12, // 0: tidegate.control.v1.Relay.last_seen:type_name -> google.protobuf.Timestamp
 	1,  // 1: tidegate.control.v1.Relay.environments:type_name -> tidegate.control.v1.AppliedEnvironment
-	11, // 2: tidegate.control.v1.AppliedEnvironment.cursor:type_name -> tidegate.sync.v1.Cursor
-	12, // 3: tidegate.control.v1.AppliedEnvironment.lag:type_name -> google.protobuf.Duration
-	12, // 4: tidegate.control.v1.AppliedEnvironment.age:type_name -> google.protobuf.Duration
+	13, // 2: tidegate.control.v1.AppliedEnvironment.cursor:type_name -> tidegate.sync.v1.Cursor
+	14, // 3: tidegate.control.v1.AppliedEnvironment.lag:type_name -> google.protobuf.Duration
+	14, // 4: tidegate.control.v1.AppliedEnvironment.age:type_name -> google.protobuf.Duration
 	0,  // 5: tidegate.control.v1.ListRelaysResponse.relays:type_name -> tidegate.control.v1.Relay
-	12, // 6: tidegate.control.v1.WaitAppliedRequest.timeout:type_name -> google.protobuf.Duration
+	14, // 6: tidegate.control.v1.WaitAppliedRequest.timeout:type_name -> google.protobuf.Duration
 	0,  // 7: tidegate.control.v1.WaitAppliedResponse.missing:type_name -> tidegate.control.v1.Relay
-	12, // 8: tidegate.control.v1.WaitAppliedResponse.elapsed:type_name -> google.protobuf.Duration
+	14, // 8: tidegate.control.v1.WaitAppliedResponse.elapsed:type_name -> google.protobuf.Duration
 	0,  // 9: tidegate.control.v1.WatchRelaysResponse.relays:type_name -> tidegate.control.v1.Relay
-	2,  // 10: tidegate.control.v1.FleetService.ListRelays:input_type -> tidegate.control.v1.ListRelaysRequest
-	4,  // 11: tidegate.control.v1.FleetService.WaitApplied:input_type -> tidegate.control.v1.WaitAppliedRequest
-	6,  // 12: tidegate.control.v1.FleetService.ForgetRelay:input_type -> tidegate.control.v1.ForgetRelayRequest
-	8,  // 13: tidegate.control.v1.FleetService.WatchRelays:input_type -> tidegate.control.v1.WatchRelaysRequest
-	3,  // 14: tidegate.control.v1.FleetService.ListRelays:output_type -> tidegate.control.v1.ListRelaysResponse
-	5,  // 15: tidegate.control.v1.FleetService.WaitApplied:output_type -> tidegate.control.v1.WaitAppliedResponse
-	7,  // 16: tidegate.control.v1.FleetService.ForgetRelay:output_type -> tidegate.control.v1.ForgetRelayResponse
-	9,  // 17: tidegate.control.v1.FleetService.WatchRelays:output_type -> tidegate.control.v1.WatchRelaysResponse
-	14, // [14:18] is the sub-list for method output_type
-	10, // [10:14] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	15, // 10: tidegate.control.v1.PreviewRelaysRequest.preview:type_name -> tidegate.sync.v1.Preview
+	16, // 11: tidegate.control.v1.PreviewRelaysResponse.answer:type_name -> tidegate.sync.v1.PreviewAnswer
+	2,  // 12: tidegate.control.v1.FleetService.ListRelays:input_type -> tidegate.control.v1.ListRelaysRequest
+	4,  // 13: tidegate.control.v1.FleetService.WaitApplied:input_type -> tidegate.control.v1.WaitAppliedRequest
+	6,  // 14: tidegate.control.v1.FleetService.ForgetRelay:input_type -> tidegate.control.v1.ForgetRelayRequest
+	8,  // 15: tidegate.control.v1.FleetService.WatchRelays:input_type -> tidegate.control.v1.WatchRelaysRequest
+	10, // 16: tidegate.control.v1.FleetService.PreviewRelays:input_type -> tidegate.control.v1.PreviewRelaysRequest
+	3,  // 17: tidegate.control.v1.FleetService.ListRelays:output_type -> tidegate.control.v1.ListRelaysResponse
+	5,  // 18: tidegate.control.v1.FleetService.WaitApplied:output_type -> tidegate.control.v1.WaitAppliedResponse
+	7,  // 19: tidegate.control.v1.FleetService.ForgetRelay:output_type -> tidegate.control.v1.ForgetRelayResponse
+	9,  // 20: tidegate.control.v1.FleetService.WatchRelays:output_type -> tidegate.control.v1.WatchRelaysResponse
+	11, // 21: tidegate.control.v1.FleetService.PreviewRelays:output_type -> tidegate.control.v1.PreviewRelaysResponse
+	17, // [17:22] is the sub-list for method output_type
+	12, // [12:17] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_fleet_service_proto_init() }
@@ -833,7 +935,7 @@ func file_tidegate_control_v1_fleet_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_fleet_service_proto_rawDesc), len(file_tidegate_control_v1_fleet_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

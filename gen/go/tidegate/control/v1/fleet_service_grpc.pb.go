@@ -19,10 +19,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	FleetService_ListRelays_FullMethodName  = "/tidegate.control.v1.FleetService/ListRelays"
-	FleetService_WaitApplied_FullMethodName = "/tidegate.control.v1.FleetService/WaitApplied"
-	FleetService_ForgetRelay_FullMethodName = "/tidegate.control.v1.FleetService/ForgetRelay"
-	FleetService_WatchRelays_FullMethodName = "/tidegate.control.v1.FleetService/WatchRelays"
+	FleetService_ListRelays_FullMethodName    = "/tidegate.control.v1.FleetService/ListRelays"
+	FleetService_WaitApplied_FullMethodName   = "/tidegate.control.v1.FleetService/WaitApplied"
+	FleetService_ForgetRelay_FullMethodName   = "/tidegate.control.v1.FleetService/ForgetRelay"
+	FleetService_WatchRelays_FullMethodName   = "/tidegate.control.v1.FleetService/WatchRelays"
+	FleetService_PreviewRelays_FullMethodName = "/tidegate.control.v1.FleetService/PreviewRelays"
 )
 
 // FleetServiceClient is the client API for FleetService service.
@@ -49,6 +50,9 @@ type FleetServiceClient interface {
 	// all, then of those that changed. It is how the servers of a cluster ask each other; it
 	// does not tell lag.
 	WatchRelays(ctx context.Context, in *WatchRelaysRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRelaysResponse], error)
+	// Asks the relays below this server what a change would do, for FlagService.PreviewChange:
+	// it is how the servers of a cluster ask each other.
+	PreviewRelays(ctx context.Context, in *PreviewRelaysRequest, opts ...grpc.CallOption) (*PreviewRelaysResponse, error)
 }
 
 type fleetServiceClient struct {
@@ -117,6 +121,16 @@ func (c *fleetServiceClient) WatchRelays(ctx context.Context, in *WatchRelaysReq
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type FleetService_WatchRelaysClient = grpc.ServerStreamingClient[WatchRelaysResponse]
 
+func (c *fleetServiceClient) PreviewRelays(ctx context.Context, in *PreviewRelaysRequest, opts ...grpc.CallOption) (*PreviewRelaysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewRelaysResponse)
+	err := c.cc.Invoke(ctx, FleetService_PreviewRelays_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FleetServiceServer is the server API for FleetService service.
 // All implementations must embed UnimplementedFleetServiceServer
 // for forward compatibility.
@@ -141,6 +155,9 @@ type FleetServiceServer interface {
 	// all, then of those that changed. It is how the servers of a cluster ask each other; it
 	// does not tell lag.
 	WatchRelays(*WatchRelaysRequest, grpc.ServerStreamingServer[WatchRelaysResponse]) error
+	// Asks the relays below this server what a change would do, for FlagService.PreviewChange:
+	// it is how the servers of a cluster ask each other.
+	PreviewRelays(context.Context, *PreviewRelaysRequest) (*PreviewRelaysResponse, error)
 	mustEmbedUnimplementedFleetServiceServer()
 }
 
@@ -162,6 +179,9 @@ func (UnimplementedFleetServiceServer) ForgetRelay(context.Context, *ForgetRelay
 }
 func (UnimplementedFleetServiceServer) WatchRelays(*WatchRelaysRequest, grpc.ServerStreamingServer[WatchRelaysResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchRelays not implemented")
+}
+func (UnimplementedFleetServiceServer) PreviewRelays(context.Context, *PreviewRelaysRequest) (*PreviewRelaysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewRelays not implemented")
 }
 func (UnimplementedFleetServiceServer) mustEmbedUnimplementedFleetServiceServer() {}
 func (UnimplementedFleetServiceServer) testEmbeddedByValue()                      {}
@@ -242,6 +262,24 @@ func _FleetService_WatchRelays_Handler(srv interface{}, stream grpc.ServerStream
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type FleetService_WatchRelaysServer = grpc.ServerStreamingServer[WatchRelaysResponse]
 
+func _FleetService_PreviewRelays_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewRelaysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServiceServer).PreviewRelays(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FleetService_PreviewRelays_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServiceServer).PreviewRelays(ctx, req.(*PreviewRelaysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // FleetService_ServiceDesc is the grpc.ServiceDesc for FleetService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -256,6 +294,10 @@ var FleetService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ForgetRelay",
 			Handler:    _FleetService_ForgetRelay_Handler,
+		},
+		{
+			MethodName: "PreviewRelays",
+			Handler:    _FleetService_PreviewRelays_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

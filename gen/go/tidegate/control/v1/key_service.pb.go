@@ -30,8 +30,11 @@ type KeyVersion struct {
 	// Without secret_hash.
 	Key *v1.Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// What it opens, in order.
-	Environments  []string `protobuf:"bytes,2,rep,name=environments,proto3" json:"environments,omitempty"`
-	Revision      int64    `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	Environments []string `protobuf:"bytes,2,rep,name=environments,proto3" json:"environments,omitempty"`
+	Revision     int64    `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// When it was good for something last, at a server or at any relay, to the minute, some minutes
+	// late. Unset: never, or not in the last 90 days.
+	LastUsedAt    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -85,6 +88,13 @@ func (x *KeyVersion) GetRevision() int64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *KeyVersion) GetLastUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return nil
 }
 
 type ListKeysRequest struct {
@@ -1005,12 +1015,14 @@ var File_tidegate_control_v1_key_service_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_key_service_proto_rawDesc = "" +
 	"\n" +
-	"%tidegate/control/v1/key_service.proto\x12\x13tidegate.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!tidegate/access/v1/identity.proto\x1a\x1ctidegate/access/v1/key.proto\x1a\x1ftidegate/control/v1/audit.proto\"w\n" +
+	"%tidegate/control/v1/key_service.proto\x12\x13tidegate.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!tidegate/access/v1/identity.proto\x1a\x1ctidegate/access/v1/key.proto\x1a\x1ftidegate/control/v1/audit.proto\"\xb5\x01\n" +
 	"\n" +
 	"KeyVersion\x12)\n" +
 	"\x03key\x18\x01 \x01(\v2\x17.tidegate.access.v1.KeyR\x03key\x12\"\n" +
 	"\fenvironments\x18\x02 \x03(\tR\fenvironments\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x03R\brevision\"o\n" +
+	"\brevision\x18\x03 \x01(\x03R\brevision\x12<\n" +
+	"\flast_used_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastUsedAt\"o\n" +
 	"\x0fListKeysRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
@@ -1129,39 +1141,40 @@ var file_tidegate_control_v1_key_service_proto_goTypes = []any{
 }
 var file_tidegate_control_v1_key_service_proto_depIdxs = []int32{
 	15, // 0: tidegate.control.v1.KeyVersion.key:type_name -> tidegate.access.v1.Key
-	0,  // 1: tidegate.control.v1.ListKeysResponse.keys:type_name -> tidegate.control.v1.KeyVersion
-	0,  // 2: tidegate.control.v1.GetKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
-	16, // 3: tidegate.control.v1.CreateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
-	17, // 4: tidegate.control.v1.CreateKeyRequest.role:type_name -> tidegate.access.v1.Role
-	0,  // 5: tidegate.control.v1.CreateKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
-	18, // 6: tidegate.control.v1.CreateKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	16, // 7: tidegate.control.v1.UpdateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 8: tidegate.control.v1.UpdateKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
-	18, // 9: tidegate.control.v1.UpdateKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	19, // 10: tidegate.control.v1.RotateKeyRequest.overlap:type_name -> google.protobuf.Duration
-	0,  // 11: tidegate.control.v1.RotateKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
-	18, // 12: tidegate.control.v1.RotateKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	18, // 13: tidegate.control.v1.RevokeKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	18, // 14: tidegate.control.v1.ListKeyHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	1,  // 15: tidegate.control.v1.KeyService.ListKeys:input_type -> tidegate.control.v1.ListKeysRequest
-	3,  // 16: tidegate.control.v1.KeyService.GetKey:input_type -> tidegate.control.v1.GetKeyRequest
-	5,  // 17: tidegate.control.v1.KeyService.CreateKey:input_type -> tidegate.control.v1.CreateKeyRequest
-	7,  // 18: tidegate.control.v1.KeyService.UpdateKey:input_type -> tidegate.control.v1.UpdateKeyRequest
-	9,  // 19: tidegate.control.v1.KeyService.RotateKey:input_type -> tidegate.control.v1.RotateKeyRequest
-	11, // 20: tidegate.control.v1.KeyService.RevokeKey:input_type -> tidegate.control.v1.RevokeKeyRequest
-	13, // 21: tidegate.control.v1.KeyService.ListKeyHistory:input_type -> tidegate.control.v1.ListKeyHistoryRequest
-	2,  // 22: tidegate.control.v1.KeyService.ListKeys:output_type -> tidegate.control.v1.ListKeysResponse
-	4,  // 23: tidegate.control.v1.KeyService.GetKey:output_type -> tidegate.control.v1.GetKeyResponse
-	6,  // 24: tidegate.control.v1.KeyService.CreateKey:output_type -> tidegate.control.v1.CreateKeyResponse
-	8,  // 25: tidegate.control.v1.KeyService.UpdateKey:output_type -> tidegate.control.v1.UpdateKeyResponse
-	10, // 26: tidegate.control.v1.KeyService.RotateKey:output_type -> tidegate.control.v1.RotateKeyResponse
-	12, // 27: tidegate.control.v1.KeyService.RevokeKey:output_type -> tidegate.control.v1.RevokeKeyResponse
-	14, // 28: tidegate.control.v1.KeyService.ListKeyHistory:output_type -> tidegate.control.v1.ListKeyHistoryResponse
-	22, // [22:29] is the sub-list for method output_type
-	15, // [15:22] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	16, // 1: tidegate.control.v1.KeyVersion.last_used_at:type_name -> google.protobuf.Timestamp
+	0,  // 2: tidegate.control.v1.ListKeysResponse.keys:type_name -> tidegate.control.v1.KeyVersion
+	0,  // 3: tidegate.control.v1.GetKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
+	16, // 4: tidegate.control.v1.CreateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
+	17, // 5: tidegate.control.v1.CreateKeyRequest.role:type_name -> tidegate.access.v1.Role
+	0,  // 6: tidegate.control.v1.CreateKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
+	18, // 7: tidegate.control.v1.CreateKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	16, // 8: tidegate.control.v1.UpdateKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 9: tidegate.control.v1.UpdateKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
+	18, // 10: tidegate.control.v1.UpdateKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	19, // 11: tidegate.control.v1.RotateKeyRequest.overlap:type_name -> google.protobuf.Duration
+	0,  // 12: tidegate.control.v1.RotateKeyResponse.key:type_name -> tidegate.control.v1.KeyVersion
+	18, // 13: tidegate.control.v1.RotateKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	18, // 14: tidegate.control.v1.RevokeKeyResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	18, // 15: tidegate.control.v1.ListKeyHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	1,  // 16: tidegate.control.v1.KeyService.ListKeys:input_type -> tidegate.control.v1.ListKeysRequest
+	3,  // 17: tidegate.control.v1.KeyService.GetKey:input_type -> tidegate.control.v1.GetKeyRequest
+	5,  // 18: tidegate.control.v1.KeyService.CreateKey:input_type -> tidegate.control.v1.CreateKeyRequest
+	7,  // 19: tidegate.control.v1.KeyService.UpdateKey:input_type -> tidegate.control.v1.UpdateKeyRequest
+	9,  // 20: tidegate.control.v1.KeyService.RotateKey:input_type -> tidegate.control.v1.RotateKeyRequest
+	11, // 21: tidegate.control.v1.KeyService.RevokeKey:input_type -> tidegate.control.v1.RevokeKeyRequest
+	13, // 22: tidegate.control.v1.KeyService.ListKeyHistory:input_type -> tidegate.control.v1.ListKeyHistoryRequest
+	2,  // 23: tidegate.control.v1.KeyService.ListKeys:output_type -> tidegate.control.v1.ListKeysResponse
+	4,  // 24: tidegate.control.v1.KeyService.GetKey:output_type -> tidegate.control.v1.GetKeyResponse
+	6,  // 25: tidegate.control.v1.KeyService.CreateKey:output_type -> tidegate.control.v1.CreateKeyResponse
+	8,  // 26: tidegate.control.v1.KeyService.UpdateKey:output_type -> tidegate.control.v1.UpdateKeyResponse
+	10, // 27: tidegate.control.v1.KeyService.RotateKey:output_type -> tidegate.control.v1.RotateKeyResponse
+	12, // 28: tidegate.control.v1.KeyService.RevokeKey:output_type -> tidegate.control.v1.RevokeKeyResponse
+	14, // 29: tidegate.control.v1.KeyService.ListKeyHistory:output_type -> tidegate.control.v1.ListKeyHistoryResponse
+	23, // [23:30] is the sub-list for method output_type
+	16, // [16:23] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_key_service_proto_init() }

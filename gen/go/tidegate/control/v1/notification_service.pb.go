@@ -280,7 +280,7 @@ type Notification struct {
 	Id    string            `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	State NotificationState `protobuf:"varint,3,opt,name=state,proto3,enum=tidegate.control.v1.NotificationState" json:"state,omitempty"`
 	// What happened: started, advanced, held, completed, rolled_back, tripped, paused, resumed,
-	// aborted, audited. Empty if the record is damaged, as is all else of the event.
+	// aborted, audited, frozen, lifted. Empty if the record is damaged, as is all else of the event.
 	Event       string                 `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
 	EventTime   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=event_time,json=eventTime,proto3" json:"event_time,omitempty"`
 	Environment string                 `protobuf:"bytes,6,opt,name=environment,proto3" json:"environment,omitempty"`

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -574,6 +575,121 @@ func (x *WatchRolloutResponse) GetAssessment() *v1.Assessment {
 	return nil
 }
 
+type GetRolloutSeriesRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Key         string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Only points later than this; unset: all.
+	After         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRolloutSeriesRequest) Reset() {
+	*x = GetRolloutSeriesRequest{}
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRolloutSeriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRolloutSeriesRequest) ProtoMessage() {}
+
+func (x *GetRolloutSeriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRolloutSeriesRequest.ProtoReflect.Descriptor instead.
+func (*GetRolloutSeriesRequest) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetRolloutSeriesRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *GetRolloutSeriesRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *GetRolloutSeriesRequest) GetAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+type GetRolloutSeriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each guardrail, in the rollout's order.
+	Scales []*GuardrailScale `protobuf:"bytes,1,rep,name=scales,proto3" json:"scales,omitempty"`
+	// Oldest first; at most 2,000. Where nothing changed for a while there is none.
+	Points        []*SeriesPoint `protobuf:"bytes,2,rep,name=points,proto3" json:"points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRolloutSeriesResponse) Reset() {
+	*x = GetRolloutSeriesResponse{}
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRolloutSeriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRolloutSeriesResponse) ProtoMessage() {}
+
+func (x *GetRolloutSeriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRolloutSeriesResponse.ProtoReflect.Descriptor instead.
+func (*GetRolloutSeriesResponse) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetRolloutSeriesResponse) GetScales() []*GuardrailScale {
+	if x != nil {
+		return x.Scales
+	}
+	return nil
+}
+
+func (x *GetRolloutSeriesResponse) GetPoints() []*SeriesPoint {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
 type PauseRolloutRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
@@ -588,7 +704,7 @@ type PauseRolloutRequest struct {
 
 func (x *PauseRolloutRequest) Reset() {
 	*x = PauseRolloutRequest{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[9]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -600,7 +716,7 @@ func (x *PauseRolloutRequest) String() string {
 func (*PauseRolloutRequest) ProtoMessage() {}
 
 func (x *PauseRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[9]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -613,7 +729,7 @@ func (x *PauseRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRolloutRequest.ProtoReflect.Descriptor instead.
 func (*PauseRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{9}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PauseRolloutRequest) GetEnvironment() string {
@@ -662,7 +778,7 @@ type PauseRolloutResponse struct {
 
 func (x *PauseRolloutResponse) Reset() {
 	*x = PauseRolloutResponse{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[10]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +790,7 @@ func (x *PauseRolloutResponse) String() string {
 func (*PauseRolloutResponse) ProtoMessage() {}
 
 func (x *PauseRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[10]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +803,7 @@ func (x *PauseRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRolloutResponse.ProtoReflect.Descriptor instead.
 func (*PauseRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{10}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PauseRolloutResponse) GetRollout() *RolloutVersion {
@@ -717,7 +833,7 @@ type ResumeRolloutRequest struct {
 
 func (x *ResumeRolloutRequest) Reset() {
 	*x = ResumeRolloutRequest{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[11]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +845,7 @@ func (x *ResumeRolloutRequest) String() string {
 func (*ResumeRolloutRequest) ProtoMessage() {}
 
 func (x *ResumeRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[11]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +858,7 @@ func (x *ResumeRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRolloutRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{11}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ResumeRolloutRequest) GetEnvironment() string {
@@ -791,7 +907,7 @@ type ResumeRolloutResponse struct {
 
 func (x *ResumeRolloutResponse) Reset() {
 	*x = ResumeRolloutResponse{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[12]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +919,7 @@ func (x *ResumeRolloutResponse) String() string {
 func (*ResumeRolloutResponse) ProtoMessage() {}
 
 func (x *ResumeRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[12]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +932,7 @@ func (x *ResumeRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRolloutResponse.ProtoReflect.Descriptor instead.
 func (*ResumeRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{12}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResumeRolloutResponse) GetRollout() *RolloutVersion {
@@ -848,7 +964,7 @@ type PromoteRolloutRequest struct {
 
 func (x *PromoteRolloutRequest) Reset() {
 	*x = PromoteRolloutRequest{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[13]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +976,7 @@ func (x *PromoteRolloutRequest) String() string {
 func (*PromoteRolloutRequest) ProtoMessage() {}
 
 func (x *PromoteRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[13]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +989,7 @@ func (x *PromoteRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteRolloutRequest.ProtoReflect.Descriptor instead.
 func (*PromoteRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{13}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PromoteRolloutRequest) GetEnvironment() string {
@@ -929,7 +1045,7 @@ type PromoteRolloutResponse struct {
 
 func (x *PromoteRolloutResponse) Reset() {
 	*x = PromoteRolloutResponse{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[14]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +1057,7 @@ func (x *PromoteRolloutResponse) String() string {
 func (*PromoteRolloutResponse) ProtoMessage() {}
 
 func (x *PromoteRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[14]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1070,7 @@ func (x *PromoteRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteRolloutResponse.ProtoReflect.Descriptor instead.
 func (*PromoteRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{14}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PromoteRolloutResponse) GetRollout() *RolloutVersion {
@@ -984,7 +1100,7 @@ type AbortRolloutRequest struct {
 
 func (x *AbortRolloutRequest) Reset() {
 	*x = AbortRolloutRequest{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[15]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -996,7 +1112,7 @@ func (x *AbortRolloutRequest) String() string {
 func (*AbortRolloutRequest) ProtoMessage() {}
 
 func (x *AbortRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[15]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1009,7 +1125,7 @@ func (x *AbortRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortRolloutRequest.ProtoReflect.Descriptor instead.
 func (*AbortRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{15}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AbortRolloutRequest) GetEnvironment() string {
@@ -1058,7 +1174,7 @@ type AbortRolloutResponse struct {
 
 func (x *AbortRolloutResponse) Reset() {
 	*x = AbortRolloutResponse{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[16]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1186,7 @@ func (x *AbortRolloutResponse) String() string {
 func (*AbortRolloutResponse) ProtoMessage() {}
 
 func (x *AbortRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[16]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1199,7 @@ func (x *AbortRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortRolloutResponse.ProtoReflect.Descriptor instead.
 func (*AbortRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{16}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AbortRolloutResponse) GetRollout() *RolloutVersion {
@@ -1113,7 +1229,7 @@ type DeleteRolloutRequest struct {
 
 func (x *DeleteRolloutRequest) Reset() {
 	*x = DeleteRolloutRequest{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[17]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1241,7 @@ func (x *DeleteRolloutRequest) String() string {
 func (*DeleteRolloutRequest) ProtoMessage() {}
 
 func (x *DeleteRolloutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[17]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1254,7 @@ func (x *DeleteRolloutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRolloutRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRolloutRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{17}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DeleteRolloutRequest) GetEnvironment() string {
@@ -1186,7 +1302,7 @@ type DeleteRolloutResponse struct {
 
 func (x *DeleteRolloutResponse) Reset() {
 	*x = DeleteRolloutResponse{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[18]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1314,7 @@ func (x *DeleteRolloutResponse) String() string {
 func (*DeleteRolloutResponse) ProtoMessage() {}
 
 func (x *DeleteRolloutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[18]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1327,7 @@ func (x *DeleteRolloutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRolloutResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRolloutResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{18}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeleteRolloutResponse) GetEntry() *AuditEntry {
@@ -1235,7 +1351,7 @@ type ListRolloutHistoryRequest struct {
 
 func (x *ListRolloutHistoryRequest) Reset() {
 	*x = ListRolloutHistoryRequest{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[19]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1363,7 @@ func (x *ListRolloutHistoryRequest) String() string {
 func (*ListRolloutHistoryRequest) ProtoMessage() {}
 
 func (x *ListRolloutHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[19]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1376,7 @@ func (x *ListRolloutHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListRolloutHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{19}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListRolloutHistoryRequest) GetEnvironment() string {
@@ -1302,7 +1418,7 @@ type ListRolloutHistoryResponse struct {
 
 func (x *ListRolloutHistoryResponse) Reset() {
 	*x = ListRolloutHistoryResponse{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[20]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1314,7 +1430,7 @@ func (x *ListRolloutHistoryResponse) String() string {
 func (*ListRolloutHistoryResponse) ProtoMessage() {}
 
 func (x *ListRolloutHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[20]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1327,7 +1443,7 @@ func (x *ListRolloutHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolloutHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListRolloutHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{20}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListRolloutHistoryResponse) GetEntries() []*AuditEntry {
@@ -1357,7 +1473,7 @@ type ListDecisionsRequest struct {
 
 func (x *ListDecisionsRequest) Reset() {
 	*x = ListDecisionsRequest{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[21]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1369,7 +1485,7 @@ func (x *ListDecisionsRequest) String() string {
 func (*ListDecisionsRequest) ProtoMessage() {}
 
 func (x *ListDecisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[21]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1382,7 +1498,7 @@ func (x *ListDecisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListDecisionsRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{21}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListDecisionsRequest) GetEnvironment() string {
@@ -1424,7 +1540,7 @@ type ListDecisionsResponse struct {
 
 func (x *ListDecisionsResponse) Reset() {
 	*x = ListDecisionsResponse{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[22]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1552,7 @@ func (x *ListDecisionsResponse) String() string {
 func (*ListDecisionsResponse) ProtoMessage() {}
 
 func (x *ListDecisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[22]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1565,7 @@ func (x *ListDecisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDecisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListDecisionsResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{22}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListDecisionsResponse) GetDecisions() []*v1.Decision {
@@ -1477,7 +1593,7 @@ type GetDecisionRequest struct {
 
 func (x *GetDecisionRequest) Reset() {
 	*x = GetDecisionRequest{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[23]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1605,7 @@ func (x *GetDecisionRequest) String() string {
 func (*GetDecisionRequest) ProtoMessage() {}
 
 func (x *GetDecisionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[23]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1618,7 @@ func (x *GetDecisionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDecisionRequest.ProtoReflect.Descriptor instead.
 func (*GetDecisionRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{23}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetDecisionRequest) GetEnvironment() string {
@@ -1535,7 +1651,7 @@ type GetDecisionResponse struct {
 
 func (x *GetDecisionResponse) Reset() {
 	*x = GetDecisionResponse{}
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[24]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1663,7 @@ func (x *GetDecisionResponse) String() string {
 func (*GetDecisionResponse) ProtoMessage() {}
 
 func (x *GetDecisionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[24]
+	mi := &file_tidegate_control_v1_rollout_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1676,7 @@ func (x *GetDecisionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDecisionResponse.ProtoReflect.Descriptor instead.
 func (*GetDecisionResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{24}
+	return file_tidegate_control_v1_rollout_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetDecisionResponse) GetDecision() *v1.Decision {
@@ -1574,7 +1690,7 @@ var File_tidegate_control_v1_rollout_service_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_rollout_service_proto_rawDesc = "" +
 	"\n" +
-	")tidegate/control/v1/rollout_service.proto\x12\x13tidegate.control.v1\x1a\x1ftidegate/control/v1/audit.proto\x1a\"tidegate/rollout/v1/decision.proto\x1a!tidegate/rollout/v1/rollout.proto\"d\n" +
+	")tidegate/control/v1/rollout_service.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftidegate/control/v1/audit.proto\x1a(tidegate/control/v1/rollout_series.proto\x1a\"tidegate/rollout/v1/decision.proto\x1a!tidegate/rollout/v1/rollout.proto\"d\n" +
 	"\x0eRolloutVersion\x126\n" +
 	"\arollout\x18\x01 \x01(\v2\x1c.tidegate.rollout.v1.RolloutR\arollout\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\"\xcb\x01\n" +
@@ -1617,7 +1733,14 @@ const file_tidegate_control_v1_rollout_service_proto_rawDesc = "" +
 	"\arollout\x18\x01 \x01(\v2#.tidegate.control.v1.RolloutVersionR\arollout\x12?\n" +
 	"\n" +
 	"assessment\x18\x02 \x01(\v2\x1f.tidegate.rollout.v1.AssessmentR\n" +
-	"assessment\"\xbc\x01\n" +
+	"assessment\"\x7f\n" +
+	"\x17GetRolloutSeriesRequest\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x120\n" +
+	"\x05after\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05after\"\x91\x01\n" +
+	"\x18GetRolloutSeriesResponse\x12;\n" +
+	"\x06scales\x18\x01 \x03(\v2#.tidegate.control.v1.GuardrailScaleR\x06scales\x128\n" +
+	"\x06points\x18\x02 \x03(\v2 .tidegate.control.v1.SeriesPointR\x06points\"\xbc\x01\n" +
 	"\x13PauseRolloutRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
@@ -1697,13 +1820,15 @@ const file_tidegate_control_v1_rollout_service_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\"P\n" +
 	"\x13GetDecisionResponse\x129\n" +
-	"\bdecision\x18\x01 \x01(\v2\x1d.tidegate.rollout.v1.DecisionR\bdecision2\xff\t\n" +
+	"\bdecision\x18\x01 \x01(\v2\x1d.tidegate.rollout.v1.DecisionR\bdecision2\xf5\n" +
+	"\n" +
 	"\x0eRolloutService\x12c\n" +
 	"\fStartRollout\x12(.tidegate.control.v1.StartRolloutRequest\x1a).tidegate.control.v1.StartRolloutResponse\x12b\n" +
 	"\n" +
 	"GetRollout\x12&.tidegate.control.v1.GetRolloutRequest\x1a'.tidegate.control.v1.GetRolloutResponse\"\x03\x90\x02\x01\x12h\n" +
 	"\fListRollouts\x12(.tidegate.control.v1.ListRolloutsRequest\x1a).tidegate.control.v1.ListRolloutsResponse\"\x03\x90\x02\x01\x12e\n" +
-	"\fWatchRollout\x12(.tidegate.control.v1.WatchRolloutRequest\x1a).tidegate.control.v1.WatchRolloutResponse0\x01\x12c\n" +
+	"\fWatchRollout\x12(.tidegate.control.v1.WatchRolloutRequest\x1a).tidegate.control.v1.WatchRolloutResponse0\x01\x12t\n" +
+	"\x10GetRolloutSeries\x12,.tidegate.control.v1.GetRolloutSeriesRequest\x1a-.tidegate.control.v1.GetRolloutSeriesResponse\"\x03\x90\x02\x01\x12c\n" +
 	"\fPauseRollout\x12(.tidegate.control.v1.PauseRolloutRequest\x1a).tidegate.control.v1.PauseRolloutResponse\x12f\n" +
 	"\rResumeRollout\x12).tidegate.control.v1.ResumeRolloutRequest\x1a*.tidegate.control.v1.ResumeRolloutResponse\x12i\n" +
 	"\x0ePromoteRollout\x12*.tidegate.control.v1.PromoteRolloutRequest\x1a+.tidegate.control.v1.PromoteRolloutResponse\x12c\n" +
@@ -1726,7 +1851,7 @@ func file_tidegate_control_v1_rollout_service_proto_rawDescGZIP() []byte {
 	return file_tidegate_control_v1_rollout_service_proto_rawDescData
 }
 
-var file_tidegate_control_v1_rollout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_tidegate_control_v1_rollout_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_tidegate_control_v1_rollout_service_proto_goTypes = []any{
 	(*RolloutVersion)(nil),             // 0: tidegate.control.v1.RolloutVersion
 	(*StartRolloutRequest)(nil),        // 1: tidegate.control.v1.StartRolloutRequest
@@ -1737,80 +1862,90 @@ var file_tidegate_control_v1_rollout_service_proto_goTypes = []any{
 	(*ListRolloutsResponse)(nil),       // 6: tidegate.control.v1.ListRolloutsResponse
 	(*WatchRolloutRequest)(nil),        // 7: tidegate.control.v1.WatchRolloutRequest
 	(*WatchRolloutResponse)(nil),       // 8: tidegate.control.v1.WatchRolloutResponse
-	(*PauseRolloutRequest)(nil),        // 9: tidegate.control.v1.PauseRolloutRequest
-	(*PauseRolloutResponse)(nil),       // 10: tidegate.control.v1.PauseRolloutResponse
-	(*ResumeRolloutRequest)(nil),       // 11: tidegate.control.v1.ResumeRolloutRequest
-	(*ResumeRolloutResponse)(nil),      // 12: tidegate.control.v1.ResumeRolloutResponse
-	(*PromoteRolloutRequest)(nil),      // 13: tidegate.control.v1.PromoteRolloutRequest
-	(*PromoteRolloutResponse)(nil),     // 14: tidegate.control.v1.PromoteRolloutResponse
-	(*AbortRolloutRequest)(nil),        // 15: tidegate.control.v1.AbortRolloutRequest
-	(*AbortRolloutResponse)(nil),       // 16: tidegate.control.v1.AbortRolloutResponse
-	(*DeleteRolloutRequest)(nil),       // 17: tidegate.control.v1.DeleteRolloutRequest
-	(*DeleteRolloutResponse)(nil),      // 18: tidegate.control.v1.DeleteRolloutResponse
-	(*ListRolloutHistoryRequest)(nil),  // 19: tidegate.control.v1.ListRolloutHistoryRequest
-	(*ListRolloutHistoryResponse)(nil), // 20: tidegate.control.v1.ListRolloutHistoryResponse
-	(*ListDecisionsRequest)(nil),       // 21: tidegate.control.v1.ListDecisionsRequest
-	(*ListDecisionsResponse)(nil),      // 22: tidegate.control.v1.ListDecisionsResponse
-	(*GetDecisionRequest)(nil),         // 23: tidegate.control.v1.GetDecisionRequest
-	(*GetDecisionResponse)(nil),        // 24: tidegate.control.v1.GetDecisionResponse
-	(*v1.Rollout)(nil),                 // 25: tidegate.rollout.v1.Rollout
-	(*FieldChange)(nil),                // 26: tidegate.control.v1.FieldChange
-	(*AuditEntry)(nil),                 // 27: tidegate.control.v1.AuditEntry
-	(*v1.Assessment)(nil),              // 28: tidegate.rollout.v1.Assessment
-	(*v1.Decision)(nil),                // 29: tidegate.rollout.v1.Decision
+	(*GetRolloutSeriesRequest)(nil),    // 9: tidegate.control.v1.GetRolloutSeriesRequest
+	(*GetRolloutSeriesResponse)(nil),   // 10: tidegate.control.v1.GetRolloutSeriesResponse
+	(*PauseRolloutRequest)(nil),        // 11: tidegate.control.v1.PauseRolloutRequest
+	(*PauseRolloutResponse)(nil),       // 12: tidegate.control.v1.PauseRolloutResponse
+	(*ResumeRolloutRequest)(nil),       // 13: tidegate.control.v1.ResumeRolloutRequest
+	(*ResumeRolloutResponse)(nil),      // 14: tidegate.control.v1.ResumeRolloutResponse
+	(*PromoteRolloutRequest)(nil),      // 15: tidegate.control.v1.PromoteRolloutRequest
+	(*PromoteRolloutResponse)(nil),     // 16: tidegate.control.v1.PromoteRolloutResponse
+	(*AbortRolloutRequest)(nil),        // 17: tidegate.control.v1.AbortRolloutRequest
+	(*AbortRolloutResponse)(nil),       // 18: tidegate.control.v1.AbortRolloutResponse
+	(*DeleteRolloutRequest)(nil),       // 19: tidegate.control.v1.DeleteRolloutRequest
+	(*DeleteRolloutResponse)(nil),      // 20: tidegate.control.v1.DeleteRolloutResponse
+	(*ListRolloutHistoryRequest)(nil),  // 21: tidegate.control.v1.ListRolloutHistoryRequest
+	(*ListRolloutHistoryResponse)(nil), // 22: tidegate.control.v1.ListRolloutHistoryResponse
+	(*ListDecisionsRequest)(nil),       // 23: tidegate.control.v1.ListDecisionsRequest
+	(*ListDecisionsResponse)(nil),      // 24: tidegate.control.v1.ListDecisionsResponse
+	(*GetDecisionRequest)(nil),         // 25: tidegate.control.v1.GetDecisionRequest
+	(*GetDecisionResponse)(nil),        // 26: tidegate.control.v1.GetDecisionResponse
+	(*v1.Rollout)(nil),                 // 27: tidegate.rollout.v1.Rollout
+	(*FieldChange)(nil),                // 28: tidegate.control.v1.FieldChange
+	(*AuditEntry)(nil),                 // 29: tidegate.control.v1.AuditEntry
+	(*v1.Assessment)(nil),              // 30: tidegate.rollout.v1.Assessment
+	(*timestamppb.Timestamp)(nil),      // 31: google.protobuf.Timestamp
+	(*GuardrailScale)(nil),             // 32: tidegate.control.v1.GuardrailScale
+	(*SeriesPoint)(nil),                // 33: tidegate.control.v1.SeriesPoint
+	(*v1.Decision)(nil),                // 34: tidegate.rollout.v1.Decision
 }
 var file_tidegate_control_v1_rollout_service_proto_depIdxs = []int32{
-	25, // 0: tidegate.control.v1.RolloutVersion.rollout:type_name -> tidegate.rollout.v1.Rollout
-	25, // 1: tidegate.control.v1.StartRolloutRequest.rollout:type_name -> tidegate.rollout.v1.Rollout
+	27, // 0: tidegate.control.v1.RolloutVersion.rollout:type_name -> tidegate.rollout.v1.Rollout
+	27, // 1: tidegate.control.v1.StartRolloutRequest.rollout:type_name -> tidegate.rollout.v1.Rollout
 	0,  // 2: tidegate.control.v1.StartRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
-	26, // 3: tidegate.control.v1.StartRolloutResponse.flag_changes:type_name -> tidegate.control.v1.FieldChange
-	27, // 4: tidegate.control.v1.StartRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	28, // 3: tidegate.control.v1.StartRolloutResponse.flag_changes:type_name -> tidegate.control.v1.FieldChange
+	29, // 4: tidegate.control.v1.StartRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
 	0,  // 5: tidegate.control.v1.GetRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
-	28, // 6: tidegate.control.v1.GetRolloutResponse.assessment:type_name -> tidegate.rollout.v1.Assessment
+	30, // 6: tidegate.control.v1.GetRolloutResponse.assessment:type_name -> tidegate.rollout.v1.Assessment
 	0,  // 7: tidegate.control.v1.ListRolloutsResponse.rollouts:type_name -> tidegate.control.v1.RolloutVersion
 	0,  // 8: tidegate.control.v1.WatchRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
-	28, // 9: tidegate.control.v1.WatchRolloutResponse.assessment:type_name -> tidegate.rollout.v1.Assessment
-	0,  // 10: tidegate.control.v1.PauseRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
-	27, // 11: tidegate.control.v1.PauseRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	0,  // 12: tidegate.control.v1.ResumeRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
-	27, // 13: tidegate.control.v1.ResumeRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	0,  // 14: tidegate.control.v1.PromoteRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
-	27, // 15: tidegate.control.v1.PromoteRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	0,  // 16: tidegate.control.v1.AbortRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
-	27, // 17: tidegate.control.v1.AbortRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	27, // 18: tidegate.control.v1.DeleteRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	27, // 19: tidegate.control.v1.ListRolloutHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	29, // 20: tidegate.control.v1.ListDecisionsResponse.decisions:type_name -> tidegate.rollout.v1.Decision
-	29, // 21: tidegate.control.v1.GetDecisionResponse.decision:type_name -> tidegate.rollout.v1.Decision
-	1,  // 22: tidegate.control.v1.RolloutService.StartRollout:input_type -> tidegate.control.v1.StartRolloutRequest
-	3,  // 23: tidegate.control.v1.RolloutService.GetRollout:input_type -> tidegate.control.v1.GetRolloutRequest
-	5,  // 24: tidegate.control.v1.RolloutService.ListRollouts:input_type -> tidegate.control.v1.ListRolloutsRequest
-	7,  // 25: tidegate.control.v1.RolloutService.WatchRollout:input_type -> tidegate.control.v1.WatchRolloutRequest
-	9,  // 26: tidegate.control.v1.RolloutService.PauseRollout:input_type -> tidegate.control.v1.PauseRolloutRequest
-	11, // 27: tidegate.control.v1.RolloutService.ResumeRollout:input_type -> tidegate.control.v1.ResumeRolloutRequest
-	13, // 28: tidegate.control.v1.RolloutService.PromoteRollout:input_type -> tidegate.control.v1.PromoteRolloutRequest
-	15, // 29: tidegate.control.v1.RolloutService.AbortRollout:input_type -> tidegate.control.v1.AbortRolloutRequest
-	17, // 30: tidegate.control.v1.RolloutService.DeleteRollout:input_type -> tidegate.control.v1.DeleteRolloutRequest
-	19, // 31: tidegate.control.v1.RolloutService.ListRolloutHistory:input_type -> tidegate.control.v1.ListRolloutHistoryRequest
-	21, // 32: tidegate.control.v1.RolloutService.ListDecisions:input_type -> tidegate.control.v1.ListDecisionsRequest
-	23, // 33: tidegate.control.v1.RolloutService.GetDecision:input_type -> tidegate.control.v1.GetDecisionRequest
-	2,  // 34: tidegate.control.v1.RolloutService.StartRollout:output_type -> tidegate.control.v1.StartRolloutResponse
-	4,  // 35: tidegate.control.v1.RolloutService.GetRollout:output_type -> tidegate.control.v1.GetRolloutResponse
-	6,  // 36: tidegate.control.v1.RolloutService.ListRollouts:output_type -> tidegate.control.v1.ListRolloutsResponse
-	8,  // 37: tidegate.control.v1.RolloutService.WatchRollout:output_type -> tidegate.control.v1.WatchRolloutResponse
-	10, // 38: tidegate.control.v1.RolloutService.PauseRollout:output_type -> tidegate.control.v1.PauseRolloutResponse
-	12, // 39: tidegate.control.v1.RolloutService.ResumeRollout:output_type -> tidegate.control.v1.ResumeRolloutResponse
-	14, // 40: tidegate.control.v1.RolloutService.PromoteRollout:output_type -> tidegate.control.v1.PromoteRolloutResponse
-	16, // 41: tidegate.control.v1.RolloutService.AbortRollout:output_type -> tidegate.control.v1.AbortRolloutResponse
-	18, // 42: tidegate.control.v1.RolloutService.DeleteRollout:output_type -> tidegate.control.v1.DeleteRolloutResponse
-	20, // 43: tidegate.control.v1.RolloutService.ListRolloutHistory:output_type -> tidegate.control.v1.ListRolloutHistoryResponse
-	22, // 44: tidegate.control.v1.RolloutService.ListDecisions:output_type -> tidegate.control.v1.ListDecisionsResponse
-	24, // 45: tidegate.control.v1.RolloutService.GetDecision:output_type -> tidegate.control.v1.GetDecisionResponse
-	34, // [34:46] is the sub-list for method output_type
-	22, // [22:34] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	30, // 9: tidegate.control.v1.WatchRolloutResponse.assessment:type_name -> tidegate.rollout.v1.Assessment
+	31, // 10: tidegate.control.v1.GetRolloutSeriesRequest.after:type_name -> google.protobuf.Timestamp
+	32, // 11: tidegate.control.v1.GetRolloutSeriesResponse.scales:type_name -> tidegate.control.v1.GuardrailScale
+	33, // 12: tidegate.control.v1.GetRolloutSeriesResponse.points:type_name -> tidegate.control.v1.SeriesPoint
+	0,  // 13: tidegate.control.v1.PauseRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
+	29, // 14: tidegate.control.v1.PauseRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	0,  // 15: tidegate.control.v1.ResumeRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
+	29, // 16: tidegate.control.v1.ResumeRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	0,  // 17: tidegate.control.v1.PromoteRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
+	29, // 18: tidegate.control.v1.PromoteRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	0,  // 19: tidegate.control.v1.AbortRolloutResponse.rollout:type_name -> tidegate.control.v1.RolloutVersion
+	29, // 20: tidegate.control.v1.AbortRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	29, // 21: tidegate.control.v1.DeleteRolloutResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	29, // 22: tidegate.control.v1.ListRolloutHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	34, // 23: tidegate.control.v1.ListDecisionsResponse.decisions:type_name -> tidegate.rollout.v1.Decision
+	34, // 24: tidegate.control.v1.GetDecisionResponse.decision:type_name -> tidegate.rollout.v1.Decision
+	1,  // 25: tidegate.control.v1.RolloutService.StartRollout:input_type -> tidegate.control.v1.StartRolloutRequest
+	3,  // 26: tidegate.control.v1.RolloutService.GetRollout:input_type -> tidegate.control.v1.GetRolloutRequest
+	5,  // 27: tidegate.control.v1.RolloutService.ListRollouts:input_type -> tidegate.control.v1.ListRolloutsRequest
+	7,  // 28: tidegate.control.v1.RolloutService.WatchRollout:input_type -> tidegate.control.v1.WatchRolloutRequest
+	9,  // 29: tidegate.control.v1.RolloutService.GetRolloutSeries:input_type -> tidegate.control.v1.GetRolloutSeriesRequest
+	11, // 30: tidegate.control.v1.RolloutService.PauseRollout:input_type -> tidegate.control.v1.PauseRolloutRequest
+	13, // 31: tidegate.control.v1.RolloutService.ResumeRollout:input_type -> tidegate.control.v1.ResumeRolloutRequest
+	15, // 32: tidegate.control.v1.RolloutService.PromoteRollout:input_type -> tidegate.control.v1.PromoteRolloutRequest
+	17, // 33: tidegate.control.v1.RolloutService.AbortRollout:input_type -> tidegate.control.v1.AbortRolloutRequest
+	19, // 34: tidegate.control.v1.RolloutService.DeleteRollout:input_type -> tidegate.control.v1.DeleteRolloutRequest
+	21, // 35: tidegate.control.v1.RolloutService.ListRolloutHistory:input_type -> tidegate.control.v1.ListRolloutHistoryRequest
+	23, // 36: tidegate.control.v1.RolloutService.ListDecisions:input_type -> tidegate.control.v1.ListDecisionsRequest
+	25, // 37: tidegate.control.v1.RolloutService.GetDecision:input_type -> tidegate.control.v1.GetDecisionRequest
+	2,  // 38: tidegate.control.v1.RolloutService.StartRollout:output_type -> tidegate.control.v1.StartRolloutResponse
+	4,  // 39: tidegate.control.v1.RolloutService.GetRollout:output_type -> tidegate.control.v1.GetRolloutResponse
+	6,  // 40: tidegate.control.v1.RolloutService.ListRollouts:output_type -> tidegate.control.v1.ListRolloutsResponse
+	8,  // 41: tidegate.control.v1.RolloutService.WatchRollout:output_type -> tidegate.control.v1.WatchRolloutResponse
+	10, // 42: tidegate.control.v1.RolloutService.GetRolloutSeries:output_type -> tidegate.control.v1.GetRolloutSeriesResponse
+	12, // 43: tidegate.control.v1.RolloutService.PauseRollout:output_type -> tidegate.control.v1.PauseRolloutResponse
+	14, // 44: tidegate.control.v1.RolloutService.ResumeRollout:output_type -> tidegate.control.v1.ResumeRolloutResponse
+	16, // 45: tidegate.control.v1.RolloutService.PromoteRollout:output_type -> tidegate.control.v1.PromoteRolloutResponse
+	18, // 46: tidegate.control.v1.RolloutService.AbortRollout:output_type -> tidegate.control.v1.AbortRolloutResponse
+	20, // 47: tidegate.control.v1.RolloutService.DeleteRollout:output_type -> tidegate.control.v1.DeleteRolloutResponse
+	22, // 48: tidegate.control.v1.RolloutService.ListRolloutHistory:output_type -> tidegate.control.v1.ListRolloutHistoryResponse
+	24, // 49: tidegate.control.v1.RolloutService.ListDecisions:output_type -> tidegate.control.v1.ListDecisionsResponse
+	26, // 50: tidegate.control.v1.RolloutService.GetDecision:output_type -> tidegate.control.v1.GetDecisionResponse
+	38, // [38:51] is the sub-list for method output_type
+	25, // [25:38] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_rollout_service_proto_init() }
@@ -1819,18 +1954,19 @@ func file_tidegate_control_v1_rollout_service_proto_init() {
 		return
 	}
 	file_tidegate_control_v1_audit_proto_init()
-	file_tidegate_control_v1_rollout_service_proto_msgTypes[9].OneofWrappers = []any{}
+	file_tidegate_control_v1_rollout_series_proto_init()
 	file_tidegate_control_v1_rollout_service_proto_msgTypes[11].OneofWrappers = []any{}
 	file_tidegate_control_v1_rollout_service_proto_msgTypes[13].OneofWrappers = []any{}
 	file_tidegate_control_v1_rollout_service_proto_msgTypes[15].OneofWrappers = []any{}
 	file_tidegate_control_v1_rollout_service_proto_msgTypes[17].OneofWrappers = []any{}
+	file_tidegate_control_v1_rollout_service_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_rollout_service_proto_rawDesc), len(file_tidegate_control_v1_rollout_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

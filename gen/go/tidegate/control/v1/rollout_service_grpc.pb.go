@@ -23,6 +23,7 @@ const (
 	RolloutService_GetRollout_FullMethodName         = "/tidegate.control.v1.RolloutService/GetRollout"
 	RolloutService_ListRollouts_FullMethodName       = "/tidegate.control.v1.RolloutService/ListRollouts"
 	RolloutService_WatchRollout_FullMethodName       = "/tidegate.control.v1.RolloutService/WatchRollout"
+	RolloutService_GetRolloutSeries_FullMethodName   = "/tidegate.control.v1.RolloutService/GetRolloutSeries"
 	RolloutService_PauseRollout_FullMethodName       = "/tidegate.control.v1.RolloutService/PauseRollout"
 	RolloutService_ResumeRollout_FullMethodName      = "/tidegate.control.v1.RolloutService/ResumeRollout"
 	RolloutService_PromoteRollout_FullMethodName     = "/tidegate.control.v1.RolloutService/PromoteRollout"
@@ -60,6 +61,12 @@ type RolloutServiceClient interface {
 	// most; ends when the rollout is over and has been told so. Ends with UNAVAILABLE when the
 	// server drains or somebody else decides from now on; call again then.
 	WatchRollout(ctx context.Context, in *WatchRolloutRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRolloutResponse], error)
+	// How the evidence stood over time: each second of the last 5 minutes, then more and more
+	// rarely, back to the beginning for up to two years. Kept until the rollout is deleted. A
+	// leader that dies takes its last 20 s with it.
+	//
+	// Errors: NOT_FOUND.
+	GetRolloutSeries(ctx context.Context, in *GetRolloutSeriesRequest, opts ...grpc.CallOption) (*GetRolloutSeriesResponse, error)
 	// Stops the widening; guardrails are watched on.
 	PauseRollout(ctx context.Context, in *PauseRolloutRequest, opts ...grpc.CallOption) (*PauseRolloutResponse, error)
 	ResumeRollout(ctx context.Context, in *ResumeRolloutRequest, opts ...grpc.CallOption) (*ResumeRolloutResponse, error)
@@ -135,6 +142,16 @@ func (c *rolloutServiceClient) WatchRollout(ctx context.Context, in *WatchRollou
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RolloutService_WatchRolloutClient = grpc.ServerStreamingClient[WatchRolloutResponse]
+
+func (c *rolloutServiceClient) GetRolloutSeries(ctx context.Context, in *GetRolloutSeriesRequest, opts ...grpc.CallOption) (*GetRolloutSeriesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRolloutSeriesResponse)
+	err := c.cc.Invoke(ctx, RolloutService_GetRolloutSeries_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *rolloutServiceClient) PauseRollout(ctx context.Context, in *PauseRolloutRequest, opts ...grpc.CallOption) (*PauseRolloutResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -243,6 +260,12 @@ type RolloutServiceServer interface {
 	// most; ends when the rollout is over and has been told so. Ends with UNAVAILABLE when the
 	// server drains or somebody else decides from now on; call again then.
 	WatchRollout(*WatchRolloutRequest, grpc.ServerStreamingServer[WatchRolloutResponse]) error
+	// How the evidence stood over time: each second of the last 5 minutes, then more and more
+	// rarely, back to the beginning for up to two years. Kept until the rollout is deleted. A
+	// leader that dies takes its last 20 s with it.
+	//
+	// Errors: NOT_FOUND.
+	GetRolloutSeries(context.Context, *GetRolloutSeriesRequest) (*GetRolloutSeriesResponse, error)
 	// Stops the widening; guardrails are watched on.
 	PauseRollout(context.Context, *PauseRolloutRequest) (*PauseRolloutResponse, error)
 	ResumeRollout(context.Context, *ResumeRolloutRequest) (*ResumeRolloutResponse, error)
@@ -281,6 +304,9 @@ func (UnimplementedRolloutServiceServer) ListRollouts(context.Context, *ListRoll
 }
 func (UnimplementedRolloutServiceServer) WatchRollout(*WatchRolloutRequest, grpc.ServerStreamingServer[WatchRolloutResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchRollout not implemented")
+}
+func (UnimplementedRolloutServiceServer) GetRolloutSeries(context.Context, *GetRolloutSeriesRequest) (*GetRolloutSeriesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRolloutSeries not implemented")
 }
 func (UnimplementedRolloutServiceServer) PauseRollout(context.Context, *PauseRolloutRequest) (*PauseRolloutResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PauseRollout not implemented")
@@ -391,6 +417,24 @@ func _RolloutService_WatchRollout_Handler(srv interface{}, stream grpc.ServerStr
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RolloutService_WatchRolloutServer = grpc.ServerStreamingServer[WatchRolloutResponse]
+
+func _RolloutService_GetRolloutSeries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRolloutSeriesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RolloutServiceServer).GetRolloutSeries(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RolloutService_GetRolloutSeries_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RolloutServiceServer).GetRolloutSeries(ctx, req.(*GetRolloutSeriesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _RolloutService_PauseRollout_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PauseRolloutRequest)
@@ -554,6 +598,10 @@ var RolloutService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListRollouts",
 			Handler:    _RolloutService_ListRollouts_Handler,
+		},
+		{
+			MethodName: "GetRolloutSeries",
+			Handler:    _RolloutService_GetRolloutSeries_Handler,
 		},
 		{
 			MethodName: "PauseRollout",

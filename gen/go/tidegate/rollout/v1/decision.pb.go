@@ -575,7 +575,9 @@ type Situation struct {
 	RelaysFresh   uint32                 `protobuf:"varint,5,opt,name=relays_fresh,json=relaysFresh,proto3" json:"relays_fresh,omitempty"`
 	FreshTo       *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=fresh_to,json=freshTo,proto3" json:"fresh_to,omitempty"`
 	// Trips of relays that were cut off, not decided on yet.
-	Trips         []*v1.Trip `protobuf:"bytes,7,rep,name=trips,proto3" json:"trips,omitempty"`
+	Trips []*v1.Trip `protobuf:"bytes,7,rep,name=trips,proto3" json:"trips,omitempty"`
+	// The environment is frozen: nothing is widened. Unset: it is not.
+	Frozen        *Frozen `protobuf:"bytes,8,opt,name=frozen,proto3" json:"frozen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -659,6 +661,103 @@ func (x *Situation) GetTrips() []*v1.Trip {
 	return nil
 }
 
+func (x *Situation) GetFrozen() *Frozen {
+	if x != nil {
+		return x.Frozen
+	}
+	return nil
+}
+
+// Frozen is by what an environment is frozen: by somebody, or in a window of its settings.
+type Frozen struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who froze it; empty: a window.
+	Actor string `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	// The window's name; empty: somebody froze it.
+	Window string `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"`
+	// Why: the operator's reason, or the window's explanation.
+	Reason string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Since  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// Unset: until it is lifted.
+	Until *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	// The operator froze every environment, not this one by name.
+	Everywhere    bool `protobuf:"varint,6,opt,name=everywhere,proto3" json:"everywhere,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Frozen) Reset() {
+	*x = Frozen{}
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Frozen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Frozen) ProtoMessage() {}
+
+func (x *Frozen) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Frozen.ProtoReflect.Descriptor instead.
+func (*Frozen) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Frozen) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Frozen) GetWindow() string {
+	if x != nil {
+		return x.Window
+	}
+	return ""
+}
+
+func (x *Frozen) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Frozen) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Frozen) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Frozen) GetEverywhere() bool {
+	if x != nil {
+		return x.Everywhere
+	}
+	return false
+}
+
 // Evidence is what is remembered of everything that was counted for a rollout. It is bounded:
 // a few KiB for five guardrails, whatever the traffic. Numbers are kept bit for bit.
 type Evidence struct {
@@ -687,7 +786,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[3]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +798,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[3]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +811,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{3}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Evidence) GetStep() uint64 {
@@ -808,7 +907,7 @@ type SampleRatioEvidence struct {
 
 func (x *SampleRatioEvidence) Reset() {
 	*x = SampleRatioEvidence{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[4]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +919,7 @@ func (x *SampleRatioEvidence) String() string {
 func (*SampleRatioEvidence) ProtoMessage() {}
 
 func (x *SampleRatioEvidence) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[4]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +932,7 @@ func (x *SampleRatioEvidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SampleRatioEvidence.ProtoReflect.Descriptor instead.
 func (*SampleRatioEvidence) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{4}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SampleRatioEvidence) GetWeight() uint32 {
@@ -899,7 +998,7 @@ type GuardrailEvidence struct {
 
 func (x *GuardrailEvidence) Reset() {
 	*x = GuardrailEvidence{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[5]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +1010,7 @@ func (x *GuardrailEvidence) String() string {
 func (*GuardrailEvidence) ProtoMessage() {}
 
 func (x *GuardrailEvidence) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[5]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +1023,7 @@ func (x *GuardrailEvidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardrailEvidence.ProtoReflect.Descriptor instead.
 func (*GuardrailEvidence) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{5}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GuardrailEvidence) GetName() string {
@@ -1025,7 +1124,7 @@ type SegmentEvidence struct {
 
 func (x *SegmentEvidence) Reset() {
 	*x = SegmentEvidence{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[6]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1037,7 +1136,7 @@ func (x *SegmentEvidence) String() string {
 func (*SegmentEvidence) ProtoMessage() {}
 
 func (x *SegmentEvidence) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[6]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +1149,7 @@ func (x *SegmentEvidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentEvidence.ProtoReflect.Descriptor instead.
 func (*SegmentEvidence) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{6}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SegmentEvidence) GetSegment() string {
@@ -1114,7 +1213,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[7]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1225,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[7]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1238,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{7}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Counts) GetTreatmentEvents() uint64 {
@@ -1180,7 +1279,7 @@ type StepCounts struct {
 
 func (x *StepCounts) Reset() {
 	*x = StepCounts{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[8]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1291,7 @@ func (x *StepCounts) String() string {
 func (*StepCounts) ProtoMessage() {}
 
 func (x *StepCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[8]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1304,7 @@ func (x *StepCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepCounts.ProtoReflect.Descriptor instead.
 func (*StepCounts) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{8}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StepCounts) GetStep() uint64 {
@@ -1234,7 +1333,7 @@ type BreakerState struct {
 
 func (x *BreakerState) Reset() {
 	*x = BreakerState{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[9]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1345,7 @@ func (x *BreakerState) String() string {
 func (*BreakerState) ProtoMessage() {}
 
 func (x *BreakerState) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[9]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1358,7 @@ func (x *BreakerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerState.ProtoReflect.Descriptor instead.
 func (*BreakerState) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{9}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BreakerState) GetWindows() int64 {
@@ -1294,7 +1393,7 @@ type GateState struct {
 
 func (x *GateState) Reset() {
 	*x = GateState{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[10]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1405,7 @@ func (x *GateState) String() string {
 func (*GateState) ProtoMessage() {}
 
 func (x *GateState) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[10]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1418,7 @@ func (x *GateState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GateState.ProtoReflect.Descriptor instead.
 func (*GateState) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{10}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GateState) GetWindows() int64 {
@@ -1354,7 +1453,7 @@ type MeanBreakerState struct {
 
 func (x *MeanBreakerState) Reset() {
 	*x = MeanBreakerState{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[11]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1465,7 @@ func (x *MeanBreakerState) String() string {
 func (*MeanBreakerState) ProtoMessage() {}
 
 func (x *MeanBreakerState) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[11]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1478,7 @@ func (x *MeanBreakerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeanBreakerState.ProtoReflect.Descriptor instead.
 func (*MeanBreakerState) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{11}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MeanBreakerState) GetWindows() int64 {
@@ -1469,7 +1568,7 @@ type DifferenceState struct {
 
 func (x *DifferenceState) Reset() {
 	*x = DifferenceState{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[12]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1580,7 @@ func (x *DifferenceState) String() string {
 func (*DifferenceState) ProtoMessage() {}
 
 func (x *DifferenceState) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[12]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1593,7 @@ func (x *DifferenceState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DifferenceState.ProtoReflect.Descriptor instead.
 func (*DifferenceState) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{12}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DifferenceState) GetU() float64 {
@@ -1593,7 +1692,7 @@ type Sample struct {
 
 func (x *Sample) Reset() {
 	*x = Sample{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[13]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1605,7 +1704,7 @@ func (x *Sample) String() string {
 func (*Sample) ProtoMessage() {}
 
 func (x *Sample) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[13]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1618,7 +1717,7 @@ func (x *Sample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sample.ProtoReflect.Descriptor instead.
 func (*Sample) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{13}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Sample) GetCount() int64 {
@@ -1655,7 +1754,7 @@ type ControlLevel struct {
 
 func (x *ControlLevel) Reset() {
 	*x = ControlLevel{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[14]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1766,7 @@ func (x *ControlLevel) String() string {
 func (*ControlLevel) ProtoMessage() {}
 
 func (x *ControlLevel) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[14]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1779,7 @@ func (x *ControlLevel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlLevel.ProtoReflect.Descriptor instead.
 func (*ControlLevel) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{14}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ControlLevel) GetRecentEvents() float64 {
@@ -1723,7 +1822,7 @@ type MeanScale struct {
 
 func (x *MeanScale) Reset() {
 	*x = MeanScale{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[15]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +1834,7 @@ func (x *MeanScale) String() string {
 func (*MeanScale) ProtoMessage() {}
 
 func (x *MeanScale) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[15]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +1847,7 @@ func (x *MeanScale) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeanScale.ProtoReflect.Descriptor instead.
 func (*MeanScale) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{15}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *MeanScale) GetControl() *Sample {
@@ -1782,7 +1881,7 @@ type QuantileEvidence struct {
 
 func (x *QuantileEvidence) Reset() {
 	*x = QuantileEvidence{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[16]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +1893,7 @@ func (x *QuantileEvidence) String() string {
 func (*QuantileEvidence) ProtoMessage() {}
 
 func (x *QuantileEvidence) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[16]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +1906,7 @@ func (x *QuantileEvidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuantileEvidence.ProtoReflect.Descriptor instead.
 func (*QuantileEvidence) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{16}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *QuantileEvidence) GetFrozen() bool {
@@ -1856,7 +1955,7 @@ type LabelCounts struct {
 
 func (x *LabelCounts) Reset() {
 	*x = LabelCounts{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[17]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1868,7 +1967,7 @@ func (x *LabelCounts) String() string {
 func (*LabelCounts) ProtoMessage() {}
 
 func (x *LabelCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[17]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1881,7 +1980,7 @@ func (x *LabelCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelCounts.ProtoReflect.Descriptor instead.
 func (*LabelCounts) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{17}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LabelCounts) GetLabel() string {
@@ -1929,7 +2028,7 @@ type Assessment struct {
 
 func (x *Assessment) Reset() {
 	*x = Assessment{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[18]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2040,7 @@ func (x *Assessment) String() string {
 func (*Assessment) ProtoMessage() {}
 
 func (x *Assessment) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[18]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2053,7 @@ func (x *Assessment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assessment.ProtoReflect.Descriptor instead.
 func (*Assessment) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{18}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Assessment) GetHeadline() string {
@@ -2029,7 +2128,7 @@ func (x *Assessment) GetRefusal() string {
 
 type Wait struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 'paused', 'flag', 'guardrail', 'sample-ratio', 'control', 'relays', 'telemetry', 'gate',
+	// 'frozen', 'paused', 'flag', 'guardrail', 'sample-ratio', 'control', 'relays', 'telemetry', 'gate',
 	// 'dwell', 'manual', 'success'.
 	Reason    string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	Guardrail string `protobuf:"bytes,2,opt,name=guardrail,proto3" json:"guardrail,omitempty"`
@@ -2042,7 +2141,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[19]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2153,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[19]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2166,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{19}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Wait) GetReason() string {
@@ -2140,7 +2239,7 @@ type GuardrailAssessment struct {
 
 func (x *GuardrailAssessment) Reset() {
 	*x = GuardrailAssessment{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[20]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2251,7 @@ func (x *GuardrailAssessment) String() string {
 func (*GuardrailAssessment) ProtoMessage() {}
 
 func (x *GuardrailAssessment) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[20]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2264,7 @@ func (x *GuardrailAssessment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardrailAssessment.ProtoReflect.Descriptor instead.
 func (*GuardrailAssessment) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{20}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GuardrailAssessment) GetName() string {
@@ -2315,7 +2414,7 @@ type SampleRatio struct {
 
 func (x *SampleRatio) Reset() {
 	*x = SampleRatio{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[21]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2426,7 @@ func (x *SampleRatio) String() string {
 func (*SampleRatio) ProtoMessage() {}
 
 func (x *SampleRatio) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[21]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2439,7 @@ func (x *SampleRatio) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SampleRatio.ProtoReflect.Descriptor instead.
 func (*SampleRatio) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{21}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SampleRatio) GetExpected() float64 {
@@ -2393,7 +2492,7 @@ type SuccessAssessment struct {
 
 func (x *SuccessAssessment) Reset() {
 	*x = SuccessAssessment{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[22]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2405,7 +2504,7 @@ func (x *SuccessAssessment) String() string {
 func (*SuccessAssessment) ProtoMessage() {}
 
 func (x *SuccessAssessment) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[22]
+	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2418,7 +2517,7 @@ func (x *SuccessAssessment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuccessAssessment.ProtoReflect.Descriptor instead.
 func (*SuccessAssessment) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{22}
+	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SuccessAssessment) GetVerdict() SuccessVerdict {
@@ -2499,7 +2598,7 @@ const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
 	"\awindows\x18\x03 \x03(\v2\x1d.tidegate.telemetry.v1.WindowR\awindows\x12<\n" +
 	"\tsituation\x18\x04 \x01(\v2\x1e.tidegate.rollout.v1.SituationR\tsituation\x12\x18\n" +
 	"\arefused\x18\x05 \x01(\x04R\arefused\x12\x18\n" +
-	"\arefusal\x18\x06 \x01(\tR\arefusal\"\xa4\x02\n" +
+	"\arefusal\x18\x06 \x01(\tR\arefusal\"\xd9\x02\n" +
 	"\tSituation\x12,\n" +
 	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12\x1d\n" +
 	"\n" +
@@ -2508,7 +2607,17 @@ const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
 	"\x0erelays_applied\x18\x04 \x01(\rR\rrelaysApplied\x12!\n" +
 	"\frelays_fresh\x18\x05 \x01(\rR\vrelaysFresh\x125\n" +
 	"\bfresh_to\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\afreshTo\x121\n" +
-	"\x05trips\x18\a \x03(\v2\x1b.tidegate.telemetry.v1.TripR\x05trips\"\x83\x04\n" +
+	"\x05trips\x18\a \x03(\v2\x1b.tidegate.telemetry.v1.TripR\x05trips\x123\n" +
+	"\x06frozen\x18\b \x01(\v2\x1b.tidegate.rollout.v1.FrozenR\x06frozen\"\xd2\x01\n" +
+	"\x06Frozen\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06window\x18\x02 \x01(\tR\x06window\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1e\n" +
+	"\n" +
+	"everywhere\x18\x06 \x01(\bR\n" +
+	"everywhere\"\x83\x04\n" +
 	"\bEvidence\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x04R\x04step\x12\x14\n" +
 	"\x05stage\x18\v \x01(\rR\x05stage\x120\n" +
@@ -2732,7 +2841,7 @@ func file_tidegate_rollout_v1_decision_proto_rawDescGZIP() []byte {
 }
 
 var file_tidegate_rollout_v1_decision_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_tidegate_rollout_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_tidegate_rollout_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_tidegate_rollout_v1_decision_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: tidegate.rollout.v1.Verdict
 	(Standing)(0),                 // 1: tidegate.rollout.v1.Standing
@@ -2741,93 +2850,97 @@ var file_tidegate_rollout_v1_decision_proto_goTypes = []any{
 	(*Decision)(nil),              // 4: tidegate.rollout.v1.Decision
 	(*Inputs)(nil),                // 5: tidegate.rollout.v1.Inputs
 	(*Situation)(nil),             // 6: tidegate.rollout.v1.Situation
-	(*Evidence)(nil),              // 7: tidegate.rollout.v1.Evidence
-	(*SampleRatioEvidence)(nil),   // 8: tidegate.rollout.v1.SampleRatioEvidence
-	(*GuardrailEvidence)(nil),     // 9: tidegate.rollout.v1.GuardrailEvidence
-	(*SegmentEvidence)(nil),       // 10: tidegate.rollout.v1.SegmentEvidence
-	(*Counts)(nil),                // 11: tidegate.rollout.v1.Counts
-	(*StepCounts)(nil),            // 12: tidegate.rollout.v1.StepCounts
-	(*BreakerState)(nil),          // 13: tidegate.rollout.v1.BreakerState
-	(*GateState)(nil),             // 14: tidegate.rollout.v1.GateState
-	(*MeanBreakerState)(nil),      // 15: tidegate.rollout.v1.MeanBreakerState
-	(*DifferenceState)(nil),       // 16: tidegate.rollout.v1.DifferenceState
-	(*Sample)(nil),                // 17: tidegate.rollout.v1.Sample
-	(*ControlLevel)(nil),          // 18: tidegate.rollout.v1.ControlLevel
-	(*MeanScale)(nil),             // 19: tidegate.rollout.v1.MeanScale
-	(*QuantileEvidence)(nil),      // 20: tidegate.rollout.v1.QuantileEvidence
-	(*LabelCounts)(nil),           // 21: tidegate.rollout.v1.LabelCounts
-	(*Assessment)(nil),            // 22: tidegate.rollout.v1.Assessment
-	(*Wait)(nil),                  // 23: tidegate.rollout.v1.Wait
-	(*GuardrailAssessment)(nil),   // 24: tidegate.rollout.v1.GuardrailAssessment
-	(*SampleRatio)(nil),           // 25: tidegate.rollout.v1.SampleRatio
-	(*SuccessAssessment)(nil),     // 26: tidegate.rollout.v1.SuccessAssessment
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
-	(*Rollout)(nil),               // 28: tidegate.rollout.v1.Rollout
-	(*v1.Window)(nil),             // 29: tidegate.telemetry.v1.Window
-	(*v1.Trip)(nil),               // 30: tidegate.telemetry.v1.Trip
-	(*v1.Sketch)(nil),             // 31: tidegate.telemetry.v1.Sketch
-	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
+	(*Frozen)(nil),                // 7: tidegate.rollout.v1.Frozen
+	(*Evidence)(nil),              // 8: tidegate.rollout.v1.Evidence
+	(*SampleRatioEvidence)(nil),   // 9: tidegate.rollout.v1.SampleRatioEvidence
+	(*GuardrailEvidence)(nil),     // 10: tidegate.rollout.v1.GuardrailEvidence
+	(*SegmentEvidence)(nil),       // 11: tidegate.rollout.v1.SegmentEvidence
+	(*Counts)(nil),                // 12: tidegate.rollout.v1.Counts
+	(*StepCounts)(nil),            // 13: tidegate.rollout.v1.StepCounts
+	(*BreakerState)(nil),          // 14: tidegate.rollout.v1.BreakerState
+	(*GateState)(nil),             // 15: tidegate.rollout.v1.GateState
+	(*MeanBreakerState)(nil),      // 16: tidegate.rollout.v1.MeanBreakerState
+	(*DifferenceState)(nil),       // 17: tidegate.rollout.v1.DifferenceState
+	(*Sample)(nil),                // 18: tidegate.rollout.v1.Sample
+	(*ControlLevel)(nil),          // 19: tidegate.rollout.v1.ControlLevel
+	(*MeanScale)(nil),             // 20: tidegate.rollout.v1.MeanScale
+	(*QuantileEvidence)(nil),      // 21: tidegate.rollout.v1.QuantileEvidence
+	(*LabelCounts)(nil),           // 22: tidegate.rollout.v1.LabelCounts
+	(*Assessment)(nil),            // 23: tidegate.rollout.v1.Assessment
+	(*Wait)(nil),                  // 24: tidegate.rollout.v1.Wait
+	(*GuardrailAssessment)(nil),   // 25: tidegate.rollout.v1.GuardrailAssessment
+	(*SampleRatio)(nil),           // 26: tidegate.rollout.v1.SampleRatio
+	(*SuccessAssessment)(nil),     // 27: tidegate.rollout.v1.SuccessAssessment
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*Rollout)(nil),               // 29: tidegate.rollout.v1.Rollout
+	(*v1.Window)(nil),             // 30: tidegate.telemetry.v1.Window
+	(*v1.Trip)(nil),               // 31: tidegate.telemetry.v1.Trip
+	(*v1.Sketch)(nil),             // 32: tidegate.telemetry.v1.Sketch
+	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
 }
 var file_tidegate_rollout_v1_decision_proto_depIdxs = []int32{
-	27, // 0: tidegate.rollout.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	28, // 0: tidegate.rollout.v1.Decision.time:type_name -> google.protobuf.Timestamp
 	0,  // 1: tidegate.rollout.v1.Decision.verdict:type_name -> tidegate.rollout.v1.Verdict
 	5,  // 2: tidegate.rollout.v1.Decision.inputs:type_name -> tidegate.rollout.v1.Inputs
-	22, // 3: tidegate.rollout.v1.Decision.assessment:type_name -> tidegate.rollout.v1.Assessment
+	23, // 3: tidegate.rollout.v1.Decision.assessment:type_name -> tidegate.rollout.v1.Assessment
 	0,  // 4: tidegate.rollout.v1.Decision.proposed:type_name -> tidegate.rollout.v1.Verdict
-	28, // 5: tidegate.rollout.v1.Inputs.rollout:type_name -> tidegate.rollout.v1.Rollout
-	7,  // 6: tidegate.rollout.v1.Inputs.evidence:type_name -> tidegate.rollout.v1.Evidence
-	29, // 7: tidegate.rollout.v1.Inputs.windows:type_name -> tidegate.telemetry.v1.Window
+	29, // 5: tidegate.rollout.v1.Inputs.rollout:type_name -> tidegate.rollout.v1.Rollout
+	8,  // 6: tidegate.rollout.v1.Inputs.evidence:type_name -> tidegate.rollout.v1.Evidence
+	30, // 7: tidegate.rollout.v1.Inputs.windows:type_name -> tidegate.telemetry.v1.Window
 	6,  // 8: tidegate.rollout.v1.Inputs.situation:type_name -> tidegate.rollout.v1.Situation
-	27, // 9: tidegate.rollout.v1.Situation.now:type_name -> google.protobuf.Timestamp
-	27, // 10: tidegate.rollout.v1.Situation.fresh_to:type_name -> google.protobuf.Timestamp
-	30, // 11: tidegate.rollout.v1.Situation.trips:type_name -> tidegate.telemetry.v1.Trip
-	27, // 12: tidegate.rollout.v1.Evidence.since:type_name -> google.protobuf.Timestamp
-	27, // 13: tidegate.rollout.v1.Evidence.counted:type_name -> google.protobuf.Timestamp
-	9,  // 14: tidegate.rollout.v1.Evidence.guardrails:type_name -> tidegate.rollout.v1.GuardrailEvidence
-	8,  // 15: tidegate.rollout.v1.Evidence.sample_ratio:type_name -> tidegate.rollout.v1.SampleRatioEvidence
-	16, // 16: tidegate.rollout.v1.Evidence.success:type_name -> tidegate.rollout.v1.DifferenceState
-	10, // 17: tidegate.rollout.v1.GuardrailEvidence.segments:type_name -> tidegate.rollout.v1.SegmentEvidence
-	12, // 18: tidegate.rollout.v1.GuardrailEvidence.steps:type_name -> tidegate.rollout.v1.StepCounts
-	18, // 19: tidegate.rollout.v1.GuardrailEvidence.control:type_name -> tidegate.rollout.v1.ControlLevel
-	16, // 20: tidegate.rollout.v1.GuardrailEvidence.difference:type_name -> tidegate.rollout.v1.DifferenceState
-	19, // 21: tidegate.rollout.v1.GuardrailEvidence.scale:type_name -> tidegate.rollout.v1.MeanScale
-	20, // 22: tidegate.rollout.v1.GuardrailEvidence.quantile:type_name -> tidegate.rollout.v1.QuantileEvidence
-	21, // 23: tidegate.rollout.v1.GuardrailEvidence.labels:type_name -> tidegate.rollout.v1.LabelCounts
-	13, // 24: tidegate.rollout.v1.SegmentEvidence.steady:type_name -> tidegate.rollout.v1.BreakerState
-	13, // 25: tidegate.rollout.v1.SegmentEvidence.onset:type_name -> tidegate.rollout.v1.BreakerState
-	14, // 26: tidegate.rollout.v1.SegmentEvidence.gate:type_name -> tidegate.rollout.v1.GateState
-	14, // 27: tidegate.rollout.v1.SegmentEvidence.excess_gate:type_name -> tidegate.rollout.v1.GateState
-	15, // 28: tidegate.rollout.v1.SegmentEvidence.mean:type_name -> tidegate.rollout.v1.MeanBreakerState
-	11, // 29: tidegate.rollout.v1.SegmentEvidence.counts:type_name -> tidegate.rollout.v1.Counts
-	11, // 30: tidegate.rollout.v1.StepCounts.counts:type_name -> tidegate.rollout.v1.Counts
-	17, // 31: tidegate.rollout.v1.MeanBreakerState.treatment_pending:type_name -> tidegate.rollout.v1.Sample
-	17, // 32: tidegate.rollout.v1.MeanBreakerState.control_pending:type_name -> tidegate.rollout.v1.Sample
-	17, // 33: tidegate.rollout.v1.DifferenceState.waiting_treatment:type_name -> tidegate.rollout.v1.Sample
-	17, // 34: tidegate.rollout.v1.DifferenceState.waiting_control:type_name -> tidegate.rollout.v1.Sample
-	17, // 35: tidegate.rollout.v1.DifferenceState.treatment_pending:type_name -> tidegate.rollout.v1.Sample
-	17, // 36: tidegate.rollout.v1.DifferenceState.control_pending:type_name -> tidegate.rollout.v1.Sample
-	17, // 37: tidegate.rollout.v1.DifferenceState.treatment_total:type_name -> tidegate.rollout.v1.Sample
-	17, // 38: tidegate.rollout.v1.DifferenceState.control_total:type_name -> tidegate.rollout.v1.Sample
-	17, // 39: tidegate.rollout.v1.MeanScale.control:type_name -> tidegate.rollout.v1.Sample
-	31, // 40: tidegate.rollout.v1.QuantileEvidence.treatment:type_name -> tidegate.telemetry.v1.Sketch
-	31, // 41: tidegate.rollout.v1.QuantileEvidence.control:type_name -> tidegate.telemetry.v1.Sketch
-	27, // 42: tidegate.rollout.v1.Assessment.time:type_name -> google.protobuf.Timestamp
-	32, // 43: tidegate.rollout.v1.Assessment.until:type_name -> google.protobuf.Duration
-	23, // 44: tidegate.rollout.v1.Assessment.waits:type_name -> tidegate.rollout.v1.Wait
-	24, // 45: tidegate.rollout.v1.Assessment.guardrails:type_name -> tidegate.rollout.v1.GuardrailAssessment
-	25, // 46: tidegate.rollout.v1.Assessment.sample_ratio:type_name -> tidegate.rollout.v1.SampleRatio
-	26, // 47: tidegate.rollout.v1.Assessment.success:type_name -> tidegate.rollout.v1.SuccessAssessment
-	32, // 48: tidegate.rollout.v1.Wait.until:type_name -> google.protobuf.Duration
-	1,  // 49: tidegate.rollout.v1.GuardrailAssessment.standing:type_name -> tidegate.rollout.v1.Standing
-	2,  // 50: tidegate.rollout.v1.GuardrailAssessment.comparison:type_name -> tidegate.rollout.v1.Comparison
-	11, // 51: tidegate.rollout.v1.GuardrailAssessment.counts:type_name -> tidegate.rollout.v1.Counts
-	32, // 52: tidegate.rollout.v1.GuardrailAssessment.until:type_name -> google.protobuf.Duration
-	3,  // 53: tidegate.rollout.v1.SuccessAssessment.verdict:type_name -> tidegate.rollout.v1.SuccessVerdict
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	28, // 9: tidegate.rollout.v1.Situation.now:type_name -> google.protobuf.Timestamp
+	28, // 10: tidegate.rollout.v1.Situation.fresh_to:type_name -> google.protobuf.Timestamp
+	31, // 11: tidegate.rollout.v1.Situation.trips:type_name -> tidegate.telemetry.v1.Trip
+	7,  // 12: tidegate.rollout.v1.Situation.frozen:type_name -> tidegate.rollout.v1.Frozen
+	28, // 13: tidegate.rollout.v1.Frozen.since:type_name -> google.protobuf.Timestamp
+	28, // 14: tidegate.rollout.v1.Frozen.until:type_name -> google.protobuf.Timestamp
+	28, // 15: tidegate.rollout.v1.Evidence.since:type_name -> google.protobuf.Timestamp
+	28, // 16: tidegate.rollout.v1.Evidence.counted:type_name -> google.protobuf.Timestamp
+	10, // 17: tidegate.rollout.v1.Evidence.guardrails:type_name -> tidegate.rollout.v1.GuardrailEvidence
+	9,  // 18: tidegate.rollout.v1.Evidence.sample_ratio:type_name -> tidegate.rollout.v1.SampleRatioEvidence
+	17, // 19: tidegate.rollout.v1.Evidence.success:type_name -> tidegate.rollout.v1.DifferenceState
+	11, // 20: tidegate.rollout.v1.GuardrailEvidence.segments:type_name -> tidegate.rollout.v1.SegmentEvidence
+	13, // 21: tidegate.rollout.v1.GuardrailEvidence.steps:type_name -> tidegate.rollout.v1.StepCounts
+	19, // 22: tidegate.rollout.v1.GuardrailEvidence.control:type_name -> tidegate.rollout.v1.ControlLevel
+	17, // 23: tidegate.rollout.v1.GuardrailEvidence.difference:type_name -> tidegate.rollout.v1.DifferenceState
+	20, // 24: tidegate.rollout.v1.GuardrailEvidence.scale:type_name -> tidegate.rollout.v1.MeanScale
+	21, // 25: tidegate.rollout.v1.GuardrailEvidence.quantile:type_name -> tidegate.rollout.v1.QuantileEvidence
+	22, // 26: tidegate.rollout.v1.GuardrailEvidence.labels:type_name -> tidegate.rollout.v1.LabelCounts
+	14, // 27: tidegate.rollout.v1.SegmentEvidence.steady:type_name -> tidegate.rollout.v1.BreakerState
+	14, // 28: tidegate.rollout.v1.SegmentEvidence.onset:type_name -> tidegate.rollout.v1.BreakerState
+	15, // 29: tidegate.rollout.v1.SegmentEvidence.gate:type_name -> tidegate.rollout.v1.GateState
+	15, // 30: tidegate.rollout.v1.SegmentEvidence.excess_gate:type_name -> tidegate.rollout.v1.GateState
+	16, // 31: tidegate.rollout.v1.SegmentEvidence.mean:type_name -> tidegate.rollout.v1.MeanBreakerState
+	12, // 32: tidegate.rollout.v1.SegmentEvidence.counts:type_name -> tidegate.rollout.v1.Counts
+	12, // 33: tidegate.rollout.v1.StepCounts.counts:type_name -> tidegate.rollout.v1.Counts
+	18, // 34: tidegate.rollout.v1.MeanBreakerState.treatment_pending:type_name -> tidegate.rollout.v1.Sample
+	18, // 35: tidegate.rollout.v1.MeanBreakerState.control_pending:type_name -> tidegate.rollout.v1.Sample
+	18, // 36: tidegate.rollout.v1.DifferenceState.waiting_treatment:type_name -> tidegate.rollout.v1.Sample
+	18, // 37: tidegate.rollout.v1.DifferenceState.waiting_control:type_name -> tidegate.rollout.v1.Sample
+	18, // 38: tidegate.rollout.v1.DifferenceState.treatment_pending:type_name -> tidegate.rollout.v1.Sample
+	18, // 39: tidegate.rollout.v1.DifferenceState.control_pending:type_name -> tidegate.rollout.v1.Sample
+	18, // 40: tidegate.rollout.v1.DifferenceState.treatment_total:type_name -> tidegate.rollout.v1.Sample
+	18, // 41: tidegate.rollout.v1.DifferenceState.control_total:type_name -> tidegate.rollout.v1.Sample
+	18, // 42: tidegate.rollout.v1.MeanScale.control:type_name -> tidegate.rollout.v1.Sample
+	32, // 43: tidegate.rollout.v1.QuantileEvidence.treatment:type_name -> tidegate.telemetry.v1.Sketch
+	32, // 44: tidegate.rollout.v1.QuantileEvidence.control:type_name -> tidegate.telemetry.v1.Sketch
+	28, // 45: tidegate.rollout.v1.Assessment.time:type_name -> google.protobuf.Timestamp
+	33, // 46: tidegate.rollout.v1.Assessment.until:type_name -> google.protobuf.Duration
+	24, // 47: tidegate.rollout.v1.Assessment.waits:type_name -> tidegate.rollout.v1.Wait
+	25, // 48: tidegate.rollout.v1.Assessment.guardrails:type_name -> tidegate.rollout.v1.GuardrailAssessment
+	26, // 49: tidegate.rollout.v1.Assessment.sample_ratio:type_name -> tidegate.rollout.v1.SampleRatio
+	27, // 50: tidegate.rollout.v1.Assessment.success:type_name -> tidegate.rollout.v1.SuccessAssessment
+	33, // 51: tidegate.rollout.v1.Wait.until:type_name -> google.protobuf.Duration
+	1,  // 52: tidegate.rollout.v1.GuardrailAssessment.standing:type_name -> tidegate.rollout.v1.Standing
+	2,  // 53: tidegate.rollout.v1.GuardrailAssessment.comparison:type_name -> tidegate.rollout.v1.Comparison
+	12, // 54: tidegate.rollout.v1.GuardrailAssessment.counts:type_name -> tidegate.rollout.v1.Counts
+	33, // 55: tidegate.rollout.v1.GuardrailAssessment.until:type_name -> google.protobuf.Duration
+	3,  // 56: tidegate.rollout.v1.SuccessAssessment.verdict:type_name -> tidegate.rollout.v1.SuccessVerdict
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_rollout_v1_decision_proto_init() }
@@ -2836,15 +2949,15 @@ func file_tidegate_rollout_v1_decision_proto_init() {
 		return
 	}
 	file_tidegate_rollout_v1_rollout_proto_init()
-	file_tidegate_rollout_v1_decision_proto_msgTypes[20].OneofWrappers = []any{}
-	file_tidegate_rollout_v1_decision_proto_msgTypes[22].OneofWrappers = []any{}
+	file_tidegate_rollout_v1_decision_proto_msgTypes[21].OneofWrappers = []any{}
+	file_tidegate_rollout_v1_decision_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_rollout_v1_decision_proto_rawDesc), len(file_tidegate_rollout_v1_decision_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -36,6 +36,10 @@
 // that finds itself in Hello.path, and a follower that finds itself in the path of Welcome
 // or of a Heartbeat, end the stream. Acks and Reports carry the receipts up.
 //
+// Previews. A server side may ask a relay what a change would do to the subjects that it has
+// answered lately, and the relay asks those below it. What is told is hashes and outcomes:
+// evaluation contexts stay where they are.
+//
 // A follower that ends its stream by itself closes its sending side: it has stopped
 // serving. One whose stream breaks may still serve what it had.
 //
@@ -54,6 +58,7 @@
 //     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
 //     Ack.rejections_unchanged, StreamResponse.checksum, RelayEnvironment.newest_rejection,
 //     RelayEnvironment.claimed, RelayDeparture.revoked, KIND_ROLLOUT.
+//   1 (2026-11): added Preview and PreviewAnswer, between sides that say CAPABILITY_PREVIEW.
 
 package syncv1
 
@@ -61,6 +66,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -130,15 +136,19 @@ type Capability int32
 
 const (
 	Capability_CAPABILITY_UNSPECIFIED Capability = 0
+	// Of a relay: it answers Previews. Others are not asked.
+	Capability_CAPABILITY_PREVIEW Capability = 1
 )
 
 // Enum value maps for Capability.
 var (
 	Capability_name = map[int32]string{
 		0: "CAPABILITY_UNSPECIFIED",
+		1: "CAPABILITY_PREVIEW",
 	}
 	Capability_value = map[string]int32{
 		"CAPABILITY_UNSPECIFIED": 0,
+		"CAPABILITY_PREVIEW":     1,
 	}
 )
 
@@ -353,7 +363,7 @@ func (x Goodbye_Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Goodbye_Code.Descriptor instead.
 func (Goodbye_Code) EnumDescriptor() ([]byte, []int) {
-	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{20, 0}
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{25, 0}
 }
 
 type StreamRequest struct {
@@ -363,6 +373,7 @@ type StreamRequest struct {
 	//	*StreamRequest_Hello
 	//	*StreamRequest_Ack
 	//	*StreamRequest_Report
+	//	*StreamRequest_PreviewAnswer
 	Message       isStreamRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -432,6 +443,15 @@ func (x *StreamRequest) GetReport() *Report {
 	return nil
 }
 
+func (x *StreamRequest) GetPreviewAnswer() *PreviewAnswer {
+	if x != nil {
+		if x, ok := x.Message.(*StreamRequest_PreviewAnswer); ok {
+			return x.PreviewAnswer
+		}
+	}
+	return nil
+}
+
 type isStreamRequest_Message interface {
 	isStreamRequest_Message()
 }
@@ -448,11 +468,17 @@ type StreamRequest_Report struct {
 	Report *Report `protobuf:"bytes,3,opt,name=report,proto3,oneof"`
 }
 
+type StreamRequest_PreviewAnswer struct {
+	PreviewAnswer *PreviewAnswer `protobuf:"bytes,4,opt,name=preview_answer,json=previewAnswer,proto3,oneof"`
+}
+
 func (*StreamRequest_Hello) isStreamRequest_Message() {}
 
 func (*StreamRequest_Ack) isStreamRequest_Message() {}
 
 func (*StreamRequest_Report) isStreamRequest_Message() {}
+
+func (*StreamRequest_PreviewAnswer) isStreamRequest_Message() {}
 
 type StreamResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -462,6 +488,7 @@ type StreamResponse struct {
 	//	*StreamResponse_Update
 	//	*StreamResponse_Heartbeat
 	//	*StreamResponse_Goodbye
+	//	*StreamResponse_Preview
 	Message isStreamResponse_Message `protobuf_oneof:"message"`
 	// CRC-32C of the encoded message before this field, which is its last. Who receives
 	// another drops the message and the stream. Digests cover items alone: a revision in a
@@ -544,6 +571,15 @@ func (x *StreamResponse) GetGoodbye() *Goodbye {
 	return nil
 }
 
+func (x *StreamResponse) GetPreview() *Preview {
+	if x != nil {
+		if x, ok := x.Message.(*StreamResponse_Preview); ok {
+			return x.Preview
+		}
+	}
+	return nil
+}
+
 func (x *StreamResponse) GetChecksum() uint32 {
 	if x != nil && x.Checksum != nil {
 		return *x.Checksum
@@ -571,6 +607,10 @@ type StreamResponse_Goodbye struct {
 	Goodbye *Goodbye `protobuf:"bytes,4,opt,name=goodbye,proto3,oneof"`
 }
 
+type StreamResponse_Preview struct {
+	Preview *Preview `protobuf:"bytes,5,opt,name=preview,proto3,oneof"`
+}
+
 func (*StreamResponse_Welcome) isStreamResponse_Message() {}
 
 func (*StreamResponse_Update) isStreamResponse_Message() {}
@@ -578,6 +618,8 @@ func (*StreamResponse_Update) isStreamResponse_Message() {}
 func (*StreamResponse_Heartbeat) isStreamResponse_Message() {}
 
 func (*StreamResponse_Goodbye) isStreamResponse_Message() {}
+
+func (*StreamResponse_Preview) isStreamResponse_Message() {}
 
 // Hello introduces the follower.
 type Hello struct {
@@ -1902,6 +1944,385 @@ func (x *EnvironmentStatus) GetAge() *durationpb.Duration {
 	return nil
 }
 
+// Preview asks a relay whom a change of an environment that it follows would give something
+// else. Nothing is changed. It has answered by the timeout, or is not waited for.
+type Preview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Repeated in the answer; no other on the stream has it.
+	Id          uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Environment string `protobuf:"bytes,2,opt,name=environment,proto3" json:"environment,omitempty"`
+	// Flags and segments as they would be; mod_revision is not set.
+	Puts    []*Put    `protobuf:"bytes,3,rep,name=puts,proto3" json:"puts,omitempty"`
+	Deletes []*Delete `protobuf:"bytes,4,rep,name=deletes,proto3" json:"deletes,omitempty"`
+	// Flags to tell of: those that the change is of, and those that need them.
+	FlagKeys []string `protobuf:"bytes,5,rep,name=flag_keys,json=flagKeys,proto3" json:"flag_keys,omitempty"`
+	// Of each flag, at most so many subjects.
+	Subjects      uint32               `protobuf:"varint,6,opt,name=subjects,proto3" json:"subjects,omitempty"`
+	Timeout       *durationpb.Duration `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Preview) Reset() {
+	*x = Preview{}
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Preview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Preview) ProtoMessage() {}
+
+func (x *Preview) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Preview.ProtoReflect.Descriptor instead.
+func (*Preview) Descriptor() ([]byte, []int) {
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Preview) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Preview) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *Preview) GetPuts() []*Put {
+	if x != nil {
+		return x.Puts
+	}
+	return nil
+}
+
+func (x *Preview) GetDeletes() []*Delete {
+	if x != nil {
+		return x.Deletes
+	}
+	return nil
+}
+
+func (x *Preview) GetFlagKeys() []string {
+	if x != nil {
+		return x.FlagKeys
+	}
+	return nil
+}
+
+func (x *Preview) GetSubjects() uint32 {
+	if x != nil {
+		return x.Subjects
+	}
+	return 0
+}
+
+func (x *Preview) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+// PreviewAnswer is of a relay and those below it that answered in time, as one.
+type PreviewAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Relays whose subjects are in it.
+	Relays uint32 `protobuf:"varint,2,opt,name=relays,proto3" json:"relays,omitempty"`
+	// Flags of which all was told in time.
+	Flags []*PreviewFlag `protobuf:"bytes,3,rep,name=flags,proto3" json:"flags,omitempty"`
+	// Since when subjects were sampled, on the relay that did longest.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewAnswer) Reset() {
+	*x = PreviewAnswer{}
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewAnswer) ProtoMessage() {}
+
+func (x *PreviewAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewAnswer.ProtoReflect.Descriptor instead.
+func (*PreviewAnswer) Descriptor() ([]byte, []int) {
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *PreviewAnswer) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *PreviewAnswer) GetRelays() uint32 {
+	if x != nil {
+		return x.Relays
+	}
+	return 0
+}
+
+func (x *PreviewAnswer) GetFlags() []*PreviewFlag {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *PreviewAnswer) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// PreviewFlag tells of a sample of the subjects for whom a flag was evaluated: those whose
+// hashes are lowest. Samples of several relays make that of all their subjects.
+//
+// The hash is of the targeting key, 64 bits, keyed by the environment and the store's epoch:
+// the same on all relays.
+type PreviewFlag struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	FlagKey string                 `protobuf:"bytes,1,opt,name=flag_key,json=flagKey,proto3" json:"flag_key,omitempty"`
+	// Relays that told of it.
+	Relays uint32 `protobuf:"varint,2,opt,name=relays,proto3" json:"relays,omitempty"`
+	// All subjects with a lower hash are in the sample; 2^64-1: all there are.
+	Below       uint64               `protobuf:"fixed64,3,opt,name=below,proto3" json:"below,omitempty"`
+	Transitions []*PreviewTransition `protobuf:"bytes,4,rep,name=transitions,proto3" json:"transitions,omitempty"`
+	// It was also evaluated without a targeting key; that is not in the sample.
+	WithoutKey    bool `protobuf:"varint,5,opt,name=without_key,json=withoutKey,proto3" json:"without_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewFlag) Reset() {
+	*x = PreviewFlag{}
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewFlag) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewFlag) ProtoMessage() {}
+
+func (x *PreviewFlag) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewFlag.ProtoReflect.Descriptor instead.
+func (*PreviewFlag) Descriptor() ([]byte, []int) {
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *PreviewFlag) GetFlagKey() string {
+	if x != nil {
+		return x.FlagKey
+	}
+	return ""
+}
+
+func (x *PreviewFlag) GetRelays() uint32 {
+	if x != nil {
+		return x.Relays
+	}
+	return 0
+}
+
+func (x *PreviewFlag) GetBelow() uint64 {
+	if x != nil {
+		return x.Below
+	}
+	return 0
+}
+
+func (x *PreviewFlag) GetTransitions() []*PreviewTransition {
+	if x != nil {
+		return x.Transitions
+	}
+	return nil
+}
+
+func (x *PreviewFlag) GetWithoutKey() bool {
+	if x != nil {
+		return x.WithoutKey
+	}
+	return false
+}
+
+// PreviewTransition is the subjects for whom the change does the same.
+type PreviewTransition struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Before *PreviewOutcome        `protobuf:"bytes,1,opt,name=before,proto3" json:"before,omitempty"`
+	After  *PreviewOutcome        `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	// The variant, its value or the error is another.
+	Differs bool `protobuf:"varint,3,opt,name=differs,proto3" json:"differs,omitempty"`
+	// Their hashes, ascending.
+	Subjects      []uint64 `protobuf:"fixed64,4,rep,packed,name=subjects,proto3" json:"subjects,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewTransition) Reset() {
+	*x = PreviewTransition{}
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewTransition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewTransition) ProtoMessage() {}
+
+func (x *PreviewTransition) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewTransition.ProtoReflect.Descriptor instead.
+func (*PreviewTransition) Descriptor() ([]byte, []int) {
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PreviewTransition) GetBefore() *PreviewOutcome {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *PreviewTransition) GetAfter() *PreviewOutcome {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *PreviewTransition) GetDiffers() bool {
+	if x != nil {
+		return x.Differs
+	}
+	return false
+}
+
+func (x *PreviewTransition) GetSubjects() []uint64 {
+	if x != nil {
+		return x.Subjects
+	}
+	return nil
+}
+
+// PreviewOutcome is what a subject gets; empty: the caller's default.
+type PreviewOutcome struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Variant string                 `protobuf:"bytes,1,opt,name=variant,proto3" json:"variant,omitempty"`
+	// OpenFeature error code.
+	ErrorCode     string `protobuf:"bytes,2,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewOutcome) Reset() {
+	*x = PreviewOutcome{}
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewOutcome) ProtoMessage() {}
+
+func (x *PreviewOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewOutcome.ProtoReflect.Descriptor instead.
+func (*PreviewOutcome) Descriptor() ([]byte, []int) {
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PreviewOutcome) GetVariant() string {
+	if x != nil {
+		return x.Variant
+	}
+	return ""
+}
+
+func (x *PreviewOutcome) GetErrorCode() string {
+	if x != nil {
+		return x.ErrorCode
+	}
+	return ""
+}
+
 // Goodbye is the server side's last message.
 type Goodbye struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1918,7 +2339,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[20]
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2351,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[20]
+	mi := &file_tidegate_sync_v1_sync_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2364,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{20}
+	return file_tidegate_sync_v1_sync_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Goodbye) GetCode() Goodbye_Code {
@@ -1978,17 +2399,19 @@ var File_tidegate_sync_v1_sync_proto protoreflect.FileDescriptor
 
 const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x1btidegate/sync/v1/sync.proto\x12\x10tidegate.sync.v1\x1a\x1egoogle/protobuf/duration.proto\"\xaa\x01\n" +
+	"\x1btidegate/sync/v1/sync.proto\x12\x10tidegate.sync.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x01\n" +
 	"\rStreamRequest\x12/\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.tidegate.sync.v1.HelloH\x00R\x05hello\x12)\n" +
 	"\x03ack\x18\x02 \x01(\v2\x15.tidegate.sync.v1.AckH\x00R\x03ack\x122\n" +
-	"\x06report\x18\x03 \x01(\v2\x18.tidegate.sync.v1.ReportH\x00R\x06reportB\t\n" +
-	"\amessage\"\xa8\x02\n" +
+	"\x06report\x18\x03 \x01(\v2\x18.tidegate.sync.v1.ReportH\x00R\x06report\x12H\n" +
+	"\x0epreview_answer\x18\x04 \x01(\v2\x1f.tidegate.sync.v1.PreviewAnswerH\x00R\rpreviewAnswerB\t\n" +
+	"\amessage\"\xdf\x02\n" +
 	"\x0eStreamResponse\x125\n" +
 	"\awelcome\x18\x01 \x01(\v2\x19.tidegate.sync.v1.WelcomeH\x00R\awelcome\x122\n" +
 	"\x06update\x18\x02 \x01(\v2\x18.tidegate.sync.v1.UpdateH\x00R\x06update\x12;\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x1b.tidegate.sync.v1.HeartbeatH\x00R\theartbeat\x125\n" +
-	"\agoodbye\x18\x04 \x01(\v2\x19.tidegate.sync.v1.GoodbyeH\x00R\agoodbye\x12\x1f\n" +
+	"\agoodbye\x18\x04 \x01(\v2\x19.tidegate.sync.v1.GoodbyeH\x00R\agoodbye\x125\n" +
+	"\apreview\x18\x05 \x01(\v2\x19.tidegate.sync.v1.PreviewH\x00R\apreview\x12\x1f\n" +
 	"\bchecksum\x18\x0f \x01(\aH\x01R\bchecksum\x88\x01\x01B\t\n" +
 	"\amessageB\v\n" +
 	"\t_checksum\"\x80\x03\n" +
@@ -2102,7 +2525,36 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\x11EnvironmentStatus\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x12+\n" +
-	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\"\xcc\x02\n" +
+	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\"\x88\x02\n" +
+	"\aPreview\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12 \n" +
+	"\venvironment\x18\x02 \x01(\tR\venvironment\x12)\n" +
+	"\x04puts\x18\x03 \x03(\v2\x15.tidegate.sync.v1.PutR\x04puts\x122\n" +
+	"\adeletes\x18\x04 \x03(\v2\x18.tidegate.sync.v1.DeleteR\adeletes\x12\x1b\n" +
+	"\tflag_keys\x18\x05 \x03(\tR\bflagKeys\x12\x1a\n" +
+	"\bsubjects\x18\x06 \x01(\rR\bsubjects\x123\n" +
+	"\atimeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\x9e\x01\n" +
+	"\rPreviewAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
+	"\x06relays\x18\x02 \x01(\rR\x06relays\x123\n" +
+	"\x05flags\x18\x03 \x03(\v2\x1d.tidegate.sync.v1.PreviewFlagR\x05flags\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xbe\x01\n" +
+	"\vPreviewFlag\x12\x19\n" +
+	"\bflag_key\x18\x01 \x01(\tR\aflagKey\x12\x16\n" +
+	"\x06relays\x18\x02 \x01(\rR\x06relays\x12\x14\n" +
+	"\x05below\x18\x03 \x01(\x06R\x05below\x12E\n" +
+	"\vtransitions\x18\x04 \x03(\v2#.tidegate.sync.v1.PreviewTransitionR\vtransitions\x12\x1f\n" +
+	"\vwithout_key\x18\x05 \x01(\bR\n" +
+	"withoutKey\"\xbb\x01\n" +
+	"\x11PreviewTransition\x128\n" +
+	"\x06before\x18\x01 \x01(\v2 .tidegate.sync.v1.PreviewOutcomeR\x06before\x126\n" +
+	"\x05after\x18\x02 \x01(\v2 .tidegate.sync.v1.PreviewOutcomeR\x05after\x12\x18\n" +
+	"\adiffers\x18\x03 \x01(\bR\adiffers\x12\x1a\n" +
+	"\bsubjects\x18\x04 \x03(\x06R\bsubjects\"I\n" +
+	"\x0ePreviewOutcome\x12\x18\n" +
+	"\avariant\x18\x01 \x01(\tR\avariant\x12\x1d\n" +
+	"\n" +
+	"error_code\x18\x02 \x01(\tR\terrorCode\"\xcc\x02\n" +
 	"\aGoodbye\x122\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1e.tidegate.sync.v1.Goodbye.CodeR\x04code\x123\n" +
 	"\abackoff\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\abackoff\x12\x18\n" +
@@ -2121,10 +2573,11 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\fFollowerKind\x12\x1d\n" +
 	"\x19FOLLOWER_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13FOLLOWER_KIND_RELAY\x10\x01\x12\x15\n" +
-	"\x11FOLLOWER_KIND_SDK\x10\x02*(\n" +
+	"\x11FOLLOWER_KIND_SDK\x10\x02*@\n" +
 	"\n" +
 	"Capability\x12\x1a\n" +
-	"\x16CAPABILITY_UNSPECIFIED\x10\x00*]\n" +
+	"\x16CAPABILITY_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12CAPABILITY_PREVIEW\x10\x01*]\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_FLAG\x10\x01\x12\x10\n" +
@@ -2148,81 +2601,97 @@ func file_tidegate_sync_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_tidegate_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_tidegate_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_tidegate_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_tidegate_sync_v1_sync_proto_goTypes = []any{
-	(FollowerKind)(0),           // 0: tidegate.sync.v1.FollowerKind
-	(Capability)(0),             // 1: tidegate.sync.v1.Capability
-	(Kind)(0),                   // 2: tidegate.sync.v1.Kind
-	(Begin_Mode)(0),             // 3: tidegate.sync.v1.Begin.Mode
-	(Goodbye_Code)(0),           // 4: tidegate.sync.v1.Goodbye.Code
-	(*StreamRequest)(nil),       // 5: tidegate.sync.v1.StreamRequest
-	(*StreamResponse)(nil),      // 6: tidegate.sync.v1.StreamResponse
-	(*Hello)(nil),               // 7: tidegate.sync.v1.Hello
-	(*Scope)(nil),               // 8: tidegate.sync.v1.Scope
-	(*Cursor)(nil),              // 9: tidegate.sync.v1.Cursor
-	(*Epoch)(nil),               // 10: tidegate.sync.v1.Epoch
-	(*Welcome)(nil),             // 11: tidegate.sync.v1.Welcome
-	(*Update)(nil),              // 12: tidegate.sync.v1.Update
-	(*Begin)(nil),               // 13: tidegate.sync.v1.Begin
-	(*Put)(nil),                 // 14: tidegate.sync.v1.Put
-	(*Delete)(nil),              // 15: tidegate.sync.v1.Delete
-	(*Commit)(nil),              // 16: tidegate.sync.v1.Commit
-	(*Ack)(nil),                 // 17: tidegate.sync.v1.Ack
-	(*Report)(nil),              // 18: tidegate.sync.v1.Report
-	(*RelayStatus)(nil),         // 19: tidegate.sync.v1.RelayStatus
-	(*RelayEnvironment)(nil),    // 20: tidegate.sync.v1.RelayEnvironment
-	(*RelayDeparture)(nil),      // 21: tidegate.sync.v1.RelayDeparture
-	(*Rejection)(nil),           // 22: tidegate.sync.v1.Rejection
-	(*Heartbeat)(nil),           // 23: tidegate.sync.v1.Heartbeat
-	(*EnvironmentStatus)(nil),   // 24: tidegate.sync.v1.EnvironmentStatus
-	(*Goodbye)(nil),             // 25: tidegate.sync.v1.Goodbye
-	(*durationpb.Duration)(nil), // 26: google.protobuf.Duration
+	(FollowerKind)(0),             // 0: tidegate.sync.v1.FollowerKind
+	(Capability)(0),               // 1: tidegate.sync.v1.Capability
+	(Kind)(0),                     // 2: tidegate.sync.v1.Kind
+	(Begin_Mode)(0),               // 3: tidegate.sync.v1.Begin.Mode
+	(Goodbye_Code)(0),             // 4: tidegate.sync.v1.Goodbye.Code
+	(*StreamRequest)(nil),         // 5: tidegate.sync.v1.StreamRequest
+	(*StreamResponse)(nil),        // 6: tidegate.sync.v1.StreamResponse
+	(*Hello)(nil),                 // 7: tidegate.sync.v1.Hello
+	(*Scope)(nil),                 // 8: tidegate.sync.v1.Scope
+	(*Cursor)(nil),                // 9: tidegate.sync.v1.Cursor
+	(*Epoch)(nil),                 // 10: tidegate.sync.v1.Epoch
+	(*Welcome)(nil),               // 11: tidegate.sync.v1.Welcome
+	(*Update)(nil),                // 12: tidegate.sync.v1.Update
+	(*Begin)(nil),                 // 13: tidegate.sync.v1.Begin
+	(*Put)(nil),                   // 14: tidegate.sync.v1.Put
+	(*Delete)(nil),                // 15: tidegate.sync.v1.Delete
+	(*Commit)(nil),                // 16: tidegate.sync.v1.Commit
+	(*Ack)(nil),                   // 17: tidegate.sync.v1.Ack
+	(*Report)(nil),                // 18: tidegate.sync.v1.Report
+	(*RelayStatus)(nil),           // 19: tidegate.sync.v1.RelayStatus
+	(*RelayEnvironment)(nil),      // 20: tidegate.sync.v1.RelayEnvironment
+	(*RelayDeparture)(nil),        // 21: tidegate.sync.v1.RelayDeparture
+	(*Rejection)(nil),             // 22: tidegate.sync.v1.Rejection
+	(*Heartbeat)(nil),             // 23: tidegate.sync.v1.Heartbeat
+	(*EnvironmentStatus)(nil),     // 24: tidegate.sync.v1.EnvironmentStatus
+	(*Preview)(nil),               // 25: tidegate.sync.v1.Preview
+	(*PreviewAnswer)(nil),         // 26: tidegate.sync.v1.PreviewAnswer
+	(*PreviewFlag)(nil),           // 27: tidegate.sync.v1.PreviewFlag
+	(*PreviewTransition)(nil),     // 28: tidegate.sync.v1.PreviewTransition
+	(*PreviewOutcome)(nil),        // 29: tidegate.sync.v1.PreviewOutcome
+	(*Goodbye)(nil),               // 30: tidegate.sync.v1.Goodbye
+	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
 }
 var file_tidegate_sync_v1_sync_proto_depIdxs = []int32{
 	7,  // 0: tidegate.sync.v1.StreamRequest.hello:type_name -> tidegate.sync.v1.Hello
 	17, // 1: tidegate.sync.v1.StreamRequest.ack:type_name -> tidegate.sync.v1.Ack
 	18, // 2: tidegate.sync.v1.StreamRequest.report:type_name -> tidegate.sync.v1.Report
-	11, // 3: tidegate.sync.v1.StreamResponse.welcome:type_name -> tidegate.sync.v1.Welcome
-	12, // 4: tidegate.sync.v1.StreamResponse.update:type_name -> tidegate.sync.v1.Update
-	23, // 5: tidegate.sync.v1.StreamResponse.heartbeat:type_name -> tidegate.sync.v1.Heartbeat
-	25, // 6: tidegate.sync.v1.StreamResponse.goodbye:type_name -> tidegate.sync.v1.Goodbye
-	8,  // 7: tidegate.sync.v1.Hello.scopes:type_name -> tidegate.sync.v1.Scope
-	1,  // 8: tidegate.sync.v1.Hello.capabilities:type_name -> tidegate.sync.v1.Capability
-	0,  // 9: tidegate.sync.v1.Hello.follower_kind:type_name -> tidegate.sync.v1.FollowerKind
-	9,  // 10: tidegate.sync.v1.Scope.cursor:type_name -> tidegate.sync.v1.Cursor
-	10, // 11: tidegate.sync.v1.Cursor.epoch:type_name -> tidegate.sync.v1.Epoch
-	26, // 12: tidegate.sync.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
-	13, // 13: tidegate.sync.v1.Update.begin:type_name -> tidegate.sync.v1.Begin
-	14, // 14: tidegate.sync.v1.Update.puts:type_name -> tidegate.sync.v1.Put
-	15, // 15: tidegate.sync.v1.Update.deletes:type_name -> tidegate.sync.v1.Delete
-	16, // 16: tidegate.sync.v1.Update.commit:type_name -> tidegate.sync.v1.Commit
-	3,  // 17: tidegate.sync.v1.Begin.mode:type_name -> tidegate.sync.v1.Begin.Mode
-	9,  // 18: tidegate.sync.v1.Begin.base:type_name -> tidegate.sync.v1.Cursor
-	9,  // 19: tidegate.sync.v1.Begin.target:type_name -> tidegate.sync.v1.Cursor
-	2,  // 20: tidegate.sync.v1.Put.kind:type_name -> tidegate.sync.v1.Kind
-	2,  // 21: tidegate.sync.v1.Delete.kind:type_name -> tidegate.sync.v1.Kind
-	9,  // 22: tidegate.sync.v1.Commit.cursor:type_name -> tidegate.sync.v1.Cursor
-	9,  // 23: tidegate.sync.v1.Ack.cursor:type_name -> tidegate.sync.v1.Cursor
-	22, // 24: tidegate.sync.v1.Ack.rejections:type_name -> tidegate.sync.v1.Rejection
-	19, // 25: tidegate.sync.v1.Report.relays:type_name -> tidegate.sync.v1.RelayStatus
-	21, // 26: tidegate.sync.v1.Report.departures:type_name -> tidegate.sync.v1.RelayDeparture
-	20, // 27: tidegate.sync.v1.RelayStatus.environments:type_name -> tidegate.sync.v1.RelayEnvironment
-	9,  // 28: tidegate.sync.v1.RelayEnvironment.cursor:type_name -> tidegate.sync.v1.Cursor
-	26, // 29: tidegate.sync.v1.RelayEnvironment.age:type_name -> google.protobuf.Duration
-	9,  // 30: tidegate.sync.v1.RelayEnvironment.claimed:type_name -> tidegate.sync.v1.Cursor
-	2,  // 31: tidegate.sync.v1.Rejection.kind:type_name -> tidegate.sync.v1.Kind
-	24, // 32: tidegate.sync.v1.Heartbeat.environments:type_name -> tidegate.sync.v1.EnvironmentStatus
-	9,  // 33: tidegate.sync.v1.EnvironmentStatus.cursor:type_name -> tidegate.sync.v1.Cursor
-	26, // 34: tidegate.sync.v1.EnvironmentStatus.age:type_name -> google.protobuf.Duration
-	4,  // 35: tidegate.sync.v1.Goodbye.code:type_name -> tidegate.sync.v1.Goodbye.Code
-	26, // 36: tidegate.sync.v1.Goodbye.backoff:type_name -> google.protobuf.Duration
-	5,  // 37: tidegate.sync.v1.SyncService.Stream:input_type -> tidegate.sync.v1.StreamRequest
-	6,  // 38: tidegate.sync.v1.SyncService.Stream:output_type -> tidegate.sync.v1.StreamResponse
-	38, // [38:39] is the sub-list for method output_type
-	37, // [37:38] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	26, // 3: tidegate.sync.v1.StreamRequest.preview_answer:type_name -> tidegate.sync.v1.PreviewAnswer
+	11, // 4: tidegate.sync.v1.StreamResponse.welcome:type_name -> tidegate.sync.v1.Welcome
+	12, // 5: tidegate.sync.v1.StreamResponse.update:type_name -> tidegate.sync.v1.Update
+	23, // 6: tidegate.sync.v1.StreamResponse.heartbeat:type_name -> tidegate.sync.v1.Heartbeat
+	30, // 7: tidegate.sync.v1.StreamResponse.goodbye:type_name -> tidegate.sync.v1.Goodbye
+	25, // 8: tidegate.sync.v1.StreamResponse.preview:type_name -> tidegate.sync.v1.Preview
+	8,  // 9: tidegate.sync.v1.Hello.scopes:type_name -> tidegate.sync.v1.Scope
+	1,  // 10: tidegate.sync.v1.Hello.capabilities:type_name -> tidegate.sync.v1.Capability
+	0,  // 11: tidegate.sync.v1.Hello.follower_kind:type_name -> tidegate.sync.v1.FollowerKind
+	9,  // 12: tidegate.sync.v1.Scope.cursor:type_name -> tidegate.sync.v1.Cursor
+	10, // 13: tidegate.sync.v1.Cursor.epoch:type_name -> tidegate.sync.v1.Epoch
+	31, // 14: tidegate.sync.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
+	13, // 15: tidegate.sync.v1.Update.begin:type_name -> tidegate.sync.v1.Begin
+	14, // 16: tidegate.sync.v1.Update.puts:type_name -> tidegate.sync.v1.Put
+	15, // 17: tidegate.sync.v1.Update.deletes:type_name -> tidegate.sync.v1.Delete
+	16, // 18: tidegate.sync.v1.Update.commit:type_name -> tidegate.sync.v1.Commit
+	3,  // 19: tidegate.sync.v1.Begin.mode:type_name -> tidegate.sync.v1.Begin.Mode
+	9,  // 20: tidegate.sync.v1.Begin.base:type_name -> tidegate.sync.v1.Cursor
+	9,  // 21: tidegate.sync.v1.Begin.target:type_name -> tidegate.sync.v1.Cursor
+	2,  // 22: tidegate.sync.v1.Put.kind:type_name -> tidegate.sync.v1.Kind
+	2,  // 23: tidegate.sync.v1.Delete.kind:type_name -> tidegate.sync.v1.Kind
+	9,  // 24: tidegate.sync.v1.Commit.cursor:type_name -> tidegate.sync.v1.Cursor
+	9,  // 25: tidegate.sync.v1.Ack.cursor:type_name -> tidegate.sync.v1.Cursor
+	22, // 26: tidegate.sync.v1.Ack.rejections:type_name -> tidegate.sync.v1.Rejection
+	19, // 27: tidegate.sync.v1.Report.relays:type_name -> tidegate.sync.v1.RelayStatus
+	21, // 28: tidegate.sync.v1.Report.departures:type_name -> tidegate.sync.v1.RelayDeparture
+	20, // 29: tidegate.sync.v1.RelayStatus.environments:type_name -> tidegate.sync.v1.RelayEnvironment
+	9,  // 30: tidegate.sync.v1.RelayEnvironment.cursor:type_name -> tidegate.sync.v1.Cursor
+	31, // 31: tidegate.sync.v1.RelayEnvironment.age:type_name -> google.protobuf.Duration
+	9,  // 32: tidegate.sync.v1.RelayEnvironment.claimed:type_name -> tidegate.sync.v1.Cursor
+	2,  // 33: tidegate.sync.v1.Rejection.kind:type_name -> tidegate.sync.v1.Kind
+	24, // 34: tidegate.sync.v1.Heartbeat.environments:type_name -> tidegate.sync.v1.EnvironmentStatus
+	9,  // 35: tidegate.sync.v1.EnvironmentStatus.cursor:type_name -> tidegate.sync.v1.Cursor
+	31, // 36: tidegate.sync.v1.EnvironmentStatus.age:type_name -> google.protobuf.Duration
+	14, // 37: tidegate.sync.v1.Preview.puts:type_name -> tidegate.sync.v1.Put
+	15, // 38: tidegate.sync.v1.Preview.deletes:type_name -> tidegate.sync.v1.Delete
+	31, // 39: tidegate.sync.v1.Preview.timeout:type_name -> google.protobuf.Duration
+	27, // 40: tidegate.sync.v1.PreviewAnswer.flags:type_name -> tidegate.sync.v1.PreviewFlag
+	32, // 41: tidegate.sync.v1.PreviewAnswer.since:type_name -> google.protobuf.Timestamp
+	28, // 42: tidegate.sync.v1.PreviewFlag.transitions:type_name -> tidegate.sync.v1.PreviewTransition
+	29, // 43: tidegate.sync.v1.PreviewTransition.before:type_name -> tidegate.sync.v1.PreviewOutcome
+	29, // 44: tidegate.sync.v1.PreviewTransition.after:type_name -> tidegate.sync.v1.PreviewOutcome
+	4,  // 45: tidegate.sync.v1.Goodbye.code:type_name -> tidegate.sync.v1.Goodbye.Code
+	31, // 46: tidegate.sync.v1.Goodbye.backoff:type_name -> google.protobuf.Duration
+	5,  // 47: tidegate.sync.v1.SyncService.Stream:input_type -> tidegate.sync.v1.StreamRequest
+	6,  // 48: tidegate.sync.v1.SyncService.Stream:output_type -> tidegate.sync.v1.StreamResponse
+	48, // [48:49] is the sub-list for method output_type
+	47, // [47:48] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_sync_v1_sync_proto_init() }
@@ -2234,12 +2703,14 @@ func file_tidegate_sync_v1_sync_proto_init() {
 		(*StreamRequest_Hello)(nil),
 		(*StreamRequest_Ack)(nil),
 		(*StreamRequest_Report)(nil),
+		(*StreamRequest_PreviewAnswer)(nil),
 	}
 	file_tidegate_sync_v1_sync_proto_msgTypes[1].OneofWrappers = []any{
 		(*StreamResponse_Welcome)(nil),
 		(*StreamResponse_Update)(nil),
 		(*StreamResponse_Heartbeat)(nil),
 		(*StreamResponse_Goodbye)(nil),
+		(*StreamResponse_Preview)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2247,7 +2718,7 @@ func file_tidegate_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_sync_v1_sync_proto_rawDesc), len(file_tidegate_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   21,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

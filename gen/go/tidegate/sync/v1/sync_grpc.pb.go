@@ -36,6 +36,10 @@
 // that finds itself in Hello.path, and a follower that finds itself in the path of Welcome
 // or of a Heartbeat, end the stream. Acks and Reports carry the receipts up.
 //
+// Previews. A server side may ask a relay what a change would do to the subjects that it has
+// answered lately, and the relay asks those below it. What is told is hashes and outcomes:
+// evaluation contexts stay where they are.
+//
 // A follower that ends its stream by itself closes its sending side: it has stopped
 // serving. One whose stream breaks may still serve what it had.
 //
@@ -54,6 +58,7 @@
 //     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
 //     Ack.rejections_unchanged, StreamResponse.checksum, RelayEnvironment.newest_rejection,
 //     RelayEnvironment.claimed, RelayDeparture.revoked, KIND_ROLLOUT.
+//   1 (2026-11): added Preview and PreviewAnswer, between sides that say CAPABILITY_PREVIEW.
 
 package syncv1
 

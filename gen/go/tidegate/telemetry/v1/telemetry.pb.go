@@ -995,7 +995,9 @@ type Batch struct {
 	// sender's clock.
 	CompleteTo *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=complete_to,json=completeTo,proto3" json:"complete_to,omitempty"`
 	// What the relay has decided by itself.
-	Trips         []*Trip `protobuf:"bytes,7,rep,name=trips,proto3" json:"trips,omitempty"`
+	Trips []*Trip `protobuf:"bytes,7,rep,name=trips,proto3" json:"trips,omitempty"`
+	// Which keys of the environment were used here: for people. Not with every batch.
+	KeyUses       []*KeyUse `protobuf:"bytes,8,rep,name=key_uses,json=keyUses,proto3" json:"key_uses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1079,6 +1081,67 @@ func (x *Batch) GetTrips() []*Trip {
 	return nil
 }
 
+func (x *Batch) GetKeyUses() []*KeyUse {
+	if x != nil {
+		return x.KeyUses
+	}
+	return nil
+}
+
+// KeyUse is when a key was good for something last: an evaluation, or a stream that was open.
+type KeyUse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	KeyId string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// In minutes since 1970.
+	Last          uint64 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyUse) Reset() {
+	*x = KeyUse{}
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyUse) ProtoMessage() {}
+
+func (x *KeyUse) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyUse.ProtoReflect.Descriptor instead.
+func (*KeyUse) Descriptor() ([]byte, []int) {
+	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *KeyUse) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *KeyUse) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 // Tally is the sender's account, over all of its boot up to and with this message: what it
 // was when the message was made. Neither emitted nor lost ever falls. What the receiver misses
 // is emitted - lost - all that it counted: if a later tally declares it lost, it is no longer
@@ -1097,7 +1160,7 @@ type Tally struct {
 
 func (x *Tally) Reset() {
 	*x = Tally{}
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[13]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1172,7 @@ func (x *Tally) String() string {
 func (*Tally) ProtoMessage() {}
 
 func (x *Tally) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[13]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1185,7 @@ func (x *Tally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tally.ProtoReflect.Descriptor instead.
 func (*Tally) Descriptor() ([]byte, []int) {
-	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{13}
+	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Tally) GetEmitted() uint64 {
@@ -1159,7 +1222,7 @@ type Window struct {
 
 func (x *Window) Reset() {
 	*x = Window{}
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[14]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1171,7 +1234,7 @@ func (x *Window) String() string {
 func (*Window) ProtoMessage() {}
 
 func (x *Window) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[14]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1184,7 +1247,7 @@ func (x *Window) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Window.ProtoReflect.Descriptor instead.
 func (*Window) Descriptor() ([]byte, []int) {
-	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{14}
+	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Window) GetBeganAt() *timestamppb.Timestamp {
@@ -1235,7 +1298,7 @@ type Cell struct {
 
 func (x *Cell) Reset() {
 	*x = Cell{}
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[15]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1310,7 @@ func (x *Cell) String() string {
 func (*Cell) ProtoMessage() {}
 
 func (x *Cell) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[15]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1323,7 @@ func (x *Cell) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cell.ProtoReflect.Descriptor instead.
 func (*Cell) Descriptor() ([]byte, []int) {
-	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{15}
+	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Cell) GetRollout() string {
@@ -1354,7 +1417,7 @@ type MetricCell struct {
 
 func (x *MetricCell) Reset() {
 	*x = MetricCell{}
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[16]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1429,7 @@ func (x *MetricCell) String() string {
 func (*MetricCell) ProtoMessage() {}
 
 func (x *MetricCell) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[16]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1442,7 @@ func (x *MetricCell) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MetricCell.ProtoReflect.Descriptor instead.
 func (*MetricCell) Descriptor() ([]byte, []int) {
-	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{16}
+	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MetricCell) GetMetric() string {
@@ -1478,7 +1541,7 @@ type Confusion struct {
 
 func (x *Confusion) Reset() {
 	*x = Confusion{}
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[17]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1553,7 @@ func (x *Confusion) String() string {
 func (*Confusion) ProtoMessage() {}
 
 func (x *Confusion) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[17]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1566,7 @@ func (x *Confusion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confusion.ProtoReflect.Descriptor instead.
 func (*Confusion) Descriptor() ([]byte, []int) {
-	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{17}
+	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Confusion) GetTruePositives() uint64 {
@@ -1552,7 +1615,7 @@ type Sketch struct {
 
 func (x *Sketch) Reset() {
 	*x = Sketch{}
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[18]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1627,7 @@ func (x *Sketch) String() string {
 func (*Sketch) ProtoMessage() {}
 
 func (x *Sketch) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[18]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1640,7 @@ func (x *Sketch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sketch.ProtoReflect.Descriptor instead.
 func (*Sketch) Descriptor() ([]byte, []int) {
-	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{18}
+	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Sketch) GetOffset() int32 {
@@ -1629,7 +1692,7 @@ type Evaluations struct {
 
 func (x *Evaluations) Reset() {
 	*x = Evaluations{}
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[19]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1704,7 @@ func (x *Evaluations) String() string {
 func (*Evaluations) ProtoMessage() {}
 
 func (x *Evaluations) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[19]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1717,7 @@ func (x *Evaluations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evaluations.ProtoReflect.Descriptor instead.
 func (*Evaluations) Descriptor() ([]byte, []int) {
-	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{19}
+	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Evaluations) GetFlagKey() string {
@@ -1708,7 +1771,7 @@ type Trip struct {
 
 func (x *Trip) Reset() {
 	*x = Trip{}
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[20]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +1783,7 @@ func (x *Trip) String() string {
 func (*Trip) ProtoMessage() {}
 
 func (x *Trip) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[20]
+	mi := &file_tidegate_telemetry_v1_telemetry_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1733,7 +1796,7 @@ func (x *Trip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trip.ProtoReflect.Descriptor instead.
 func (*Trip) Descriptor() ([]byte, []int) {
-	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{20}
+	return file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Trip) GetRollout() string {
@@ -1873,7 +1936,7 @@ const file_tidegate_telemetry_v1_telemetry_proto_rawDesc = "" +
 	"\x05batch\x18\x01 \x01(\v2\x1c.tidegate.telemetry.v1.BatchR\x05batch\"k\n" +
 	"\fPushResponse\x12A\n" +
 	"\facknowledged\x18\x01 \x01(\v2\x1d.tidegate.telemetry.v1.SenderR\facknowledged\x12\x18\n" +
-	"\arefusal\x18\x02 \x01(\tR\arefusal\"\x83\x03\n" +
+	"\arefusal\x18\x02 \x01(\tR\arefusal\"\xbd\x03\n" +
 	"\x05Batch\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x125\n" +
 	"\x06sender\x18\x02 \x01(\v2\x1d.tidegate.telemetry.v1.SenderR\x06sender\x127\n" +
@@ -1882,7 +1945,11 @@ const file_tidegate_telemetry_v1_telemetry_proto_rawDesc = "" +
 	"\x05tally\x18\x05 \x01(\v2\x1c.tidegate.telemetry.v1.TallyR\x05tally\x12;\n" +
 	"\vcomplete_to\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"completeTo\x121\n" +
-	"\x05trips\x18\a \x03(\v2\x1b.tidegate.telemetry.v1.TripR\x05trips\"O\n" +
+	"\x05trips\x18\a \x03(\v2\x1b.tidegate.telemetry.v1.TripR\x05trips\x128\n" +
+	"\bkey_uses\x18\b \x03(\v2\x1d.tidegate.telemetry.v1.KeyUseR\akeyUses\"3\n" +
+	"\x06KeyUse\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\"O\n" +
 	"\x05Tally\x12\x18\n" +
 	"\aemitted\x18\x01 \x01(\x04R\aemitted\x12\x12\n" +
 	"\x04lost\x18\x02 \x01(\x04R\x04lost\x12\x18\n" +
@@ -1972,7 +2039,7 @@ func file_tidegate_telemetry_v1_telemetry_proto_rawDescGZIP() []byte {
 }
 
 var file_tidegate_telemetry_v1_telemetry_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tidegate_telemetry_v1_telemetry_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_tidegate_telemetry_v1_telemetry_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_tidegate_telemetry_v1_telemetry_proto_goTypes = []any{
 	(Arm)(0),                      // 0: tidegate.telemetry.v1.Arm
 	(*Sender)(nil),                // 1: tidegate.telemetry.v1.Sender
@@ -1988,62 +2055,64 @@ var file_tidegate_telemetry_v1_telemetry_proto_goTypes = []any{
 	(*PushRequest)(nil),           // 11: tidegate.telemetry.v1.PushRequest
 	(*PushResponse)(nil),          // 12: tidegate.telemetry.v1.PushResponse
 	(*Batch)(nil),                 // 13: tidegate.telemetry.v1.Batch
-	(*Tally)(nil),                 // 14: tidegate.telemetry.v1.Tally
-	(*Window)(nil),                // 15: tidegate.telemetry.v1.Window
-	(*Cell)(nil),                  // 16: tidegate.telemetry.v1.Cell
-	(*MetricCell)(nil),            // 17: tidegate.telemetry.v1.MetricCell
-	(*Confusion)(nil),             // 18: tidegate.telemetry.v1.Confusion
-	(*Sketch)(nil),                // 19: tidegate.telemetry.v1.Sketch
-	(*Evaluations)(nil),           // 20: tidegate.telemetry.v1.Evaluations
-	(*Trip)(nil),                  // 21: tidegate.telemetry.v1.Trip
-	nil,                           // 22: tidegate.telemetry.v1.MetricCell.PredictionsEntry
-	(*v1.EvaluationContext)(nil),  // 23: tidegate.evaluation.v1.EvaluationContext
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(*KeyUse)(nil),                // 14: tidegate.telemetry.v1.KeyUse
+	(*Tally)(nil),                 // 15: tidegate.telemetry.v1.Tally
+	(*Window)(nil),                // 16: tidegate.telemetry.v1.Window
+	(*Cell)(nil),                  // 17: tidegate.telemetry.v1.Cell
+	(*MetricCell)(nil),            // 18: tidegate.telemetry.v1.MetricCell
+	(*Confusion)(nil),             // 19: tidegate.telemetry.v1.Confusion
+	(*Sketch)(nil),                // 20: tidegate.telemetry.v1.Sketch
+	(*Evaluations)(nil),           // 21: tidegate.telemetry.v1.Evaluations
+	(*Trip)(nil),                  // 22: tidegate.telemetry.v1.Trip
+	nil,                           // 23: tidegate.telemetry.v1.MetricCell.PredictionsEntry
+	(*v1.EvaluationContext)(nil),  // 24: tidegate.evaluation.v1.EvaluationContext
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
 }
 var file_tidegate_telemetry_v1_telemetry_proto_depIdxs = []int32{
 	3,  // 0: tidegate.telemetry.v1.TrackRequest.events:type_name -> tidegate.telemetry.v1.Event
 	1,  // 1: tidegate.telemetry.v1.TrackRequest.sender:type_name -> tidegate.telemetry.v1.Sender
-	23, // 2: tidegate.telemetry.v1.Event.context:type_name -> tidegate.evaluation.v1.EvaluationContext
+	24, // 2: tidegate.telemetry.v1.Event.context:type_name -> tidegate.evaluation.v1.EvaluationContext
 	4,  // 3: tidegate.telemetry.v1.Event.exposure:type_name -> tidegate.telemetry.v1.Exposure
-	24, // 4: tidegate.telemetry.v1.Event.exposed_at:type_name -> google.protobuf.Timestamp
+	25, // 4: tidegate.telemetry.v1.Event.exposed_at:type_name -> google.protobuf.Timestamp
 	5,  // 5: tidegate.telemetry.v1.Event.observations:type_name -> tidegate.telemetry.v1.Observation
-	25, // 6: tidegate.telemetry.v1.Observation.duration:type_name -> google.protobuf.Duration
+	26, // 6: tidegate.telemetry.v1.Observation.duration:type_name -> google.protobuf.Duration
 	6,  // 7: tidegate.telemetry.v1.Observation.outcome:type_name -> tidegate.telemetry.v1.Outcome
 	8,  // 8: tidegate.telemetry.v1.TrackResponse.refusals:type_name -> tidegate.telemetry.v1.Refusal
 	1,  // 9: tidegate.telemetry.v1.ReportRequest.sender:type_name -> tidegate.telemetry.v1.Sender
-	15, // 10: tidegate.telemetry.v1.ReportRequest.windows:type_name -> tidegate.telemetry.v1.Window
-	14, // 11: tidegate.telemetry.v1.ReportRequest.tally:type_name -> tidegate.telemetry.v1.Tally
+	16, // 10: tidegate.telemetry.v1.ReportRequest.windows:type_name -> tidegate.telemetry.v1.Window
+	15, // 11: tidegate.telemetry.v1.ReportRequest.tally:type_name -> tidegate.telemetry.v1.Tally
 	13, // 12: tidegate.telemetry.v1.PushRequest.batch:type_name -> tidegate.telemetry.v1.Batch
 	1,  // 13: tidegate.telemetry.v1.PushResponse.acknowledged:type_name -> tidegate.telemetry.v1.Sender
 	1,  // 14: tidegate.telemetry.v1.Batch.sender:type_name -> tidegate.telemetry.v1.Sender
-	15, // 15: tidegate.telemetry.v1.Batch.windows:type_name -> tidegate.telemetry.v1.Window
-	20, // 16: tidegate.telemetry.v1.Batch.evaluations:type_name -> tidegate.telemetry.v1.Evaluations
-	14, // 17: tidegate.telemetry.v1.Batch.tally:type_name -> tidegate.telemetry.v1.Tally
-	24, // 18: tidegate.telemetry.v1.Batch.complete_to:type_name -> google.protobuf.Timestamp
-	21, // 19: tidegate.telemetry.v1.Batch.trips:type_name -> tidegate.telemetry.v1.Trip
-	24, // 20: tidegate.telemetry.v1.Window.began_at:type_name -> google.protobuf.Timestamp
-	25, // 21: tidegate.telemetry.v1.Window.length:type_name -> google.protobuf.Duration
-	16, // 22: tidegate.telemetry.v1.Window.cells:type_name -> tidegate.telemetry.v1.Cell
-	0,  // 23: tidegate.telemetry.v1.Cell.arm:type_name -> tidegate.telemetry.v1.Arm
-	17, // 24: tidegate.telemetry.v1.Cell.metrics:type_name -> tidegate.telemetry.v1.MetricCell
-	19, // 25: tidegate.telemetry.v1.MetricCell.sketch:type_name -> tidegate.telemetry.v1.Sketch
-	18, // 26: tidegate.telemetry.v1.MetricCell.confusion:type_name -> tidegate.telemetry.v1.Confusion
-	22, // 27: tidegate.telemetry.v1.MetricCell.predictions:type_name -> tidegate.telemetry.v1.MetricCell.PredictionsEntry
-	24, // 28: tidegate.telemetry.v1.Evaluations.last_at:type_name -> google.protobuf.Timestamp
-	24, // 29: tidegate.telemetry.v1.Trip.time:type_name -> google.protobuf.Timestamp
-	24, // 30: tidegate.telemetry.v1.Trip.lifted_at:type_name -> google.protobuf.Timestamp
-	2,  // 31: tidegate.telemetry.v1.TelemetryService.Track:input_type -> tidegate.telemetry.v1.TrackRequest
-	9,  // 32: tidegate.telemetry.v1.TelemetryService.Report:input_type -> tidegate.telemetry.v1.ReportRequest
-	11, // 33: tidegate.telemetry.v1.CollectorService.Push:input_type -> tidegate.telemetry.v1.PushRequest
-	7,  // 34: tidegate.telemetry.v1.TelemetryService.Track:output_type -> tidegate.telemetry.v1.TrackResponse
-	10, // 35: tidegate.telemetry.v1.TelemetryService.Report:output_type -> tidegate.telemetry.v1.ReportResponse
-	12, // 36: tidegate.telemetry.v1.CollectorService.Push:output_type -> tidegate.telemetry.v1.PushResponse
-	34, // [34:37] is the sub-list for method output_type
-	31, // [31:34] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	16, // 15: tidegate.telemetry.v1.Batch.windows:type_name -> tidegate.telemetry.v1.Window
+	21, // 16: tidegate.telemetry.v1.Batch.evaluations:type_name -> tidegate.telemetry.v1.Evaluations
+	15, // 17: tidegate.telemetry.v1.Batch.tally:type_name -> tidegate.telemetry.v1.Tally
+	25, // 18: tidegate.telemetry.v1.Batch.complete_to:type_name -> google.protobuf.Timestamp
+	22, // 19: tidegate.telemetry.v1.Batch.trips:type_name -> tidegate.telemetry.v1.Trip
+	14, // 20: tidegate.telemetry.v1.Batch.key_uses:type_name -> tidegate.telemetry.v1.KeyUse
+	25, // 21: tidegate.telemetry.v1.Window.began_at:type_name -> google.protobuf.Timestamp
+	26, // 22: tidegate.telemetry.v1.Window.length:type_name -> google.protobuf.Duration
+	17, // 23: tidegate.telemetry.v1.Window.cells:type_name -> tidegate.telemetry.v1.Cell
+	0,  // 24: tidegate.telemetry.v1.Cell.arm:type_name -> tidegate.telemetry.v1.Arm
+	18, // 25: tidegate.telemetry.v1.Cell.metrics:type_name -> tidegate.telemetry.v1.MetricCell
+	20, // 26: tidegate.telemetry.v1.MetricCell.sketch:type_name -> tidegate.telemetry.v1.Sketch
+	19, // 27: tidegate.telemetry.v1.MetricCell.confusion:type_name -> tidegate.telemetry.v1.Confusion
+	23, // 28: tidegate.telemetry.v1.MetricCell.predictions:type_name -> tidegate.telemetry.v1.MetricCell.PredictionsEntry
+	25, // 29: tidegate.telemetry.v1.Evaluations.last_at:type_name -> google.protobuf.Timestamp
+	25, // 30: tidegate.telemetry.v1.Trip.time:type_name -> google.protobuf.Timestamp
+	25, // 31: tidegate.telemetry.v1.Trip.lifted_at:type_name -> google.protobuf.Timestamp
+	2,  // 32: tidegate.telemetry.v1.TelemetryService.Track:input_type -> tidegate.telemetry.v1.TrackRequest
+	9,  // 33: tidegate.telemetry.v1.TelemetryService.Report:input_type -> tidegate.telemetry.v1.ReportRequest
+	11, // 34: tidegate.telemetry.v1.CollectorService.Push:input_type -> tidegate.telemetry.v1.PushRequest
+	7,  // 35: tidegate.telemetry.v1.TelemetryService.Track:output_type -> tidegate.telemetry.v1.TrackResponse
+	10, // 36: tidegate.telemetry.v1.TelemetryService.Report:output_type -> tidegate.telemetry.v1.ReportResponse
+	12, // 37: tidegate.telemetry.v1.CollectorService.Push:output_type -> tidegate.telemetry.v1.PushResponse
+	35, // [35:38] is the sub-list for method output_type
+	32, // [32:35] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_telemetry_v1_telemetry_proto_init() }
@@ -2069,7 +2138,7 @@ func file_tidegate_telemetry_v1_telemetry_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_telemetry_v1_telemetry_proto_rawDesc), len(file_tidegate_telemetry_v1_telemetry_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -4,7 +4,8 @@
 // 	protoc        (unknown)
 // source: tidegate/telemetry/v1/usage.proto
 
-// Usage: what the control plane keeps of which flags are evaluated, for people. It is what
+// Usage: what the control plane keeps of which flags are evaluated, and of which keys and
+// identities are used, for people. It is what
 // the store holds; it is never sent.
 
 package telemetryv1
@@ -157,7 +158,9 @@ type VariantUsageRecord struct {
 	// Empty: no variant.
 	Variant string `protobuf:"bytes,1,opt,name=variant,proto3" json:"variant,omitempty"`
 	// When it was served last, in minutes since 1970.
-	Last          uint64 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	Last uint64 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	// As FlagUsageRecord.recent, of this variant; empty: none.
+	Recent        []uint64 `protobuf:"varint,3,rep,packed,name=recent,proto3" json:"recent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -206,6 +209,114 @@ func (x *VariantUsageRecord) GetLast() uint64 {
 	return 0
 }
 
+func (x *VariantUsageRecord) GetRecent() []uint64 {
+	if x != nil {
+		return x.Recent
+	}
+	return nil
+}
+
+// LastUseShard is at /tidegate/v1/u-last/SHARD: keys and identities are spread over 16 shards by
+// their ids. Every server adds what it knows, once a minute where there is something new.
+type LastUseShard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By id. Those that were not used for 90 days are dropped.
+	Uses          []*LastUseRecord `protobuf:"bytes,1,rep,name=uses,proto3" json:"uses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LastUseShard) Reset() {
+	*x = LastUseShard{}
+	mi := &file_tidegate_telemetry_v1_usage_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LastUseShard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LastUseShard) ProtoMessage() {}
+
+func (x *LastUseShard) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_telemetry_v1_usage_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LastUseShard.ProtoReflect.Descriptor instead.
+func (*LastUseShard) Descriptor() ([]byte, []int) {
+	return file_tidegate_telemetry_v1_usage_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *LastUseShard) GetUses() []*LastUseRecord {
+	if x != nil {
+		return x.Uses
+	}
+	return nil
+}
+
+type LastUseRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of a key or an identity.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// In minutes since 1970.
+	Last          uint64 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LastUseRecord) Reset() {
+	*x = LastUseRecord{}
+	mi := &file_tidegate_telemetry_v1_usage_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LastUseRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LastUseRecord) ProtoMessage() {}
+
+func (x *LastUseRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_telemetry_v1_usage_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LastUseRecord.ProtoReflect.Descriptor instead.
+func (*LastUseRecord) Descriptor() ([]byte, []int) {
+	return file_tidegate_telemetry_v1_usage_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *LastUseRecord) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *LastUseRecord) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 var File_tidegate_telemetry_v1_usage_proto protoreflect.FileDescriptor
 
 const file_tidegate_telemetry_v1_usage_proto_rawDesc = "" +
@@ -219,9 +330,15 @@ const file_tidegate_telemetry_v1_usage_proto_rawDesc = "" +
 	"\bflag_key\x18\x01 \x01(\tR\aflagKey\x12E\n" +
 	"\bvariants\x18\x02 \x03(\v2).tidegate.telemetry.v1.VariantUsageRecordR\bvariants\x12\x16\n" +
 	"\x06recent\x18\x03 \x03(\x04R\x06recent\x12\x12\n" +
-	"\x04span\x18\x04 \x01(\x04R\x04span\"B\n" +
+	"\x04span\x18\x04 \x01(\x04R\x04span\"Z\n" +
 	"\x12VariantUsageRecord\x12\x18\n" +
 	"\avariant\x18\x01 \x01(\tR\avariant\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\x12\x16\n" +
+	"\x06recent\x18\x03 \x03(\x04R\x06recent\"H\n" +
+	"\fLastUseShard\x128\n" +
+	"\x04uses\x18\x01 \x03(\v2$.tidegate.telemetry.v1.LastUseRecordR\x04uses\"3\n" +
+	"\rLastUseRecord\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x04R\x04lastB\xe4\x01\n" +
 	"\x19com.tidegate.telemetry.v1B\n" +
 	"UsageProtoP\x01ZEgithub.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1;telemetryv1\xa2\x02\x03TTX\xaa\x02\x15Tidegate.Telemetry.V1\xca\x02\x15Tidegate\\Telemetry\\V1\xe2\x02!Tidegate\\Telemetry\\V1\\GPBMetadata\xea\x02\x17Tidegate::Telemetry::V1b\x06proto3"
@@ -238,20 +355,23 @@ func file_tidegate_telemetry_v1_usage_proto_rawDescGZIP() []byte {
 	return file_tidegate_telemetry_v1_usage_proto_rawDescData
 }
 
-var file_tidegate_telemetry_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_tidegate_telemetry_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_tidegate_telemetry_v1_usage_proto_goTypes = []any{
 	(*UsageShard)(nil),         // 0: tidegate.telemetry.v1.UsageShard
 	(*FlagUsageRecord)(nil),    // 1: tidegate.telemetry.v1.FlagUsageRecord
 	(*VariantUsageRecord)(nil), // 2: tidegate.telemetry.v1.VariantUsageRecord
+	(*LastUseShard)(nil),       // 3: tidegate.telemetry.v1.LastUseShard
+	(*LastUseRecord)(nil),      // 4: tidegate.telemetry.v1.LastUseRecord
 }
 var file_tidegate_telemetry_v1_usage_proto_depIdxs = []int32{
 	1, // 0: tidegate.telemetry.v1.UsageShard.flags:type_name -> tidegate.telemetry.v1.FlagUsageRecord
 	2, // 1: tidegate.telemetry.v1.FlagUsageRecord.variants:type_name -> tidegate.telemetry.v1.VariantUsageRecord
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: tidegate.telemetry.v1.LastUseShard.uses:type_name -> tidegate.telemetry.v1.LastUseRecord
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_telemetry_v1_usage_proto_init() }
@@ -265,7 +385,7 @@ func file_tidegate_telemetry_v1_usage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_telemetry_v1_usage_proto_rawDesc), len(file_tidegate_telemetry_v1_usage_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
