@@ -78,6 +78,7 @@ func FuzzCompile(f *testing.F) {
 				{TargetingKey: key, Attributes: eval.Map(attributes.AsMap())},
 			} {
 				checkResult(t, flag, env.Evaluate(flag.Key(), ctx))
+				sameAnswer(t, env, flag.Key(), ctx)
 			}
 			full := env.Evaluate(flag.Key(), &eval.Context{TargetingKey: key, Attributes: eval.StructAttributes(&attributes)})
 			plain := env.Evaluate(flag.Key(), &eval.Context{TargetingKey: key, Attributes: eval.Map(attributes.AsMap())})
@@ -118,6 +119,7 @@ func FuzzExpression(f *testing.F) {
 			var none *eval.Environment
 			env := none.With(eval.Changes{Flags: []*eval.Flag{flag}})
 			full := env.Evaluate("flag", &eval.Context{TargetingKey: key, Now: now, Attributes: eval.StructAttributes(&s)})
+			sameAnswer(t, env, "flag", &eval.Context{TargetingKey: key, Now: now, Attributes: eval.StructAttributes(&s)})
 			plain := env.Evaluate("flag", &eval.Context{TargetingKey: key, Now: now, Attributes: eval.Map(s.AsMap())})
 			checkResult(t, flag, full)
 			if full != plain {
