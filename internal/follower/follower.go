@@ -10,7 +10,8 @@
 //
 // One goroutine receives, verifies and publishes; a second makes durable; a third
 // acknowledges, and reports what is below. The latter two work on the newest state alone,
-// so a slow disk or an upstream that does not read delays no change.
+// so a slow disk or an upstream that does not read delays no change. A fourth has previews
+// answered, one after the other.
 package follower
 
 import (
@@ -83,6 +84,8 @@ type Options struct {
 	Kind syncv1.FollowerKind
 	// Below is what follows this process: upstream is told of it. Nil: nothing can.
 	Below *tree.Tree
+	// Previewer answers what upstream asks; nil: it is told not to.
+	Previewer Previewer
 	// Key is the secret of the key to present, looked at once a second: when it becomes
 	// another one, that is presented on a new stream at once. Nil: none.
 	Key func() (string, error)

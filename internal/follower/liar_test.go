@@ -70,6 +70,8 @@ func (s *stage) send(m proto.Message) {
 		r.Message = &syncv1.StreamResponse_Heartbeat{Heartbeat: m}
 	case *syncv1.Goodbye:
 		r.Message = &syncv1.StreamResponse_Goodbye{Goodbye: m}
+	case *syncv1.Preview:
+		r.Message = &syncv1.StreamResponse_Preview{Preview: m}
 	}
 	_ = s.stream.Send(r) // a stream that ended is found by hold
 }

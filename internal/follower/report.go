@@ -22,7 +22,7 @@ const (
 	partTimeout = 100 * time.Millisecond
 )
 
-// receipts is the goroutine that sends, after Hello: Acks, and a relay's Reports. When
+// receipts is the goroutine that sends, after Hello: Acks, and a relay's Reports and PreviewAnswers. When
 // ended is closed it closes the sending side, as one who stops serving does.
 type receipts struct {
 	stream  syncv1.SyncService_StreamClient
@@ -34,11 +34,13 @@ type receipts struct {
 	below    *tree.Subscription // nil: reports nothing
 	// streams as they were last told.
 	streams uint32
+	// previews are answers; nil: none.
+	previews <-chan *syncv1.PreviewAnswer
 }
 
 // sendReceipts sends until ctx ends, ended is closed, or the stream does not take them.
-func (f *Follower) sendReceipts(ctx context.Context, ended <-chan struct{}, stream syncv1.SyncService_StreamClient) {
-	r := &receipts{stream: stream, durable: f.durable.durable, self: f.self, acks: make(acks), observer: f.o.Observer}
+func (f *Follower) sendReceipts(ctx context.Context, ended <-chan struct{}, stream syncv1.SyncService_StreamClient, previews *previews) {
+	r := &receipts{previews: previews.answered(), stream: stream, durable: f.durable.durable, self: f.self, acks: make(acks), observer: f.o.Observer}
 	if f.o.Below != nil {
 		r.below = f.o.Below.Subscribe()
 		defer r.below.Close()
@@ -70,6 +72,8 @@ func (r *receipts) run(ctx context.Context, ended <-chan struct{}) error {
 			return nil
 		case <-r.durable.wake:
 			err = r.acknowledge()
+		case a := <-r.previews:
+			err = r.stream.Send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_PreviewAnswer{PreviewAnswer: a}})
 		case <-changed:
 			err = r.report(false)
 			changed, gap = nil, time.After(reportGap)

@@ -72,6 +72,7 @@ func TestRevokedOne(t *testing.T) {
 	set := replica.NewSet(replica.Options{})
 	production, staging := set.Add("production"), set.Add("staging")
 	o := n.options(set, "relay", "up")
+	o.BackoffMin, o.BackoffMax = 300*time.Millisecond, 300*time.Millisecond // on a busy machine, too, the second stream comes before
 	o.Environments = []string{"production", "staging"}
 	d := newDisk()
 	o.Journal = d

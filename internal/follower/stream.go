@@ -102,7 +102,11 @@ func (f *Follower) follow(outer context.Context, upstream string, r *rotation) e
 			}
 		})
 	}
-	beside.Go(func() { f.sendReceipts(ctx, outer.Done(), stream) })
+	previews := newPreviews(f.o.Previewer)
+	if previews != nil {
+		beside.Go(func() { previews.run(ctx) })
+	}
+	beside.Go(func() { f.sendReceipts(ctx, outer.Done(), stream, previews) })
 	for {
 		// Silence is the upstream's only while it is listened to.
 		silence.Reset(limit)
@@ -120,6 +124,8 @@ func (f *Follower) follow(outer context.Context, upstream string, r *rotation) e
 			limit = f.deadAfter(m.Welcome)
 			f.enter(State{Connected: true, Upstream: upstream, Path: f.intake.path})
 			f.o.Logger.Info().Str("upstream", upstream).Strs("path", f.intake.path).Msg("following")
+		case *syncv1.StreamResponse_Preview:
+			previews.ask(m.Preview)
 		case *syncv1.StreamResponse_Heartbeat:
 			if m.Heartbeat.GetPath() != nil {
 				f.moved()
@@ -174,6 +180,10 @@ func (f *Follower) hello() *syncv1.Hello {
 		path = append(path, below[max(len(below)-(maxHops-1), 0):]...)
 	}
 	f.streams++
+	var capabilities []syncv1.Capability
+	if f.o.Previewer != nil {
+		capabilities = append(capabilities, syncv1.Capability_CAPABILITY_PREVIEW)
+	}
 	return &syncv1.Hello{
 		Protocol:     protocol,
 		InstanceId:   f.o.InstanceID,
@@ -184,5 +194,6 @@ func (f *Follower) hello() *syncv1.Hello {
 		Version:      f.o.Version,
 		FollowerKind: f.o.Kind,
 		StreamNumber: f.streams,
+		Capabilities: capabilities,
 	}
 }

@@ -209,6 +209,9 @@ func (s *stream) denied(scopes []*scope) []denial {
 			if !sc.synced {
 				s.hub.opened.note(snap, s.key.ID)
 			}
+			if s.hub.o.Used != nil {
+				s.hub.o.Used(sc.environment(), s.key.ID)
+			}
 			continue
 		}
 		list = append(list, denial{

@@ -70,19 +70,35 @@ func (b *beats) all() []*stream {
 	return list
 }
 
+// offer has all streams look whether they wait for an environment that was added.
+func (h *Hub) offer() {
+	h.mu.Lock()
+	streams := h.beats.all()
+	h.mu.Unlock()
+	for _, s := range streams {
+		s.signal(eventAdded)
+	}
+}
+
 // beat has one slot after the other send its heartbeats, and all of them soon after a
-// confirmation came from above. A stream that is not through with what it is being sent,
+// confirmation came from above. An environment that is added is offered to all at once. A stream that is not through with what it is being sent,
 // beats when it is: once, however long that takes.
-func (h *Hub) beat(stop <-chan struct{}) {
+func (h *Hub) beat(stop, added <-chan struct{}) {
 	ticker := time.NewTicker(h.beats.tick)
 	defer ticker.Stop()
 	var streams []*stream // used again
 	pass := passing{slots: len(h.beats.slots)}
 	for slot := 0; ; slot = (slot + 1) % len(h.beats.slots) {
-		select {
-		case <-stop:
-			return
-		case <-ticker.C:
+		for ticked := false; !ticked; {
+			select {
+			case <-stop:
+				return
+			case <-added:
+				added = h.o.Replicas.Added()
+				h.offer()
+			case <-ticker.C:
+				ticked = true
+			}
 		}
 		if h.passesOn() {
 			pass.note(h.confirmed(), time.Now())

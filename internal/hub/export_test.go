@@ -9,3 +9,13 @@ func (h *Hub) Purge(environment string) {
 		sc.wake()
 	}
 }
+
+// PreviewsWaitFor is for how many followers previews wait.
+func (h *Hub) PreviewsWaitFor() (n int) {
+	h.previews.mu.Lock()
+	defer h.previews.mu.Unlock()
+	for _, q := range h.previews.open {
+		n += len(q.waiting)
+	}
+	return n
+}

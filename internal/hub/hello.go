@@ -55,6 +55,8 @@ func (s *stream) admit(hello *syncv1.Hello) error {
 		InstanceID: hello.GetInstanceId(), Region: hello.GetRegion(), Version: hello.GetVersion(),
 		Peer: s.peer, Path: hello.GetPath(), Since: s.since,
 		Kind: hello.GetFollowerKind(), BootID: hello.GetBootId(), StreamNumber: hello.GetStreamNumber(),
+		previews: hello.GetFollowerKind() == syncv1.FollowerKind_FOLLOWER_KIND_RELAY &&
+			slices.Contains(hello.GetCapabilities(), syncv1.Capability_CAPABILITY_PREVIEW),
 	}
 	for _, sc := range hello.GetScopes() {
 		s.follower.Environments = append(s.follower.Environments, sc.GetEnvironment())

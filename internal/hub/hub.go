@@ -74,6 +74,9 @@ type Options struct {
 	// RequireKeys: who follows must present a key that opens the environment. Without it, a
 	// key is not needed, but one that is presented must be good. See authorize.go.
 	RequireKeys bool
+	// Used is told, now and then while a stream lasts, that a key was good for an environment; nil:
+	// nobody is. It must not wait.
+	Used func(environment, keyID string)
 	// Key is the secret of the key with which this process follows; nil: it presents none, or
 	// follows nobody. Whom it serves loses with it what this process loses.
 	Key func() (string, error)
@@ -110,6 +113,7 @@ type Hub struct {
 	admission  admission
 	opened     openedKeys
 	store      *storeWatch
+	previews   previews
 	rejections atomic.Int64 // that followers reported with their last acknowledgements
 
 	feedsMu sync.Mutex
@@ -163,7 +167,7 @@ func (h *Hub) add(s *stream) {
 func (h *Hub) admitted(s *stream) {
 	h.mu.Lock()
 	if _, there := h.streams[s]; there && h.beats.add(s) {
-		go h.beat(h.beats.stop)
+		go h.beat(h.beats.stop, h.o.Replicas.Added())
 	}
 	h.mu.Unlock()
 	h.o.Logger.Info().Str("follower", s.follower.InstanceID).Str("peer", s.peer).
@@ -177,6 +181,7 @@ func (h *Hub) remove(s *stream, err error) {
 	delete(h.streams, s)
 	was := h.beats.remove(s)
 	h.mu.Unlock()
+	h.previews.gone(s)
 	if !was {
 		return
 	}
@@ -223,6 +228,8 @@ type Follower struct {
 	Acked map[string]snapshot.Cursor
 	// Rejections counts, by environment, the items that the follower could not use.
 	Rejections map[string]int
+
+	previews bool // it is a relay that answers them
 }
 
 // Followers lists the connected followers, by instance id.

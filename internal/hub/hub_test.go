@@ -437,3 +437,23 @@ func TestUnknownEnvironment(t *testing.T) {
 	c.expect(full, b.publish("later", 1, "a"))
 	c.expect(delta, b.publish("production", 1, "b"))
 }
+
+// An environment that is added is served at once to those that wait for it: not with their next
+// heartbeat, of which there is none here.
+func TestAddedEnvironment(t *testing.T) {
+	b := newBed(t, hub.Options{Heartbeat: time.Hour}, 0, "production")
+	want := b.publish("production", 1, "a")
+	var waiting []*client
+	for _, name := range []string{"one", "two"} {
+		c := b.open()
+		c.hello(hello(name, "later", "production"))
+		c.recv() // the welcome
+		c.expect(full, want)
+		waiting = append(waiting, c)
+	}
+	b.set.Add("later")
+	added := b.publish("later", 1, "a")
+	for _, c := range waiting {
+		c.expect(full, added)
+	}
+}

@@ -72,6 +72,8 @@ type stream struct {
 	failed   bool
 	cause    error
 	receipts []receipt
+	// questions are previews to be sent.
+	questions []*message
 
 	branch branch
 }
@@ -81,8 +83,10 @@ const (
 	eventHello uint32 = 1 << iota
 	eventSilence
 	eventBeat
+	eventAdded // an environment was: it may be one that the follower waits for
 	eventDrain
 	eventEnd
+	eventPreview
 )
 
 // Stream serves one follower.
@@ -202,8 +206,13 @@ func (s *stream) round() (over bool, err error) {
 			return true, s.part(err)
 		}
 	}
-	if events&eventBeat != 0 {
+	if events&eventBeat != 0 || events&eventAdded != 0 && len(s.wanted) > 0 {
 		if err := s.onBeat(); err != nil {
+			return true, s.part(err)
+		}
+	}
+	if events&eventPreview != 0 {
+		if err := s.askPreviews(); err != nil {
 			return true, s.part(err)
 		}
 	}
@@ -265,6 +274,8 @@ func (s *stream) handle(r *request) error {
 		return s.handleAck(m.Ack)
 	case *syncv1.StreamRequest_Report:
 		return s.handleReport(m.Report)
+	case *syncv1.StreamRequest_PreviewAnswer:
+		return s.handlePreviewAnswer(m.PreviewAnswer)
 	}
 	return nil
 }
@@ -303,6 +314,9 @@ func (s *stream) greet() error {
 	}
 	s.join()
 	s.hub.admitted(s)
+	if len(s.wanted) > 0 {
+		s.signal(eventAdded) // one may have been, before the hub knew the stream
+	}
 	return s.say(s.welcome())
 }
 

@@ -27,6 +27,7 @@ type Set struct {
 
 	mu    sync.Mutex            // guards writes
 	index atomic.Pointer[index] // replaced as a whole
+	added chan struct{}         // closed with the next addition
 }
 
 // index is what the set holds; immutable.
@@ -37,7 +38,7 @@ type index struct {
 
 // NewSet makes an empty set.
 func NewSet(o Options) *Set {
-	s := &Set{historyBytes: o.HistoryBytes, observer: o.Observer}
+	s := &Set{historyBytes: o.HistoryBytes, observer: o.Observer, added: make(chan struct{})}
 	if s.historyBytes == 0 {
 		s.historyBytes = DefaultHistoryBytes
 	}
@@ -66,7 +67,16 @@ func (s *Set) Add(name string) *Replica {
 	}
 	next.replicas[name] = r
 	s.index.Store(next)
+	close(s.added)
+	s.added = make(chan struct{})
 	return r
+}
+
+// Added returns a channel that is closed when an environment is added.
+func (s *Set) Added() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.added
 }
 
 // Environments lists the names in the order in which they were added. The slice is
