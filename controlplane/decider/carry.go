@@ -45,8 +45,9 @@ func (d *Decider) carryOut(ctx context.Context, r *round, s *subject) error {
 	p, err := d.o.Authority.PlanVerdict(ctx, v)
 	var conflict *controlplane.ConflictError
 	var gone *controlplane.NotFoundError
+	var frozen *controlplane.FrozenError
 	switch {
-	case errors.As(err, &conflict), errors.As(err, &gone):
+	case errors.As(err, &conflict), errors.As(err, &gone), errors.As(err, &frozen):
 		return errRace
 	case errors.Is(err, controlplane.ErrUnavailable):
 		return err
@@ -196,7 +197,7 @@ func worthRecording(s *subject, newest *rolloutv1.Decision) bool {
 	}
 	gap := max(firstHold, age/holdShare)
 	switch s.outcome().Reason {
-	case judge.ReasonBreach, judge.ReasonFlag, judge.ReasonSampleRatio, judge.ReasonControl, judge.ReasonPaused:
+	case judge.ReasonBreach, judge.ReasonFlag, judge.ReasonSampleRatio, judge.ReasonControl, judge.ReasonPaused, judge.ReasonFrozen:
 		gap = min(gap, pressingHold)
 	}
 	return now.Sub(since) >= gap

@@ -46,6 +46,9 @@ type Options struct {
 	Relays func(context.Context) (map[string][]fleet.Standing, error)
 	// Notifier has people told; nil: nobody is.
 	Notifier *notify.Notifier
+	// Record is told each judgement, for the series of the rollout; nil: none is. It is called
+	// while a round is judged, and must wait for nothing; assess may be called later.
+	Record func(environment string, r *rolloutv1.Rollout, at time.Time, assess func() *rolloutv1.Assessment)
 	// Policy proposes when to leave a stage. Default: judge.GatedDwell.
 	Policy     judge.Policy
 	Logger     zerolog.Logger

@@ -92,8 +92,12 @@ func (d *Decider) judge(ctx context.Context, g *collector.Group) (*round, error)
 	}
 	r := &round{group: g, flags: make(map[id]bool), carried: make(map[id][]controlplane.Trip), recordedTrips: make(map[tripKey]bool)}
 	subjects := d.subjects(active, r)
+	frozen, err := d.o.Authority.FrozenEnvironments(ctx, environmentsOf(subjects), g.Time)
+	if err != nil {
+		return nil, err
+	}
 	for _, s := range subjects {
-		if err := d.weigh(s, g.Time); err != nil {
+		if err := d.weigh(s, frozen[s.Environment], g.Time); err != nil {
 			return nil, err
 		}
 	}
@@ -163,6 +167,17 @@ func (d *Decider) subjects(active []controlplane.ActiveRollout, r *round) []*sub
 	return subjects
 }
 
+// environmentsOf are those that there are rollouts in, each once.
+func environmentsOf(subjects []*subject) []string {
+	var names []string
+	for _, s := range subjects {
+		if !slices.Contains(names, s.Environment) {
+			names = append(names, s.Environment)
+		}
+	}
+	return names
+}
+
 // plan compiles a rollout, once; nil: it cannot be judged.
 func (d *Decider) plan(s *subject) *plan {
 	if p := d.plans[s.id]; p != nil {
@@ -178,8 +193,9 @@ func (d *Decider) plan(s *subject) *plan {
 }
 
 // weigh judges one rollout.
-func (d *Decider) weigh(s *subject, now time.Time) error {
+func (d *Decider) weigh(s *subject, frozen *rolloutv1.Frozen, now time.Time) error {
 	situation := d.situation(s.Environment, s.FlagRevision, now)
+	situation.Frozen = frozen
 	situation.FlagReady = s.Flag != nil && rollout.Ready(s.Rollout, s.Flag)
 	s.relays = situation.GetRelays()
 	for _, t := range distinct(s.id, s.trips) {
@@ -225,6 +241,9 @@ func (d *Decider) show(subjects []*subject) {
 	clear(d.standing)
 	for _, s := range subjects {
 		d.standing[s.id] = s.standing
+		if d.o.Record != nil {
+			d.o.Record(s.Environment, s.Rollout, s.standing.at, s.standing.assess)
+		}
 	}
 }
 

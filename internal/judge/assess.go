@@ -333,6 +333,10 @@ func (j *Judgement) assessWaits(a *rolloutv1.Assessment) {
 			status := j.in.GetRollout().GetStatus()
 			left := j.State.plan.dwell(j.State.stage) - dwelt(status, j.in.GetSituation().GetNow().AsTime())
 			x.Until = durationpb.New(left)
+		case ReasonFrozen:
+			if f := j.in.GetSituation().GetFrozen(); f.GetUntil() != nil {
+				x.Until = durationpb.New(f.GetUntil().AsTime().Sub(j.in.GetSituation().GetNow().AsTime()))
+			}
 		case ReasonGate:
 			x.Until = a.Guardrails[w.Guard].GetUntil()
 		}

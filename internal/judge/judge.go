@@ -104,6 +104,9 @@ func (s *State) facts(status *rolloutv1.Status, situation *rolloutv1.Situation, 
 			held = i
 		}
 	}
+	if situation.GetFrozen() != nil {
+		wait(ReasonFrozen, -1)
+	}
 	if !running {
 		wait(ReasonPaused, -1)
 	}

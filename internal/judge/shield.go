@@ -14,6 +14,7 @@ const (
 	ReasonTrip        Reason = "edge"         // a relay that was cut off has shut the rollout
 	ReasonLack        Reason = "subjects"     // the treatment loses subjects
 	ReasonGiveUp      Reason = "give-up"      // an experiment has had its time
+	ReasonFrozen      Reason = "frozen"       // the environment is, by a person or a window
 	ReasonPaused      Reason = "paused"       // by a person
 	ReasonFlag        Reason = "flag"         // disabled, or changed beside the rollout
 	ReasonSampleRatio Reason = "sample-ratio" // subjects do not come as the split intends

@@ -124,6 +124,10 @@ func holdPolicy(t *testing.T, seed uint64, policy Policy) {
 		if d.IntN(20) == 0 {
 			status.State = rolloutv1.State_STATE_PAUSED
 		}
+		r.situation.Frozen = nil
+		if d.IntN(10) == 0 {
+			r.situation.Frozen = &rolloutv1.Frozen{Actor: "ada"}
+		}
 		n := uint64(400)
 		nt := d.binomial(n, float64(status.GetWeight())/1e4)
 		before := r.now
@@ -146,7 +150,7 @@ func holdPolicy(t *testing.T, seed uint64, policy Policy) {
 				}
 			}
 			dwell := before.Add(time.Second).Sub(status.GetSteps()[len(status.GetSteps())-1].GetBeganAt().AsTime())
-			if breach || dwell < 10*time.Second || !r.situation.GetFlagReady() || status.GetState() != rolloutv1.State_STATE_RUNNING ||
+			if breach || dwell < 10*time.Second || !r.situation.GetFlagReady() || r.situation.GetFrozen() != nil || status.GetState() != rolloutv1.State_STATE_RUNNING ||
 				r.situation.GetRelaysApplied() < 9 || r.situation.GetRelaysFresh() < 9 {
 				t.Fatalf("second %d: %v after %v, breach %v, in %v, %v", second, out.Verdict, dwell, breach, status.GetState(), r.situation)
 			}

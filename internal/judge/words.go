@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 )
 
@@ -31,7 +33,7 @@ func (j *Judgement) headline(a *rolloutv1.Assessment) string {
 		words = j.message(j.Waits[0], a)
 	}
 	switch {
-	case a.GetUntil() == nil:
+	case a.GetUntil() == nil, j.Reason == ReasonFrozen: // which says itself until when
 	case j.Reason == ReasonDwell:
 		words += fmt.Sprintf(", %s to go", about(a.GetUntil().AsDuration()))
 	default:
@@ -84,6 +86,8 @@ func (j *Judgement) proof(a *rolloutv1.Assessment) string {
 func (j *Judgement) message(w Wait, a *rolloutv1.Assessment) string {
 	s := j.in.GetSituation()
 	switch w.Reason {
+	case ReasonFrozen:
+		return FrozenText(s.GetFrozen())
 	case ReasonPaused:
 		return "paused"
 	case ReasonFlag:
@@ -228,6 +232,26 @@ func about(d time.Duration) string {
 		return fmt.Sprintf("%d h", int64(math.Round(d.Hours())))
 	}
 	return fmt.Sprintf("%d days", int64(math.Round(d.Hours()/24)))
+}
+
+// FrozenText says by what an environment is frozen, such as 'frozen by ada since 2026-11-27
+// 09:00:00Z: checkout is down'.
+func FrozenText(f *rolloutv1.Frozen) string {
+	words := "frozen by " + f.GetActor()
+	if f.GetWindow() != "" {
+		words = fmt.Sprintf("in freeze window '%s'", f.GetWindow())
+	}
+	add := func(word string, t *timestamppb.Timestamp) {
+		if t != nil {
+			words += word + t.AsTime().Format("2006-01-02 15:04:05Z")
+		}
+	}
+	add(" since ", f.GetSince())
+	add(" until ", f.GetUntil())
+	if f.GetReason() != "" {
+		words += ": " + f.GetReason()
+	}
+	return words
 }
 
 // Summary says in words how a guardrail stands, such as '1.3x (0.8 to 2.1), the limit is 1.05x'.
