@@ -82,7 +82,7 @@ func (r *Recorder) Observe(environment string, told []*telemetryv1.Evaluations) 
 		shard := shardOf(t.GetFlagKey())
 		f := e.flags[shard][t.GetFlagKey()]
 		if f == nil {
-			f = &Flag{variants: map[string]uint64{}}
+			f = &Flag{variants: map[string]*variant{}}
 			e.flags[shard][t.GetFlagKey()] = f
 		}
 		f.observe(t.GetVariant(), t.GetCount(), at)
@@ -247,7 +247,12 @@ func shardProto(since time.Time, flags map[string]*Flag) *telemetryv1.UsageShard
 		f := flags[key]
 		r := &telemetryv1.FlagUsageRecord{FlagKey: key, Recent: f.recent[:], Span: f.newest}
 		for _, name := range slices.Sorted(maps.Keys(f.variants)) {
-			r.Variants = append(r.Variants, &telemetryv1.VariantUsageRecord{Variant: name, Last: f.variants[name]})
+			v := f.variants[name]
+			stored := &telemetryv1.VariantUsageRecord{Variant: name, Last: v.last}
+			if v.recent != (counts{}) {
+				stored.Recent = v.recent[:]
+			}
+			r.Variants = append(r.Variants, stored)
 		}
 		m.Flags = append(m.Flags, r)
 	}

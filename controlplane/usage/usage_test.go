@@ -163,6 +163,38 @@ func TestLastHourPasses(t *testing.T) {
 	})
 }
 
+// Evaluations are told by variant and span, also after the next leader has taken over.
+func TestEvaluationsByVariant(t *testing.T) {
+	run(t, func(b *bench) {
+		began := time.Now()
+		r, stop := b.lead()
+		r.Observe(production, told("a", "on", 5, began))
+		r.Observe(production, told("a", "off", 2, began.Add(-20*time.Minute)))
+		pass(time.Minute)
+		_ = stop()
+		pass(10 * time.Minute)
+		r, stop = b.lead()
+		r.Observe(production, told("a", "on", 7, time.Now()))
+		pass(time.Minute)
+		_ = stop()
+
+		got, from := b.read().Flag("a").Evaluations(time.Now())
+		want := map[string][]uint64{"on": {0, 0, 0, 0, 0, 5, 7}, "off": {0, 0, 0, 2, 0, 0, 0}}
+		if !maps.EqualFunc(got, want, slices.Equal) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		if now := time.Now(); !from.Add(6 * usage.Span).Equal(now.Truncate(usage.Span)) {
+			t.Errorf("the first span began at %v, now is %v", from, now)
+		}
+		if got, _ := b.read().Flag("a").Evaluations(time.Now().Add(40 * time.Minute)); !slices.Equal(got["on"], []uint64{0, 5, 7, 0, 0, 0, 0}) {
+			t.Errorf("40 minutes later: %v", got)
+		}
+		if got, _ := b.read().Flag("a").Evaluations(time.Now().Add(2 * time.Hour)); len(got) != 0 {
+			t.Errorf("2 hours later: %v", got)
+		}
+	})
+}
+
 // The next leader goes on from what the one before has written, with what it was told before
 // it had read that.
 func TestNextLeader(t *testing.T) {
