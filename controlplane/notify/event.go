@@ -31,25 +31,35 @@ const (
 	Paused  Kind = "paused"
 	Resumed Kind = "resumed"
 	Aborted Kind = "aborted"
+	// ChangeProposed, ChangeApplied and ChangeFailed are of a change request, and of no rollout.
+	// One fails that was to be applied at a time, and could not be.
+	ChangeProposed Kind = "change_proposed"
+	ChangeApplied  Kind = "change_applied"
+	ChangeFailed   Kind = "change_failed"
 	// Audited: entries of an audit trail were sealed. It is of no rollout.
 	Audited Kind = "audited"
+	// Frozen and Lifted: somebody froze environments, or lifted that. They are of no rollout.
+	Frozen Kind = "frozen"
+	Lifted Kind = "lifted"
 	// Test is what an operator sends to see that a target is reached. No target asks for it.
 	Test Kind = "test"
 )
 
-var kinds = []Kind{Started, Advanced, Held, Completed, RolledBack, Tripped, Paused, Resumed, Aborted, Audited}
+var kinds = []Kind{Started, Advanced, Held, Completed, RolledBack, Tripped, Paused, Resumed, Aborted, ChangeProposed, ChangeApplied, ChangeFailed, Audited, Frozen, Lifted}
 
 // Kinds that there are.
 func Kinds() []Kind { return slices.Clone(kinds) }
 
 // DefaultKinds are those that a target is told of unless it says otherwise: the beginning
-// and the end of a rollout, and what went wrong.
-func DefaultKinds() []Kind { return []Kind{Started, Completed, RolledBack, Tripped, Aborted} }
+// and the end of a rollout, what went wrong, and what is frozen.
+func DefaultKinds() []Kind {
+	return []Kind{Started, Completed, RolledBack, Tripped, Aborted, ChangeFailed, Frozen, Lifted}
+}
 
 func (k Kind) known() bool { return slices.Contains(kinds, k) }
 
-// Event is something that happened to a rollout, or to an audit trail, which is the environment
-// then.
+// Event is something that happened to a rollout, to a change request, to an audit trail, which is
+// the environment then, or to environments.
 type Event struct {
 	// ID is made by Ops, of what identifies the event. No full stop is in it.
 	ID   string `json:"id"`
@@ -83,6 +93,13 @@ type Event struct {
 	// Actor is the person who did it, and Reason why; empty where the decider did.
 	Actor  string `json:"actor,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// ChangeRequest is its number, and Keys what it names.
+	ChangeRequest int64    `json:"changeRequest,omitempty"`
+	Keys          []string `json:"keys,omitempty"`
+	// ApplyAt is when it is applied by itself; nil: when somebody applies it.
+	ApplyAt *time.Time `json:"applyAt,omitempty"`
+	// Environments that were frozen, or lifted, of at most 63 characters each; none: all.
+	Environments []string `json:"environments,omitempty"`
 	// Audit are the entries of Audited.
 	Audit *Audit `json:"audit,omitempty"`
 	// Notify are the names of the targets to tell, of those that want to know; none: all.
@@ -283,6 +300,9 @@ func (e *Event) identity() string {
 	parts := []string{
 		string(e.Kind), e.Environment, e.Rollout, strconv.FormatUint(e.Decision, 10),
 		e.Time.Format(time.RFC3339Nano), e.Relay, e.Actor,
+	}
+	if e.ChangeRequest != 0 {
+		parts = append(parts, strconv.FormatInt(e.ChangeRequest, 10))
 	}
 	if a := e.Audit; a != nil {
 		parts = append(parts, a.Hash, strconv.Itoa(a.Part))

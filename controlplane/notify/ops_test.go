@@ -71,6 +71,17 @@ func TestWhoIsTold(t *testing.T) {
 			}
 		})
 	}
+	for name, c := range map[string]struct{ environments, want []string }{
+		"all are frozen":  {nil, []string{"all", "production", "staging", "every-step"}},
+		"some are frozen": {[]string{"dev", "qa"}, []string{"all", "staging", "every-step"}},
+	} {
+		for _, kind := range []notify.Kind{notify.Frozen, notify.Lifted} {
+			e := notify.Event{Kind: kind, Environments: c.environments}
+			if got := targetsOf(n.Ops(e)); !slices.Equal(got, c.want) {
+				t.Errorf("%s, %s: told: %q, not %q", name, kind, got, c.want)
+			}
+		}
+	}
 	if got := n.Unknown([]string{"all", "alrams"}); !slices.Equal(got, []string{"alrams"}) {
 		t.Errorf("unknown: %q", got)
 	}

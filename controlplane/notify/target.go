@@ -22,7 +22,7 @@ type Target struct {
 	// Transport and Host are for people: by which means it is told, and where, without what is
 	// secret of that.
 	Transport, Host string
-	// Environments whose rollouts it is told of; none: all.
+	// Environments that it is told of; none: all.
 	Environments []string
 	// Kinds of events that it is told; none: DefaultKinds.
 	Kinds  []Kind
@@ -78,8 +78,16 @@ func (t *Target) Told() []Kind {
 
 func (t *Target) wants(e *Event) bool {
 	return slices.Contains(t.Told(), e.Kind) &&
-		(len(t.Environments) == 0 || slices.Contains(t.Environments, e.Environment)) &&
+		(len(t.Environments) == 0 || slices.ContainsFunc(t.Environments, e.concerns)) &&
 		(len(e.Notify) == 0 || slices.Contains(e.Notify, t.Name))
+}
+
+// concerns tells whether the event is of an environment.
+func (e *Event) concerns(environment string) bool {
+	if e.Kind == Frozen || e.Kind == Lifted {
+		return len(e.Environments) == 0 || slices.Contains(e.Environments, environment)
+	}
+	return e.Environment == environment
 }
 
 func kindNames() string {

@@ -210,7 +210,7 @@ func (e *endpoint) link(event notify.Event) string {
 	switch {
 	case e.dashboard == nil:
 		return ""
-	case event.Kind == notify.Test:
+	case event.Rollout == "":
 		return e.dashboard.String()
 	}
 	return e.dashboard.JoinPath("environments", url.PathEscape(event.Environment), "rollouts", url.PathEscape(event.Rollout)).String()

@@ -36,7 +36,7 @@ var environmentPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 //	    kind: slack                           # or Mattermost
 //	    urlFile: /run/secrets/slack-payments  # or urlEnv: NAME
 //	    environments: [production]            # none: all
-//	    events: [rolled_back, tripped]        # none: started, completed, rolled_back, tripped, aborted
+//	    events: [rolled_back, tripped]        # none: started, completed, rolled_back, tripped, aborted, frozen, lifted
 //	  - name: incident-bot
 //	    kind: webhook
 //	    url: https://bot.example.com/tidegate # or urlFile, urlEnv

@@ -70,8 +70,15 @@ func events() map[string]notify.Event {
 		ID: "evt_d", Kind: notify.Test, Time: time.Date(2026, 3, 1, 11, 0, 0, 0, time.UTC), Actor: "alice@example.com",
 		Headline: "This is a test. What happens to rollouts is told here.",
 	}
+	due := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
+	failed := notify.Event{
+		ID: "evt_e", Kind: notify.ChangeFailed, Time: due.Add(time.Second), Environment: "production", ChangeRequest: 42,
+		Keys: []string{"staff", "new-checkout"}, ApplyAt: &due, Actor: "alice@example.com", Reason: "the <launch>",
+		Headline: "change request #42 has 1 of the 2 approvals that production asks for",
+	}
 	return map[string]notify.Event{
-		"rolled_back": rolledBack(), "started": started, "tripped": tripped, "hostile": hostile, "advanced": advanced, "test": test,
+		"change_failed": failed,
+		"rolled_back":   rolledBack(), "started": started, "tripped": tripped, "hostile": hostile, "advanced": advanced, "test": test,
 	}
 }
 

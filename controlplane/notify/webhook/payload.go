@@ -3,6 +3,7 @@ package webhook
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/tidegate/tidegate/controlplane/notify"
@@ -23,8 +24,10 @@ const payloadVersion = 1
 // Any status of 200 to 299 says that it was taken.
 type Payload struct {
 	// Type is 'rollout.' and the kind of the event: started, advanced, held, completed,
-	// rolled_back, tripped, paused, resumed, aborted. Or it is 'audit.sealed', of an audit trail,
-	// with nothing in the data but the environment and audit; or 'test': an operator tries whether
+	// rolled_back, tripped, paused, resumed, aborted. Or it is 'change_request.proposed', '.applied'
+	// or '.failed', with the change request in the data and nothing of a rollout. Or it is
+	// 'audit.sealed', of an audit trail, with nothing in the data but the environment and audit; or 'freeze.frozen' or
+	// 'freeze.lifted', with environments, actor, reason and headline; or 'test': an operator tries whether
 	// this arrives, and of the data there are the headline and the actor alone.
 	Type    string `json:"type"`
 	Version int    `json:"version"`
@@ -64,8 +67,21 @@ type Data struct {
 	Reason string `json:"reason,omitempty"`
 	// URL of the rollout in the dashboard.
 	URL string `json:"url,omitempty"`
+	// ChangeRequest that it is of.
+	ChangeRequest *ChangeRequest `json:"change_request,omitempty"`
+	// Environments that were frozen, or lifted; none: all.
+	Environments []string `json:"environments,omitempty"`
 	// Audit are entries of an audit trail.
 	Audit *notify.Audit `json:"audit,omitempty"`
+}
+
+// ChangeRequest is one by its number; actor and reason are those of who proposed it.
+type ChangeRequest struct {
+	Number int64 `json:"number"`
+	// Keys of the flags, segments and rollouts that it names.
+	Keys []string `json:"keys"`
+	// ApplyAt is when it is applied by itself.
+	ApplyAt *time.Time `json:"apply_at,omitempty"`
 }
 
 // Weight of 10,000.
@@ -109,8 +125,11 @@ func payloadOf(e notify.Event, link string) Payload {
 			Weight: Weight{From: e.FromWeight, To: e.ToWeight}, Decision: e.Decision, Deciding: e.Deciding,
 			Guardrails: make([]Guardrail, 0, len(e.Evidence)), GuardrailsOmitted: e.Omitted,
 			Relay: e.Relay, Actor: e.Actor, Reason: e.Reason, URL: link,
-			Audit: e.Audit,
+			Environments: e.Environments, Audit: e.Audit,
 		},
+	}
+	if e.ChangeRequest != 0 {
+		p.Data.ChangeRequest = &ChangeRequest{Number: e.ChangeRequest, Keys: e.Keys, ApplyAt: e.ApplyAt}
 	}
 	for _, v := range e.Evidence {
 		p.Data.Guardrails = append(p.Data.Guardrails, Guardrail{
@@ -128,6 +147,10 @@ func typeOf(k notify.Kind) string {
 		return string(k)
 	case notify.Audited:
 		return "audit.sealed"
+	case notify.ChangeProposed, notify.ChangeApplied, notify.ChangeFailed:
+		return "change_request." + strings.TrimPrefix(string(k), "change_")
+	case notify.Frozen, notify.Lifted:
+		return "freeze." + string(k)
 	}
 	return "rollout." + string(k)
 }

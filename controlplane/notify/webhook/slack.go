@@ -79,7 +79,7 @@ func slackMessage(e notify.Event, link string) ([]byte, error) {
 	elements := []slackObject{mrkdwn(foot)}
 	if link != "" {
 		look := "<" + escape(link, math.MaxInt) + "|Open the rollout>"
-		if e.Kind == notify.Test {
+		if e.Rollout == "" {
 			look = "<" + escape(link, math.MaxInt) + "|Open tidegate>"
 		}
 		plain = append(plain, look)
@@ -91,6 +91,9 @@ func slackMessage(e notify.Event, link string) ([]byte, error) {
 
 func titleOf(e notify.Event) string {
 	which := escape(e.Rollout, maxTitle) + " in " + escape(e.Environment, maxTitle)
+	if e.ChangeRequest != 0 {
+		which = "change request #" + strconv.FormatInt(e.ChangeRequest, 10) + " in " + escape(e.Environment, maxTitle)
+	}
 	switch e.Kind {
 	case notify.Started:
 		return "🚀 Started: " + which
@@ -110,12 +113,30 @@ func titleOf(e notify.Event) string {
 		return "▶️ Resumed: " + which
 	case notify.Aborted:
 		return "🛑 Aborted: " + which
+	case notify.ChangeProposed:
+		return "📝 Proposed: " + which
+	case notify.ChangeApplied:
+		return "✅ Applied: " + which
+	case notify.ChangeFailed:
+		return "🚨 Not applied: " + which
 	case notify.Audited:
 		return "📜 Audited in " + escape(e.Environment, maxTitle)
+	case notify.Frozen:
+		return "🧊 Frozen: " + environmentsOf(e)
+	case notify.Lifted:
+		return "💧 No longer frozen: " + environmentsOf(e)
 	case notify.Test:
 		return "🔔 Test of notifications"
 	}
 	return escape(string(e.Kind), maxTitle) + ": " + which
+}
+
+// environmentsOf names those that were frozen, or lifted.
+func environmentsOf(e notify.Event) string {
+	if len(e.Environments) == 0 {
+		return "all environments"
+	}
+	return escape(strings.Join(e.Environments, ", "), maxTitle)
 }
 
 type field struct{ name, value string }
@@ -125,8 +146,14 @@ func fieldsOf(e notify.Event) []field {
 	if e.Kind == notify.Test {
 		return []field{{"By", cmp.Or(escape(e.Actor, maxField), "nobody says who")}}
 	}
-	if e.Kind == notify.Audited {
+	switch e.Kind {
+	case notify.Audited:
 		return auditFields(e.Audit)
+	case notify.Frozen, notify.Lifted:
+		return []field{{"By", cmp.Or(escape(e.Actor, maxField), "(unknown)")}, {"Reason", cmp.Or(escape(e.Reason, maxField), "none was given")}}
+	}
+	if e.ChangeRequest != 0 {
+		return requestFields(e)
 	}
 	owner := escape(e.Owner, maxField)
 	if owner == "" {
@@ -155,6 +182,20 @@ func fieldsOf(e notify.Event) []field {
 	add("Relay", e.Relay)
 	add("By", e.Actor)
 	add("Reason", e.Reason)
+	return fields
+}
+
+// requestFields say whose change request it is, and of what.
+func requestFields(e notify.Event) []field {
+	fields := []field{{"Changes", escape(strings.Join(e.Keys, ", "), maxField)}}
+	for _, f := range []field{{"Proposed by", e.Actor}, {"Reason", e.Reason}} {
+		if f.value != "" {
+			fields = append(fields, field{f.name, escape(f.value, maxField)})
+		}
+	}
+	if e.ApplyAt != nil {
+		fields = append(fields, field{"To be applied at", e.ApplyAt.UTC().Format(time.DateTime) + " UTC"})
+	}
 	return fields
 }
 
