@@ -116,7 +116,9 @@ var letters = map[controlv1.ResourceKind]string{
 	controlv1.ResourceKind_RESOURCE_KIND_IDENTITY: "i",
 	controlv1.ResourceKind_RESOURCE_KIND_EPOCH:    "e",
 
-	controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT: "n",
+	controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT:    "n",
+	controlv1.ResourceKind_RESOURCE_KIND_CHANGE_REQUEST: "p",
+	controlv1.ResourceKind_RESOURCE_KIND_FREEZE:         "z",
 }
 
 // kindName is what a letter stands for, in words.
@@ -136,6 +138,10 @@ func kindName(letter string) string {
 		return "epoch"
 	case "n":
 		return "environment"
+	case "p":
+		return "change request"
+	case "z":
+		return "freeze"
 	}
 	return "kind " + letter
 }

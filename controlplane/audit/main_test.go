@@ -3,11 +3,13 @@ package audit
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/tidegate/tidegate/controlplane"
@@ -38,7 +40,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*patience)
 	t.Cleanup(cancel)
 	f := &fixture{t: t, ctx: ctx, store: memstore.New(), clock: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)}
 	t.Cleanup(func() { _ = f.store.Close() })
@@ -177,8 +179,42 @@ func (f *fixture) fill(n int) {
 	}
 }
 
-// verify exports production's trail, and proves it.
+// verify proves production's trail as it is exported, and demands that a copy of the store proves
+// the same.
 func (f *fixture) verify(kept ...*controlv1.TrailHead) (Proven, error) {
+	f.t.Helper()
+	p, err := f.verifyExport(kept...)
+	inCopy, copyErr := f.verifyCopy(kept...)
+	if (err == nil) != (copyErr == nil) || err != nil && !strings.HasSuffix(copyErr.Error(), err.Error()) {
+		f.t.Errorf("of a copy: %v; of the export: %v", copyErr, err)
+	}
+	if !proto.Equal(p.Head, inCopy.Head) || p.Unsealed != inCopy.Unsealed || p.Kept != inCopy.Kept {
+		f.t.Errorf("of a copy: %+v; of the export: %+v", inCopy, p)
+	}
+	return p, err
+}
+
+// verifyCopy proves production's trail in a copy of the store.
+func (f *fixture) verifyCopy(kept ...*controlv1.TrailHead) (proven Proven, err error) {
+	f.t.Helper()
+	c := NewCopied(kept...)
+	results, _, err := f.store.Read(f.ctx, store.Prefix("/"))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, kv := range results[0].KVs {
+		c.Add(kv)
+	}
+	err = c.End(func(trail string, p Proven) {
+		if trail == production {
+			proven = p
+		}
+	})
+	return proven, err
+}
+
+// verifyExport exports production's trail, and proves it.
+func (f *fixture) verifyExport(kept ...*controlv1.TrailHead) (Proven, error) {
 	f.t.Helper()
 	v := NewVerifier(production, kept...)
 	var head *controlv1.TrailHead

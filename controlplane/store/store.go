@@ -25,6 +25,7 @@ package store
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 )
 
@@ -217,4 +218,12 @@ type Store interface {
 	Revoke(ctx context.Context, lease LeaseID) error
 	// Close ends everything, watches included. Only the first call does something.
 	Close() error
+}
+
+// Snapshotter is a Store that can be copied as a whole.
+type Snapshotter interface {
+	// Snapshot returns one state of the store, in a form that only its implementation can
+	// restore. It may be of an earlier time than the last commit where the store has several
+	// members. It must be closed.
+	Snapshot(ctx context.Context) (io.ReadCloser, error)
 }

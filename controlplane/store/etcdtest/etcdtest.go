@@ -187,6 +187,14 @@ func (n *Node) Start() error {
 	return nil
 }
 
+// Member is what a node is to its cluster, and where its data is.
+type Member struct{ Name, PeerURL, InitialCluster, Dir string }
+
+// Member tells what 'etcdutl snapshot restore' has to be told.
+func (n *Node) Member() Member {
+	return Member{Name: n.spec.Name, PeerURL: n.spec.AdvertisedPeerURL, InitialCluster: n.spec.InitialCluster, Dir: n.spec.Dir}
+}
+
 // Signal sends a signal to the node's process.
 func (n *Node) Signal(s os.Signal) error { return n.cmd.Process.Signal(s) }
 
