@@ -69,6 +69,8 @@ type Options struct {
 	// Evaluated is told of what flags served, once its batch is committed; nil: nobody is. It
 	// must not wait.
 	Evaluated func(environment string, told []*telemetryv1.Evaluations)
+	// KeysUsed is told of what keys were used, likewise.
+	KeysUsed func(environment string, uses []*telemetryv1.KeyUse)
 	// Interval is the least time between two commits; the first batch after as much quiet
 	// is committed at once. Default 1 s.
 	Interval time.Duration

@@ -313,6 +313,11 @@ func (w *writer) finish(p *plan, e *encoded, revision int64) {
 			c.o.Evaluated(b.GetEnvironment(), b.GetEvaluations())
 		}
 	}
+	if c.o.KeysUsed != nil {
+		for _, b := range p.counted {
+			c.o.KeysUsed(b.GetEnvironment(), b.GetKeyUses())
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e != nil {

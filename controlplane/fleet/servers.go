@@ -28,6 +28,21 @@ func (f *Fleet) IsServer(instanceID string, matches func(hash []byte) bool) bool
 	return there && len(one.Value.SecretHash) > 0 && matches(one.Value.SecretHash)
 }
 
+// OtherServers are the addresses of the other servers of the cluster, by instance id.
+func (f *Fleet) OtherServers() map[string]string {
+	others := map[string]string{}
+	if f.o.Advertise == "" {
+		return others
+	}
+	servers, _ := f.servers.All()
+	for id, e := range servers {
+		if id != f.o.InstanceID {
+			others[id] = e.Value.GRPC
+		}
+	}
+	return others
+}
+
 // register keeps this server's address in the store until ctx ends.
 func (f *Fleet) register(ctx context.Context) {
 	interval := max(f.o.LeaseTTL/5, time.Millisecond)

@@ -55,6 +55,8 @@ type Scope struct {
 	// of the environment's.
 	Key    string
 	Prefix bool
+	// AnyKey: of some keys at least. Whoever asks looks at each of them.
+	AnyKey bool
 }
 
 // What stands in a Scope in the place of an environment. None can have such a name.
@@ -72,6 +74,8 @@ func (s Scope) String() string {
 		where = "in any environment"
 	}
 	switch {
+	case s.AnyKey:
+		return "any key " + where
 	case s.Key == "":
 		return where
 	case s.Prefix:
@@ -99,7 +103,7 @@ func coversEnvironment(g *accessv1.Grant, environment string) bool {
 }
 
 func coversKey(g *accessv1.Grant, s Scope) bool {
-	if len(g.GetKeyPrefixes()) == 0 || s.Environment == Anywhere {
+	if len(g.GetKeyPrefixes()) == 0 || s.Environment == Anywhere || s.AnyKey {
 		return true
 	}
 	return s.Key != "" && slices.ContainsFunc(g.GetKeyPrefixes(), func(prefix string) bool { return strings.HasPrefix(s.Key, prefix) })

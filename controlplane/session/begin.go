@@ -1,10 +1,10 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -165,7 +165,7 @@ func (s *Sessions) Redeem(ctx context.Context, code, verifier string) (token str
 		return "", nil, ErrCode
 	}
 	sum := sha256.Sum256([]byte(verifier))
-	if !bytes.Equal(sum[:], kept.GetChallenge()) || !s.o.Now().Before(kept.GetExpiresAt().AsTime()) {
+	if subtle.ConstantTimeCompare(sum[:], kept.GetChallenge()) != 1 || !s.o.Now().Before(kept.GetExpiresAt().AsTime()) {
 		return "", nil, ErrCode
 	}
 	return s.begin(ctx, kept.GetSession(), store.Txn{

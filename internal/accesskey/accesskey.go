@@ -3,6 +3,7 @@
 package accesskey
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -36,6 +37,9 @@ var ErrMalformed = errors.New("not a key's secret: it is 'tgk_', 12 lower-case l
 type Presented struct {
 	ID   string
 	hash [sha256.Size]byte
+	// ticketFor is the environment for whose events a ticket was presented, in the place of the
+	// secret; hash is its MAC then. Empty: it was the secret.
+	ticketFor string
 }
 
 // New draws a secret; the key's id is part of it.
@@ -89,5 +93,9 @@ func (p Presented) Hash() []byte { return p.hash[:] }
 // Matches tells whether the hash is that of the secret which was presented. How long that
 // takes does not depend on how much of it is right.
 func (p Presented) Matches(hash []byte) bool {
+	if p.ticketFor != "" {
+		// Of a secret that there is not the hash is empty, and what is made of that known to all.
+		return len(hash) == sha256.Size && hmac.Equal(p.hash[:], ticketMAC(hash, p.ticketFor))
+	}
 	return subtle.ConstantTimeCompare(p.hash[:], hash) == 1
 }

@@ -25,11 +25,20 @@ type Gate struct {
 	seed     maphash.Seed
 	known    atomic.Pointer[map[uint64]*Visitor]
 	mu       sync.Mutex // taken to change known
+	uses     Uses
 }
 
 // NewGate makes a gate. required: without a key nobody is let in. Otherwise one that is
 // presented must be good all the same.
 func NewGate(required bool) *Gate { return &Gate{required: required, seed: maphash.MakeSeed()} }
+
+// Uses are those of the keys that were let in; nil where everybody is.
+func (g *Gate) Uses() *Uses {
+	if g == nil {
+		return nil
+	}
+	return &g.uses
+}
 
 // Visitor is who presents something at a gate; nil: nobody, where that is let in. It is found
 // once for a call, or for a stream, and asked for its right at each answer. It is safe for
@@ -39,6 +48,7 @@ type Visitor struct {
 	header []byte
 	key    Presented
 	found  atomic.Pointer[finding]
+	ticket atomic.Pointer[string] // once it was asked for
 }
 
 // finding is what was found in one state.
@@ -47,6 +57,7 @@ type finding struct {
 	revision int64 // of the key
 	right    *Right
 	until    time.Time // zero: for ever
+	use      *use
 }
 
 // Visitor finds who presents the values of the header. The error is a status.
@@ -86,6 +97,7 @@ func (v *Visitor) Right(s *snapshot.Snapshot, now time.Time) (right *Right, unti
 			return nil, until, err
 		}
 	}
+	f.use.note()
 	return f.right, f.until, nil
 }
 
@@ -98,13 +110,13 @@ func (v *Visitor) look(s *snapshot.Snapshot, now time.Time, before *finding) (*f
 	if d != nil {
 		return nil, d.Status()
 	}
-	f := &finding{state: s.Cursor(), revision: g.revision, until: g.until}
+	f := &finding{state: s.Cursor(), revision: g.revision, until: g.until, use: v.gate.uses.of(v.key.ID)}
 	if before != nil && before.revision == g.revision && before.state.Epoch == f.state.Epoch {
 		f.right = before.right
 	} else {
 		f.right = rightOf(&g)
 	}
-	if v.found.Swap(f) == nil {
+	if v.found.Swap(f) == nil && v.header != nil { // a ticket is presented once, for long
 		v.gate.remember(v)
 	}
 	return f, nil

@@ -34,6 +34,7 @@ const (
 	maxMetricCells = 16384
 	maxRollouts    = 32
 	maxTrips       = 256
+	maxKeyUses     = 4096
 	maxPredictions = 64 // labels of one metric
 	maxBins        = 2048
 	maxBinOffset   = 1 << 20
@@ -111,6 +112,14 @@ func Batch(b *telemetryv1.Batch) error {
 	for i, t := range b.GetTrips() {
 		if err := c.trip(t); err != nil {
 			return fmt.Errorf("trips[%d].%w", i, err)
+		}
+	}
+	if n := len(b.GetKeyUses()); n > maxKeyUses {
+		return fmt.Errorf("key_uses: %d: want at most %d in a batch", n, maxKeyUses)
+	}
+	for i, u := range b.GetKeyUses() {
+		if err := checkText(u.GetKeyId(), maxName); err != nil {
+			return fmt.Errorf("key_uses[%d].key_id: %w", i, err)
 		}
 	}
 	return nil

@@ -39,6 +39,7 @@ func full() *telemetryv1.Batch {
 	}
 	b.Evaluations = []*telemetryv1.Evaluations{{FlagKey: "f", Variant: "on", Count: 3, LastAt: timestamppb.Now()}, {FlagKey: "f"}}
 	b.Trips = []*telemetryv1.Trip{{Rollout: "checkout", Step: 1, Guardrail: "errors", Time: timestamppb.Now(), LogE: 7, LogThreshold: 6, LiftedAt: timestamppb.Now()}}
+	b.KeyUses = []*telemetryv1.KeyUse{{KeyId: "abcdefghijkl", Last: 29_000_000}}
 	return b
 }
 
@@ -105,6 +106,8 @@ func TestBatch(t *testing.T) {
 		"evaluations[0].variant: \"\\x00\"":         func(b *telemetryv1.Batch) { b.Evaluations[0].Variant = "\x00" },
 		"evaluations[0].count":                      func(b *telemetryv1.Batch) { b.Evaluations[0].Count = math.MaxUint64 },
 		"trips: 257":                                func(b *telemetryv1.Batch) { b.Trips = make([]*telemetryv1.Trip, 257) },
+		"key_uses: 10000":                           func(b *telemetryv1.Batch) { b.KeyUses = make([]*telemetryv1.KeyUse, many) },
+		"key_uses[0].key_id: empty":                 func(b *telemetryv1.Batch) { b.KeyUses[0] = nil },
 		"trips[0].rollout: empty":                   func(b *telemetryv1.Batch) { b.Trips[0] = nil },
 		"trips[0].guardrail: empty":                 func(b *telemetryv1.Batch) { b.Trips[0].Guardrail = "" },
 		"trips[0].time: not set":                    func(b *telemetryv1.Batch) { b.Trips[0].Time = nil },

@@ -39,6 +39,8 @@ const (
 	defaultMessage = 4 << 20
 	maxHeaderBytes = 16 << 10
 	maxStreams     = 1000 // on one connection
+	// handshakeTimeout is how long a connection may take to become one.
+	handshakeTimeout = 10 * time.Second
 	// streamWorkers handle calls on stacks that have grown already. Calls that find none
 	// free get a goroutine of their own.
 	streamWorkers = 64
@@ -127,6 +129,7 @@ func NewServer(o Options) *Server {
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
+		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxRecvMsgSize(o.MaxMessageBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(maxStreams),

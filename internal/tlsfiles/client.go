@@ -1,7 +1,10 @@
 package tlsfiles
 
 import (
+	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"net"
 
 	"github.com/rs/zerolog"
 	"google.golang.org/grpc/credentials"
@@ -22,8 +25,7 @@ type ClientFiles struct {
 // Enabled tells whether there is TLS.
 func (f ClientFiles) Enabled() bool { return f != ClientFiles{} }
 
-// Credentials are what gRPC connects with. The authority is read once, the certificate whenever
-// it has changed.
+// Credentials are what gRPC connects with. The files are read again when they have changed.
 func (f ClientFiles) Credentials(logger zerolog.Logger) (credentials.TransportCredentials, error) {
 	if !f.Enabled() {
 		return insecure.NewCredentials(), nil
@@ -32,7 +34,31 @@ func (f ClientFiles) Credentials(logger zerolog.Logger) (credentials.TransportCr
 	if err != nil {
 		return nil, err
 	}
-	return credentials.NewTLS(c), nil
+	made := credentials.NewTLS(c)
+	if f.CA == "" {
+		return made, nil
+	}
+	roots, err := follow(logger, func() (*x509.CertPool, error) { return authorities(f.CA) }, f.CA)
+	return trusting{made, c, roots}, err
+}
+
+// trusting are credentials that trust whom a file names at the time.
+type trusting struct {
+	credentials.TransportCredentials
+	config *tls.Config
+	roots  *followed[*x509.CertPool]
+}
+
+// ClientHandshake implements credentials.TransportCredentials.
+func (t trusting) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	c := t.config.Clone()
+	c.RootCAs = t.roots.get()
+	return credentials.NewTLS(c).ClientHandshake(ctx, authority, conn)
+}
+
+// Clone implements credentials.TransportCredentials.
+func (t trusting) Clone() credentials.TransportCredentials {
+	return trusting{t.TransportCredentials.Clone(), t.config.Clone(), t.roots}
 }
 
 func (f ClientFiles) config(logger zerolog.Logger) (*tls.Config, error) {
