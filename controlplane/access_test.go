@@ -254,7 +254,7 @@ func TestWideScopeChange(t *testing.T) {
 	var names []string
 	for i := range 2 * maxKeyEnvironments {
 		name := fmt.Sprintf("e%02d", i)
-		if err := ensureEnvironment(f.ctx, s, name); err != nil {
+		if _, err := ensureEnvironment(f.ctx, s, name); err != nil {
 			t.Fatal(err)
 		}
 		names = append(names, name)

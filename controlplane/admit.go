@@ -6,7 +6,19 @@ func (s *state) admit(p *plan, differing []*draft) error {
 	if p.restored != nil {
 		return nil // an emergency, and nothing that was not there before
 	}
-	if err := s.checkSource(p.source, differing); err != nil {
+	if err := s.checkFrozen(p, differing); err != nil {
+		return err
+	}
+	if p.unseen {
+		return nil // its settings come with the last transaction
+	}
+	if err := s.checkOrder(p, differing); err != nil {
+		return err
+	}
+	if err := s.checkSource(p, differing); err != nil {
+		return err
+	}
+	if err := s.checkApproval(p, differing); err != nil {
 		return err
 	}
 	return s.checkPolicy(differing)

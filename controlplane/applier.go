@@ -39,6 +39,8 @@ type applier struct {
 	followed bool
 	// left are the epochs that ended here, of which none comes back.
 	left map[snapshot.Epoch]bool
+	// filling are the environments that are being made of others, which nobody is shown yet.
+	filling map[string]bool
 	// lost: the store went back in this epoch. Also once it has outgrown what was applied,
 	// it is not followed, as it did so by another history.
 	lost bool
@@ -49,7 +51,7 @@ type applier struct {
 }
 
 func newApplier(s store.Store, replicas *replica.Set, logger zerolog.Logger) *applier {
-	return &applier{progress: newProgress(), store: s, replicas: replicas, logger: logger, left: make(map[snapshot.Epoch]bool)}
+	return &applier{progress: newProgress(), store: s, replicas: replicas, logger: logger, left: make(map[snapshot.Epoch]bool), filling: make(map[string]bool)}
 }
 
 // run follows the store until ctx ends.
@@ -116,7 +118,7 @@ func (a *applier) follow(ctx context.Context, healthy func()) error {
 				return a.watchEnded(ctx, watch.Err())
 			}
 			lastBatch = time.Now()
-			if err := a.applyBatch(batch); err != nil {
+			if err := a.applyBatch(ctx, batch); err != nil {
 				return err
 			}
 		case p := <-probes.results:
@@ -169,7 +171,7 @@ func (a *applier) confirm(at time.Time) {
 }
 
 // applyBatch publishes what a watch delivered, revision by revision.
-func (a *applier) applyBatch(b store.Batch) error {
+func (a *applier) applyBatch(ctx context.Context, b store.Batch) error {
 	for events := b.Events; len(events) > 0; {
 		revision := events[0].KV.ModRevision
 		n := slices.IndexFunc(events, func(e store.Event) bool { return e.KV.ModRevision != revision })
@@ -177,7 +179,7 @@ func (a *applier) applyBatch(b store.Batch) error {
 			n = len(events)
 		}
 		if revision > a.revision() {
-			if err := a.applyRevision(revision, events[:n]); err != nil {
+			if err := a.applyRevision(ctx, revision, events[:n]); err != nil {
 				return err
 			}
 			a.reach(revision)
@@ -194,16 +196,20 @@ type edits struct {
 	deletes []snapshot.ID
 }
 
-func (a *applier) applyRevision(revision int64, events []store.Event) error {
+func (a *applier) applyRevision(ctx context.Context, revision int64, events []store.Event) error {
 	if fault.Planted("split-transaction") && len(events) > 1 {
-		return errors.Join(a.applyRevision(revision, events[:1]), a.applyRevision(revision, events[1:]))
+		return errors.Join(a.applyRevision(ctx, revision, events[:1]), a.applyRevision(ctx, revision, events[1:]))
 	}
+	filled := a.noteFilling(events)
 	byEnvironment := make(map[string]*edits)
 	var names []string
 	for _, event := range events {
 		r, ok := parseStateKey(event.KV.Key)
 		if !ok {
 			a.logger.Warn().Str("key", event.KV.Key).Int64("revision", revision).Msg("the store holds a key that is not of ours; ignored")
+			continue
+		}
+		if a.filling[r.environment] || filled[r.environment] {
 			continue
 		}
 		e := byEnvironment[r.environment]
@@ -225,6 +231,11 @@ func (a *applier) applyRevision(revision int64, events []store.Event) error {
 			return err
 		}
 		fault.Point(fault.ApplierAfterPublish)
+	}
+	for name := range filled {
+		if err := a.show(ctx, name, revision); err != nil {
+			return err
+		}
 	}
 	return nil
 }

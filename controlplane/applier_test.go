@@ -49,7 +49,7 @@ func TestQuietEnvironmentsAdvance(t *testing.T) {
 
 func TestNewEnvironmentIsPickedUp(t *testing.T) {
 	f, s := newFixture(t)
-	if err := ensureEnvironment(f.ctx, s, "dev"); err != nil {
+	if _, err := ensureEnvironment(f.ctx, s, "dev"); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the environment is there", func() bool {

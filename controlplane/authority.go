@@ -63,11 +63,15 @@ func Open(ctx context.Context, o Options) (*Authority, error) {
 		return nil, err
 	}
 	for _, name := range o.Environments {
-		if err := ensureEnvironment(ctx, o.Store, name); err != nil {
+		switch there, err := ensureEnvironment(ctx, o.Store, name); {
+		case err != nil:
 			return nil, err
+		case !there:
+			o.Logger.Warn().Str("environment", name).Msg("the environment is being made of another one: it is not there before the request that began that is repeated")
+		default:
+			// In the order given, whatever order they are loaded in.
+			o.Replicas.Add(name)
 		}
-		// In the order given, whatever order they are loaded in.
-		o.Replicas.Add(name)
 	}
 	a := &Authority{
 		store:    o.Store,
@@ -108,5 +112,6 @@ func (a *Authority) Head(ctx context.Context) (snapshot.Epoch, int64, error) {
 	return p.epoch, p.revision, p.err
 }
 
-// Caller is who asks for a change, and from where.
-type Caller struct{ Actor, Peer string }
+// Caller is who asks for a change, and from where. Identity is the id of who they were found to
+// be; empty: nobody was asked, and Actor is what they claim.
+type Caller struct{ Actor, Peer, Identity string }

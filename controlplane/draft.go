@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -17,6 +18,9 @@ type state struct {
 	guard    int64     // ModRevision of the reference guard
 	settings version   // of the environment
 	policed  bool      // that the policy in them holds is a condition of the write
+	freezes  version   // what is frozen
+	thawed   bool      // that this does not change is a condition of the write
+	now      time.Time // when it was read
 	drafts   []*draft  // one for each change, in order
 	revision int64     // of the store, as read
 }
@@ -28,6 +32,7 @@ type draft struct {
 	source  version
 	newest  newestEntry
 	owned   heldClaims
+	ordered *ordered // nil: the environment's order asks nothing of it
 
 	desired  proto.Message // nil: to be deleted
 	data     []byte        // desired, encoded
@@ -45,15 +50,16 @@ type newestEntry struct {
 }
 
 // Each change takes up to four of the ranges that one read may have.
-const changesPerRead = (store.MaxTxnOps - 3) / 4
+const changesPerRead = (store.MaxTxnOps - 4) / 4
 
 // readState reads what the plan is decided on: what belongs to one change at one
-// revision; the request's record, the guard and the environment's settings before, or with,
-// all of it.
+// revision; the request's record, the guard, the environment's settings and what is frozen
+// before, or with, all of it.
 func (a *Authority) readState(ctx context.Context, p *plan, requestID string) (*state, error) {
-	s := &state{}
+	s := &state{now: a.now()}
 	ranges := []store.Range{
 		store.Key(requestKey(p.environment, requestID)), store.Key(guardKey(p.environment)), store.Key(environmentKey(p.environment)),
+		store.Key(freezeKey),
 	}
 	for first := 0; first == 0 || first < len(p.changes); first += changesPerRead {
 		batch := p.changes[first:min(first+changesPerRead, len(p.changes))]
@@ -71,8 +77,8 @@ func (a *Authority) readState(ctx context.Context, p *plan, requestID string) (*
 			if found := results[1].KVs; len(found) > 0 {
 				s.guard = found[0].ModRevision
 			}
-			s.settings = environmentKind.version(results[2])
-			results = results[3:]
+			s.settings, s.freezes = environmentKind.version(results[2]), freezeKind.version(results[3])
+			results = results[4:]
 		}
 		for _, c := range batch {
 			var d *draft
@@ -83,7 +89,7 @@ func (a *Authority) readState(ctx context.Context, p *plan, requestID string) (*
 		}
 		s.revision, ranges = revision, nil
 	}
-	return s, nil
+	return s, a.readOrdered(ctx, p, s)
 }
 
 // ranges are what the change is decided on.
@@ -159,7 +165,7 @@ func (a *Authority) decide(ctx context.Context, d *draft) error {
 		return a.conflict(ctx, d.resource, *d.base)
 	}
 	d.differs = true
-	d.changes = fieldChanges(auditable(current), auditable(d.desired))
+	d.changes = fieldChanges(auditable(current), kept(auditable(d.desired)))
 	if d.desired == nil {
 		return d.checkClaims(current)
 	}
@@ -171,7 +177,7 @@ func (a *Authority) decide(ctx context.Context, d *draft) error {
 		}
 		d.compiled = &c
 	}
-	if d.data, err = marshal(d.desired); err != nil {
+	if d.data, err = marshal(kept(d.desired)); err != nil {
 		return err
 	}
 	return d.checkClaims(current)
@@ -201,7 +207,9 @@ func (a *Authority) checkSource(ctx context.Context, d *draft) error {
 		return nil
 	case d.fromBase != 0 && d.fromBase != d.source.revision:
 		return a.conflict(ctx, *d.from, d.fromBase)
-	case d.source.revision == 0:
+	case d.gone && d.source.revision != 0:
+		return a.conflict(ctx, *d.from, 0)
+	case d.source.revision == 0 && !d.gone:
 		return &NotFoundError{What: d.from.String()}
 	}
 	return nil
@@ -326,7 +334,7 @@ func (a *Authority) replay(ctx context.Context, p *plan, requestID, digest strin
 	if rec.Fingerprint != digest {
 		return nil, usedRequest(requestID, p.environment, s.record.ModRevision)
 	}
-	w := &written{revision: s.record.ModRevision, repeated: true}
+	w := &written{revision: s.record.ModRevision, repeated: true, counts: rec.Restored}
 	for _, stored := range rec.Results {
 		r := &result{resource: resource{
 			environment: cmp.Or(stored.Environment, p.environment), kind: kindOf(stored.Kind), key: stored.Key,

@@ -50,6 +50,17 @@ func auditable(m proto.Message) proto.Message {
 	return m
 }
 
+// kept returns what is kept of a resource where it is: a change request without what it would
+// write, which its first audit entry has; anything else as it is.
+func kept(m proto.Message) proto.Message {
+	if r, ok := m.(*controlv1.ChangeRequest); ok && r.GetChange() != nil {
+		own := proto.CloneOf(r)
+		own.Change = nil
+		return own
+	}
+	return m
+}
+
 // newMessage returns an empty message of the kind.
 func (k *kind) newMessage() proto.Message {
 	switch k {
@@ -63,6 +74,10 @@ func (k *kind) newMessage() proto.Message {
 		return new(accessv1.Identity)
 	case environmentKind:
 		return new(controlv1.EnvironmentSettings)
+	case changeRequestKind:
+		return new(controlv1.ChangeRequest)
+	case freezeKind:
+		return new(controlv1.Freezes)
 	}
 	return new(flagv1.Segment)
 }
@@ -121,6 +136,14 @@ func entryResource(e *controlv1.AuditEntry) proto.Message {
 		if r.EnvironmentSettings != nil {
 			return r.EnvironmentSettings
 		}
+	case *controlv1.AuditEntry_ChangeRequest:
+		if r.ChangeRequest != nil {
+			return r.ChangeRequest
+		}
+	case *controlv1.AuditEntry_Freeze:
+		if r.Freeze != nil {
+			return r.Freeze
+		}
 	}
 	return nil
 }
@@ -139,11 +162,15 @@ func setEntryResource(e *controlv1.AuditEntry, m proto.Message) {
 		e.Resource = &controlv1.AuditEntry_Identity{Identity: m}
 	case *controlv1.EnvironmentSettings:
 		e.Resource = &controlv1.AuditEntry_EnvironmentSettings{EnvironmentSettings: m}
+	case *controlv1.ChangeRequest:
+		e.Resource = &controlv1.AuditEntry_ChangeRequest{ChangeRequest: m}
+	case *controlv1.Freezes:
+		e.Resource = &controlv1.AuditEntry_Freeze{Freeze: m}
 	}
 }
 
 func kindOfControl(k controlv1.ResourceKind) *kind {
-	for _, known := range []*kind{segmentKind, keyKind, rolloutKind, identityKind, environmentKind} {
+	for _, known := range []*kind{segmentKind, keyKind, rolloutKind, identityKind, environmentKind, changeRequestKind, freezeKind} {
 		if known.control == k {
 			return known
 		}

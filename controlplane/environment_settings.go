@@ -3,10 +3,13 @@ package controlplane
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/tidegate/tidegate/controlplane/freeze"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 )
 
@@ -40,16 +43,20 @@ func (a *Authority) UpdateEnvironment(ctx context.Context, c Caller, r *controlv
 	if r.GetSettings() == nil {
 		check.add("settings", "is required")
 	}
-	check.policy("settings.flag_policy", r.GetSettings().GetFlagPolicy())
-	check.sources("settings.file_sources", r.GetSettings().GetFileSources())
+	check.settings("settings", r.GetEnvironment(), r.GetSettings())
 	if err := check.err(); err != nil {
 		return nil, err
 	}
-	result, err := a.writeOne(ctx, c, r, &change{
+	update := &change{
 		resource: settingsOf(r.GetEnvironment()), field: "settings", base: &r.BaseRevision, present: true,
-		verb:    controlv1.Action_ACTION_UPDATED,
-		content: func(version, version) (proto.Message, error) { return r.GetSettings(), nil },
-	})
+		verb: controlv1.Action_ACTION_UPDATED,
+	}
+	update.content = func(version, version) (proto.Message, error) {
+		var err error
+		update.with.Compares, err = a.checkChain(ctx, r.GetEnvironment(), r.GetSettings().GetPromotion())
+		return r.GetSettings(), err
+	}
+	result, err := a.writeOne(ctx, c, r, update)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +80,16 @@ func (a *Authority) ListEnvironmentHistory(ctx context.Context, r *controlv1.Lis
 	return &controlv1.ListEnvironmentHistoryResponse{Entries: entries, NextPageToken: next}, nil
 }
 
+// settings checks the settings of an environment by themselves.
+func (c *checker) settings(field, environment string, s *controlv1.EnvironmentSettings) {
+	c.policy(field+".flag_policy", s.GetFlagPolicy())
+	c.sources(field+".file_sources", s.GetFileSources())
+	c.approval(field+".approval", s.GetApproval())
+	c.freezeWindows(field+".freeze_windows", s.GetFreezeWindows())
+	c.approval(field+".approval", s.GetApproval())
+	c.promotion(field+".promotion", environment, s.GetPromotion())
+}
+
 // policy checks a policy by itself.
 func (c *checker) policy(field string, p *controlv1.FlagPolicy) {
 	pattern := p.GetKeyPattern()
@@ -93,6 +110,23 @@ func (c *checker) prefixes(field string, prefixes []string) {
 		if prefix == "" || !keyPrefixPattern.MatchString(prefix) {
 			c.add(field, "must be beginnings of keys, which %s; got %q", keyRule, truncate(prefix, maxEcho))
 		}
+	}
+}
+
+// freezeWindows checks windows in which the environment is frozen.
+func (c *checker) freezeWindows(field string, windows []*controlv1.FreezeWindow) {
+	if n := len(windows); n > freeze.MaxWindows {
+		c.add(field, "there are %d; at most %d are allowed", n, freeze.MaxWindows)
+		return
+	}
+	for i, w := range windows {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		c.key(at+".name", w.GetName())
+		c.words(at+".explanation", w.GetExplanation())
+		if slices.ContainsFunc(windows[:i], func(other *controlv1.FreezeWindow) bool { return other.GetName() == w.GetName() }) {
+			c.add(at+".name", "%q is the name of two windows", w.GetName())
+		}
+		c.fields = append(c.fields, freeze.Check(at, w)...)
 	}
 }
 

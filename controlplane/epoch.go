@@ -59,17 +59,25 @@ func ensureEpoch(ctx context.Context, s store.Store) error {
 }
 
 // ensureEnvironment makes an environment that is not there yet. Its guard announces it
-// to the watches of other servers.
-func ensureEnvironment(ctx context.Context, s store.Store, name string) error {
+// to the watches of other servers. One that is being made of another one is left to that:
+// it is not there then.
+func ensureEnvironment(ctx context.Context, s store.Store, name string) (there bool, err error) {
 	if !environmentPattern.MatchString(name) {
-		return invalid("environment", fmt.Sprintf("%q: %s", name, environmentRule))
+		return false, invalid("environment", fmt.Sprintf("%q: %s", name, environmentRule))
 	}
-	_, err := s.Commit(ctx, store.Txn{
-		Compares: []store.Compare{store.Absent(environmentKey(name))},
+	out, err := s.Commit(ctx, store.Txn{
+		Compares: []store.Compare{store.Absent(environmentKey(name)), store.Absent(fillingKey(name))},
 		Ops:      []store.Op{store.Put(environmentKey(name), nil), store.Put(guardKey(name), nil)},
 	})
 	if err != nil {
-		return unavailable(err)
+		return false, unavailable(err)
 	}
-	return nil
+	if out.Committed {
+		return true, nil
+	}
+	results, _, err := s.Read(ctx, store.Key(environmentKey(name)))
+	if err != nil {
+		return false, unavailable(err)
+	}
+	return len(results[0].KVs) > 0, nil
 }

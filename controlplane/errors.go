@@ -30,7 +30,11 @@ type InvalidError struct{ Fields eval.Errors }
 
 // PreconditionError says how the change contradicts other flags, segments or rollouts, or
 // that the epoch is another. Nothing was written.
-type PreconditionError struct{ Fields eval.Errors }
+type PreconditionError struct {
+	Fields eval.Errors
+	// NeedsApproval: it can be proposed as a change request.
+	NeedsApproval bool
+}
 
 // NotFoundError says what is not there (such as `flag "a" in environment "production"`).
 type NotFoundError struct{ What string }

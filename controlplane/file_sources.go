@@ -16,16 +16,16 @@ func keeps(s *controlv1.FileSource, key string) bool {
 }
 
 // checkSource refuses what is kept in files and comes from elsewhere, and what comes from files
-// that do not keep it.
-func (s *state) checkSource(source string, drafts []*draft) error {
+// that do not keep it, or that somebody else applies.
+func (s *state) checkSource(p *plan, drafts []*draft) error {
 	var problems eval.Errors
 	for _, d := range drafts {
 		if d.kind != flagKind && d.kind != segmentKind || d.unchecked || d.rollout != "" {
 			continue // the kill switch works wherever a flag is kept, and so do rollouts
 		}
-		settings, ok := s.settings.message.(*controlv1.EnvironmentSettings)
-		if !ok && s.settings.revision != 0 {
-			return fmt.Errorf("%w: %s", ErrCorrupt, settingsOf(d.environment))
+		settings, err := s.environmentSettings(d.environment)
+		if err != nil {
+			return err
 		}
 		s.policed = true
 		var keeper *controlv1.FileSource
@@ -33,10 +33,13 @@ func (s *state) checkSource(source string, drafts []*draft) error {
 			keeper = settings.GetFileSources()[i]
 		}
 		switch {
-		case keeper.GetName() == source:
+		case keeper.GetName() == p.source && keeper.GetAppliedBy() != "" && keeper.GetAppliedBy() != p.caller.Actor:
+			problems = append(problems, eval.FieldError{Field: d.field, Problem: fmt.Sprintf(
+				"the %s %q is kept in the files of source %q, which %q alone applies, not %q", d.kind.name, d.key, p.source, keeper.GetAppliedBy(), p.caller.Actor)})
+		case keeper.GetName() == p.source:
 		case keeper == nil:
 			problems = append(problems, eval.FieldError{Field: d.field, Problem: fmt.Sprintf(
-				"the %s %q is not kept in the files of source %q: see the settings of the environment", d.kind.name, d.key, source)})
+				"the %s %q is not kept in the files of source %q: see the settings of the environment", d.kind.name, d.key, p.source)})
 		default:
 			where := fmt.Sprintf("of source %q", keeper.GetName())
 			if keeper.GetLocation() != "" {
@@ -63,6 +66,7 @@ func (c *checker) sources(field string, sources []*controlv1.FileSource) {
 		c.key(at+".name", s.GetName())
 		c.prefixes(at+".key_prefixes", s.GetKeyPrefixes())
 		c.words(at+".location", s.GetLocation())
+		c.words(at+".applied_by", s.GetAppliedBy())
 		for _, other := range sources[:i] {
 			if other.GetName() == s.GetName() {
 				c.add(at+".name", "%q is the name of two sources", s.GetName())

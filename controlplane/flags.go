@@ -124,31 +124,27 @@ func (a *Authority) PromoteFlag(ctx context.Context, c Caller, r *controlv1.Prom
 	promotion := &change{
 		resource: resource{environment: r.GetToEnvironment(), kind: flagKind, key: r.GetFlagKey()},
 		field:    "flag", base: &r.BaseRevision, from: &from, fromBase: r.GetFromRevision(),
-		verb: controlv1.Action_ACTION_PROMOTED,
-		content: func(current, source version) (proto.Message, error) {
-			flag, _ := source.message.(*flagv1.Flag)
-			enabled := flag.GetEnabled()
-			if !r.GetIncludeEnabled() {
-				there, _ := current.message.(*flagv1.Flag)
-				enabled = there.GetEnabled()
-			}
-			return withEnabled(from, source.message, enabled)
-		},
+		verb:    controlv1.Action_ACTION_PROMOTED,
+		content: promotedContent(from, r.GetIncludeEnabled()),
 	}
 	if r.GetValidateOnly() {
 		promotion.base = nil
 	}
 	w, err := a.write(ctx, &plan{
 		request: r, caller: c, environment: r.GetToEnvironment(),
-		changes: []*change{promotion}, validateOnly: r.GetValidateOnly(),
+		changes: []*change{promotion}, validateOnly: r.GetValidateOnly(), promotedFrom: r.GetFromEnvironment(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	result := w.results[0]
-	return &controlv1.PromoteFlagResponse{
+	resp := &controlv1.PromoteFlagResponse{
 		Flag: flagVersion(result.version), Changes: result.changes, FromRevision: result.source, Entry: result.entry,
-	}, nil
+	}
+	if r.GetValidateOnly() && result.differs {
+		resp.Drift, err = a.driftNow(ctx, promotion.resource, from.environment, r.GetIncludeEnabled())
+	}
+	return resp, err
 }
 
 func checkPromote(r *controlv1.PromoteFlagRequest) error {

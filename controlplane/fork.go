@@ -13,6 +13,8 @@ type stored struct {
 	// guard is when the reference guard was modified last: with each removal of a flag or
 	// segment it is.
 	guard int64
+	// filling: it is being made of another environment.
+	filling bool
 }
 
 // checkFork makes sure that what the store holds comes from the history that was applied,

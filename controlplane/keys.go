@@ -15,10 +15,13 @@ import (
 
 // The layout of the store. E is an environment, K is 'f' for flags, 's' for segments, 'k' for
 // keys and 'r' for rollouts; of audit entries also 'n' for the environment's own settings, whose
-// KEY is E.
+// KEY is E, and 'p' for change requests, whose KEY is their number.
 //
 //	/tidegate/v1/meta/epoch              the life of the store, as JSON (see epoch.go);
 //	                                     made once, replaced by BeginEpoch
+//	/tidegate/v1/meta/freeze             what operators have frozen: the Freezes; absent: nothing.
+//	                                     Compared by every write that a frozen environment
+//	                                     refuses, so that none commits after it
 //	/tidegate/v1/meta/environments/E     the environment exists; its EnvironmentSettings,
 //	                                     empty until something is set
 //	/tidegate/v1/c/E/K/KEY               the flag, segment, rollout or key (by its id): the
@@ -32,6 +35,9 @@ import (
 //	                                     sees it: a replica that has applied its
 //	                                     modification knows all that came before. It
 //	                                     also announces a new environment
+//	/tidegate/v1/c/E/filling             an environment that is being made of another one, as JSON
+//	                                     (see filling.go): until it is gone, nobody sees what else
+//	                                     is under c/E, and meta/environments/E is not there
 //	/tidegate/v1/a/E/K/KEY/SEQUENCE      an AuditEntry. SEQUENCE counts down, so that
 //	                                     keys run from newest to oldest
 //	/tidegate/v1/o/E/FLAG                what rollouts that are not over own of a flag, as
@@ -41,6 +47,11 @@ import (
 //	                                     happens unseen by the other
 //	/tidegate/v1/d/E/ROLLOUT/NUMBER      a Decision. NUMBER counts down, as SEQUENCE does
 //	/tidegate/v1/t/e/E/ROLLOUT           the Evidence of a rollout; goes when that is deleted
+//	/tidegate/v1/p/E/NUMBER              a ChangeRequest, without what it would write. NUMBER
+//	                                     counts down
+//	/tidegate/v1/p-due/E/NUMBER          when an open one is applied by itself; NUMBER is decimal
+//	/tidegate/v1/s/E/ROLLOUT/LEVEL-SLOT  how its evidence stood over time (see package series),
+//	                                     written by the leader; goes with the rollout
 //	/tidegate/v1/u/E/SHARD               which flags are evaluated (see package usage),
 //	                                     written by the leader
 //	/tidegate/v1/q/E/REQUEST_ID          what became of a request, as JSON (see
@@ -58,7 +69,8 @@ import (
 //	/tidegate/v1/i-codes/HASH            a LoginCode; HASH is that of the code. Leased
 //
 // Where E is '_keys' in place of an environment, it is of a change to a key, which may be of
-// several; where it is '_access', of an identity, K 'i'; where it is '_store', of the store itself: its epoch, K 'e', KEY 'epoch'.
+// several; where it is '_access', of an identity, K 'i'; where it is '_store', of the store itself:
+// its epoch, K 'e', KEY 'epoch', and what is frozen, K 'z', KEY 'freeze'.
 //
 // A write is one transaction: it compares what it was decided on (the resource, the
 // absence of the next audit entry and of the request, the guard) and puts the resource,
@@ -68,6 +80,8 @@ import (
 const (
 	root     = "/tidegate/v1/"
 	epochKey = root + "meta/epoch"
+	// freezeKey is where what is frozen is.
+	freezeKey = root + "meta/freeze"
 	// EnvironmentsRoot is what the keys of environments begin with; the rest is the name, the
 	// value an EnvironmentSettings.
 	EnvironmentsRoot = root + "meta/environments/"
@@ -77,6 +91,8 @@ const (
 	decisionsRoot    = root + "d/"
 	evidenceRoot     = root + "t/e/"
 	requestsRoot     = root + "q/"
+	changesRoot      = root + "p/"
+	dueRoot          = root + "p-due/"
 	identityNames    = root + "i-names/"
 	identityGuard    = root + "i-guard"
 )
@@ -96,8 +112,8 @@ const (
 	storeScope  = "_store"
 )
 
-// kind is what is stored of flags, of segments, of keys, of rollouts, of identities or of
-// environments.
+// kind is what is stored of flags, of segments, of keys, of rollouts, of identities, of
+// environments, of change requests or of what is frozen.
 type kind struct {
 	letter string
 	name   string
@@ -130,6 +146,12 @@ var (
 	environmentKind = &kind{
 		letter: "n", name: "environment", field: "environment", control: controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT,
 	}
+	changeRequestKind = &kind{
+		letter: "p", name: "change request", field: "number", control: controlv1.ResourceKind_RESOURCE_KIND_CHANGE_REQUEST,
+	}
+	freezeKind = &kind{
+		letter: "z", name: "freeze", field: "environments", control: controlv1.ResourceKind_RESOURCE_KIND_FREEZE,
+	}
 )
 
 // kindOf returns the kind that a key's letter names, or nil.
@@ -147,11 +169,16 @@ func kindOf(letter string) *kind {
 		return identityKind
 	case environmentKind.letter:
 		return environmentKind
+	case changeRequestKind.letter:
+		return changeRequestKind
+	case freezeKind.letter:
+		return freezeKind
 	}
 	return nil
 }
 
-// resource identifies a flag, segment, key, rollout, identity or the settings of an environment.
+// resource identifies a flag, segment, key, rollout, identity, change request, the settings of an
+// environment or what is frozen.
 type resource struct {
 	environment string
 	kind        *kind
@@ -159,8 +186,13 @@ type resource struct {
 }
 
 func (r resource) String() string {
-	if r.kind == identityKind || r.kind == environmentKind {
+	switch r.kind {
+	case freezeKind:
+		return "what is frozen"
+	case identityKind, environmentKind:
 		return fmt.Sprintf("%s %q", r.kind.name, r.key)
+	case changeRequestKind:
+		return fmt.Sprintf("change request #%s in environment %q", r.key, r.environment)
 	}
 	return fmt.Sprintf("%s %q in environment %q", r.kind.name, r.key, r.environment)
 }
@@ -171,6 +203,11 @@ func (r resource) stateKey() string {
 		return identity.Root + r.key
 	case environmentKind:
 		return environmentKey(r.environment)
+	case changeRequestKind:
+		number, _ := strconv.ParseInt(r.key, 10, 64) // it is made of one
+		return changesRoot + r.environment + "/" + countingDown(number)
+	case freezeKind:
+		return freezeKey
 	}
 	return statePrefix(r.environment, r.kind) + r.key
 }
@@ -209,7 +246,12 @@ func statePrefix(environment string, k *kind) string {
 	return stateRoot + environment + "/" + k.letter + "/"
 }
 
+// RolloutKey is where the store has a rollout.
+func RolloutKey(environment, key string) string { return statePrefix(environment, rolloutKind) + key }
+
 func guardKey(environment string) string { return stateRoot + environment + "/refs" }
+
+func fillingKey(environment string) string { return stateRoot + environment + "/filling" }
 
 func claimsKey(environment, flagKey string) string { return claimsRoot + environment + "/" + flagKey }
 

@@ -64,6 +64,7 @@ func (a *applier) tryLoad(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.filling = withoutFilling(found)
 	for _, name := range environments {
 		a.replicas.Add(name)
 	}
@@ -159,6 +160,10 @@ func (a *applier) readState(ctx context.Context, revision int64) (map[string]sto
 		case kv.Key == guardKey(r.environment):
 			s := found[r.environment]
 			s.guard = kv.ModRevision
+			found[r.environment] = s
+		case kv.Key == fillingKey(r.environment):
+			s := found[r.environment]
+			s.filling = true
 			found[r.environment] = s
 		}
 	}

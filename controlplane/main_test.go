@@ -66,7 +66,7 @@ func (f *fixture) start() (stop func()) {
 // openOn opens an authority without running it.
 func openOn(t *testing.T, s store.Store) *fixture {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*patience)
 	t.Cleanup(cancel)
 	a, err := Open(ctx, Options{
 		Store:        s,

@@ -21,9 +21,9 @@ func (s *state) checkPolicy(drafts []*draft) error {
 		if !ok || d.kind != flagKind || d.unchecked {
 			continue
 		}
-		settings, ok := s.settings.message.(*controlv1.EnvironmentSettings)
-		if !ok && s.settings.revision != 0 {
-			return fmt.Errorf("%w: %s", ErrCorrupt, settingsOf(d.environment))
+		settings, err := s.environmentSettings(d.environment)
+		if err != nil {
+			return err
 		}
 		before, _ := d.current.message.(*flagv1.Flag)
 		s.policed = s.policed || before == nil

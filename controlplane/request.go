@@ -21,11 +21,11 @@ type record struct {
 	// Fingerprint of the request's content.
 	Fingerprint string         `json:"fingerprint"`
 	Results     []recordResult `json:"results"`
-	// Restored is what a request to restore an environment came to.
+	// Restored is what a request to restore, to make or to promote an environment came to.
 	Restored *restoredCounts `json:"restored,omitempty"`
 }
 
-// restoredCounts are what a request to restore an environment came to.
+// restoredCounts are what a request of many changes to an environment came to.
 type restoredCounts struct {
 	AsOf         int64    `json:"as_of"`
 	Base         int64    `json:"base"`

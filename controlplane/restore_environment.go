@@ -3,13 +3,10 @@ package controlplane
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/tidegate/tidegate/controlplane/store"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 )
 
@@ -87,26 +84,11 @@ func checkRestore(r *controlv1.RestoreEnvironmentRequest) error {
 
 // recorded returns the first answer to a request that was carried out before.
 func (s *Restorer) recorded(ctx context.Context, r *controlv1.RestoreEnvironmentRequest) (*controlv1.RestoreEnvironmentResponse, error) {
-	results, _, err := s.authority.store.Read(ctx, store.Key(requestKey(r.GetEnvironment(), r.GetRequestId())))
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	if len(results[0].KVs) == 0 {
-		return nil, nil
-	}
-	kv := results[0].KVs[0]
-	rec, err := decodeRecord(kv.Value)
-	if err != nil {
+	counts, revision, err := s.authority.recordedCounts(ctx, r.GetEnvironment(), r)
+	if counts == nil {
 		return nil, err
 	}
-	digest, err := fingerprint(r)
-	if err != nil {
-		return nil, err
-	}
-	if rec.Fingerprint != digest || rec.Restored == nil {
-		return nil, usedRequest(r.GetRequestId(), r.GetEnvironment(), kv.ModRevision)
-	}
-	return rec.Restored.response(kv.ModRevision), nil
+	return counts.response(revision), nil
 }
 
 // response is the answer to a request that was carried out.
@@ -121,18 +103,7 @@ func (c *restoredCounts) response(revision int64) *controlv1.RestoreEnvironmentR
 // preview is the answer to a request that only asks.
 func (p *restoration) preview() *controlv1.RestoreEnvironmentResponse {
 	resp := p.counts.response(0)
-	resp.Rollouts = p.owners
-	size := 0
-	for _, chunk := range p.chunks {
-		for _, c := range chunk {
-			result := &controlv1.ApplyResult{Kind: c.kind.control, Key: c.key, Action: c.action(), Revision: c.before.revision}
-			if size < maxPageBytes {
-				result.Changes = fieldChanges(pinned(c.before.message), c.after)
-				size += proto.Size(result)
-			}
-			resp.Results = append(resp.Results, result)
-		}
-	}
+	resp.Rollouts, resp.Results = p.owners, shownChanges(p.chunks)
 	return resp
 }
 
@@ -151,25 +122,15 @@ func (s *Restorer) abort(ctx context.Context, c Caller, r *controlv1.RestoreEnvi
 
 // carryOut writes what differs.
 func (s *Restorer) carryOut(ctx context.Context, c Caller, r *controlv1.RestoreEnvironmentRequest, p *restoration) (*controlv1.RestoreEnvironmentResponse, error) {
-	revision := int64(0)
-	for i, chunk := range p.chunks {
-		w := &plan{request: r, caller: c, environment: r.GetEnvironment(), unrecorded: i < len(p.chunks)-1, restored: p.counts}
-		for _, change := range chunk {
-			w.changes = append(w.changes, change.change)
-		}
-		done, err := s.authority.write(ctx, w)
-		if err != nil {
-			if i > 0 {
-				err = fmt.Errorf("%w; %d of %d transactions were written: the same request again goes on from there", err, i, len(p.chunks))
-			}
-			return nil, err
-		}
-		if done.repeated { // the same request, at the same time
-			return s.recorded(ctx, r)
-		}
-		revision = done.revision
-	}
-	if len(p.chunks) == 0 {
+	revision, repeated, err := s.authority.writeChunks(ctx, p.chunks, func() *plan {
+		return &plan{request: r, caller: c, environment: r.GetEnvironment(), restored: p.counts}
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case repeated: // the same request, at the same time
+		return s.recorded(ctx, r)
+	case len(p.chunks) == 0:
 		return p.counts.response(0), nil
 	}
 	s.authority.logger.Warn().Str("environment", r.GetEnvironment()).Int64("as_of", p.counts.AsOf).Int("transactions", len(p.chunks)).
@@ -181,39 +142,4 @@ func (s *Restorer) carryOut(ctx context.Context, c Caller, r *controlv1.RestoreE
 func (p *restoration) inTheWay() error {
 	return precluded("abort_rollouts", fmt.Sprintf(
 		"rollout %s is under way and owns what would change: wait until it is over, or have it aborted by setting abort_rollouts", quoteList(p.owners)))
-}
-
-// action names what a change does for a preview.
-func (r *restoring) action() controlv1.Action {
-	switch {
-	case r.after == nil:
-		return controlv1.Action_ACTION_DELETED
-	case r.before.revision == 0:
-		return controlv1.Action_ACTION_CREATED
-	}
-	return controlv1.Action_ACTION_UPDATED
-}
-
-// count adds up what the changes are.
-func (p *restoration) count() {
-	p.counts.Transactions = int32(len(p.chunks))
-	for c := range slices.Values(slices.Concat(p.chunks...)) {
-		switch c.action() {
-		case controlv1.Action_ACTION_CREATED:
-			p.counts.Created++
-		case controlv1.Action_ACTION_DELETED:
-			p.counts.Deleted++
-		default:
-			p.counts.Updated++
-		}
-	}
-}
-
-// names lists what a group of changes is of.
-func names(group []*restoring) []string {
-	all := make([]string, 0, len(group))
-	for _, c := range group {
-		all = append(all, strings.TrimSpace(c.name()))
-	}
-	return all
 }

@@ -35,7 +35,7 @@ type restoration struct {
 func (s *Restorer) plan(ctx context.Context, r *controlv1.RestoreEnvironmentRequest) (*restoration, error) {
 	a := s.authority
 	p := &restoration{environment: r.GetEnvironment(), counts: &restoredCounts{}}
-	current, revision, err := a.present(ctx, p.environment)
+	current, revision, err := a.present(ctx, p.environment, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (s *Restorer) plan(ctx context.Context, r *controlv1.RestoreEnvironmentRequ
 		return nil, precluded("revision", quoteList(names(tooLarge))+
 			" need each other, so that they can only change at once, and no transaction takes them: restore some of them by themselves, first")
 	}
-	p.count()
+	p.counts.add(p.chunks)
 	p.unattended(changes, past[rolloutKind])
 	if err := p.findOwners(ctx, a, changes); err != nil {
 		return nil, err
@@ -99,10 +99,9 @@ func (a *Authority) restoredTo(ctx context.Context, r *controlv1.RestoreEnvironm
 	return r.GetRevision(), nil
 }
 
-// present reads all flags and segments that there are, at one revision.
-func (a *Authority) present(ctx context.Context, environment string) (map[*kind]map[string]version, int64, error) {
+// present reads all flags and segments that there are at one revision; 0: now.
+func (a *Authority) present(ctx context.Context, environment string, revision int64) (map[*kind]map[string]version, int64, error) {
 	all := make(map[*kind]map[string]version)
-	revision := int64(0)
 	for _, k := range []*kind{segmentKind, flagKind} {
 		all[k] = make(map[string]version)
 		prefix := statePrefix(environment, k)

@@ -117,18 +117,30 @@ func checkStart(r *controlv1.StartRolloutRequest) error {
 
 // start attempts to start a rollout on the flag as it is now.
 func (s *Rollouts) start(ctx context.Context, c Caller, r *controlv1.StartRolloutRequest, at rollout.At) (*written, error) {
-	made := resource{environment: r.GetEnvironment(), kind: rolloutKind, key: r.GetRollout().GetKey()}
-	flag := resource{environment: r.GetEnvironment(), kind: flagKind, key: r.GetRollout().GetFlagKey()}
+	changes, err := s.starting(ctx, r.GetEnvironment(), r.GetRollout(), at)
+	if err != nil {
+		if w, repeated := s.authority.repeated(ctx, c, r, r.GetEnvironment()); repeated {
+			return w, nil
+		}
+		return nil, err
+	}
+	return s.authority.write(ctx, &plan{
+		request: r, caller: c, environment: r.GetEnvironment(), changes: changes, validateOnly: r.GetValidateOnly(), announce: s.o.Announce,
+	})
+}
+
+// starting are the changes that start a rollout on the flag as it is now: the rollout, then the
+// flag.
+func (s *Rollouts) starting(ctx context.Context, environment string, r *rolloutv1.Rollout, at rollout.At) ([]*change, error) {
+	made := resource{environment: environment, kind: rolloutKind, key: r.GetKey()}
+	flag := resource{environment: environment, kind: flagKind, key: r.GetFlagKey()}
 	results, _, err := s.authority.store.Read(ctx, store.Key(flag.stateKey()), made.newestEntry(), store.Key(claimsKey(flag.environment, flag.key)))
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	current := flagKind.version(results[0])
-	next, err := started(r.GetRollout(), flag, current, at)
+	next, err := started(r, flag, current, at)
 	if err != nil {
-		if w, repeated := s.authority.repeated(ctx, c, r, r.GetEnvironment()); repeated {
-			return w, nil
-		}
 		if len(results[1].KVs) > 0 { // what is wrong with the flag may be what the rollout made of it
 			return nil, s.taken(ctx, made)
 		}
@@ -137,7 +149,7 @@ func (s *Rollouts) start(ctx context.Context, c Caller, r *controlv1.StartRollou
 		if claimsErr != nil {
 			return nil, claimsErr
 		}
-		if owner := checkFree(owned.list, flag.key, r.GetRollout().GetRule()); owner != nil {
+		if owner := checkFree(owned.list, flag.key, r.GetRule()); owner != nil {
 			return nil, owner
 		}
 		return nil, err
@@ -146,16 +158,13 @@ func (s *Rollouts) start(ctx context.Context, c Caller, r *controlv1.StartRollou
 	split.unchecked = false // it may be too large with a split
 	absent := int64(0)
 	claim := &claimsChange{flagKey: flag.key, claim: rollout.ClaimOf(next.Rollout)}
-	return s.authority.write(ctx, &plan{
-		request: r, caller: c, environment: r.GetEnvironment(), validateOnly: r.GetValidateOnly(), announce: s.o.Announce,
-		changes: []*change{
-			{
-				resource: made, field: "rollout", base: &absent, absent: true, unused: true, unchecked: true,
-				verb: controlv1.Action_ACTION_STARTED, claims: claim, content: fixed(next.Rollout),
-			},
-			split,
+	return []*change{
+		{
+			resource: made, field: "rollout", base: &absent, absent: true, unused: true, unchecked: true,
+			verb: controlv1.Action_ACTION_STARTED, claims: claim, content: fixed(next.Rollout),
 		},
-	})
+		split,
+	}, nil
 }
 
 // started is the rollout at its first stage.

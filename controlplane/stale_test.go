@@ -52,6 +52,9 @@ func (f *fixture) stale(r *controlv1.ListStaleFlagsRequest) []string {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	if standard(r) {
+		f.factsSay(resp)
+	}
 	var lines []string
 	for _, s := range resp.GetFlags() {
 		for _, reason := range s.GetReasons() {

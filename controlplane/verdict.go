@@ -48,7 +48,8 @@ type PlannedVerdict struct {
 // PlanVerdict works out what carries a verdict out, on what the store holds now. It writes
 // nothing. The error is a *ConflictError if rollout or flag are no longer what was judged, a
 // *PreconditionError if the verdict is not possible on them (the rollout is over, or a person
-// paused it), a *NotFoundError if the rollout is gone: judge again.
+// paused it), a *FrozenError if it widens in an environment that is frozen at the decision's time, a
+// *NotFoundError if the rollout is gone: judge again.
 func (a *Authority) PlanVerdict(ctx context.Context, v Verdict) (*PlannedVerdict, error) {
 	d := v.Decision
 	if err := checkVerdict(v); err != nil {
@@ -71,6 +72,12 @@ func (a *Authority) PlanVerdict(ctx context.Context, v Verdict) (*PlannedVerdict
 	if err != nil {
 		return nil, unfit("decision", err)
 	}
+	var thawed []store.Compare
+	if widens(d.GetVerdict()) {
+		if thawed, err = a.checkThawed(ctx, d.GetEnvironment(), d.GetTime().AsTime()); err != nil {
+			return nil, err
+		}
+	}
 	status := next.Rollout.GetStatus()
 	status.Decision, status.Headline = d.GetNumber(), d.GetHeadline()
 	d = proto.CloneOf(d)
@@ -82,6 +89,7 @@ func (a *Authority) PlanVerdict(ctx context.Context, v Verdict) (*PlannedVerdict
 	if err != nil {
 		return nil, err
 	}
+	txn.Compares = append(txn.Compares, thawed...)
 	return &PlannedVerdict{Txn: txn, Rollout: next.Rollout, Decision: d}, nil
 }
 
@@ -102,20 +110,24 @@ func checkVerdict(v Verdict) error {
 	return check.err()
 }
 
+// widens tells whether a verdict gives the treatment to more, which a frozen environment does not do.
+func widens(v rolloutv1.Verdict) bool {
+	return v == rolloutv1.Verdict_VERDICT_ADVANCE || v == rolloutv1.Verdict_VERDICT_COMPLETE
+}
+
 // judged is what a verdict makes of a rollout and its flag. What is returned is the caller's to
 // change.
 func (h *heldRollout) judged(v Verdict) (rollout.Next, controlv1.Action, error) {
 	at := rollout.At{Time: v.Decision.GetTime().AsTime(), Relays: v.Relays}
 	status := h.rollout.GetStatus()
 	verdict := v.Decision.GetVerdict()
-	widens := verdict == rolloutv1.Verdict_VERDICT_ADVANCE || verdict == rolloutv1.Verdict_VERDICT_COMPLETE
 	switch {
 	case !rollout.Active(h.rollout):
 		_, err := rollout.Pause(h.rollout) // says that it is over
 		return rollout.Next{}, 0, err
-	case widens && status.GetState() != rolloutv1.State_STATE_RUNNING:
+	case widens(verdict) && status.GetState() != rolloutv1.State_STATE_RUNNING:
 		return rollout.Next{}, 0, precluded("verdict", fmt.Sprintf("rollout %q is %s: it is not widened", h.key, rollout.StateWord(status.GetState())))
-	case widens:
+	case widens(verdict):
 		if err := h.checkFlag(); err != nil {
 			return rollout.Next{}, 0, err
 		}

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/tidegate/tidegate/controlplane/series"
 	"github.com/tidegate/tidegate/controlplane/store"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
@@ -46,7 +48,7 @@ type plan struct {
 	request writeRequest
 	caller  Caller
 	// environment of the resources, and where the request's id counts; keyScope for a key, accessScope
-	// for an identity.
+	// for an identity, storeScope for what is frozen.
 	environment string
 	changes     []*change
 	// source of files that the plan is from; empty: none.
@@ -57,8 +59,19 @@ type plan struct {
 	announce func(RolloutChange) []store.Op
 	// unrecorded: the request takes several transactions, and this is not the last.
 	unrecorded bool
-	// restored is recorded with the request, if it is one to restore an environment.
-	restored *restoredCounts
+	// restored is recorded with the request, if it is one to restore an environment; counts, if
+	// it is one to make an environment or to promote one.
+	restored, counts *restoredCounts
+	// unseen: the environment is being made, and nobody sees it yet.
+	unseen bool
+	// promotedFrom is the environment that a request promotes from; empty: it does not.
+	promotedFrom string
+	// applied is the change request that the plan is of, if it is of one; tell, if not nil, has
+	// people told of changes of change requests.
+	applied *controlv1.ChangeRequest
+	tell    func(*controlv1.ChangeRequest, *controlv1.AuditEntry) []store.Op
+	// fence is a condition of the write besides.
+	fence []store.Compare
 }
 
 // change is what shall become of one resource.
@@ -81,9 +94,13 @@ type change struct {
 	// from is where the content comes from, if that is another resource, which must not
 	// change meanwhile; restored: the revision, where it is an earlier version of itself.
 	// fromBase is the revision of it that was reviewed; 0: any.
-	from     *resource
-	fromBase int64
-	restored int64
+	// With gone, it must not be there: the change takes away what it no longer has.
+	// restoredFrom is the environment of the earlier version, if it is another one.
+	from         *resource
+	fromBase     int64
+	gone         bool
+	restored     int64
+	restoredFrom string
 	// rollout is the key of the rollout that changes this flag, which it owns; and whose
 	// flag, where it is not changed, must not change meanwhile either.
 	rollout string
@@ -118,6 +135,7 @@ type written struct {
 	results  []*result
 	revision int64
 	repeated bool // this is the first result of a request that came again
+	counts   *restoredCounts
 }
 
 // errRace: another write came in between; deciding again settles it.
@@ -180,10 +198,13 @@ func (a *Authority) settle(ctx context.Context, p *plan) (*written, error) {
 // environments lists those that the plan needs.
 func (p *plan) environments() []string {
 	switch p.environment {
-	case accessScope:
+	case accessScope, storeScope:
 		return nil
 	case keyScope:
 	default:
+		if p.unseen {
+			return nil
+		}
 		return []string{p.environment}
 	}
 	names := make([]string, 0, len(p.changes))
@@ -211,7 +232,7 @@ func (a *Authority) attempt(ctx context.Context, p *plan, requestID, digest stri
 			differing = append(differing, d)
 		}
 	}
-	if len(differing) > maxDiffering && !p.validateOnly {
+	if len(differing) > p.maxDiffering() && !p.validateOnly {
 		return nil, invalid("flags", fmt.Sprintf(
 			"%d flags and segments differ from what is there; one transaction takes %d: send fewer at a time, those that others need first",
 			len(differing), maxDiffering))
@@ -219,7 +240,7 @@ func (a *Authority) attempt(ctx context.Context, p *plan, requestID, digest stri
 	if err := s.admit(p, differing); err != nil {
 		return nil, err
 	}
-	guarded := needGuard(differing)
+	guarded := needGuard(differing) && !p.unseen
 	if guarded {
 		if err := a.checkReferences(ctx, p.environment, differing, s.revision); err != nil {
 			return nil, err
@@ -275,16 +296,17 @@ func auditApart(t *store.Txn) (apart []store.Op) {
 // transaction puts together what p writes, with the audit entries and all guards.
 func (a *Authority) transaction(p *plan, s *state, requestID, digest string, lease store.LeaseID, guarded bool) (store.Txn, error) {
 	var t store.Txn
-	rec := record{Fingerprint: digest, Restored: p.restored}
+	rec := record{Fingerprint: digest, Restored: cmp.Or(p.restored, p.counts)}
 	stamp := &controlv1.AuditEntry{
 		Actor: p.caller.Actor, Peer: p.caller.Peer, Reason: p.request.GetReason(), RequestId: requestID, Time: timestamppb.New(a.now()),
 	}
+	t.Compares = append(t.Compares, p.fence...)
 	for _, d := range s.drafts {
 		of := recordResult{Kind: d.kind.letter, Key: d.key}
 		if d.environment != p.environment {
 			of.Environment = d.environment
 		}
-		if err := d.writeTo(&t, stamp); err != nil {
+		if err := d.writeTo(&t, p.stampOf(d, stamp)); err != nil {
 			return t, err
 		}
 		if d.differs {
@@ -298,6 +320,9 @@ func (a *Authority) transaction(p *plan, s *state, requestID, digest string, lea
 	if guarded {
 		t.Compares = append(t.Compares, store.Unchanged(guardKey(p.environment), s.guard))
 		t.Ops = append(t.Ops, store.Put(guardKey(p.environment), nil))
+	}
+	if s.thawed {
+		t.Compares = append(t.Compares, store.Unchanged(freezeKey, s.freezes.revision))
 	}
 	if s.policed {
 		t.Compares = append(t.Compares, store.Unchanged(environmentKey(p.environment), s.settings.revision))
@@ -320,8 +345,31 @@ func (a *Authority) transaction(p *plan, s *state, requestID, digest string, lea
 	return t, checkSize(t)
 }
 
+// maxDiffering is how many drafts of the plan may differ: a change request that is applied comes
+// on top of what it writes.
+func (p *plan) maxDiffering() int {
+	if p.applied != nil {
+		return maxDiffering + 1
+	}
+	return maxDiffering
+}
+
+// stampOf is what the draft's audit entry says of the request: what a change request writes has
+// its number, and the reason that it was proposed with.
+func (p *plan) stampOf(d *draft, stamp *controlv1.AuditEntry) *controlv1.AuditEntry {
+	if p.applied == nil || d.kind == changeRequestKind {
+		return stamp
+	}
+	stamp = proto.CloneOf(stamp)
+	stamp.Reason, stamp.ChangeRequestNumber = p.applied.GetReason(), p.applied.GetNumber()
+	return stamp
+}
+
 // announced is what has people told of a draft.
 func (p *plan) announced(d *draft) []store.Op {
+	if r, ok := d.desired.(*controlv1.ChangeRequest); ok && p.tell != nil {
+		return p.tell(r, d.entry)
+	}
 	if p.announce == nil || d.kind != rolloutKind {
 		return nil
 	}
@@ -343,6 +391,7 @@ func (d *draft) writeTo(t *store.Txn, stamp *controlv1.AuditEntry) error {
 	entry := d.newEntry()
 	entry.Actor, entry.Peer = stamp.GetActor(), stamp.GetPeer()
 	entry.Reason, entry.RequestId, entry.Time = stamp.GetReason(), stamp.GetRequestId(), stamp.GetTime()
+	entry.ChangeRequestNumber = stamp.GetChangeRequestNumber()
 	stored, err := marshal(entry)
 	if err != nil {
 		return err
@@ -353,13 +402,16 @@ func (d *draft) writeTo(t *store.Txn, stamp *controlv1.AuditEntry) error {
 	if d.from != nil {
 		t.Compares = append(t.Compares, store.Unchanged(d.from.stateKey(), d.source.revision))
 	}
+	if d.ordered != nil {
+		t.Compares = append(t.Compares, store.Unchanged(d.ordered.key, d.ordered.revision))
+	}
 	put := store.Delete(d.stateKey())
 	if d.desired != nil {
 		put = store.Put(d.stateKey(), d.data)
 	}
 	t.Ops = append(t.Ops, put, store.Put(d.auditKey(entry.GetSequence()), stored))
 	if d.kind == rolloutKind && d.desired == nil {
-		t.Ops = append(t.Ops, store.Delete(evidenceKey(d.environment, d.key)))
+		t.Ops = append(append(t.Ops, store.Delete(evidenceKey(d.environment, d.key))), series.Delete(d.environment, d.key)...)
 	}
 	t.Compares, t.Ops = append(t.Compares, d.with.Compares...), append(t.Ops, d.with.Ops...)
 	return d.writeClaims(t)
@@ -384,18 +436,19 @@ func checkSize(t store.Txn) error {
 // newEntry returns the draft's audit entry, but for what the request says of itself.
 func (d *draft) newEntry() *controlv1.AuditEntry {
 	entry := &controlv1.AuditEntry{
-		Environment:      d.environment,
-		Kind:             d.kind.control,
-		Key:              d.key,
-		Sequence:         d.newest.sequence + 1,
-		Action:           d.action(),
-		PreviousRevision: d.current.revision,
-		Changes:          d.changes,
-		PreviousHash:     d.newest.hash,
-		SourceRevision:   d.restored,
-		RolloutKey:       d.rollout,
+		Environment:       d.environment,
+		Kind:              d.kind.control,
+		Key:               d.key,
+		Sequence:          d.newest.sequence + 1,
+		Action:            d.action(),
+		PreviousRevision:  d.current.revision,
+		Changes:           d.changes,
+		PreviousHash:      d.newest.hash,
+		SourceRevision:    d.restored,
+		SourceEnvironment: d.restoredFrom,
+		RolloutKey:        d.rollout,
 	}
-	if d.kind == identityKind {
+	if d.kind == identityKind || d.kind == freezeKind {
 		entry.Environment = "" // it is of none
 	}
 	if d.from != nil {
