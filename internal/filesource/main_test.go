@@ -120,7 +120,7 @@ func newReplica() *replica.Replica {
 func start(t *testing.T, o Options) *bed {
 	t.Helper()
 	b := &bed{t: t, log: &logged{}}
-	o.Logger = zerolog.New(b.log)
+	o.Logger, o.pollOnly = zerolog.New(b.log), true
 	if o.Replica == nil {
 		o.Replica = newReplica()
 	}

@@ -9,8 +9,9 @@
 // changes from 1, never goes back, over restarts too where there is a [Journal]. The age
 // of what is shown is the time since the files were last found to say the same.
 //
-// The files are polled, not watched: that works alike on every file system and for every
-// way to replace a file. See docs/adr/0013-serving-from-a-file.md.
+// The files are polled, which works alike on every file system and for every way to replace a
+// file; where the file system tells that something has changed, they are looked at at once. See
+// docs/adr/0013-serving-from-a-file.md.
 package filesource
 
 import (
@@ -46,6 +47,9 @@ type Options struct {
 	Journal    Journal // may be nil
 	Logger     zerolog.Logger
 	Registerer prometheus.Registerer // may be nil
+
+	// pollOnly: the file system is not asked to tell; for tests that own the time.
+	pollOnly bool
 }
 
 // State tells how the files were found.
@@ -110,6 +114,11 @@ func (s *Source) State() State { return *s.state.Load() }
 // Run looks at the files until ctx ends, and returns ctx's error, once no call of the
 // Journal is under way any more. It is called once.
 func (s *Source) Run(ctx context.Context) error {
+	if !s.o.pollOnly {
+		s.events = newEvents()
+		defer s.events.close()
+		s.events.cover(s.paths, s.seen.files)
+	}
 	for {
 		if err := s.step(ctx); err != nil {
 			return err

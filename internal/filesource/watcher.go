@@ -42,6 +42,8 @@ type watcher struct {
 	readAt time.Time
 	// content was judged.
 	content checksum
+	// events tell when to look, beside the looks that come anyway; nil: they do not.
+	events *events
 }
 
 // Follow looks at files and folders (see manifest.Find) until ctx ends, and returns its error.
@@ -60,6 +62,8 @@ func Follow(ctx context.Context, paths []string, judge func(files []File, err er
 		restless = true
 		w.content = checksum{} // what comes to rest is told, whatever it is
 	}
+	w.events = newEvents()
+	defer w.events.close()
 	for {
 		if err := w.step(ctx); err != nil {
 			return err
@@ -74,14 +78,31 @@ func (w *watcher) step(ctx context.Context) error {
 	seen := lookAt(w.paths)
 	took := time.Since(began)
 	w.take(seen, began)
-	timer := time.NewTimer(max(lookEvery, lookShare*took))
+	least, next := lookShare*took, lookEvery
+	if left := rest - time.Since(w.since); left > 0 {
+		next = min(next, left) // then they have been at rest
+	}
+	if err := w.wait(ctx, least, nil); err != nil {
+		return err
+	}
+	var hints <-chan struct{}
+	if w.events != nil {
+		hints = w.events.hints
+	}
+	return w.wait(ctx, next-least, hints)
+}
+
+// wait waits for a time, at most until something happens to the files, or ctx ends.
+func (w *watcher) wait(ctx context.Context, d time.Duration, hints <-chan struct{}) error {
+	timer := time.NewTimer(max(d, 0))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		return nil
+	case <-hints:
 	}
+	return nil
 }
 
 // take is the state machine: it decides what a look means.
@@ -105,6 +126,9 @@ func (w *watcher) take(seen look, now time.Time) {
 
 // read reads the files that were seen, and has what they hold judged if it is new.
 func (w *watcher) read(now time.Time) {
+	if w.events != nil {
+		w.events.cover(w.paths, w.seen.files)
+	}
 	files, sum, err := w.seen.read()
 	if after := lookAt(w.paths); !after.same(w.seen) {
 		w.seen, w.since = after, now

@@ -151,11 +151,11 @@ func clausesNode(clauses []*flagv1.Clause) node {
 	for _, c := range clauses {
 		m := mapping{flow: true}
 		m.addText("attribute", c.GetAttribute())
-		o, _ := operatorOf(c.GetOperator())
-		if o.op == flagv1.Operator_OPERATOR_EXISTS {
-			m.add(o.name, boolean(!c.GetNegate()))
+		name := OperatorName(c.GetOperator())
+		if c.GetOperator() == flagv1.Operator_OPERATOR_EXISTS {
+			m.add(name, boolean(!c.GetNegate()))
 		} else {
-			m.add(o.name, clauseValuesNode(c.GetValues()))
+			m.add(name, clauseValuesNode(c.GetValues()))
 			if c.GetNegate() {
 				m.add("not", boolean(true))
 			}

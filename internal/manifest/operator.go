@@ -44,13 +44,14 @@ func operatorNamed(name string) (operator, bool) {
 	return operator{}, false
 }
 
-func operatorOf(op flagv1.Operator) (operator, bool) {
+// OperatorName is how files name an operator; empty: they do not.
+func OperatorName(op flagv1.Operator) string {
 	for _, o := range operators {
 		if o.op == op {
-			return o, true
+			return o.name
 		}
 	}
-	return operator{}, false
+	return ""
 }
 
 // valueType is a flag's type as the file names it.
