@@ -9,8 +9,10 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/tidegate/tidegate/eval"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	"github.com/tidegate/tidegate/internal/preview"
 	"github.com/tidegate/tidegate/internal/snapshot"
 	"github.com/tidegate/tidegate/internal/tally"
 )
@@ -70,6 +72,39 @@ func counting(b *testing.B, s *evaluationService, rollouts ...string) {
 	env.counts = counts
 }
 
+// sampling makes the service sample subjects, and has it seen some.
+func sampling(s *evaluationService, flag string) {
+	env := s.environments[0]
+	if env.subjects == nil {
+		env.subjects = preview.New(env.name, preview.NewMemory(DefaultPreviewBytes), time.Now())
+	}
+	for i := range 1000 {
+		env.subjects.Saw(env.replica.Snapshot().Eval().Flag(flag), &eval.Context{TargetingKey: fmt.Sprintf("user-%d", i)})
+	}
+}
+
+// BenchmarkSaw is what sampling adds to an answer, whether its subject is in the sample or not.
+func BenchmarkSaw(b *testing.B) {
+	s, _ := usualService(b, 1)
+	sampling(s, "flag-0000")
+	env := s.environments[0]
+	f := env.replica.Snapshot().Eval().Flag("flag-0000")
+	for i, done := 0, map[bool]bool{}; len(done) < 2; i++ {
+		subject := &eval.Context{TargetingKey: fmt.Sprintf("user-%d", i)}
+		in := f.WantsSample(env.subjects.Subject(subject).Hash())
+		if done[in] {
+			continue
+		}
+		done[in] = true
+		b.Run(map[bool]string{true: "in", false: "out"}[in], func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				env.subjects.Saw(f, subject)
+			}
+		})
+	}
+}
+
 // BenchmarkEvaluate is a request from its bytes to those of its reply; counted, with the
 // telemetry of it.
 func BenchmarkEvaluate(b *testing.B) {
@@ -101,6 +136,21 @@ func BenchmarkEvaluate(b *testing.B) {
 			}
 		}
 	})
+	b.Run("sampled", func(b *testing.B) {
+		s, _ := usualService(b, 1000)
+		counting(b, s, "flag-0500")
+		sampling(s, "flag-0500")
+		c, now := evaluateCall{new(call)}, time.Now()
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := c.DecodeWire(data); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.evaluateDirect(b.Context(), c, now); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("generated", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -119,10 +169,21 @@ func BenchmarkEvaluate(b *testing.B) {
 	})
 }
 
-// BenchmarkEvaluateAll is the same for a thousand flags, ns a flag.
+// BenchmarkEvaluateAll is the same for a thousand flags, ns a flag; sampled, with the subject
+// looked at for the samples of all of them.
 func BenchmarkEvaluateAll(b *testing.B) {
 	const flags = 1000
 	s, subject := usualService(b, flags)
+	b.Run("plain", func(b *testing.B) { benchmarkAll(b, s, subject, flags) })
+	b.Run("sampled", func(b *testing.B) {
+		for i := range flags {
+			sampling(s, fmt.Sprintf("flag-%04d", i))
+		}
+		benchmarkAll(b, s, subject, flags)
+	})
+}
+
+func benchmarkAll(b *testing.B, s *evaluationService, subject *evaluationv1.EvaluationContext, flags int) {
 	data := mem.BufferSlice{mem.SliceBuffer(marshal(b, &evaluationv1.EvaluateAllRequest{Context: subject}))}
 	c, now := evaluateAllCall{new(call)}, time.Now()
 	b.ReportAllocs()
@@ -136,5 +197,5 @@ func BenchmarkEvaluateAll(b *testing.B) {
 		}
 		reply.Buffers().Free()
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/flags, "ns/flag")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(flags), "ns/flag")
 }

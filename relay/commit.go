@@ -155,6 +155,9 @@ func (c *counted) entries(batches []*telemetryv1.Batch, now time.Time) []spool.E
 	if trips := c.edge.take(maxTripsTold); len(trips) > 0 {
 		batches = append(batches, &telemetryv1.Batch{Environment: c.name, Trips: trips})
 	}
+	if uses := c.uses.Take(now, maxKeysTold); len(uses) > 0 {
+		batches = append(batches, &telemetryv1.Batch{Environment: c.name, KeyUses: uses})
+	}
 	var list []spool.Entry
 	for _, b := range batches {
 		e := spool.Entry{Batch: b, Counted: b.GetTally().GetCounted()}
@@ -170,7 +173,8 @@ func (c *counted) entries(batches []*telemetryv1.Batch, now time.Time) []spool.E
 			e.Lost, e.Counted = e.Lost+e.Counted, 0
 			b.Windows, b.Evaluations = nil, nil
 		}
-		silent := len(b.GetWindows()) == 0 && len(b.GetEvaluations()) == 0 && len(b.GetTrips()) == 0 && e.Lost == 0
+		silent := len(b.GetWindows()) == 0 && len(b.GetEvaluations()) == 0 && len(b.GetTrips()) == 0 &&
+			len(b.GetKeyUses()) == 0 && e.Lost == 0
 		// A little less: what was told at the end of a second is told again at that of another.
 		if silent && now.Sub(c.told) < freshEvery-commitEvery {
 			continue

@@ -16,6 +16,8 @@ type credential struct {
 	values  []string
 	env     *environment // where visitor was found
 	visitor *accesskey.Visitor
+	// admitted, if not nil, is called when the visitor was let into an environment.
+	admitted func(*environment, *accesskey.Visitor)
 }
 
 func credentialOf(ctx context.Context) credential {
@@ -27,14 +29,19 @@ func (c *credential) right(e *environment, s *snapshot.Snapshot, now time.Time) 
 	if e.gate == nil {
 		return nil, nil
 	}
-	if c.env != e {
-		v, err := e.gate.Visitor(c.values)
-		if err != nil {
-			return nil, err
-		}
-		c.env, c.visitor = e, v
+	if c.env == e {
+		r, _, err := c.visitor.Right(s, now)
+		return r, err
 	}
-	r, _, err := c.visitor.Right(s, now)
+	v, err := e.gate.Visitor(c.values)
+	if err != nil {
+		return nil, err
+	}
+	c.env, c.visitor = e, v
+	r, _, err := v.Right(s, now)
+	if err == nil && v != nil && c.admitted != nil {
+		c.admitted(e, v)
+	}
 	return r, err
 }
 
@@ -79,6 +86,26 @@ func (p *pass) check(s *snapshot.Snapshot) error {
 		}
 	}
 	return nil
+}
+
+// untilLost waits until there is no longer a right, and returns why, or until ctx ends.
+func (p *pass) untilLost(ctx context.Context, e *environment) error {
+	shown, changes := e.replica.Subscribe()
+	for {
+		if err := p.check(shown); err != nil {
+			return err
+		}
+		select {
+		case <-changes.Changed():
+			var err error
+			if _, _, shown, err = collect(ctx, changes); err != nil {
+				return err
+			}
+		case <-p.expired:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // follows is check for who wants the flags themselves.

@@ -147,9 +147,9 @@ func askStream(v *visit) (string, error) {
 		return "", err
 	}
 	v.next = func() (string, error) {
-		if err := s.Send(&evaluationv1.EvaluateStreamRequest{Id: 1, Request: &evaluationv1.EvaluateRequest{FlagKey: v.flag, Context: canada(v.t)}}); err != nil {
+		if err := s.Send(&evaluationv1.EvaluateStreamRequest{Id: 1, Request: &evaluationv1.EvaluateRequest{FlagKey: v.flag, Context: canada(v.t)}}); err != nil && !errors.Is(err, io.EOF) {
 			return "", err
-		}
+		} // of one that has ended, Recv tells why
 		m, err := s.Recv()
 		if e := m.GetError(); e != nil {
 			return "", status.Error(codes.Code(e.GetCode()), e.GetMessage())
@@ -232,8 +232,11 @@ func (v *visit) post(path, body string) (string, error) {
 	return string(text), err
 }
 
-func askEvents(v *visit) (string, error) {
-	events, err := v.do(v.request(http.MethodGet, ofrepSSEPath, ""))
+func askEvents(v *visit) (string, error) { return askEventsAt(v, ofrepSSEPath) }
+
+// askEventsAt asks for events, and returns what is told first.
+func askEventsAt(v *visit, uri string) (string, error) {
+	events, err := v.do(v.request(http.MethodGet, uri, ""))
 	if err != nil {
 		return "", err
 	}

@@ -16,6 +16,7 @@ import (
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/jsondoc"
+	"github.com/tidegate/tidegate/internal/preview"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 	"github.com/tidegate/tidegate/internal/tally"
@@ -49,8 +50,10 @@ type environment struct {
 	flagd        flagdExport
 	answers      counters
 	// counts adds up exposures and observations; nil: they are not counted.
-	counts  *tally.Tally
-	streams streamCounts
+	counts *tally.Tally
+	// subjects are sampled; nil: they are not.
+	subjects *preview.Sampler
+	streams  streamCounts
 }
 
 func newEvaluationService(replicas *replica.Set, names []string) *evaluationService {
@@ -80,8 +83,14 @@ func (s *evaluationService) guard(require bool) {
 	}
 }
 
-// exposed counts that a caller is told an answer.
+// exposed counts that a caller is told an answer, and samples the subject.
 func (e *environment) exposed(r *eval.Result, subject *eval.Context) {
+	e.counted(r, subject)
+	e.subjects.Saw(r.Flag, subject)
+}
+
+// counted counts that a caller is told an answer.
+func (e *environment) counted(r *eval.Result, subject *eval.Context) {
 	if e.counts != nil {
 		e.counts.Exposed(r, subject)
 	}
@@ -270,9 +279,11 @@ func (src *source) each(ctx context.Context, chosen selection, subject *eval.Con
 	defer cancel()
 	env := src.snapshot.Eval()
 	var counted reasonTally
+	sampled := src.sampled(chosen, subject)
 	add := func(key string, r eval.Result) {
 		counted.add(string(src.reason(r)))
-		src.env.exposed(&r, subject)
+		src.env.counted(&r, subject)
+		sampled.Saw(r.Flag, subject)
 		answer(key, r)
 	}
 	if chosen.keys != nil {
@@ -292,6 +303,7 @@ func (src *source) each(ctx context.Context, chosen selection, subject *eval.Con
 			}
 		}
 	}
+	sampled.Noted()
 	src.env.answers.addAll(&counted)
 	return nil
 }

@@ -89,6 +89,7 @@ func (s *flagdServiceV1) ResolveAll(ctx context.Context, q *flagdv1.ResolveAllRe
 	flags := snap.Eval().Flags()
 	all := make(map[string]*flagdv1.AnyFlag, len(flags))
 	var counted reasonTally
+	sampled := env.sampledAll(snap, right, "", &subject)
 	for i, f := range flags {
 		if i%checkEvery == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -98,15 +99,17 @@ func (s *flagdServiceV1) ResolveAll(ctx context.Context, q *flagdv1.ResolveAllRe
 		}
 		r := right.Shown(f.Key(), snap.Eval().EvaluateFlag(f, &subject))
 		counted.add(string(r.Reason))
+		sampled.Saw(r.Flag, &subject)
 		if r.Reason == eval.ReasonError {
 			continue
 		}
 		resolved := env.resolution(r)
 		if resolved.known(nil) == nil {
-			env.exposed(&r, &subject)
+			env.counted(&r, &subject)
 			all[f.Key()] = anyFlag(&resolved)
 		}
 	}
+	sampled.Noted()
 	env.answers.addAll(&counted)
 	return &flagdv1.ResolveAllResponse{Flags: all, Metadata: env.metadata}, nil
 }

@@ -321,3 +321,41 @@ func TestTagsAreOfRights(t *testing.T) {
 		tags[tag] = keys[i].(*accessv1.Key).GetRole().String()
 	}
 }
+
+// TestKeyUsesAreTold: the upstream is told which keys were good for something, in whatever way, and
+// of no others.
+func TestKeyUsesAreTold(t *testing.T) {
+	t.Parallel()
+	var keys []proto.Message
+	ways := map[string]string{} // by key, what is asked with it
+	secrets := map[string]string{}
+	for _, d := range doors() {
+		secret, key := newKey(relayRole)
+		ways[key.GetId()], secrets[d.name], keys = d.name, secret, append(keys, key)
+	}
+	_, ofUnused := newKey(relayRole)
+	forged, _ := accesskey.NewFor(ofUnused.GetId())
+	p, r, _ := shop(t, nil, append(keys, ofUnused)...)
+	for _, d := range doors() {
+		if _, err := d.ask(visitor(t, r, "Bearer "+secrets[d.name])); err != nil {
+			t.Fatalf("%s: %v", d.name, err)
+		}
+		if _, err := d.ask(visitor(t, r, "Bearer "+forged)); err == nil {
+			t.Fatalf("%s: a forged secret is let in", d.name)
+		}
+	}
+	eventually(t, "batches that tell of all keys", func() bool {
+		p.collected.mu.Lock()
+		defer p.collected.mu.Unlock()
+		told := map[string]bool{}
+		for _, b := range p.collected.batches {
+			for _, u := range b.GetKeyUses() {
+				if b.GetEnvironment() != production || ways[u.GetKeyId()] == "" || u.GetLast() == 0 {
+					t.Errorf("%s is told of %v", b.GetEnvironment(), u)
+				}
+				told[u.GetKeyId()] = true
+			}
+		}
+		return len(told) == len(ways)
+	})
+}

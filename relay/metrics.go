@@ -23,6 +23,10 @@ var (
 		"Encoded size of the snapshot's items.", []string{"environment"}, nil)
 	rejectedDesc = prometheus.NewDesc("tidegate_relay_snapshot_rejected_items",
 		"Items of the snapshot that cannot be used; their last usable version is in force.", []string{"environment"}, nil)
+	sampleBytesDesc = prometheus.NewDesc("tidegate_relay_preview_memory_bytes",
+		"Memory of the samples of subjects, from which it is told what a change would do.", nil, nil)
+	sampleRefusedDesc = prometheus.NewDesc("tidegate_relay_preview_refused_total",
+		"Subjects and flags that there was no memory for in the samples, which got smaller.", nil, nil)
 	readyDesc = prometheus.NewDesc("tidegate_relay_ready",
 		"1 if every environment has a snapshot that is fresh enough.", nil, nil)
 	streamsDesc = prometheus.NewDesc("tidegate_relay_open_streams",
@@ -78,7 +82,7 @@ func (r *Relay) register() error {
 func (c collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		evaluationsDesc, revisionDesc, ageDesc, itemsDesc, bytesDesc, rejectedDesc, readyDesc,
-		streamsDesc, omittedDesc, ofrepDesc,
+		streamsDesc, omittedDesc, ofrepDesc, sampleBytesDesc, sampleRefusedDesc,
 		countedDesc, lostDesc, foldedDesc, tallyBytesDesc, trippedDesc, refusedDesc,
 		stateBytesDesc, stateBehindDesc, stateErrorsDesc, stateAsideDesc, stateRewritesDesc, stateUnusableDesc,
 	} {
@@ -130,6 +134,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		if n := c.relay.ofrep.answered[code].Load(); n > 0 {
 			counter(ofrepDesc, float64(n), strconv.Itoa(code))
 		}
+	}
+	if samples := c.relay.samples; samples != nil {
+		gauge(sampleBytesDesc, float64(samples.Used()))
+		counter(sampleRefusedDesc, float64(samples.Refused()))
 	}
 	gauge(readyDesc, oneIf(c.relay.readiness().Ready))
 	gauge(stateUnusableDesc, oneIf(c.relay.stateUnusable))

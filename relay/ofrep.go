@@ -77,30 +77,19 @@ func (h *ofrepHandler) serve(ctx context.Context, c *ofrepCall) {
 			return
 		}
 	}
-	if r.URL.Path == ofrepSSEPath {
-		if c.method(http.MethodGet) {
-			h.events(ctx, c)
-		}
-		return
-	}
-	rest, found := strings.CutPrefix(r.URL.Path, ofrepFlagsPath)
-	if !found || rest != "" && rest[0] != '/' {
+	route, key := ofrepRouteOf(r.URL.Path)
+	if route == nil || route.admits == nobody {
 		c.fail(http.StatusNotFound, "", "there is nothing at this path: want "+ofrepFlagsPath+", "+ofrepFlagsPath+"/KEY or "+ofrepSSEPath)
 		return
 	}
-	if !c.method(http.MethodPost) {
-		return
+	if c.method(route.method) {
+		c.key = key
+		route.serve(h, ctx, c)
 	}
-	if rest == "" || rest == "/" {
-		h.bulk(c)
-		return
-	}
-	c.key = rest[1:]
-	h.single(c)
 }
 
 // single answers one flag.
-func (h *ofrepHandler) single(c *ofrepCall) {
+func (h *ofrepHandler) single(_ context.Context, c *ofrepCall) {
 	env, snap, right, ok := h.begin(c)
 	if !ok {
 		return
@@ -117,7 +106,7 @@ func (h *ofrepHandler) single(c *ofrepCall) {
 }
 
 // bulk answers all flags, or says that the caller has the answers.
-func (h *ofrepHandler) bulk(c *ofrepCall) {
+func (h *ofrepHandler) bulk(ctx context.Context, c *ofrepCall) {
 	env, snap, right, ok := h.begin(c)
 	if !ok {
 		return
@@ -130,13 +119,15 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 	if tag != "" {
 		c.w.Header()["Etag"] = []string{tag}
 		if matchesTag(c.r.Header["If-None-Match"], tag) {
+			env.sampleAll(snap, right, &c.subject)
 			c.head(http.StatusNotModified)
 			return
 		}
 	}
-	ctx, cancel := context.WithTimeout(c.r.Context(), bulkTimeout)
+	ctx, cancel := context.WithTimeout(ctx, bulkTimeout)
 	defer cancel()
 	var counted reasonTally
+	sampled := env.sampledAll(snap, right, "", &c.subject)
 	answered := 0
 	c.out = append(c.out, `{"flags":[`...)
 	for i, f := range snap.Eval().Flags() {
@@ -153,14 +144,16 @@ func (h *ofrepHandler) bulk(c *ofrepCall) {
 		}
 		r := right.Shown(f.Key(), snap.Eval().EvaluateFlag(f, &c.subject))
 		counted.add(string(r.Reason))
-		env.exposed(&r, &c.subject)
+		env.counted(&r, &c.subject)
+		sampled.Saw(r.Flag, &c.subject)
 		c.out = env.appendAnswer(c.out, f.Key(), r)
 	}
+	sampled.Noted()
 	env.answers.addAll(&counted)
 	c.out = append(c.out, `],"metadata":`...)
 	c.out = append(c.out, env.metadataJSON...)
 	c.out = append(c.out, `,"eventStreams":[{"type":"sse","endpoint":{"requestUri":`...)
-	c.out = jsondoc.AppendString(c.out, env.eventsURI)
+	c.out = jsondoc.AppendString(c.out, env.eventsFor(c.visitor))
 	c.out = append(c.out, `}}]}`...)
 	c.write(http.StatusOK)
 }
@@ -178,6 +171,7 @@ func (h *ofrepHandler) begin(c *ofrepCall) (env *environment, snap *snapshot.Sna
 	if err == nil {
 		who := credential{values: c.r.Header["Authorization"]}
 		right, err = who.right(env, snap, time.Now())
+		c.visitor = who.visitor
 	}
 	if err != nil {
 		c.failCall(err)
@@ -203,6 +197,7 @@ type ofrepCall struct {
 	w         http.ResponseWriter
 	r         *http.Request
 	key       string // of the flag asked for; empty: of all
+	visitor   *accesskey.Visitor
 	body, out []byte
 	doc       jsondoc.Document
 	subject   eval.Context
@@ -219,7 +214,7 @@ func (h *ofrepHandler) release(c *ofrepCall) {
 		return
 	}
 	c.doc.Reset()
-	c.w, c.r, c.key, c.subject = nil, nil, "", eval.Context{}
+	c.w, c.r, c.key, c.visitor, c.subject = nil, nil, "", nil, eval.Context{}
 	c.body, c.out = c.body[:0], c.out[:0]
 	h.calls.Put(c)
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
@@ -15,12 +16,35 @@ const (
 	sseRetry = 2 * time.Second
 	// ofrepWriteTimeout is how long a caller may not read.
 	ofrepWriteTimeout = 30 * time.Second
+	ticketParameter   = "ticket"
 )
 
 // eventsURI is where the events of an environment are. An EventSource sends no headers:
 // the query names the environment.
 func eventsURI(environment string) string {
 	return ofrepSSEPath + "?" + url.Values{"environment": {environment}}.Encode()
+}
+
+// eventsFor is eventsURI for who presents a key, which an EventSource could not either: the query
+// has a ticket in its place.
+func (e *environment) eventsFor(v *accesskey.Visitor) string {
+	if ticket := v.Ticket(e.name); ticket != "" {
+		return e.eventsURI + "&" + ticketParameter + "=" + ticket
+	}
+	return e.eventsURI
+}
+
+// eventsPass finds who asks for events, by their key or by a ticket.
+func (e *environment) eventsPass(r *http.Request) (*pass, error) {
+	tickets := r.URL.Query()[ticketParameter]
+	if len(r.Header["Authorization"]) > 0 || len(tickets) == 0 {
+		return e.pass(r.Header["Authorization"])
+	}
+	v, err := e.gate.TicketVisitor(tickets, e.name)
+	if err != nil {
+		return nil, err
+	}
+	return &pass{visitor: v}, nil
 }
 
 // events tells a caller to fetch all flags again whenever one may have changed: at once,
@@ -33,7 +57,7 @@ func (h *ofrepHandler) events(ctx context.Context, c *ofrepCall) {
 		return
 	}
 	now, changes := env.replica.Subscribe()
-	right, err := env.pass(c.r.Header["Authorization"])
+	right, err := env.eventsPass(c.r)
 	if err == nil {
 		err = right.check(now)
 	}

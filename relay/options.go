@@ -35,6 +35,9 @@ const DefaultDrain = 10 * time.Second
 // DefaultSpoolBytes bounds the telemetry on disk.
 const DefaultSpoolBytes = 256 << 20
 
+// DefaultPreviewBytes is the memory for samples of subjects.
+const DefaultPreviewBytes = 32 << 20
+
 // minSpoolBytes is a few of the segments that the spool is made of.
 const minSpoolBytes = 1 << 20
 
@@ -63,6 +66,10 @@ type Options struct {
 	// SpoolBytes bounds the telemetry that waits in StateDir for the upstream to take it; in
 	// memory, without a StateDir, it is at most 32 MiB. Default: DefaultSpoolBytes.
 	SpoolBytes int64
+	// PreviewBytes is the memory for samples of the subjects that were answered, with their
+	// contexts: from them it is told what a change would do. Default: DefaultPreviewBytes;
+	// negative: no samples.
+	PreviewBytes int64
 	// Region is where this relay runs: rules may use it, and the upstream is told.
 	Region string
 	// Key is what this relay presents to its upstreams: a secret ('tidegate key create').
@@ -105,6 +112,7 @@ func (o *Options) EnsureDefaults() *Options {
 	setDefault(&o.FlagdSyncAddr, DefaultFlagdSyncAddr)
 	setDefault(&o.Drain, DefaultDrain)
 	setDefault(&o.SpoolBytes, DefaultSpoolBytes)
+	setDefault(&o.PreviewBytes, DefaultPreviewBytes)
 	if len(o.Files) > 0 && len(o.Environments) == 0 {
 		o.Environments = []string{DefaultEnvironment}
 	}

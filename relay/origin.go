@@ -33,7 +33,7 @@ func (r *Relay) openOrigin(ctx context.Context, o *Options, below *tree.Tree) (o
 		InstanceID: r.instanceID, Region: o.Region, Version: r.version,
 		Kind: syncv1.FollowerKind_FOLLOWER_KIND_RELAY, Below: below, DialOptions: o.DialOptions,
 		Key:    rpcdial.Key(o.Key, o.KeyFile),
-		Logger: r.logger, Registerer: r.registry,
+		Logger: r.logger, Registerer: r.registry, Previewer: r,
 	}
 	if r.state != nil {
 		fo.Journal, fo.Epochs = r.state, r.state

@@ -16,8 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +29,7 @@ import (
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 	"github.com/tidegate/tidegate/internal/directhttp"
 	"github.com/tidegate/tidegate/internal/hub"
+	"github.com/tidegate/tidegate/internal/preview"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/rpc"
 	rpcdial "github.com/tidegate/tidegate/internal/rpc/dial"
@@ -57,6 +56,7 @@ type Relay struct {
 	served     servedSet
 	evaluation *evaluationService
 	telemetry  *telemetry
+	samples    *preview.Memory // nil: none are kept
 	hub        *hub.Hub
 	origin     origin
 	server     *rpc.Server
@@ -117,6 +117,7 @@ func Open(ctx context.Context, o Options) (*Relay, error) {
 		err = r.openTelemetry(&o)
 	}
 	if err == nil {
+		r.openSamples(&o)
 		r.streamLog.Begin(streamlog.Process{
 			Instance: r.instanceID, Kind: "relay", Version: r.version,
 			Environments: o.Environments, Durable: r.state != nil && len(o.Files) == 0,
@@ -147,9 +148,12 @@ func (r *Relay) connect(ctx context.Context, o *Options) error {
 		Replicas: r.replicas, InstanceID: r.instanceID, Tree: below,
 		Path:        func() []string { return r.origin.path() },
 		RequireKeys: o.RequireKeys, Key: rpcdial.Key(o.Key, o.KeyFile),
+		Used:   func(environment, keyID string) { r.evaluation.byName[environment].gate.Uses().Note(keyID) },
 		Logger: r.logger, Registerer: r.registry,
 	})
-	r.server = rpc.NewServer(rpc.Options{Logger: r.logger, Registerer: r.registry, TLS: r.tls})
+	r.server = rpc.NewServer(rpc.Options{
+		Logger: r.logger, Registerer: r.registry, TLS: r.tls, Authorize: r.evaluation.authorize,
+	})
 	r.evaluation.register(r.server)
 	flagdv1.RegisterServiceServer(r.server, &flagdServiceV1{evaluation: r.evaluation})
 	flagdv2.RegisterServiceServer(r.server, &flagdServiceV2{evaluation: r.evaluation})
@@ -253,26 +257,18 @@ func (r *Relay) httpListener() net.Listener {
 	})
 }
 
-// httpHandler serves the services with JSON, and OFREP.
-func (r *Relay) httpHandler() http.Handler {
-	services := r.server.HTTPHandler()
-	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if strings.HasPrefix(q.URL.Path, ofrepPath) {
-			r.ofrep.ServeHTTP(w, q)
-			return
-		}
-		services.ServeHTTP(w, q)
-	})
-}
-
 // runBackground runs the origin and keeps the state; the channel is closed when
 // all of it has ended.
 func (r *Relay) runBackground(ctx context.Context) <-chan struct{} {
 	done := make(chan struct{})
-	keeper := make(chan struct{})
+	keeper, sampler := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(keeper)
 		r.keep(ctx)
+	}()
+	go func() {
+		defer close(sampler)
+		r.turnSamples(ctx)
 	}()
 	go func() {
 		defer close(done)
@@ -280,6 +276,7 @@ func (r *Relay) runBackground(ctx context.Context) <-chan struct{} {
 			r.logger.Error().Err(err).Msg("nothing new is served any more")
 		}
 		<-keeper
+		<-sampler
 		r.confirmState()
 	}()
 	return done

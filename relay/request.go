@@ -110,6 +110,12 @@ func (c *call) subject() eval.Context {
 // Attribute implements eval.Attributes.
 func (c *call) Attribute(name string) eval.Value { return c.fields.Attribute(name) }
 
+// Empty implements eval.Object.
+func (c *call) Empty() bool { return c.fields.Empty() }
+
+// Names implements eval.Object, but that a name may come twice: the last one counts.
+func (c *call) Names() []string { return c.fields.Names() }
+
 // The requests, as [rpc.Direct] decodes them: what is not in the usual form, and what is
 // wrong, is left to the generated code.
 type (

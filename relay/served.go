@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/internal/preview"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 	"github.com/tidegate/tidegate/internal/tally"
@@ -24,6 +25,8 @@ type served struct {
 	tally       *tally.Tally
 	to          *replica.Replica
 	edge        *edge
+	// subjects are those of the environment; may be nil.
+	subjects *preview.Sampler
 
 	mu   sync.Mutex // taken after the followed replica's
 	base *snapshot.Snapshot
@@ -48,6 +51,9 @@ func (s *served) follow(v replica.View) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.base = v.Snapshot
+	if s.base != nil {
+		s.subjects.Follow(s.base.Cursor().Epoch, time.Now())
+	}
 	age := time.Since(v.Confirmed)
 	switch v.Event {
 	case replica.Purged:

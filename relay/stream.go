@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/rpc"
 )
 
@@ -22,12 +24,14 @@ type (
 
 // EvaluateStream implements the service.
 func (s *evaluationService) EvaluateStream(stream evaluateStream) error {
-	return s.answerStream(&exchange{service: s, stream: stream, who: credentialOf(stream.Context())})
+	x := &exchange{service: s, stream: stream, who: credentialOf(stream.Context())}
+	return s.answerStream(stream.Context(), x, &x.who)
 }
 
 // evaluateStreamDirect is EvaluateStream.
 func (s *evaluationService) evaluateStreamDirect(_ any, stream grpc.ServerStream) error {
-	return s.answerStream(&directExchange{service: s, stream: stream, request: streamCall{new(call)}, who: credentialOf(stream.Context())})
+	x := &directExchange{service: s, stream: stream, request: streamCall{new(call)}, who: credentialOf(stream.Context())}
+	return s.answerStream(stream.Context(), x, &x.who)
 }
 
 // exchanger reads one request and answers it, in turns.
@@ -36,13 +40,17 @@ type exchanger interface {
 	answer() error
 }
 
-// answerStream answers requests until the stream or the relay ends. What was read when
-// the relay drains is still answered.
+// answerStream answers requests until the stream or the relay ends, or a key that was good for an
+// answer no longer is: then whoever has the stream is told why, though they ask nothing. What was
+// read when the relay drains is still answered.
 //
 // One goroutine reads, evaluates and sends, without handing over to another: the
 // transport reads ahead, as far as its windows go, and puts the answers that are ready
 // into one packet.
-func (s *evaluationService) answerStream(x exchanger) error {
+func (s *evaluationService) answerStream(ctx context.Context, x exchanger, who *credential) error {
+	rights := newStreamRights(ctx)
+	defer rights.end()
+	who.admitted = rights.watch
 	answers := &answers{exchanger: x}
 	ended := make(chan error, 1)
 	go func() { ended <- answers.run() }()
@@ -53,10 +61,63 @@ func (s *evaluationService) answerStream(x exchanger) error {
 			panic(p) // where it is recovered and logged
 		}
 		return err
+	case err := <-rights.lost:
+		answers.end()
+		return err
 	case <-s.draining:
 		answers.end()
 		return errDraining
 	}
+}
+
+// streamRights are those that a stream has had answers by. One that needed no key is none.
+type streamRights struct {
+	lost chan error // takes one: why the first that was lost is
+
+	ctx    context.Context // of what watches
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	over     bool
+	watched  map[*environment]bool
+	watching sync.WaitGroup
+}
+
+func newStreamRights(ctx context.Context) *streamRights {
+	r := &streamRights{lost: make(chan error, 1)}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	return r
+}
+
+// watch looks from now on whether a visitor keeps its right to an environment.
+func (r *streamRights) watch(e *environment, v *accesskey.Visitor) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over || r.watched[e] {
+		return
+	}
+	if r.watched == nil {
+		r.watched = make(map[*environment]bool, 1)
+	}
+	r.watched[e] = true
+	r.watching.Go(func() {
+		err := (&pass{visitor: v}).untilLost(r.ctx, e)
+		if r.ctx.Err() != nil {
+			return
+		}
+		select {
+		case r.lost <- err:
+		default: // another was lost before
+		}
+	})
+}
+
+func (r *streamRights) end() {
+	r.cancel()
+	r.mu.Lock()
+	r.over = true
+	r.mu.Unlock()
+	r.watching.Wait()
 }
 
 // answers are those of one stream.

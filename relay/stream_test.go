@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"io"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func answering(s *evaluationService, x exchanger) <-chan any {
 				ended <- p
 			}
 		}()
-		ended <- s.answerStream(x)
+		ended <- s.answerStream(context.Background(), x, &credential{})
 	}()
 	return ended
 }

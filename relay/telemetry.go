@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/replica"
 	rpcdial "github.com/tidegate/tidegate/internal/rpc/dial"
 	"github.com/tidegate/tidegate/internal/spool"
@@ -31,6 +32,8 @@ const (
 	drainLook = 10 * time.Millisecond
 	// maxTripsTold bounds the trips of one batch: of so many rollouts it may be.
 	maxTripsTold = 32
+	// maxKeysTold bounds the keys of one batch.
+	maxKeysTold = 4096
 )
 
 // telemetry is what a relay counts, on its way up: tallies are cut into batches, which are
@@ -70,6 +73,8 @@ type counted struct {
 	edge     *edge
 	served   *served
 	followed *replica.Replica
+	// uses are those of the environment's keys; nil: there are none.
+	uses *accesskey.Uses
 
 	// What follows belongs to who commits.
 	lost    uint64 // that the tally declared, and an entry had
@@ -102,7 +107,7 @@ func (r *Relay) openTelemetry(o *Options) error {
 			return err
 		}
 		logger := r.logger.With().Str("environment", e.name).Logger()
-		c := &counted{name: e.name, logger: logger, tally: counts, edge: newEdge(e.name, store, logger), followed: r.replicas.Add(e.name)}
+		c := &counted{name: e.name, logger: logger, tally: counts, edge: newEdge(e.name, store, logger), followed: r.replicas.Add(e.name), uses: e.gate.Uses()}
 		c.served = &served{environment: e.name, logger: logger, tally: counts, to: e.replica, edge: c.edge}
 		e.counts = counts
 		r.served[e.name] = c.served

@@ -110,6 +110,7 @@ func (s *settings) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.FlagdSyncAddr, "flagd-sync-addr", relay.DefaultFlagdSyncAddr, "listening `address` for flagd's in-process providers")
 	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps state over restarts (default: memory only)")
 	f.Int64Var(&o.SpoolBytes, "spool-bytes", relay.DefaultSpoolBytes, "`bytes` of telemetry kept in --state-dir while the upstream does not take it; the oldest is dropped first")
+	f.Int64Var(&o.PreviewBytes, "preview-memory", relay.DefaultPreviewBytes, "`bytes` of memory for samples of subjects with their contexts, by which 'tidegate' tells what a change would do; 0: none")
 	f.StringVar(&o.Region, "region", "", "`name` of the place where this relay runs: rules may use it, and the upstream is told")
 	f.StringVar(&o.InstanceID, "instance-id", "", "`id` in lists of relays, stable and unique (default: one kept in --state-dir, else a random one)")
 	f.DurationVar(&o.MaxStale, "max-stale", 0, "not ready from this `age` of a snapshot on; 0: ready at any age")
@@ -161,6 +162,12 @@ func (s *settings) complete(stderr io.Writer) (*relay.Options, error) {
 		stderr = zerolog.ConsoleWriter{Out: stderr, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}
 	default:
 		return nil, fmt.Errorf("--log-format %q: want json or console", s.logFormat)
+	}
+	if s.options.PreviewBytes < 0 {
+		return nil, fmt.Errorf("--preview-memory %d: want bytes, or 0 for no samples", s.options.PreviewBytes)
+	}
+	if s.options.PreviewBytes == 0 {
+		s.options.PreviewBytes = -1
 	}
 	s.options.TLS.RequireClient = s.options.TLS.ClientCA != ""
 	s.options.Logger = zerolog.New(stderr).Level(level).With().Timestamp().Logger()
