@@ -105,7 +105,19 @@ func readTrail(m proto.Message) []demand {
 	if place.Key = r.GetFilter().GetKey(); place.Key == "" {
 		place.Key, place.Prefix = r.GetFilter().GetKeyPrefix(), true
 	}
+	if namesChangeRequests(r.GetFilter()) {
+		place.Key = "" // they may be of any flag
+	}
 	return []demand{{identity.Read, place}}
+}
+
+// namesChangeRequests tells whether a filter lets change requests through by their number.
+func namesChangeRequests(f *controlv1.EntryFilter) bool {
+	if len(f.GetKinds()) > 0 && !slices.Contains(f.GetKinds(), controlv1.ResourceKind_RESOURCE_KIND_CHANGE_REQUEST) {
+		return false
+	}
+	number := f.GetKey() + f.GetKeyPrefix()
+	return number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 // exportTrail is what it takes to have all of a trail, keys with it.

@@ -15,7 +15,6 @@ import (
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	"github.com/tidegate/tidegate/internal/accesskey"
-	"github.com/tidegate/tidegate/server/openid"
 )
 
 // authPages are how browsers log in and out: what SessionService does, with the token in a
@@ -33,25 +32,18 @@ const (
 	authTimeout  = 10 * time.Second
 )
 
-func (p authPages) register(mux *http.ServeMux) {
-	for pattern, serve := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET /auth/methods":          p.serveMethods,
-		"POST /auth/login":           p.serveLogin,
-		"POST /auth/logout":          p.serveLogout,
-		"GET " + openIDLogin:         p.openID.serveLogin,
-		"GET " + openid.CallbackPath: p.openID.serveCallback,
-	} {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			// A writer that cannot set a deadline is one of a test.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(p.timeout))
-			ctx, cancel := context.WithTimeout(r.Context(), p.timeout)
-			defer cancel()
-			w.Header().Set("Cache-Control", "no-store")
-			if err := serve(w, r.WithContext(ctx)); err != nil {
-				p.refuse(w, err)
-			}
-		})
-	}
+// page is a page of logging in or out, which has little time.
+func (p authPages) page(serve func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A writer that cannot set a deadline is one of a test.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(p.timeout))
+		ctx, cancel := context.WithTimeout(r.Context(), p.timeout)
+		defer cancel()
+		w.Header().Set("Cache-Control", "no-store")
+		if err := serve(w, r.WithContext(ctx)); err != nil {
+			p.refuse(w, err)
+		}
+	})
 }
 
 // loginMethods is the body of /auth/methods.

@@ -199,9 +199,8 @@ func TestLoginRequests(t *testing.T) {
 // TestSlowLogin: a body that does not come is not waited for.
 func TestSlowLogin(t *testing.T) {
 	a := newAsking(t)
-	mux := http.NewServeMux()
-	authPages{logins: a.server.logins, methods: a.server.loginMethods(), timeout: 50 * time.Millisecond}.register(mux)
-	s := httptest.NewServer(mux)
+	pages := authPages{logins: a.server.logins, methods: a.server.loginMethods(), timeout: 50 * time.Millisecond}
+	s := httptest.NewServer(pages.page(pages.serveLogin))
 	defer s.Close()
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {

@@ -48,7 +48,7 @@ func (s *Server) makeCollector(address string) error {
 		return err
 	}
 	collects, err := collector.New(collector.Options{
-		Store: s.store, Judge: s.decider, Evaluated: s.usage.Observe, Logger: s.logger, Registerer: s.options.Registry,
+		Store: s.store, Judge: s.decider, Evaluated: s.usage.Observe, KeysUsed: s.keysUsed, Logger: s.logger, Registerer: s.options.Registry,
 	})
 	if err != nil {
 		return err

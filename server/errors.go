@@ -20,6 +20,13 @@ import (
 // what a cluster takes to elect a leader.
 const retryAfter = time.Second
 
+// What tells a FAILED_PRECONDITION for lack of approval, in a google.rpc.ErrorInfo, from others:
+// the same can be proposed as a change request.
+const (
+	errorDomain   = "tidegate"
+	needsApproval = "NEEDS_APPROVAL"
+)
+
 // mapError turns the authority's errors into statuses. The message alone says what was
 // wrong and what would be right; details say it for machines.
 func mapError(err error) error {
@@ -29,12 +36,19 @@ func mapError(err error) error {
 		notFound     *controlplane.NotFoundError
 		exists       *controlplane.ExistsError
 		conflict     *controlplane.ConflictError
+		frozen       *controlplane.FrozenError
 	)
 	switch {
 	case errors.As(err, &invalid):
 		return rpc.Status(codes.InvalidArgument, err.Error(), rpc.BadRequest(invalid.Fields))
 	case errors.As(err, &precondition):
-		return rpc.Status(codes.FailedPrecondition, err.Error(), rpc.BadRequest(precondition.Fields))
+		details := []protoadapt.MessageV1{rpc.BadRequest(precondition.Fields)}
+		if precondition.NeedsApproval {
+			details = append(details, &errdetails.ErrorInfo{Reason: needsApproval, Domain: errorDomain})
+		}
+		return rpc.Status(codes.FailedPrecondition, err.Error(), details...)
+	case errors.As(err, &frozen):
+		return rpc.Status(codes.FailedPrecondition, err.Error(), protoadapt.MessageV1Of(frozen.Frozen))
 	case errors.As(err, &notFound):
 		return rpc.Status(codes.NotFound, err.Error())
 	case errors.As(err, &exists):

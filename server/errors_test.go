@@ -18,6 +18,7 @@ import (
 	"github.com/tidegate/tidegate/controlplane/collector"
 	"github.com/tidegate/tidegate/eval"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 )
 
 func TestMapError(t *testing.T) {
@@ -27,6 +28,7 @@ func TestMapError(t *testing.T) {
 		{Field: "flag.key", Description: "required"}, {Field: "reason", Description: "required"},
 	}}
 	conflict := &controlv1.Conflict{Environment: "production", Key: "a", BaseRevision: 3, CurrentRevision: 7}
+	frozen := &rolloutv1.Frozen{Actor: "ada", Reason: "checkout is down"}
 	for _, c := range []struct {
 		err    error
 		code   codes.Code
@@ -38,6 +40,7 @@ func TestMapError(t *testing.T) {
 		{&controlplane.NotFoundError{What: `flag "a" in environment "production"`}, codes.NotFound, []string{`flag "a" in environment "production"`}, nil},
 		{&controlplane.ExistsError{What: `flag "a"`}, codes.AlreadyExists, []string{`flag "a"`}, nil},
 		{&controlplane.ConflictError{Conflict: conflict}, codes.Aborted, []string{"a", "3", "7"}, conflict},
+		{&controlplane.FrozenError{Environment: "production", Frozen: frozen}, codes.FailedPrecondition, []string{`"production" is frozen by ada`, "down", "panic lift"}, frozen},
 		{collector.ErrNotLeading, codes.Unavailable, []string{"connect again"}, nil},
 		{collector.ErrNoSender, codes.InvalidArgument, []string{"batch"}, nil},
 		{collector.ErrTooManySenders, codes.ResourceExhausted, []string{"too many senders"}, nil},

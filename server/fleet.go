@@ -19,7 +19,8 @@ const maxAnswer = 64 << 20
 
 type fleetService struct {
 	controlv1.UnimplementedFleetServiceServer
-	fleet *fleet.Fleet
+	fleet     *fleet.Fleet
+	previewer previewer
 }
 
 func (s fleetService) ListRelays(ctx context.Context, r *controlv1.ListRelaysRequest) (*controlv1.ListRelaysResponse, error) {
@@ -36,6 +37,10 @@ func (s fleetService) ForgetRelay(ctx context.Context, r *controlv1.ForgetRelayR
 
 func (s fleetService) WatchRelays(r *controlv1.WatchRelaysRequest, stream grpc.ServerStreamingServer[controlv1.WatchRelaysResponse]) error {
 	return s.fleet.WatchRelays(stream.Context(), r, stream.Send)
+}
+
+func (s fleetService) PreviewRelays(ctx context.Context, r *controlv1.PreviewRelaysRequest) (*controlv1.PreviewRelaysResponse, error) {
+	return s.previewer.relays(ctx, r)
 }
 
 // askServer follows the relays of another server of the cluster. Its connection lives as

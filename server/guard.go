@@ -18,6 +18,7 @@ import (
 	"github.com/tidegate/tidegate/controlplane"
 	"github.com/tidegate/tidegate/controlplane/fleet"
 	"github.com/tidegate/tidegate/controlplane/identity"
+	"github.com/tidegate/tidegate/controlplane/lastuse"
 	"github.com/tidegate/tidegate/controlplane/session"
 	"github.com/tidegate/tidegate/controlplane/store"
 	"github.com/tidegate/tidegate/controlplane/store/mirror"
@@ -34,6 +35,10 @@ type guard struct {
 	fleet     *fleet.Fleet
 	// settings are those of the environments.
 	settings *mirror.Mirror[*controlv1.EnvironmentSettings]
+	// authority knows what change requests name.
+	authority *controlplane.Authority
+	// uses is told who calls.
+	uses *lastuse.Recorder
 }
 
 // proof is how a caller's identity was found.
@@ -81,7 +86,8 @@ func (g *guard) authorize(ctx context.Context, call rpc.Call) (context.Context, 
 		return ctx, nil
 	}
 	rpc.Identify(ctx, c.GetName())
-	if err := g.permit(c.Identity, rule, call); err != nil {
+	g.uses.Note(c.GetId())
+	if err := g.permit(ctx, c.Identity, rule, call); err != nil {
 		return ctx, err
 	}
 	if call.Stream {
@@ -165,11 +171,12 @@ func unauthenticated(err error) error {
 }
 
 // permit says why an identity may not make a call; nil: it may.
-func (g *guard) permit(i *accessv1.Identity, r rule, call rpc.Call) error {
-	if r.demands == nil {
-		return nil
+func (g *guard) permit(ctx context.Context, i *accessv1.Identity, r rule, call rpc.Call) error {
+	demands, err := g.demands(ctx, r, call.Request)
+	if err != nil {
+		return err
 	}
-	for _, d := range r.demands(call.Request) {
+	for _, d := range demands {
 		where := d.Scope.String()
 		if d.Permission == identity.Write && g.protected(d.Environment) {
 			d.Permission, where = identity.Operate, where+", which is protected"
@@ -180,6 +187,39 @@ func (g *guard) permit(i *accessv1.Identity, r rule, call rpc.Call) error {
 		}
 	}
 	return nil
+}
+
+// demands are those of a request.
+func (g *guard) demands(ctx context.Context, r rule, request proto.Message) ([]demand, error) {
+	switch {
+	case r.requested != 0:
+		return g.ofChangeRequest(ctx, r.requested, request)
+	case r.demands != nil:
+		return r.demands(request), nil
+	}
+	return nil, nil
+}
+
+// ofChangeRequest is each flag, segment and rollout that the change request names which a
+// request names; all keys, if there is none.
+func (g *guard) ofChangeRequest(ctx context.Context, p identity.Permission, request proto.Message) ([]demand, error) {
+	place := ofEnvironment(request)
+	r, ok := request.(interface{ GetNumber() int64 })
+	if !ok {
+		return []demand{{p, place}}, nil
+	}
+	keys, err := g.authority.ChangeRequestKeys(ctx, place.Environment, r.GetNumber())
+	if err != nil {
+		return nil, mapError(err)
+	}
+	if len(keys) == 0 {
+		return []demand{{p, place}}, nil
+	}
+	all := make([]demand, 0, len(keys))
+	for _, key := range keys {
+		all = append(all, demand{p, keyed(request, key)})
+	}
+	return all, nil
 }
 
 // protected tells whether it takes an operator to write in an environment; in all of them, if
@@ -223,7 +263,11 @@ func (g *guard) whilePermitted(ctx context.Context, c caller, r rule, call rpc.C
 		for {
 			_, changed := g.directory.All()
 			sessionsChanged := g.sessions.Changed()
-			if err := g.stillPermitted(c, r, call); err != nil {
+			switch err := g.stillPermitted(ctx, c, r, call); {
+			case errors.Is(err, errGrantsChanged):
+				cancel(status.Error(codes.Unavailable, err.Error()))
+				return
+			case err != nil:
 				cancel(status.Errorf(codes.PermissionDenied, "who opened this stream may no longer: %s", status.Convert(err).Message()))
 				return
 			}
@@ -240,18 +284,23 @@ func (g *guard) whilePermitted(ctx context.Context, c caller, r rule, call rpc.C
 	return ctx
 }
 
+var errGrantsChanged = errors.New("what you were granted has changed: call again")
+
 // stillPermitted says why whoever opened a stream may no longer have it.
-func (g *guard) stillPermitted(c caller, r rule, call rpc.Call) error {
+func (g *guard) stillPermitted(ctx context.Context, c caller, r rule, call rpc.Call) error {
 	now, err := c.again()
 	switch {
 	case err != nil:
 		return err
 	case now.GetId() != c.GetId():
 		return errors.New("what they presented is somebody else's now")
-	case now.Revision != c.Revision:
-		return g.permit(now.Identity, r, call)
+	case now.Revision == c.Revision:
+		return nil
 	}
-	return nil
+	if err := g.permit(ctx, now.Identity, r, call); err != nil || !r.perKey {
+		return err
+	}
+	return errGrantsChanged
 }
 
 func roleWord(r accessv1.Role) string { return strings.TrimPrefix(r.String(), "ROLE_") }

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"github.com/tidegate/tidegate/controlplane"
 	"github.com/tidegate/tidegate/internal/version"
 )
@@ -19,18 +17,12 @@ const readyAge = 15 * time.Second
 
 func (s *Server) httpHandler() http.Handler {
 	mux := http.NewServeMux()
-	services := withCookie(s.rpc.HTTPHandler())
-	for name := range s.rpc.GRPC.GetServiceInfo() {
-		mux.Handle("/"+name+"/", services)
+	for _, r := range s.routes() {
+		mux.Handle(r.pattern, r.guarded())
 	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", s.serveReady)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.options.Registry, promhttp.HandlerOpts{Registry: s.options.Registry}))
-	mux.HandleFunc("GET /{$}", s.serveHome)
-	authPages{
-		logins: s.logins, methods: s.loginMethods(), timeout: authTimeout,
-		openID: openIDPages{logins: s.logins, authority: s.authority, provider: s.openID},
-	}.register(mux)
+	if s.options.Open && isLoopback(s.httpListener) {
+		return withHeaders(withLocalHosts(mux))
+	}
 	return withHeaders(mux)
 }
 
@@ -118,7 +110,7 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 
 const home = `tidegate control server
 
-The dashboard is not part of this build.
+The dashboard is not part of this build: 'make build' with Node.js makes one that has it.
 
 gRPC        %s  (reflection and health; try: grpcurl -plaintext %s list)
 JSON        POST /tidegate.control.v1.FlagService/ListFlags  {"environment":"production"}
@@ -128,8 +120,18 @@ readiness   /readyz
 metrics     /metrics
 `
 
-func (s *Server) serveHome(w http.ResponseWriter, _ *http.Request) {
-	writeText(w, fmt.Sprintf(home, s.GRPCAddr(), s.GRPCAddr()))
+// home is the dashboard, or what there is to know without it.
+func (s *Server) home() http.Handler {
+	if s.webApp != nil {
+		return s.webApp
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" || r.Method != http.MethodGet && r.Method != http.MethodHead {
+			http.NotFound(w, r)
+			return
+		}
+		writeText(w, fmt.Sprintf(home, s.GRPCAddr(), s.GRPCAddr()))
+	})
 }
 
 func writeText(w http.ResponseWriter, text string) {

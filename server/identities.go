@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidegate/tidegate/controlplane"
 	"github.com/tidegate/tidegate/controlplane/identity"
+	"github.com/tidegate/tidegate/controlplane/lastuse"
 	"github.com/tidegate/tidegate/controlplane/session"
 	accessv1 "github.com/tidegate/tidegate/gen/go/tidegate/access/v1"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
@@ -93,6 +94,7 @@ type identityService struct {
 	authority *controlplane.Authority
 	directory *identity.Directory
 	attempts  *attempts
+	uses      *lastuse.Recorder
 }
 
 // noticed is for how long a write waits until this server knows of it by itself.
@@ -122,11 +124,19 @@ func (s identityService) WhoAmI(ctx context.Context, _ *controlv1.WhoAmIRequest)
 }
 
 func (s identityService) ListIdentities(ctx context.Context, r *controlv1.ListIdentitiesRequest) (*controlv1.ListIdentitiesResponse, error) {
-	return s.authority.ListIdentities(ctx, r)
+	resp, err := s.authority.ListIdentities(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return resp, tellUses(ctx, s.uses, resp.GetIdentities(), identityUsed)
 }
 
 func (s identityService) GetIdentity(ctx context.Context, r *controlv1.GetIdentityRequest) (*controlv1.GetIdentityResponse, error) {
-	return s.authority.GetIdentity(ctx, r)
+	resp, err := s.authority.GetIdentity(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return resp, tellUses(ctx, s.uses, []*controlv1.IdentityVersion{resp.GetIdentity()}, identityUsed)
 }
 
 func (s identityService) CreateIdentity(ctx context.Context, r *controlv1.CreateIdentityRequest) (*controlv1.CreateIdentityResponse, error) {

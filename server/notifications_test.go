@@ -153,7 +153,7 @@ func TestNotificationService(t *testing.T) {
 	}
 	if b, m := list.GetTargets()[0], list.GetTargets()[1]; b.GetName() != "bot" || b.GetKind() != "webhook" || b.GetDead() != 2 || b.GetWaiting() != 0 ||
 		!b.GetConfigured() || !slices.Equal(b.GetEvents(), []string{"started", "paused", "resumed"}) || !strings.HasPrefix(b.GetHost(), "127.0.0.1:") ||
-		m.GetKind() != "slack" || m.GetWaiting() != 1 || len(m.GetEvents()) != 5 || !slices.Equal(m.GetEnvironments(), []string{"production"}) {
+		m.GetKind() != "slack" || m.GetWaiting() != 1 || len(m.GetEvents()) != len(notify.DefaultKinds()) || !slices.Equal(m.GetEnvironments(), []string{"production"}) {
 		t.Errorf("targets: %v", list)
 	}
 

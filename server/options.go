@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"time"
 
@@ -62,6 +63,8 @@ type Options struct {
 	// everything. Without it, a store that has no identities yet gets an administrator, whose
 	// secret FirstSecret tells.
 	Open bool
+	// Dashboard are the files of the web app, which HTTPAddr serves; nil: there is none.
+	Dashboard fs.FS
 	// ResetAdministrator gives the administrator another secret, and makes one where there is
 	// none: for whoever lost it, and has the store.
 	ResetAdministrator bool

@@ -26,24 +26,32 @@ type rule struct {
 	public, byKey bool
 	// servers: the other servers of the cluster, too.
 	servers bool
+	// perKey: what is told is looked at key by key, by what whoever calls was granted when they
+	// did; a stream ends when that changes.
+	perKey bool
 	// demands of a request; nil: whoever is somebody may call.
 	demands func(proto.Message) []demand
+	// requested is what it takes of all that the change request names which a request names; 0:
+	// the request is of none.
+	requested identity.Permission
 }
 
 // permissions is the one table of who may call what. A method that is not in it cannot be
 // called; a test has it complete.
 var permissions = map[string]rule{
-	controlv1.FlagService_ListFlags_FullMethodName:       reads(ofList),
-	controlv1.FlagService_GetFlag_FullMethodName:         reads(ofFlagKey),
-	controlv1.FlagService_CreateFlag_FullMethodName:      writes(ofFlag),
-	controlv1.FlagService_UpdateFlag_FullMethodName:      writes(ofFlag),
-	controlv1.FlagService_DeleteFlag_FullMethodName:      writes(ofFlagKey),
-	controlv1.FlagService_SetEnabled_FullMethodName:      writes(ofFlagKey),
-	controlv1.FlagService_PromoteFlag_FullMethodName:     {demands: promotedFlag},
-	controlv1.FlagService_ListFlagHistory_FullMethodName: reads(ofFlagKey),
-	controlv1.FlagService_RestoreFlag_FullMethodName:     writes(ofFlagKey),
-	controlv1.FlagService_Apply_FullMethodName:           {demands: applied},
-	controlv1.FlagService_ListStaleFlags_FullMethodName:  reads(ofList),
+	controlv1.FlagService_ListFlags_FullMethodName:         reads(ofList),
+	controlv1.FlagService_GetFlag_FullMethodName:           reads(ofFlagKey),
+	controlv1.FlagService_CreateFlag_FullMethodName:        writes(ofFlag),
+	controlv1.FlagService_UpdateFlag_FullMethodName:        writes(ofFlag),
+	controlv1.FlagService_DeleteFlag_FullMethodName:        writes(ofFlagKey),
+	controlv1.FlagService_SetEnabled_FullMethodName:        writes(ofFlagKey),
+	controlv1.FlagService_PromoteFlag_FullMethodName:       {demands: promotedFlag},
+	controlv1.FlagService_ListFlagHistory_FullMethodName:   reads(ofFlagKey),
+	controlv1.FlagService_RestoreFlag_FullMethodName:       writes(ofFlagKey),
+	controlv1.FlagService_Apply_FullMethodName:             {demands: applied},
+	controlv1.FlagService_ListStaleFlags_FullMethodName:    reads(ofList),
+	controlv1.FlagService_ExplainEvaluation_FullMethodName: reads(ofExplained),
+	controlv1.FlagService_PreviewChange_FullMethodName:     {demands: applied},
 
 	controlv1.SegmentService_ListSegments_FullMethodName:       reads(ofList),
 	controlv1.SegmentService_GetSegment_FullMethodName:         reads(ofSegmentKey),
@@ -57,6 +65,7 @@ var permissions = map[string]rule{
 	controlv1.RolloutService_GetRollout_FullMethodName:         serversToo(reads(ofRolloutKey)),
 	controlv1.RolloutService_ListRollouts_FullMethodName:       reads(ofList),
 	controlv1.RolloutService_WatchRollout_FullMethodName:       reads(ofRolloutKey),
+	controlv1.RolloutService_GetRolloutSeries_FullMethodName:   serversToo(reads(ofRolloutKey)),
 	controlv1.RolloutService_PauseRollout_FullMethodName:       writes(ofRolloutKey),
 	controlv1.RolloutService_ResumeRollout_FullMethodName:      writes(ofRolloutKey),
 	controlv1.RolloutService_PromoteRollout_FullMethodName:     writes(ofRolloutKey),
@@ -70,17 +79,36 @@ var permissions = map[string]rule{
 	controlv1.EnvironmentService_GetEnvironment_FullMethodName:         reads(ofEnvironment),
 	controlv1.EnvironmentService_UpdateEnvironment_FullMethodName:      administers(ofEnvironment),
 	controlv1.EnvironmentService_ListEnvironmentHistory_FullMethodName: reads(ofEnvironment),
-	controlv1.EnvironmentService_RestoreEnvironment_FullMethodName:     writes(ofEnvironment),
+	controlv1.EnvironmentService_RestoreEnvironment_FullMethodName:     operates(ofEnvironment),
+	controlv1.EnvironmentService_CreateEnvironment_FullMethodName:      needs(identity.Administer, identity.Everywhere),
+	controlv1.EnvironmentService_CompareEnvironments_FullMethodName:    {demands: compared},
+	controlv1.EnvironmentService_PromoteEnvironment_FullMethodName:     {demands: promotedEnvironment},
+
+	controlv1.FreezeService_Freeze_FullMethodName:    {demands: frozenEnvironments},
+	controlv1.FreezeService_Lift_FullMethodName:      {demands: frozenEnvironments},
+	controlv1.FreezeService_GetFreeze_FullMethodName: needs(identity.Read, identity.Anywhere),
+
+	controlv1.ChangeRequestService_ProposeChangeRequest_FullMethodName:     {demands: proposed},
+	controlv1.ChangeRequestService_GetChangeRequest_FullMethodName:         {requested: identity.Read},
+	controlv1.ChangeRequestService_ListChangeRequests_FullMethodName:       reads(ofList),
+	controlv1.ChangeRequestService_ApproveChangeRequest_FullMethodName:     {requested: identity.Write},
+	controlv1.ChangeRequestService_RejectChangeRequest_FullMethodName:      {requested: identity.Write},
+	controlv1.ChangeRequestService_WithdrawChangeRequest_FullMethodName:    {requested: identity.Write},
+	controlv1.ChangeRequestService_ApplyChangeRequest_FullMethodName:       {requested: identity.Write},
+	controlv1.ChangeRequestService_ListChangeRequestHistory_FullMethodName: {requested: identity.Read},
 
 	controlv1.AuditService_ListEntries_FullMethodName:  {demands: readTrail},
 	controlv1.AuditService_WatchEntries_FullMethodName: {demands: readTrail},
 	controlv1.AuditService_GetTrailHead_FullMethodName: {demands: readTrail},
 	controlv1.AuditService_ExportTrail_FullMethodName:  {demands: exportTrail},
 
-	controlv1.FleetService_ListRelays_FullMethodName:  reads(ofEnvironment),
-	controlv1.FleetService_WatchRelays_FullMethodName: serversToo(reads(ofEnvironment)),
-	controlv1.FleetService_WaitApplied_FullMethodName: reads(ofEnvironment),
-	controlv1.FleetService_ForgetRelay_FullMethodName: needs(identity.Operate, identity.Everywhere),
+	controlv1.WatchService_Watch_FullMethodName: {demands: watched, perKey: true},
+
+	controlv1.FleetService_ListRelays_FullMethodName:    reads(ofEnvironment),
+	controlv1.FleetService_WatchRelays_FullMethodName:   serversToo(reads(ofEnvironment)),
+	controlv1.FleetService_WaitApplied_FullMethodName:   reads(ofEnvironment),
+	controlv1.FleetService_ForgetRelay_FullMethodName:   needs(identity.Operate, identity.Everywhere),
+	controlv1.FleetService_PreviewRelays_FullMethodName: serversToo(needs(identity.Administer, identity.Everywhere)),
 
 	controlv1.KeyService_ListKeys_FullMethodName:       administers(ofEnvironment),
 	controlv1.KeyService_GetKey_FullMethodName:         needs(identity.Administer, identity.Everywhere),
@@ -116,6 +144,8 @@ var permissions = map[string]rule{
 
 	controlv1.EpochService_GetEpoch_FullMethodName:   needs(identity.Read, identity.Anywhere),
 	controlv1.EpochService_BeginEpoch_FullMethodName: needs(identity.Administer, identity.Everywhere),
+
+	controlv1.BackupService_StreamBackup_FullMethodName: needs(identity.Administer, identity.Everywhere),
 
 	syncv1.SyncService_Stream_FullMethodName:         {byKey: true},
 	telemetryv1.CollectorService_Push_FullMethodName: {byKey: true},

@@ -21,10 +21,12 @@ var errDraining = errors.New("the server drains")
 type rolloutService struct {
 	controlv1.UnimplementedRolloutServiceServer
 	rollouts *controlplane.Rollouts
+	series   *seriesReader
 	drained  <-chan struct{}
 }
 
-// registerRollouts registers what changes rollouts: also environments, which are restored.
+// registerRollouts registers what changes rollouts: also environments, which are restored and
+// frozen, and change requests.
 func (s *Server) registerRollouts() error {
 	rollouts, err := controlplane.NewRollouts(controlplane.RolloutsOptions{
 		Authority: s.authority, Assessor: s.assessor(), CountRelays: s.countRelays, Announce: s.announce,
@@ -32,7 +34,23 @@ func (s *Server) registerRollouts() error {
 	if err != nil {
 		return err
 	}
-	controlv1.RegisterRolloutServiceServer(s.rpc, rolloutService{rollouts: rollouts, drained: s.drained})
+	s.requests, err = controlplane.NewChangeRequests(controlplane.ChangeRequestsOptions{
+		Rollouts: rollouts, InstanceID: s.options.InstanceID, Announce: s.announceRequest,
+	})
+	if err != nil {
+		return err
+	}
+	controlv1.RegisterChangeRequestServiceServer(s.rpc, changeRequestService{requests: s.requests})
+	freezer, err := controlplane.NewFreezer(controlplane.FreezerOptions{Authority: s.authority, Announce: s.announceFreeze})
+	if err != nil {
+		return err
+	}
+	controlv1.RegisterFreezeServiceServer(s.rpc, freezeService{freezer: freezer})
+	read := &seriesReader{recorder: s.series, rollouts: rollouts, replicas: s.replicas, leader: s.leaderCalls(), logger: s.logger}
+	controlv1.RegisterRolloutServiceServer(s.rpc, rolloutService{rollouts: rollouts, series: read, drained: s.drained})
+	if err := s.registerWatch(read); err != nil {
+		return err
+	}
 	controlv1.RegisterEnvironmentServiceServer(s.rpc, environmentService{
 		authority: s.authority, restorer: controlplane.NewRestorer(rollouts),
 	})
@@ -85,6 +103,10 @@ func untilDrained(ctx context.Context, drained <-chan struct{}, watch func(conte
 		return fmt.Errorf("%w: %w: call again", controlplane.ErrUnavailable, errDraining)
 	}
 	return err
+}
+
+func (s rolloutService) GetRolloutSeries(ctx context.Context, r *controlv1.GetRolloutSeriesRequest) (*controlv1.GetRolloutSeriesResponse, error) {
+	return s.series.read(ctx, r)
 }
 
 func (s rolloutService) PauseRollout(ctx context.Context, r *controlv1.PauseRolloutRequest) (*controlv1.PauseRolloutResponse, error) {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -23,8 +24,10 @@ import (
 	"github.com/tidegate/tidegate/controlplane/decider"
 	"github.com/tidegate/tidegate/controlplane/fleet"
 	"github.com/tidegate/tidegate/controlplane/identity"
+	"github.com/tidegate/tidegate/controlplane/lastuse"
 	"github.com/tidegate/tidegate/controlplane/leader"
 	"github.com/tidegate/tidegate/controlplane/notify"
+	"github.com/tidegate/tidegate/controlplane/series"
 	"github.com/tidegate/tidegate/controlplane/session"
 	"github.com/tidegate/tidegate/controlplane/store"
 	"github.com/tidegate/tidegate/controlplane/store/etcdstore"
@@ -44,8 +47,11 @@ import (
 	"github.com/tidegate/tidegate/server/openid"
 )
 
-// etcdDir is where, in the data directory, the embedded etcd is.
-const etcdDir = "etcd"
+// Where, in the data directory, the embedded etcd is; and where it is while it is restored.
+const (
+	EtcdDir      = "etcd"
+	RestoringDir = ".restoring"
+)
 
 // Server is one control server.
 type Server struct {
@@ -60,13 +66,17 @@ type Server struct {
 	elector   *leader.Elector
 	telemetry *collectorService
 	usage     *usage.Recorder
+	lastUse   *lastuse.Recorder
 	decider   *decider.Decider
+	series    *series.Recorder
 	notifier  *notify.Notifier
+	requests  *controlplane.ChangeRequests
 	directory *identity.Directory
 	settings  *mirror.Mirror[*controlv1.EnvironmentSettings]
 	sessions  *session.Sessions
 	logins    *logins
 	openID    *openid.Provider // nil: none
+	webApp    *webApp          // nil: none
 	tls       *tlsfiles.Server // nil: none
 	// peers is what other servers are connected to with.
 	peers    credentials.TransportCredentials
@@ -96,6 +106,11 @@ func Open(ctx context.Context, o Options) (_ *Server, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	if o.Dashboard != nil {
+		if s.webApp, err = newWebApp(o.Dashboard); err != nil {
+			return nil, err
+		}
+	}
 	if s.tls, err = tlsfiles.NewServer(o.TLS, o.Logger); err != nil {
 		return nil, err
 	}
@@ -174,7 +189,11 @@ func (s *Server) openStore(ctx context.Context) error {
 	}
 	o := etcdstore.Options{Endpoints: s.options.EtcdEndpoints, Logger: s.logger}
 	if len(o.Endpoints) == 0 {
-		o.DataDir = filepath.Join(s.options.DataDir, etcdDir)
+		half := filepath.Join(s.options.DataDir, RestoringDir)
+		if _, err := os.Stat(half); err == nil {
+			return fmt.Errorf("%s is there: 'tidegate restore' is at work, or did not end; remove it and restore again, as an empty store would take the flags from all relays", half)
+		}
+		o.DataDir = filepath.Join(s.options.DataDir, EtcdDir)
 	}
 	opened, err := etcdstore.Open(ctx, o)
 	if err != nil {
@@ -188,9 +207,11 @@ func (s *Server) register() error {
 	below := tree.New(s.options.InstanceID)
 	secret, presented := accesskey.New()
 	s.peerSecret = secret
+	s.lastUse = lastuse.New(lastuse.Options{Store: s.store, Logger: s.logger})
 	s.hub = hub.New(hub.Options{
 		Replicas: s.replicas, InstanceID: s.options.InstanceID, Tree: below,
 		RequireKeys: s.options.RequireKeys, Head: s.authority.Head,
+		Used:   func(_, keyID string) { s.lastUse.Note(keyID) },
 		Logger: s.logger, Registerer: s.options.Registry,
 	})
 	fo := fleet.Options{
@@ -219,22 +240,23 @@ func (s *Server) register() error {
 		Logger: s.logger, Registerer: s.options.Registry, TLS: s.tls, MaxMessageBytes: maxMessage, Validate: knownFields, MapError: mapError,
 	}
 	if !s.options.Open {
-		ro.Authorize = (&guard{directory: s.directory, sessions: s.sessions, fleet: s.fleet, settings: s.settings}).authorize
+		ro.Authorize = (&guard{directory: s.directory, sessions: s.sessions, fleet: s.fleet, settings: s.settings, authority: s.authority, uses: s.lastUse}).authorize
 	}
 	s.rpc = rpc.NewServer(ro)
-	controlv1.RegisterFlagServiceServer(s.rpc, flagService{authority: s.authority})
+	controlv1.RegisterFlagServiceServer(s.rpc, flagService{authority: s.authority, previewer: s.previewer()})
 	controlv1.RegisterSegmentServiceServer(s.rpc, segmentService{authority: s.authority})
-	controlv1.RegisterKeyServiceServer(s.rpc, keyService{authority: s.authority})
+	controlv1.RegisterKeyServiceServer(s.rpc, keyService{authority: s.authority, uses: s.lastUse})
 	s.registerPeople()
 	controlv1.RegisterEpochServiceServer(s.rpc, epochService{authority: s.authority, hub: s.hub})
 	controlv1.RegisterAuditServiceServer(s.rpc, auditService{trails: s.trails, drained: s.drained})
-	controlv1.RegisterFleetServiceServer(s.rpc, fleetService{fleet: s.fleet})
+	controlv1.RegisterFleetServiceServer(s.rpc, fleetService{fleet: s.fleet, previewer: s.previewer()})
 	controlv1.RegisterNotificationServiceServer(s.rpc, notificationService{
 		notifier: s.notifier, leader: s.leaderCalls(), logger: s.logger,
 	})
 	if err := s.registerRollouts(); err != nil {
 		return err
 	}
+	controlv1.RegisterBackupServiceServer(s.rpc.GRPCOnly(), s.backups())
 	syncv1.RegisterSyncServiceServer(s.rpc.GRPCOnly(), s.hub)
 	telemetryv1.RegisterCollectorServiceServer(s.rpc.GRPCOnly(), s.telemetry)
 	s.options.Registry.MustRegister(replicaCollector{s.replicas})
@@ -248,7 +270,7 @@ func (s *Server) registerPeople() {
 	}
 	tries := newAttempts(time.Now)
 	s.logins = &logins{directory: s.directory, sessions: s.sessions, attempts: tries, logger: s.logger}
-	identities := identityService{authority: s.authority, directory: s.directory, attempts: tries}
+	identities := identityService{authority: s.authority, directory: s.directory, attempts: tries, uses: s.lastUse}
 	controlv1.RegisterIdentityServiceServer(s.rpc, identities)
 	controlv1.RegisterSessionServiceServer(s.rpc, sessionService{
 		authority: s.authority, logins: s.logins, identities: identities, methods: s.loginMethods(),
@@ -297,6 +319,7 @@ func (s *Server) Run(ctx context.Context) error {
 	running.Go(func() { s.directory.Run(serving) })
 	running.Go(func() { s.settings.Run(serving) })
 	running.Go(func() { s.sessions.Run(serving) })
+	running.Go(func() { s.lastUse.Run(serving) })
 	running.Go(func() { s.elector.Run(serving, s.lead) })
 	running.Go(func() { s.logAudit(serving) })
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/controlplane/lastuse"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/rpc"
@@ -11,12 +12,15 @@ import (
 
 // callerOf is whom the audit trail names.
 func callerOf(ctx context.Context) controlplane.Caller {
-	return controlplane.Caller(rpc.CallerFrom(ctx))
+	named := rpc.CallerFrom(ctx)
+	found, _ := callerIn(ctx)
+	return controlplane.Caller{Actor: named.Actor, Peer: named.Peer, Identity: found.GetId()}
 }
 
 type flagService struct {
 	controlv1.UnimplementedFlagServiceServer
 	authority *controlplane.Authority
+	previewer previewer
 }
 
 func (s flagService) ListFlags(ctx context.Context, r *controlv1.ListFlagsRequest) (*controlv1.ListFlagsResponse, error) {
@@ -59,8 +63,16 @@ func (s flagService) ListStaleFlags(ctx context.Context, r *controlv1.ListStaleF
 	return s.authority.ListStaleFlags(ctx, r)
 }
 
+func (s flagService) ExplainEvaluation(ctx context.Context, r *controlv1.ExplainEvaluationRequest) (*controlv1.ExplainEvaluationResponse, error) {
+	return s.authority.ExplainEvaluation(ctx, r, readableBy(ctx, r.GetEnvironment()))
+}
+
 func (s flagService) Apply(ctx context.Context, r *controlv1.ApplyRequest) (*controlv1.ApplyResponse, error) {
 	return s.authority.Apply(ctx, callerOf(ctx), r)
+}
+
+func (s flagService) PreviewChange(ctx context.Context, r *controlv1.PreviewChangeRequest) (*controlv1.PreviewChangeResponse, error) {
+	return s.previewer.change(ctx, r)
 }
 
 type segmentService struct {
@@ -99,14 +111,23 @@ func (s segmentService) RestoreSegment(ctx context.Context, r *controlv1.Restore
 type keyService struct {
 	controlv1.UnimplementedKeyServiceServer
 	authority *controlplane.Authority
+	uses      *lastuse.Recorder
 }
 
 func (s keyService) ListKeys(ctx context.Context, r *controlv1.ListKeysRequest) (*controlv1.ListKeysResponse, error) {
-	return s.authority.ListKeys(ctx, r)
+	resp, err := s.authority.ListKeys(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return resp, tellUses(ctx, s.uses, resp.GetKeys(), keyUsed)
 }
 
 func (s keyService) GetKey(ctx context.Context, r *controlv1.GetKeyRequest) (*controlv1.GetKeyResponse, error) {
-	return s.authority.GetKey(ctx, r)
+	resp, err := s.authority.GetKey(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return resp, tellUses(ctx, s.uses, []*controlv1.KeyVersion{resp.GetKey()}, keyUsed)
 }
 
 func (s keyService) CreateKey(ctx context.Context, r *controlv1.CreateKeyRequest) (*controlv1.CreateKeyResponse, error) {
@@ -167,6 +188,18 @@ func (s environmentService) ListEnvironmentHistory(ctx context.Context, r *contr
 
 func (s environmentService) ListEnvironments(ctx context.Context, r *controlv1.ListEnvironmentsRequest) (*controlv1.ListEnvironmentsResponse, error) {
 	return s.authority.ListEnvironments(ctx, r)
+}
+
+func (s environmentService) CreateEnvironment(ctx context.Context, r *controlv1.CreateEnvironmentRequest) (*controlv1.CreateEnvironmentResponse, error) {
+	return s.authority.CreateEnvironment(ctx, callerOf(ctx), r)
+}
+
+func (s environmentService) CompareEnvironments(ctx context.Context, r *controlv1.CompareEnvironmentsRequest) (*controlv1.CompareEnvironmentsResponse, error) {
+	return s.authority.CompareEnvironments(ctx, r)
+}
+
+func (s environmentService) PromoteEnvironment(ctx context.Context, r *controlv1.PromoteEnvironmentRequest) (*controlv1.PromoteEnvironmentResponse, error) {
+	return s.authority.PromoteEnvironment(ctx, callerOf(ctx), r)
 }
 
 func (s environmentService) RestoreEnvironment(ctx context.Context, r *controlv1.RestoreEnvironmentRequest) (*controlv1.RestoreEnvironmentResponse, error) {
