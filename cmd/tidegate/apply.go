@@ -36,6 +36,8 @@ func newApplyCommand(streams *streams) *cobra.Command {
 			"transaction for up to 30 flags and segments that differ. Applying again changes nothing.\n\n" +
 			"Where the files turn on a flag that someone turned off by hand, nothing is written\n" +
 			"unless --enable is given: a job that runs by itself does not undo a kill switch.\n\n" +
+			"With --propose nothing is written: what differs becomes a change request, for others to\n" +
+			"approve ('tidegate request --help').\n\n" +
 			"With --source the files are those that the environment's settings say flags are kept in\n" +
 			"('tidegate environment set --file-source'): then nothing else changes these flags, and\n" +
 			"--prune deletes what is kept there and is in the files no more.\n\n" +
@@ -57,6 +59,9 @@ func newApplyCommand(streams *streams) *cobra.Command {
 			}
 			if err := o.requireWrite(); err != nil && (!dryRun || o.environment == "") {
 				return err
+			}
+			if o.proposing.on && (watch || files.source != "") {
+				return usagef("--propose and --watch or --source: what is kept in files is reviewed where they are")
 			}
 			if watch {
 				if dryRun || slices.Contains(paths, "-") || o.output != outputTable {
@@ -85,6 +90,7 @@ func newApplyCommand(streams *streams) *cobra.Command {
 	f.BoolVar(&watch, "watch", false, "go on: apply the files whenever they change, and again each minute")
 	f.BoolVar(&enable, "enable", false, "also turn on flags that someone turned off by hand")
 	f.BoolVar(&dryRun, "dry-run", false, "only show what would change")
+	o.registerPropose(f)
 	return cmd
 }
 
@@ -96,14 +102,20 @@ func (c *client) apply(ctx context.Context, d *manifest.Document, files fileOpti
 	if err != nil {
 		return err
 	}
-	if c.output == outputTable {
-		if err := c.writePlan(p); err != nil {
+	if c.output == outputTable && (!c.proposing.on || dryRun) { // what is proposed is shown as such
+		if err := c.writePlan(p, true); err != nil {
 			return err
+		}
+		if dryRun && len(p.transactions) > 0 {
+			c.tellImpact(ctx, c.out, impactOf(p))
 		}
 	}
 	refused := c.checkRevivals(ctx, p, enable)
 	if refused != nil && !dryRun {
 		return refused
+	}
+	if c.proposing.on && !dryRun && len(p.transactions) > 0 {
+		return c.propose(ctx, p.proposal())
 	}
 	if !dryRun {
 		if err := c.commit(ctx, p, d); err != nil {
@@ -131,7 +143,11 @@ func (c *client) prepare(ctx context.Context, d *manifest.Document, files fileOp
 	if err != nil {
 		return nil, err
 	}
-	return c.plan(ctx, d, files.source, deletes)
+	p, err := c.plan(ctx, d, files.source, deletes)
+	if err != nil || files.source == "" {
+		return p, err
+	}
+	return p, c.drift(ctx, p)
 }
 
 // commit writes one transaction after the other, on condition that everything is still
@@ -193,8 +209,8 @@ func (p *applyPlan) response() *controlv1.ApplyResponse {
 	return response
 }
 
-// writePlan shows what would be written.
-func (c *client) writePlan(p *applyPlan) error {
+// writePlan shows what would be written; and, if all is to be shown, what would not.
+func (c *client) writePlan(p *applyPlan, all bool) error {
 	var b bytes.Buffer
 	created, changed, deleted := 0, 0, 0
 	for _, t := range p.transactions {
@@ -213,10 +229,15 @@ func (c *client) writePlan(p *applyPlan) error {
 			changed++
 			fmt.Fprintf(&b, "%s %s (%s)\n", c.paint.yellow("~"), name, revisionText(r.GetRevision()))
 			writeChanges(&b, c.paint, "    ", r.GetChanges())
+			if by := p.changedBy[resourceID{r.GetKind(), r.GetKey()}]; by != "" {
+				fmt.Fprintf(&b, "    %s\n", c.paint.dim("here it was "+by))
+			}
 		}
 	}
 	for _, r := range p.unchanged {
-		fmt.Fprintf(&b, "%s\n", c.paint.dim("= "+kindWord(r.GetKind())+" "+singleLine(r.GetKey())))
+		if all {
+			fmt.Fprintf(&b, "%s\n", c.paint.dim("= "+kindWord(r.GetKind())+" "+singleLine(r.GetKey())))
+		}
 	}
 	fmt.Fprintf(&b, "%s: %d to create, %d to change, %d unchanged", c.environment, created, changed, len(p.unchanged))
 	if deleted > 0 {

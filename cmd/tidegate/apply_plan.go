@@ -13,6 +13,8 @@ type applyPlan struct {
 	source       string // of files
 	transactions []*transaction
 	unchanged    []*controlv1.ApplyResult
+	// changedBy says of what is kept in files who changed it beside them.
+	changedBy map[resourceID]string
 }
 
 // resourceID names a flag or segment.

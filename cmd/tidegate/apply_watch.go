@@ -111,7 +111,7 @@ func (w *applyWatch) bring(ctx context.Context) bool {
 		err = w.checkRevivals(ctx, p, w.enable)
 	}
 	if err == nil && len(p.transactions) > 0 {
-		if err = w.writePlan(p); err == nil {
+		if err = w.writePlan(p, false); err == nil {
 			err = w.commit(ctx, p, w.wanted)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // Trails that are of no environment, as people name them and as requests do.
 const (
 	trailAccess, trailStore = "_access", "_store"
-	trailHelp               = "environment, " + trailAccess + " for identities or " + trailStore + " for the store's epoch; also $" + environmentVariable
+	trailHelp               = "environment, " + trailAccess + " for identities or " + trailStore + " for the store's epoch and what is frozen; also $" + environmentVariable
 )
 
 func newAuditCommand(io *streams) *cobra.Command {
@@ -27,7 +27,7 @@ func newAuditCommand(io *streams) *cobra.Command {
 		Short: "Search, follow, export and verify the audit trails",
 		Long: "Search, follow, export and verify the audit trails: who changed what, when, why and from\n" +
 			"where. Each environment has one; besides there are " + trailAccess + ", of identities, and " + trailStore + ", of\n" +
-			"the store's epoch.",
+			"the store's epoch and of what is frozen.",
 	}
 	cmd.AddCommand(newAuditListCommand(io), newAuditWatchCommand(io), newAuditExportCommand(io), newAuditVerifyCommand(io), newAuditHeadCommand(io))
 	return cmd
@@ -109,8 +109,8 @@ func enumOf(flag, prefix, name string, values map[string]int32) (int32, error) {
 // writeEntries writes entries of many resources for people.
 func (c *client) writeEntries(out io.Writer, entries []*controlv1.AuditEntry) {
 	for _, e := range entries {
-		fmt.Fprintf(out, "%s  %s  %s %s %s by %s: %s\n", c.paint.bold(revisionText(e.GetRevision())), c.paint.dim(timeText(e.GetTime())),
-			c.actionText(e.GetAction()), kindWord(e.GetKind()), c.paint.bold(singleLine(e.GetKey())), actorText(e.GetActor()), singleLine(e.GetReason()))
+		fmt.Fprintf(out, "%s  %s  %s %s %s by %s%s\n", c.paint.bold(revisionText(e.GetRevision())), c.paint.dim(timeText(e.GetTime())),
+			c.actionText(e.GetAction()), kindWord(e.GetKind()), c.paint.bold(singleLine(e.GetKey())), actorText(e.GetActor()), whyText(e.GetReason()))
 		c.writeOrigin(out, e)
 		if e.GetPreviousRevision() != 0 && e.GetAction() != controlv1.Action_ACTION_DELETED { // else: everything
 			writeChanges(out, c.paint, "    ", e.GetChanges())

@@ -180,9 +180,14 @@ func (c *client) proven(v *audit.Verifier, name string, head *controlv1.TrailHea
 	if err != nil {
 		return fmt.Errorf("the audit trail of %s is not whole: %w", name, err)
 	}
+	c.tellProven(name, p)
+	return nil
+}
+
+func (c *client) tellProven(name string, p audit.Proven) {
 	if p.Head == nil {
 		fmt.Fprintf(c.out, "%s: nothing is sealed yet; %d entries, whose histories are whole\n", name, p.Unsealed)
-		return nil
+		return
 	}
 	fmt.Fprintf(c.out, "%s: %s, %d entries in %d seals, through revision %d", name, c.paint.green("whole"), p.Head.GetEntries(), p.Head.GetNumber(), p.Head.GetThroughRevision())
 	if p.Unsealed > 0 {
@@ -192,7 +197,6 @@ func (c *client) proven(v *audit.Verifier, name string, head *controlv1.TrailHea
 		fmt.Fprintf(c.out, "; what was kept is part of it")
 	}
 	fmt.Fprintln(c.out)
-	return nil
 }
 
 // verifyFile proves an export.

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
@@ -67,8 +68,14 @@ type clientOptions struct {
 	environment string
 	reason      string
 	actor       string
+	proposing   proposing
 	keyFile     string
 	tls         tlsfiles.ClientFiles
+	// confirm is the name of a protected environment that is written into, if it was given;
+	// confirms: it can be. confirmed is the one that was typed.
+	confirm   string
+	confirms  bool
+	confirmed string
 	// anonymous: nothing is presented, whatever there is.
 	anonymous bool
 	// retryWait is the wait before the first retry of a write; it doubles.
@@ -112,24 +119,50 @@ func (o *clientOptions) registerRead(f *pflag.FlagSet) {
 // registerWrite adds what every write carries.
 func (o *clientOptions) registerWrite(f *pflag.FlagSet) {
 	o.registerServer(f)
-	f.StringVarP(&o.environment, "environment", "e", os.Getenv(environmentVariable), "environment to change; required, also $"+environmentVariable)
+	o.registerChanged(f)
 	o.registerReason(f)
+	o.registerConfirm(f)
+}
+
+// registerEnvironment adds what a write carries that needs no reason.
+func (o *clientOptions) registerEnvironment(f *pflag.FlagSet) {
+	o.registerServer(f)
+	o.registerChanged(f)
+	o.registerActor(f)
+}
+
+func (o *clientOptions) registerChanged(f *pflag.FlagSet) {
+	f.StringVarP(&o.environment, "environment", "e", os.Getenv(environmentVariable), "environment to change; required, also $"+environmentVariable)
 }
 
 func (o *clientOptions) registerReason(f *pflag.FlagSet) {
 	f.StringVar(&o.reason, "reason", "", "why, for the audit trail; required")
+	o.registerActor(f)
+}
+
+func (o *clientOptions) registerActor(f *pflag.FlagSet) {
 	f.StringVar(&o.actor, "actor", currentUser(), "who, for the audit trail")
 }
 
 // requireWrite reports what a write lacks.
 func (o *clientOptions) requireWrite() error {
-	if o.environment == "" {
-		return usagef("say which environment: --environment production (or set %s); writes have no default", environmentVariable)
+	if err := o.requireEnvironment(); err != nil {
+		return err
 	}
 	return o.requireReason()
 }
 
+func (o *clientOptions) requireEnvironment() error {
+	if o.environment == "" {
+		return usagef("say which environment: --environment production (or set %s); writes have no default", environmentVariable)
+	}
+	return nil
+}
+
 func (o *clientOptions) requireReason() error {
+	if o.proposing.at != "" && !o.proposing.on {
+		return usagef("--at is of --propose: nothing else is written later")
+	}
 	if strings.TrimSpace(o.reason) == "" {
 		return usagef(`say why: --reason "..." (it becomes part of the audit trail)`)
 	}
@@ -237,9 +270,13 @@ func (o *clientOptions) connect(io *streams) (*client, error) {
 		identities:   controlv1.NewIdentityServiceClient(conn),
 		sessions:     controlv1.NewSessionServiceClient(conn),
 		epochs:       controlv1.NewEpochServiceClient(conn),
+		backups:      controlv1.NewBackupServiceClient(conn),
 		fleet:        controlv1.NewFleetServiceClient(conn),
 		rollouts:     controlv1.NewRolloutServiceClient(conn),
+		freezes:      controlv1.NewFreezeServiceClient(conn),
 		evaluations:  evaluationv1.NewEvaluationServiceClient(conn),
+
+		changeRequests: controlv1.NewChangeRequestServiceClient(conn),
 
 		audit:         controlv1.NewAuditServiceClient(conn),
 		notifications: controlv1.NewNotificationServiceClient(conn),
@@ -260,9 +297,13 @@ type client struct {
 	identities   controlv1.IdentityServiceClient
 	sessions     controlv1.SessionServiceClient
 	epochs       controlv1.EpochServiceClient
+	backups      controlv1.BackupServiceClient
 	fleet        controlv1.FleetServiceClient
 	rollouts     controlv1.RolloutServiceClient
+	freezes      controlv1.FreezeServiceClient
 	evaluations  evaluationv1.EvaluationServiceClient
+
+	changeRequests controlv1.ChangeRequestServiceClient
 
 	audit         controlv1.AuditServiceClient
 	notifications controlv1.NotificationServiceClient
@@ -282,8 +323,13 @@ func read[Request, Response any](ctx context.Context, c *client, m method[Reques
 const maxAttempts = 4
 
 // write makes a call whose request carries a request id, so that it can be repeated
-// where the outcome is unknown: it happens once all the same.
-func write[Request, Response any](ctx context.Context, c *client, m method[Request, Response], r Request) (Response, error) {
+// where the outcome is unknown: it happens once all the same. What is written into a protected
+// environment is confirmed first.
+func write[Request proto.Message, Response any](ctx context.Context, c *client, m method[Request, Response], r Request) (Response, error) {
+	if err := c.confirmWrite(ctx, r); err != nil {
+		var none Response
+		return none, err
+	}
 	wait := c.retryWait
 	for attempt := 1; ; attempt++ {
 		response, err := read(ctx, c, m, r)

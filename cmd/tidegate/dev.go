@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tidegate/tidegate/dashboard"
 	"github.com/tidegate/tidegate/relay"
 	"github.com/tidegate/tidegate/server"
 )
@@ -99,6 +100,7 @@ func (d *dev) open(ctx context.Context) (*server.Server, *relay.Relay, error) {
 	so := d.server
 	so.Environments = server.DefaultEnvironments()
 	so.Open = true
+	so.Dashboard = dashboard.Files()
 	so.Drain = devDrain
 	so.Logger = d.logger.With().Str("part", "server").Logger()
 	s, err := server.Open(ctx, so)

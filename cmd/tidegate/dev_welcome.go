@@ -4,6 +4,8 @@ import (
 	"io"
 	"net"
 	"text/template"
+
+	"github.com/tidegate/tidegate/dashboard"
 )
 
 // welcome is what 'tidegate dev' prints when it is ready. The commands are meant to be
@@ -11,7 +13,9 @@ import (
 var welcome = template.Must(template.New("welcome").Parse(`
 tidegate is ready.   Ctrl-C stops it; data stays in {{.DataDir}}
 
-  server   gRPC {{.Server}}   JSON and metrics http://{{.ServerHTTP}}
+  {{if .Dashboard}}dashboard   http://{{.ServerHTTP}}/
+
+  {{end}}server   gRPC {{.Server}}   JSON and metrics http://{{.ServerHTTP}}
   relay    gRPC {{.Relay}}   OFREP and JSON http://{{.RelayHTTP}}   health and metrics http://{{.Management}}
 
   OpenFeature providers of any language work as they are: flagd's rpc at {{.Relay}},
@@ -66,7 +70,8 @@ func printWelcome(out io.Writer, dir string, a devAddresses) error {
 		devAddresses
 		DataDir            string
 		Writable, Readable bool // by others than this machine
-	}{devAddresses: a, DataDir: dir}
+		Dashboard          bool // is part of this build
+	}{devAddresses: a, DataDir: dir, Dashboard: dashboard.Files() != nil}
 	v.Writable = opens(a.Server) || opens(a.ServerHTTP)
 	v.Readable = opens(a.Relay) || opens(a.RelayHTTP) || opens(a.Management) || opens(a.FlagdSync)
 	for _, addr := range []*string{&v.Server, &v.ServerHTTP, &v.Relay, &v.RelayHTTP, &v.Management, &v.FlagdSync} {

@@ -14,13 +14,16 @@ import (
 func newEnvironmentCommand(io *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "environment",
-		Short: "Show environments, and what holds for each; take one back to what it was",
+		Short: "Make, compare and promote environments, and set what holds for each; take one back to what it was",
 	}
 	cmd.AddCommand(
 		newEnvironmentListCommand(io),
+		newEnvironmentCreateCommand(io),
 		newEnvironmentGetCommand(io),
 		newEnvironmentSetCommand(io),
 		newEnvironmentHistoryCommand(io),
+		newEnvironmentCompareCommand(io),
+		newEnvironmentPromoteCommand(io),
 		newEnvironmentRestoreCommand(io),
 	)
 	return cmd

@@ -61,6 +61,7 @@ func newEnvironmentRestoreCommand(streams *streams) *cobra.Command {
 	f := cmd.Flags()
 	o.registerServer(f)
 	o.registerReason(f)
+	o.registerConfirm(f)
 	f.Int64Var(&o.revision, "revision", 0, "as it was right after this revision of the store")
 	f.StringVar(&o.at, "at", "", "as it was at this time: 2026-11-26T14:00:00Z, or how long ago, such as 90m")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would change, and change nothing")
@@ -116,11 +117,12 @@ func (o *restoreOptions) restore(ctx context.Context, c *client, r *controlv1.Re
 	if o.dryRun {
 		return c.show(shown, func(out io.Writer) { o.writePreview(out, c, shown) })
 	}
-	if len(shown.GetResults()) > 0 && !o.yes {
+	if len(shown.GetResults()) > 0 && !o.yes && o.confirm == "" {
 		o.writePreview(c.err, c, shown)
 		if err := c.confirmTyped(fmt.Sprintf("Type %s to restore it: ", r.GetEnvironment()), r.GetEnvironment()); err != nil {
 			return err
 		}
+		c.confirmed = r.GetEnvironment()
 	}
 	// What was shown is what shall happen: at the revision found by a time, on what was there.
 	r.Revision, r.Time, r.BaseRevision = shown.GetRestoredRevision(), nil, shown.GetCurrentRevision()
@@ -136,13 +138,8 @@ func (o *restoreOptions) writePreview(out io.Writer, c *client, r *controlv1.Res
 		fmt.Fprintf(out, "%s is already as it was at revision %d\n", c.environment, r.GetRestoredRevision())
 		return
 	}
-	fmt.Fprintf(out, "%s as of revision %d: %s, in %s\n", c.paint.bold(c.environment), r.GetRestoredRevision(), restoredCounts(r), transactionsText(r.GetTransactions()))
-	for _, result := range r.GetResults() {
-		fmt.Fprintf(out, "%s %s %s\n", c.actionText(result.GetAction()), kindWord(result.GetKind()), c.paint.bold(singleLine(result.GetKey())))
-		if result.GetAction() == controlv1.Action_ACTION_UPDATED {
-			writeChanges(out, c.paint, "    ", result.GetChanges())
-		}
-	}
+	fmt.Fprintf(out, "%s as of revision %d: %s, in %s\n", c.paint.bold(c.environment), r.GetRestoredRevision(), countsText(r), transactionsText(r.GetTransactions()))
+	c.writeResults(out, r.GetResults())
 	owner := "owns what would change: wait until it is over, or have it aborted with --abort-rollouts"
 	if o.abortRollouts {
 		owner = "is aborted first"
@@ -155,7 +152,7 @@ func (c *client) writeEnvironmentRestored(out io.Writer, r *controlv1.RestoreEnv
 		fmt.Fprintf(out, "%s is already as it was at revision %d\n", c.environment, r.GetRestoredRevision())
 		return
 	}
-	fmt.Fprintf(out, "%s is as it was at revision %d again, at revision %d: %s\n", c.environment, r.GetRestoredRevision(), r.GetRevision(), restoredCounts(r))
+	fmt.Fprintf(out, "%s is as it was at revision %d again, at revision %d: %s\n", c.environment, r.GetRestoredRevision(), r.GetRevision(), countsText(r))
 	c.writeRestoreRollouts(out, r, "was aborted")
 }
 
@@ -169,8 +166,13 @@ func (c *client) writeRestoreRollouts(out io.Writer, r *controlv1.RestoreEnviron
 	}
 }
 
-// restoredCounts is such as '2 created, 1 deleted'.
-func restoredCounts(r *controlv1.RestoreEnvironmentResponse) string {
+// countsText is such as '2 created, 1 deleted'.
+func countsText(r interface {
+	GetCreated() int32
+	GetUpdated() int32
+	GetDeleted() int32
+},
+) string {
 	var parts []string
 	for _, p := range []struct {
 		n    int32

@@ -33,13 +33,27 @@ func newEnvironmentGetCommand(streams *streams) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				stands, err := c.standing(ctx, args[0])
+				if err != nil {
+					return err
+				}
 				return c.show(response, func(out io.Writer) {
 					c.writePolicy(out, args[0], response.GetSettings().GetFlagPolicy())
 					if response.GetSettings().GetProtected() {
 						fmt.Fprintln(out, "protected: it takes an operator to write here")
 					}
+					if a := response.GetSettings().GetApproval(); a.GetApprovals() > 0 {
+						fmt.Fprintf(out, "changes need the approval of %s: see 'tidegate request'\n", approversText(a))
+					}
+					writeOrder(out, response.GetSettings().GetPromotion())
 					for _, s := range response.GetSettings().GetFileSources() {
 						fmt.Fprintln(out, singleLine(sourceText(s)))
+					}
+					for _, w := range response.GetSettings().GetFreezeWindows() {
+						fmt.Fprintln(out, singleLine("freeze window "+windowText(w)))
+					}
+					if len(stands.GetFrozen()) > 0 || stands.GetNext() != nil {
+						c.writeStanding(out, stands)
 					}
 				})
 			})
@@ -47,6 +61,15 @@ func newEnvironmentGetCommand(streams *streams) *cobra.Command {
 	}
 	o.registerServer(cmd.Flags())
 	return cmd
+}
+
+func writeOrder(out io.Writer, p *controlv1.Promotion) {
+	switch {
+	case p.GetRequired():
+		fmt.Fprintf(out, "behind %s: flags and segments come from there, and are as they are there\n", p.GetFrom())
+	case p.GetFrom() != "":
+		fmt.Fprintf(out, "behind %s: nothing is promoted here from elsewhere\n", p.GetFrom())
+	}
 }
 
 func (c *client) writePolicy(out io.Writer, name string, p *controlv1.FlagPolicy) {
@@ -76,13 +99,30 @@ func (c *client) writePolicy(out io.Writer, name string, p *controlv1.FlagPolicy
 	}
 }
 
+// approversText is who has to approve.
+func approversText(p *controlv1.ApprovalPolicy) string {
+	text := "another person"
+	if n := p.GetApprovals(); n > 1 {
+		text = fmt.Sprintf("%d others", n)
+	}
+	if e := singleLine(p.GetExplanation()); e != "" {
+		text += " (" + e + ")"
+	}
+	return text
+}
+
 // environmentSetting is what the flags of 'environment set' hold.
 type environmentSetting struct {
 	sourceSetting
+	windowSetting
 	pattern, explanation      string
 	prefixes                  []string
 	requireOwner, requireKind bool
 	protected                 bool
+	approvals                 int32
+	approvalExplanation       string
+	promotedFrom              string
+	promotionRequired         bool
 }
 
 func newEnvironmentSetCommand(streams *streams) *cobra.Command {
@@ -91,15 +131,26 @@ func newEnvironmentSetCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set NAME",
 		Short: "Set what holds for an environment as a whole",
-		Long: "Set what holds for an environment as a whole: what new flags must be like, and what is kept\n" +
-			"in files. What is not mentioned stays as it is. Flags that are there are not looked at; but\n" +
+		Long: "Set what holds for an environment as a whole: what new flags must be like, what is kept\n" +
+			"in files, and when it is frozen. What is not mentioned stays as it is. Flags that are there are not looked at; but\n" +
 			"an update may not take away an owner or a kind that is required.\n\n" +
 			"What is kept in files is written by 'tidegate apply --source' and by nothing else, but for\n" +
-			"the kill switch ('flag disable') and rollouts.",
+			"the kill switch ('flag disable') and rollouts.\n\n" +
+			"In a freeze window nothing is changed but what makes it safer, as after 'tidegate panic'; but\n" +
+			"settings can be. A weekly window starts on DAYS (mon,wed or mon-fri or daily) at HH:MM and\n" +
+			"lasts as long as the clock on the wall says, also where it is changed in between.\n\n" +
+			"With --promoted-from, the environment is behind another one: nothing is promoted to it from\n" +
+			"elsewhere. With --promotion-required, flags and segments here are as they are there, whoever\n" +
+			"writes them, but for the kill switch, rollouts, and going back to an earlier version.",
 		Example: "  tidegate environment set production --key-prefix checkout.,search. --require-owner --reason \"as agreed\"\n" +
 			"  tidegate environment set production --key-pattern '[a-z0-9.-]+' --explanation \"see the wiki\" --reason \"as agreed\"\n" +
 			"  tidegate environment set production --require-owner=false --key-prefix \"\" --reason \"too strict\"\n" +
+			"  tidegate environment set production --freeze-window \"weekend: fri 18:00 62h Europe/Berlin\" --reason \"nobody is there\"\n" +
+			"  tidegate environment set production --freeze-window \"closing: 2026-12-20T00:00:00Z to 2027-01-04T08:00:00Z\" --reason \"the books\"\n" +
+			"  tidegate environment set production --end-freeze-window weekend --reason \"somebody is\"\n" +
 			"  tidegate environment set production --protected --reason \"operators alone\"\n" +
+			"  tidegate environment set production --approvals 1 --reason \"a second person looks\"\n" +
+			"  tidegate environment set production --promoted-from staging --promotion-required --reason \"tested there first\"\n" +
 			"  tidegate environment set production --file-source checkout --file-prefix checkout. --file-location git.example.com/flags --reason \"in git from now on\"",
 		Args: oneEnvironment,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -113,6 +164,9 @@ func newEnvironmentSetCommand(streams *streams) *cobra.Command {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				return c.setEnvironment(ctx, args[0], func(settings *controlv1.EnvironmentSettings) error {
 					s.apply(settings, changed)
+					if err := s.windowSetting.apply(settings); err != nil {
+						return err
+					}
 					return s.sourceSetting.apply(settings)
 				})
 			})
@@ -120,6 +174,7 @@ func newEnvironmentSetCommand(streams *streams) *cobra.Command {
 	}
 	o.registerServer(cmd.Flags())
 	o.registerReason(cmd.Flags())
+	o.registerConfirm(cmd.Flags())
 	f := cmd.Flags()
 	f.StringVar(&s.pattern, "key-pattern", "", "regular expression that the whole key must match; empty: any")
 	f.StringSliceVar(&s.prefixes, "key-prefix", nil, "what keys must begin with: one of these; empty: anything")
@@ -127,14 +182,22 @@ func newEnvironmentSetCommand(streams *streams) *cobra.Command {
 	f.BoolVar(&s.requireKind, "require-kind", false, "flags must have a kind")
 	f.StringVar(&s.explanation, "explanation", "", "what people are told with a refusal")
 	f.BoolVar(&s.protected, "protected", false, "it takes an operator to write here, to be an editor is not enough")
-	s.register(f)
+	f.Int32Var(&s.approvals, "approvals", 0, "how many others must approve a change ('tidegate request'), at most 5; 0: nobody")
+	f.StringVar(&s.approvalExplanation, "approval-explanation", "", "what people are told whose change needs approval")
+	s.sourceSetting.register(f)
+	s.windowSetting.register(f)
+	f.StringVar(&s.promotedFrom, "promoted-from", "", "environment that comes before this one; empty: none")
+	f.BoolVar(&s.promotionRequired, "promotion-required", false, "flags and segments are as in the environment before")
 	return cmd
 }
 
 // check reports what was not mentioned, or does not go together.
 func (s *environmentSetting) check(changed func(string) bool) error {
-	if !slices.ContainsFunc([]string{"key-pattern", "key-prefix", "require-owner", "require-kind", "explanation", "protected", "file-source", "end-file-source"}, changed) {
+	if !slices.ContainsFunc([]string{"key-pattern", "key-prefix", "require-owner", "require-kind", "explanation", "protected", "approvals", "approval-explanation", "promoted-from", "promotion-required", "file-source", "end-file-source", "freeze-window", "end-freeze-window"}, changed) {
 		return usagef("nothing to change: say what, as in --require-owner")
+	}
+	if err := s.windowSetting.check(); err != nil {
+		return err
 	}
 	return s.sourceSetting.check(changed)
 }
@@ -168,8 +231,45 @@ func (s *environmentSetting) apply(settings *controlv1.EnvironmentSettings, chan
 	if changed("protected") {
 		settings.Protected = s.protected
 	}
+	s.applyApproval(settings, changed)
+	s.applyOrder(settings, changed)
 	if settings.FlagPolicy = p; proto.Size(p) == 0 {
 		settings.FlagPolicy = nil
+	}
+}
+
+func (s *environmentSetting) applyApproval(settings *controlv1.EnvironmentSettings, changed func(string) bool) {
+	a := settings.GetApproval()
+	if a == nil {
+		a = &controlv1.ApprovalPolicy{}
+	}
+	if changed("approvals") {
+		a.Approvals = s.approvals
+	}
+	if changed("approval-explanation") {
+		a.Explanation = s.approvalExplanation
+	}
+	if settings.Approval = a; proto.Size(a) == 0 {
+		settings.Approval = nil
+	}
+}
+
+// applyOrder sets what was mentioned of the order. Without an environment before, there is none.
+func (s *environmentSetting) applyOrder(settings *controlv1.EnvironmentSettings, changed func(string) bool) {
+	p := settings.GetPromotion()
+	if p == nil {
+		p = &controlv1.Promotion{}
+	}
+	if changed("promoted-from") {
+		if p.From = s.promotedFrom; p.From == "" {
+			p.Required = false
+		}
+	}
+	if changed("promotion-required") {
+		p.Required = s.promotionRequired
+	}
+	if settings.Promotion = p; proto.Size(p) == 0 {
+		settings.Promotion = nil
 	}
 }
 

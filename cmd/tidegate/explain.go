@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 )
 
 // explain turns what a call failed with into words for people: what was wrong, where,
@@ -47,8 +48,14 @@ func (c *client) explainStatus(st *status.Status, violation func(field, problem 
 		switch detail := detail.(type) {
 		case *controlv1.Conflict:
 			return c.explainConflict(detail)
+		case *rolloutv1.Frozen:
+			return visible(st.Message())
 		case *errdetails.BadRequest:
-			return explainViolations(st, detail, violation)
+			text := explainViolations(st, detail, violation)
+			if lacksApproval(st) {
+				text += "\n" + c.howToPropose()
+			}
+			return text
 		}
 	}
 	switch st.Code() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -117,7 +118,13 @@ func (c *client) writePrivateFile(name string, write func(io.Writer) error) erro
 }
 
 // replaceFile writes a file whole or not at all.
-func replaceFile(name string, mode os.FileMode, write func(io.Writer) error) (err error) {
+func replaceFile(name string, mode os.FileMode, write func(io.Writer) error) error {
+	return replaceVerified(name, mode, write, func(string) error { return nil })
+}
+
+// replaceVerified is replaceFile of what is looked at once it is on the disk, before it is there
+// under its name.
+func replaceVerified(name string, mode os.FileMode, write func(io.Writer) error, verify func(path string) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
 		return err
@@ -131,10 +138,13 @@ func replaceFile(name string, mode os.FileMode, write func(io.Writer) error) (er
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := f.Chmod(mode); err != nil {
+	if err := errors.Join(f.Chmod(mode), f.Sync()); err != nil {
 		return err
 	}
 	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := verify(f.Name()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), name)

@@ -15,6 +15,7 @@ import (
 // sourceSetting is what the flags of 'environment set' say of one source of files.
 type sourceSetting struct {
 	name, location, ended string
+	appliedBy             string
 	keyPrefixes           []string
 }
 
@@ -22,12 +23,13 @@ func (s *sourceSetting) register(f *pflag.FlagSet) {
 	f.StringVar(&s.name, "file-source", "", "name of the source of files to set")
 	f.StringSliceVar(&s.keyPrefixes, "file-prefix", nil, "with --file-source: it keeps what has a key that begins with one of these; empty: everything")
 	f.StringVar(&s.location, "file-location", "", "with --file-source: where the files are, for people")
+	f.StringVar(&s.appliedBy, "file-applied-by", "", "with --file-source: the identity that alone applies it; empty: whoever may write what it keeps")
 	f.StringVar(&s.ended, "end-file-source", "", "name of a source that keeps nothing any more")
 }
 
 func (s *sourceSetting) check(changed func(string) bool) error {
 	switch {
-	case s.name == "" && (changed("file-prefix") || changed("file-location")):
+	case s.name == "" && (changed("file-prefix") || changed("file-location") || changed("file-applied-by")):
 		return usagef("say which source: --file-source is missing")
 	case s.name != "" && !changed("file-prefix"):
 		return usagef(`say what it keeps: --file-prefix checkout. (or --file-prefix "" for everything)`)
@@ -52,7 +54,7 @@ func (s *sourceSetting) apply(settings *controlv1.EnvironmentSettings) error {
 	if s.name == "" {
 		return nil
 	}
-	source := &controlv1.FileSource{Name: s.name, Location: s.location}
+	source := &controlv1.FileSource{Name: s.name, Location: s.location, AppliedBy: s.appliedBy}
 	for _, prefix := range s.keyPrefixes {
 		if prefix = strings.TrimSpace(prefix); prefix != "" {
 			source.KeyPrefixes = append(source.KeyPrefixes, prefix)
@@ -85,6 +87,9 @@ func sourceText(s *controlv1.FileSource) string {
 	text := fmt.Sprintf("kept in files of source %s: %s", s.GetName(), what)
 	if s.GetLocation() != "" {
 		text += " (" + s.GetLocation() + ")"
+	}
+	if s.GetAppliedBy() != "" {
+		text += ", applied by " + s.GetAppliedBy() + " alone"
 	}
 	return text
 }

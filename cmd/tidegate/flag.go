@@ -25,6 +25,7 @@ func newFlagCommand(io *streams) *cobra.Command {
 		newFlagGetCommand(io),
 		newFlagSetCommand(io),
 		newFlagPreviewCommand(io),
+		newFlagExplainCommand(io),
 		newFlagEnableCommand(io, true),
 		newFlagEnableCommand(io, false),
 		newFlagDeleteCommand(io),
@@ -57,7 +58,11 @@ func newFlagListCommand(streams *streams) *cobra.Command {
 					}
 					return writeManifest(c.out, d, "")
 				}
-				return c.show(list, func(out io.Writer) { c.writeFlagList(out, list) })
+				var sources []*controlv1.FileSource
+				if o.output == outputTable {
+					sources = c.fileSources(ctx)
+				}
+				return c.show(list, func(out io.Writer) { c.writeFlagList(out, list, sources) })
 			})
 		},
 	}
@@ -89,16 +94,27 @@ func (c *client) listFlags(ctx context.Context, environment, prefix string) (*co
 	}
 }
 
-func (c *client) writeFlagList(out io.Writer, list *controlv1.ListFlagsResponse) {
+// writeFlagList writes flags, and which are kept in files if any are.
+func (c *client) writeFlagList(out io.Writer, list *controlv1.ListFlagsResponse, sources []*controlv1.FileSource) {
 	if len(list.GetFlags()) == 0 {
 		fmt.Fprintf(out, "no flags in %s (revision %d)\n", c.environment, list.GetRevision())
 		return
 	}
 	t := table{paint: c.paint, header: []string{"KEY", "STATE", "TYPE", "SERVES", "OWNER", "REVISION"}}
+	if len(sources) > 0 {
+		t.header = append(t.header, "FILES")
+	}
 	for _, v := range list.GetFlags() {
 		f := v.GetFlag()
-		t.add(cell{singleLine(f.GetKey()), c.paint.bold}, c.stateCell(f.GetEnabled()), plain(typeWord(f.GetType())),
-			plain(servesText(f)), plain(f.GetOwner()), number(v.GetRevision()))
+		row := []cell{
+			{singleLine(f.GetKey()), c.paint.bold},
+			c.stateCell(f.GetEnabled()), plain(typeWord(f.GetType())),
+			plain(servesText(f)), plain(f.GetOwner()), number(v.GetRevision()),
+		}
+		if len(sources) > 0 {
+			row = append(row, plain(keeperOf(sources, f.GetKey()).GetName()))
+		}
+		t.add(row...)
 	}
 	t.write(out)
 }
@@ -127,8 +143,14 @@ func newFlagGetCommand(streams *streams) *cobra.Command {
 					return writeJSON(c.out, response)
 				}
 				v := response.GetFlag()
-				return writeManifest(c.out, &manifest.Document{Flags: []*flagv1.Flag{v.GetFlag()}},
-					fmt.Sprintf("%s, revision %d", o.environment, v.GetRevision()))
+				where := fmt.Sprintf("%s, revision %d", o.environment, v.GetRevision())
+				if s := keeperOf(c.fileSources(ctx), args[0]); s != nil {
+					where += ", kept in files of source " + s.GetName()
+					if s.GetLocation() != "" {
+						where += " (" + singleLine(s.GetLocation()) + ")"
+					}
+				}
+				return writeManifest(c.out, &manifest.Document{Flags: []*flagv1.Flag{v.GetFlag()}}, where)
 			})
 		},
 	}

@@ -30,6 +30,11 @@ func newFlagDeleteCommand(streams *streams) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if o.proposing.on {
+					return c.propose(ctx, &controlv1.ProposeChangeRequestRequest{Deletes: []*controlv1.ResourceDelete{{
+						Kind: controlv1.ResourceKind_RESOURCE_KIND_FLAG, Key: args[0], BaseRevision: current.GetRevision(), Force: force,
+					}}})
+				}
 				response, err := write(ctx, c, c.flags.DeleteFlag, &controlv1.DeleteFlagRequest{
 					Environment: o.environment, FlagKey: args[0], BaseRevision: current.GetRevision(),
 					Reason: o.reason, RequestId: newRequestID(), Force: force,
@@ -46,6 +51,7 @@ func newFlagDeleteCommand(streams *streams) *cobra.Command {
 		},
 	}
 	o.registerWrite(cmd.Flags())
+	o.registerPropose(cmd.Flags())
 	cmd.Flags().BoolVar(&force, "force", false, "delete it although it is evaluated")
 	return cmd
 }

@@ -35,6 +35,9 @@ func newFlagEnableCommand(streams *streams, enabled bool) *cobra.Command {
 				return usagef("--wait %v: expected a duration, or 0 not to wait", wait)
 			}
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
+				if o.proposing.on {
+					return c.proposeEnabled(ctx, args[0])
+				}
 				response, err := write(ctx, c, c.flags.SetEnabled, &controlv1.SetEnabledRequest{
 					Environment: o.environment, FlagKey: args[0], Enabled: enabled, Reason: o.reason, RequestId: newRequestID(),
 				})
@@ -56,6 +59,19 @@ func newFlagEnableCommand(streams *streams, enabled bool) *cobra.Command {
 		},
 	}
 	o.registerWrite(cmd.Flags())
+	if enabled {
+		o.registerPropose(cmd.Flags())
+	}
 	cmd.Flags().DurationVar(&wait, "wait", wait, "how long to wait for the relays; 0: not at all")
 	return cmd
+}
+
+// proposeEnabled proposes to turn a flag on.
+func (c *client) proposeEnabled(ctx context.Context, key string) error {
+	current, err := c.flagVersion(ctx, key)
+	if err != nil {
+		return err
+	}
+	current.GetFlag().Enabled = true
+	return c.propose(ctx, &controlv1.ProposeChangeRequestRequest{Flags: []*controlv1.FlagWrite{flagWrite(current.GetFlag(), current.GetRevision())}})
 }

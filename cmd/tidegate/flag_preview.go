@@ -30,7 +30,9 @@ func newFlagPreviewCommand(streams *streams) *cobra.Command {
 			"Takes the changes that 'tidegate flag set' takes. The flag is evaluated here as it is and\n" +
 			"as it would be, with the segments and prerequisites that it needs, for one targeting key\n" +
 			"after the other: those of a file, one a line, or made-up ones (sample-1, sample-2 ...),\n" +
-			"which tell the shares, but belong to no segment.",
+			"which tell the shares, but belong to no segment. Then, of those whom relays have\n" +
+			"answered in the last 30 to 60 minutes, from samples that they keep: who evaluates in\n" +
+			"process, or without a targeting key, is not among them.",
 		Example: "  tidegate flag preview new-checkout --bucketing-version 3\n" +
 			"  tidegate flag preview new-checkout --rollout on=20%,off=80% --keys users.txt --attribute plan=gold --list 10\n" +
 			"  tidegate flag preview use-new-postgres-index --bucketing-version 3 --attribute workload=background-job --key-attribute jobId",
@@ -95,7 +97,17 @@ func (c *client) preview(ctx context.Context, key string, edit *flagEdit, p *pre
 	if err != nil {
 		return err
 	}
-	return c.show(answer, func(out io.Writer) { c.writePreview(out, p, current.GetRevision()) })
+	// Beside what was made up, whom relays have answered.
+	impact, unknown := c.impact(ctx, flagImpact(edited))
+	if unknown == nil && impact.GetRelaysTotal() > 0 {
+		if answer.Fields["relays"], err = structOf(impact); err != nil {
+			return err
+		}
+	}
+	return c.show(answer, func(out io.Writer) {
+		c.writePreview(out, p, current.GetRevision())
+		c.writeImpact(out, impact, unknown)
+	})
 }
 
 // withNeeds compiles the flag, its prerequisites and theirs, and the segments of all of

@@ -41,7 +41,7 @@ func newFlagPromoteCommand(streams *streams) *cobra.Command {
 				if err := o.requireReason(); err != nil {
 					return err
 				}
-				if !p.yes && !isTerminal(streams.in) {
+				if !p.yes && !o.proposing.on && o.confirm == "" && !isTerminal(streams.in) {
 					return usagef("pass --yes: there is no terminal to ask at (or --dry-run, to see what would change)")
 				}
 			}
@@ -52,6 +52,8 @@ func newFlagPromoteCommand(streams *streams) *cobra.Command {
 	f := cmd.Flags()
 	o.registerServer(f)
 	o.registerReason(f)
+	o.registerPropose(f)
+	o.registerConfirm(f)
 	f.StringVar(&p.from, "from", "", "environment to copy from; required")
 	f.StringVar(&p.to, "to", "", "environment to change; required")
 	f.BoolVar(&p.includeEnabled, "include-enabled", false, "copy also whether the flag is enabled")
@@ -70,14 +72,22 @@ func (c *client) promote(ctx context.Context, p promotion) error {
 		return err
 	}
 	if p.dryRun || len(plan.GetChanges()) == 0 {
-		return c.show(plan, func(out io.Writer) { c.writePromotion(out, p, plan) })
+		return c.show(plan, func(out io.Writer) { c.writePromotion(ctx, out, p, plan) })
+	}
+	if c.proposing.on {
+		v := plan.GetFlag()
+		return c.propose(ctx, &controlv1.ProposeChangeRequestRequest{Flags: []*controlv1.FlagWrite{flagWrite(v.GetFlag(), v.GetRevision())}})
 	}
 	if c.output == outputTable {
-		c.writePromotion(c.out, p, plan)
+		c.writePromotion(ctx, c.out, p, plan)
 	}
-	if !p.yes {
+	protected, err := c.confirmProtected(ctx, p.to)
+	if err != nil {
+		return err
+	}
+	if !p.yes && !protected {
 		if c.output != outputTable {
-			c.writePromotion(c.err, p, plan)
+			c.writePromotion(ctx, c.err, p, plan)
 		}
 		if !confirm(c.in, c.err, fmt.Sprintf("promote %s to %s?", p.key, p.to)) {
 			return fmt.Errorf("not promoted: %s in %s stays as it is", p.key, p.to)
@@ -97,7 +107,7 @@ func (c *client) promote(ctx context.Context, p promotion) error {
 	})
 }
 
-func (c *client) writePromotion(out io.Writer, p promotion, plan *controlv1.PromoteFlagResponse) {
+func (c *client) writePromotion(ctx context.Context, out io.Writer, p promotion, plan *controlv1.PromoteFlagResponse) {
 	if len(plan.GetChanges()) == 0 {
 		fmt.Fprintf(out, "%s is the same in %s and %s\n", p.key, p.from, p.to)
 		return
@@ -108,6 +118,10 @@ func (c *client) writePromotion(out io.Writer, p promotion, plan *controlv1.Prom
 	}
 	fmt.Fprintf(out, "%s: %s (revision %d) -> %s (%s)\n", c.paint.bold(p.key), p.from, plan.GetFromRevision(), p.to, where)
 	writeChanges(out, c.paint, "  ", plan.GetChanges())
+	if d := plan.GetDrift(); d != nil {
+		c.writeDrift(out, p.from, d)
+	}
+	c.tellImpact(ctx, out, flagImpact(plan.GetFlag().GetFlag()))
 }
 
 // confirm asks until it is answered; anything but yes is no.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
@@ -48,6 +47,7 @@ func newFlagSetCommand(streams *streams) *cobra.Command {
 		},
 	}
 	o.registerWrite(cmd.Flags())
+	o.registerPropose(cmd.Flags())
 	s.register(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only show what would change")
 	return cmd
@@ -171,8 +171,12 @@ func (c *client) setFlag(ctx context.Context, key string, edit *flagEdit, dryRun
 	if err != nil {
 		return err
 	}
+	next := flagWrite(edited, current.GetRevision())
 	if dryRun {
-		return c.setFlagDryRun(ctx, &controlv1.FlagWrite{Flag: edited, BaseRevision: proto.Int64(current.GetRevision())})
+		return c.setFlagDryRun(ctx, next)
+	}
+	if c.proposing.on {
+		return c.propose(ctx, &controlv1.ProposeChangeRequestRequest{Flags: []*controlv1.FlagWrite{next}})
 	}
 	response, err := write(ctx, c, c.flags.UpdateFlag, &controlv1.UpdateFlagRequest{
 		Environment: c.environment, Flag: edited, BaseRevision: current.GetRevision(), Reason: c.reason, RequestId: newRequestID(),
@@ -205,5 +209,6 @@ func (c *client) setFlagDryRun(ctx context.Context, w *controlv1.FlagWrite) erro
 		}
 		fmt.Fprintf(out, "%s would change in %s (revision %d); nothing was written\n", w.GetFlag().GetKey(), c.environment, w.GetBaseRevision())
 		writeChanges(out, c.paint, "  ", changes)
+		c.tellImpact(ctx, out, flagImpact(w.GetFlag()))
 	})
 }

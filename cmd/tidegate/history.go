@@ -107,8 +107,8 @@ func (c *client) writeHistory(out io.Writer, entries []*controlv1.AuditEntry, mo
 		return
 	}
 	for _, e := range entries {
-		fmt.Fprintf(out, "%s  %s  %s by %s: %s\n", c.paint.bold(revisionText(e.GetRevision())), c.paint.dim(timeText(e.GetTime())),
-			c.actionText(e.GetAction()), actorText(e.GetActor()), singleLine(e.GetReason()))
+		fmt.Fprintf(out, "%s  %s  %s by %s%s\n", c.paint.bold(revisionText(e.GetRevision())), c.paint.dim(timeText(e.GetTime())),
+			c.actionText(e.GetAction()), actorText(e.GetActor()), whyText(e.GetReason()))
 		c.writeOrigin(out, e)
 		if e.GetPreviousRevision() != 0 && e.GetAction() != controlv1.Action_ACTION_DELETED { // else: everything
 			writeChanges(out, c.paint, "    ", e.GetChanges())
@@ -117,6 +117,14 @@ func (c *client) writeHistory(out io.Writer, entries []*controlv1.AuditEntry, mo
 	if more {
 		fmt.Fprintln(out, c.paint.dim("there is more: see --limit"))
 	}
+}
+
+// whyText is a reason, to end a line; what is done to a change request may have none.
+func whyText(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + singleLine(reason)
 }
 
 // writeOrigin writes where a version came from, and what made the change.
@@ -130,15 +138,20 @@ func (c *client) writeOrigin(out io.Writer, e *controlv1.AuditEntry) {
 	if e.GetRolloutKey() != "" {
 		fmt.Fprintf(out, "    by rollout %s\n", singleLine(e.GetRolloutKey()))
 	}
+	if e.GetChangeRequestNumber() != 0 {
+		fmt.Fprintf(out, "    by change request #%d\n", e.GetChangeRequestNumber())
+	}
 }
 
 func (c *client) actionText(a controlv1.Action) string {
 	switch a {
 	case controlv1.Action_ACTION_DISABLED, controlv1.Action_ACTION_DELETED,
-		controlv1.Action_ACTION_ROLLED_BACK, controlv1.Action_ACTION_ABORTED:
+		controlv1.Action_ACTION_ROLLED_BACK, controlv1.Action_ACTION_ABORTED,
+		controlv1.Action_ACTION_REJECTED, controlv1.Action_ACTION_WITHDRAWN, controlv1.Action_ACTION_FAILED:
 		return c.paint.red(actionWord(a))
 	case controlv1.Action_ACTION_ENABLED, controlv1.Action_ACTION_CREATED,
-		controlv1.Action_ACTION_STARTED, controlv1.Action_ACTION_COMPLETED:
+		controlv1.Action_ACTION_STARTED, controlv1.Action_ACTION_COMPLETED,
+		controlv1.Action_ACTION_APPROVED, controlv1.Action_ACTION_APPLIED:
 		return c.paint.green(actionWord(a))
 	}
 	return c.paint.yellow(actionWord(a))

@@ -260,7 +260,7 @@ func (c *client) writeIdentities(out io.Writer, all []*controlv1.IdentityVersion
 		fmt.Fprintln(out, "nobody: this server was always open")
 		return
 	}
-	t := table{paint: c.paint, header: []string{"ID", "NAME", "ROLES", "OWNER", "EXPIRES", "REVISION"}}
+	t := table{paint: c.paint, header: []string{"ID", "NAME", "ROLES", "OWNER", "EXPIRES", "LAST USED", "REVISION"}}
 	for _, v := range all {
 		i := v.GetIdentity()
 		expires := cell{text: neverExpires}
@@ -273,7 +273,7 @@ func (c *client) writeIdentities(out io.Writer, all []*controlv1.IdentityVersion
 				expires.paint = c.paint.red
 			}
 		}
-		t.add(cell{text: i.GetId()}, cell{i.GetName(), c.paint.bold}, plain(grantTexts(i)), plain(i.GetOwner()), expires, number(v.GetRevision()))
+		t.add(cell{text: i.GetId()}, cell{i.GetName(), c.paint.bold}, plain(grantTexts(i)), plain(i.GetOwner()), expires, plain(lastUsedText(v.GetLastUsedAt(), time.Now())), number(v.GetRevision()))
 	}
 	t.write(out)
 }

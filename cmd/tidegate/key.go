@@ -226,7 +226,7 @@ func (c *client) writeKeyList(out io.Writer, list *controlv1.ListKeysResponse) {
 		fmt.Fprintf(out, "no keys%s (revision %d)\n", where, list.GetRevision())
 		return
 	}
-	t := table{paint: c.paint, header: []string{"ID", "NAME", "ROLE", "OWNER", "ENVIRONMENTS", "FLAGS", "CREATED", "EXPIRES", "REVISION"}}
+	t := table{paint: c.paint, header: []string{"ID", "NAME", "ROLE", "OWNER", "ENVIRONMENTS", "FLAGS", "CREATED", "EXPIRES", "LAST USED", "REVISION"}}
 	for _, v := range list.GetKeys() {
 		expires := cell{text: neverExpires}
 		if at := v.GetKey().GetExpiresAt(); at != nil {
@@ -237,7 +237,7 @@ func (c *client) writeKeyList(out io.Writer, list *controlv1.ListKeysResponse) {
 		}
 		t.add(cell{v.GetKey().GetId(), c.paint.bold}, plain(v.GetKey().GetName()), plain(keyRoleWord(accesskey.RoleOf(v.GetKey()))),
 			plain(orDash(v.GetKey().GetOwner())), plain(strings.Join(v.GetEnvironments(), ",")), plain(flagsText(v.GetKey())),
-			cell{text: timeText(v.GetKey().GetCreatedAt())}, expires, number(v.GetRevision()))
+			cell{text: timeText(v.GetKey().GetCreatedAt())}, expires, plain(lastUsedText(v.GetLastUsedAt(), time.Now())), number(v.GetRevision()))
 	}
 	t.write(out)
 }

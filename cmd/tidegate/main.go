@@ -29,6 +29,8 @@ const (
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
+	// args are the command line, without the program's name.
+	args []string
 }
 
 func main() {
@@ -40,6 +42,7 @@ func main() {
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, io *streams, args []string) int {
 	root := newRootCommand(io) //nolint:contextcheck // commands get ctx when they run
+	io.args = args
 	root.SetArgs(args)
 	root.SetIn(io.in)
 	root.SetOut(io.out)
@@ -52,6 +55,8 @@ func run(ctx context.Context, io *streams, args []string) int {
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.Is(err, errDiffers):
+		return exitFailure
 	case !started, errors.As(err, &usage):
 		fmt.Fprintf(io.err, "error: %s (see '%s --help')\n", usageProblem(err), cmd.CommandPath())
 		return exitUsage
@@ -78,6 +83,8 @@ func newRootCommand(io *streams) *cobra.Command {
 		newFlagCommand(io),
 		newSegmentCommand(io),
 		newRolloutCommand(io),
+		newRequestCommand(io),
+		newPanicCommand(io),
 		newEnvironmentCommand(io),
 		newKeyCommand(io),
 		newIdentityCommand(io),
@@ -85,6 +92,8 @@ func newRootCommand(io *streams) *cobra.Command {
 		newLogoutCommand(io),
 		newAuditCommand(io),
 		newEpochCommand(io),
+		newBackupCommand(io),
+		newRestoreCommand(io),
 		newRelayCommand(io),
 		newNotificationCommand(io),
 		newEvaluateCommand(io),

@@ -51,6 +51,7 @@ func newRolloutStartCommand(streams *streams) *cobra.Command {
 		},
 	}
 	o.registerWrite(cmd.Flags())
+	o.registerPropose(cmd.Flags())
 	s.register(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only check, and show what would be started")
 	return cmd
@@ -244,6 +245,9 @@ func rolloutInFile(in io.Reader, file string, args []string) (*rolloutv1.Rollout
 }
 
 func (c *client) startRollout(ctx context.Context, r *rolloutv1.Rollout, dryRun bool) error {
+	if c.proposing.on && !dryRun {
+		return c.propose(ctx, &controlv1.ProposeChangeRequestRequest{Rollout: r})
+	}
 	request := &controlv1.StartRolloutRequest{Environment: c.environment, Rollout: r, Reason: c.reason, ValidateOnly: dryRun}
 	if !dryRun {
 		request.RequestId = newRequestID()

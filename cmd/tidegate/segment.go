@@ -136,6 +136,11 @@ func newSegmentDeleteCommand(streams *streams) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if o.proposing.on {
+					return c.propose(ctx, &controlv1.ProposeChangeRequestRequest{Deletes: []*controlv1.ResourceDelete{{
+						Kind: controlv1.ResourceKind_RESOURCE_KIND_SEGMENT, Key: args[0], BaseRevision: current.GetRevision(),
+					}}})
+				}
 				response, err := write(ctx, c, c.segments.DeleteSegment, &controlv1.DeleteSegmentRequest{
 					Environment: o.environment, SegmentKey: args[0], BaseRevision: current.GetRevision(),
 					Reason: o.reason, RequestId: newRequestID(),
@@ -152,5 +157,6 @@ func newSegmentDeleteCommand(streams *streams) *cobra.Command {
 		},
 	}
 	o.registerWrite(cmd.Flags())
+	o.registerPropose(cmd.Flags())
 	return cmd
 }

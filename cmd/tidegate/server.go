@@ -13,6 +13,7 @@ import (
 	"github.com/tidegate/tidegate/controlplane/notify"
 	"github.com/tidegate/tidegate/controlplane/notify/webhook"
 	"github.com/tidegate/tidegate/controlplane/session"
+	"github.com/tidegate/tidegate/dashboard"
 	"github.com/tidegate/tidegate/internal/logging"
 	"github.com/tidegate/tidegate/server"
 	"github.com/tidegate/tidegate/server/openid"
@@ -65,6 +66,7 @@ func newServerCommand(io *streams) *cobra.Command {
 				return err
 			}
 			addresses := addressesOf(cmd.Flags())
+			o.Dashboard = dashboard.Files()
 			s, err := server.Open(cmd.Context(), o)
 			if err != nil {
 				return addresses.explain(err)

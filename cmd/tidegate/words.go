@@ -61,10 +61,14 @@ func kindWord(k controlv1.ResourceKind) string {
 		return "rollout"
 	case controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT:
 		return "environment"
+	case controlv1.ResourceKind_RESOURCE_KIND_FREEZE:
+		return "freeze"
 	case controlv1.ResourceKind_RESOURCE_KIND_IDENTITY:
 		return "identity"
 	case controlv1.ResourceKind_RESOURCE_KIND_EPOCH:
 		return "epoch"
+	case controlv1.ResourceKind_RESOURCE_KIND_CHANGE_REQUEST:
+		return "change request"
 	}
 	return "flag"
 }
@@ -149,6 +153,23 @@ func valueText(m proto.Message) string {
 		return "?"
 	}
 	return strings.TrimSpace(b.String())
+}
+
+// lastUsedText is how long ago something was used, which is known to the minute, some minutes late.
+func lastUsedText(at *timestamppb.Timestamp, now time.Time) string {
+	if at == nil {
+		return "never"
+	}
+	switch d := now.Sub(at.AsTime()); {
+	case d < 2*time.Minute:
+		return "just now"
+	case d < 2*time.Hour:
+		return counted(int(d/time.Minute), "minute") + " ago"
+	case d < 48*time.Hour:
+		return counted(int(d/time.Hour), "hour") + " ago"
+	default:
+		return counted(int(d/(24*time.Hour)), "day") + " ago"
+	}
 }
 
 // ageText rounds to what matters.

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+)
+
+func newRequestApproveCommand(streams *streams) *cobra.Command {
+	o := newClientOptions()
+	cmd := &cobra.Command{
+		Use:     "approve NUMBER",
+		Short:   "Approve a change request that somebody else proposed",
+		Example: "  tidegate request get 42 --environment production\n  tidegate request approve 42 --environment production --comment \"as discussed\"",
+		Args:    oneNumber,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			number, _ := requestNumber(args[0]) // oneNumber has looked
+			if err := o.requireEnvironment(); err != nil {
+				return err
+			}
+			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
+				response, err := write(ctx, c, c.changeRequests.ApproveChangeRequest, &controlv1.ApproveChangeRequestRequest{
+					Environment: o.environment, Number: number, Reason: o.reason, RequestId: newRequestID(),
+				})
+				if err != nil {
+					return err
+				}
+				return c.show(response, func(out io.Writer) {
+					has, wanted := len(response.GetChangeRequest().GetApprovals()), int(response.GetApprovalsRequired())
+					if response.GetEntry() == nil {
+						fmt.Fprintf(out, "#%d was approved by you before; it has %s of %d\n", number, counted(has, "approval"), wanted)
+						return
+					}
+					fmt.Fprintf(out, "#%d approved; it has %s of %d\n", number, counted(has, "approval"), wanted)
+					if at := response.GetChangeRequest().GetApplyAt(); at != nil {
+						fmt.Fprintf(out, "it is applied at %s\n", timeText(at))
+					} else if has >= wanted {
+						fmt.Fprintf(out, "to apply it: tidegate request apply %d --environment %s\n", number, o.environment)
+					}
+				})
+			})
+		},
+	}
+	o.registerEnvironment(cmd.Flags())
+	cmd.Flags().StringVar(&o.reason, "comment", "", "what to say of it")
+	return cmd
+}
+
+func newRequestRejectCommand(streams *streams) *cobra.Command {
+	o := newClientOptions()
+	cmd := &cobra.Command{
+		Use:     "reject NUMBER",
+		Short:   "End a change request: it can no longer be applied",
+		Example: "  tidegate request reject 42 --environment production --reason \"not before the holidays\"",
+		Args:    oneNumber,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			number, _ := requestNumber(args[0]) // oneNumber has looked
+			if err := o.requireWrite(); err != nil {
+				return err
+			}
+			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
+				response, err := write(ctx, c, c.changeRequests.RejectChangeRequest, &controlv1.RejectChangeRequestRequest{
+					Environment: o.environment, Number: number, Reason: o.reason, RequestId: newRequestID(),
+				})
+				if err != nil {
+					return err
+				}
+				return c.show(response, func(out io.Writer) { fmt.Fprintf(out, "#%d rejected\n", number) })
+			})
+		},
+	}
+	o.registerWrite(cmd.Flags())
+	return cmd
+}
+
+func newRequestWithdrawCommand(streams *streams) *cobra.Command {
+	o := newClientOptions()
+	cmd := &cobra.Command{
+		Use:     "withdraw NUMBER",
+		Short:   "End a change request of your own",
+		Example: "  tidegate request withdraw 42 --environment production --reason \"there is a better way\"",
+		Args:    oneNumber,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			number, _ := requestNumber(args[0]) // oneNumber has looked
+			if err := o.requireWrite(); err != nil {
+				return err
+			}
+			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
+				response, err := write(ctx, c, c.changeRequests.WithdrawChangeRequest, &controlv1.WithdrawChangeRequestRequest{
+					Environment: o.environment, Number: number, Reason: o.reason, RequestId: newRequestID(),
+				})
+				if err != nil {
+					return err
+				}
+				return c.show(response, func(out io.Writer) { fmt.Fprintf(out, "#%d withdrawn\n", number) })
+			})
+		},
+	}
+	o.registerWrite(cmd.Flags())
+	return cmd
+}
+
+func newRequestApplyCommand(streams *streams) *cobra.Command {
+	o := newClientOptions()
+	cmd := &cobra.Command{
+		Use:     "apply NUMBER",
+		Short:   "Write what a change request says",
+		Long:    "Write what a change request says, in one transaction, if it has the approvals that the\nenvironment asks for and nobody has changed what it changes since it was proposed.",
+		Example: "  tidegate request apply 42 --environment production",
+		Args:    oneNumber,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			number, _ := requestNumber(args[0]) // oneNumber has looked
+			if err := o.requireEnvironment(); err != nil {
+				return err
+			}
+			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
+				response, err := write(ctx, c, c.changeRequests.ApplyChangeRequest, &controlv1.ApplyChangeRequestRequest{
+					Environment: o.environment, Number: number, RequestId: newRequestID(),
+				})
+				if err != nil {
+					return err
+				}
+				return c.show(response, func(out io.Writer) {
+					fmt.Fprintf(out, "#%d applied to %s at revision %d\n", number, o.environment, response.GetRevision())
+				})
+			})
+		},
+	}
+	o.registerEnvironment(cmd.Flags())
+	o.registerConfirm(cmd.Flags())
+	return cmd
+}
