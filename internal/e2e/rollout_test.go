@@ -29,7 +29,7 @@ func command(t *testing.T, server string, args ...string) (string, int) {
 	return out.String(), cmd.ProcessState.ExitCode()
 }
 
-// TestRollout: an operator starts, promotes and aborts a rollout with the binary; a relay
+// TestRollout: an operator starts, promotes, freezes and aborts a rollout with the binary; a relay
 // serves each stage's share, and only ever more subjects until the end; who watches sees it.
 func TestRollout(t *testing.T) {
 	srv := bed.NewServer(t, bin, "--data-dir", t.TempDir())
@@ -97,8 +97,23 @@ func TestRollout(t *testing.T) {
 			t.Errorf("user-%d was served the treatment at 1%%, and no longer at 20%%", subject)
 		}
 	}
+
+	// Frozen, it is not widened, and says why; it is aborted all the same.
+	ok("panic", "-e", "production", "--reason", "search is down")
+	if out, code := command(t, srv.GRPC, "rollout", "promote", "new-checkout-1", "-e", "production", "--reason", "faster"); code != 1 ||
+		!strings.Contains(out, `environment "production" is frozen by `) || !strings.Contains(out, ": search is down; nothing was written") {
+		t.Errorf("%d: %s", code, out)
+	}
+	bed.Eventually(t, "the decider holds for the freeze", func() error {
+		if out := ok("rollout", "status", "new-checkout-1", "-e", "production"); !strings.Contains(out, "Held at 20%: frozen by ") {
+			return errors.New(out)
+		}
+		return nil
+	})
 	ok("rollout", "abort", "new-checkout-1", "-e", "production", "--reason", "enough")
 	served(0, 0)
+	ok("panic", "lift", "--reason", "it is up")
+	ok("flag", "set", "new-checkout", "--owner", "payments", "-e", "production", "--reason", "whom to ask")
 	var exit *exec.ExitError
 	if err := watch.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Errorf("watch ended with %v", err)

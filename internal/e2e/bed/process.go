@@ -3,6 +3,7 @@ package bed
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,6 +56,9 @@ func NewProcess(t testing.TB, bin, http, name string, args ...string) *Process {
 	})
 	return p
 }
+
+// LogTo has all that the process writes be written to w, too; before it is started.
+func (p *Process) LogTo(w io.Writer) { p.log.also = w }
 
 // Name is the program's.
 func (p *Process) Name() string { return p.name }
@@ -250,8 +254,9 @@ func (p *Process) Usage() (u Usage, err error) {
 
 // tail keeps the end of what is written to it.
 type tail struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	also io.Writer // may be nil
 }
 
 func (l *tail) Write(p []byte) (int, error) {
@@ -259,6 +264,9 @@ func (l *tail) Write(p []byte) (int, error) {
 	defer l.mu.Unlock()
 	if l.buf.Len() > 64<<10 {
 		l.buf.Next(l.buf.Len() - 16<<10)
+	}
+	if l.also != nil {
+		_, _ = l.also.Write(p) // a test's, which does not fail
 	}
 	return l.buf.Write(p)
 }
