@@ -26,8 +26,34 @@ run: build ## Build, and run everything on loopback: server, relay, example flag
 	bin/tidegate dev --data-dir $(DATA_DIR)
 
 .PHONY: build
-build: ## Build the binaries into bin/
+build: web ## Build the binaries into bin/, with the dashboard if there is Node.js
 	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tidegate ./cmd/tidegate-relay
+
+# The web app, which the binary embeds. Without Node.js it has none, and says so.
+WEB        := dashboard/dist/index.html
+WEB_NEEDS  := $(TMP)/dashboard-modules
+WEB_SOURCE := $(shell find dashboard/src dashboard/public dashboard/*.ts dashboard/*.html dashboard/*.json -type f 2>/dev/null)
+.PHONY: web
+web:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(WEB); \
+	else echo "no npm here: the binary is built without the dashboard (install Node.js 20.19 or newer)"; fi
+$(WEB): $(WEB_NEEDS) $(WEB_SOURCE)
+	npm --prefix dashboard run --silent build -- --logLevel warn
+$(WEB_NEEDS): dashboard/package-lock.json
+	npm ci --prefix dashboard --no-fund --no-audit --loglevel error
+	@mkdir -p $(TMP) && touch $@
+
+.PHONY: webtest
+webtest: build $(TOOLS)/grpcurl-$(GRPCURL) ## Test the dashboard: its parts, and the whole in Chromium against real processes
+	npm --prefix dashboard run --silent test
+	@command -v chromium chromium-browser google-chrome >/dev/null || test -x "$(CHROMIUM)" || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get install -y --no-install-recommends chromium; } || { \
+		echo "make webtest: Chromium is missing: apt-get install chromium, or name one by CHROMIUM=/path"; exit 1; }
+	cd dashboard && npx playwright test
+
+.PHONY: screenshots
+screenshots: build $(TOOLS)/grpcurl-$(GRPCURL) ## Make docs/images: every page of the dashboard, light and dark, wide and narrow (some minutes)
+	npm --prefix dashboard run --silent shots
 
 .PHONY: test
 test: ## Run every test, race detector on; the fault suite, one model and the engine beside its rivals without
@@ -36,15 +62,17 @@ test: ## Run every test, race detector on; the fault suite, one model and the en
 	go test -timeout 20m ./internal/chaos # on processes that the detector would not see, and alone
 	cd bench/rivals && go test ./...
 	cd internal/e2e/openid && go test -race ./... # with a provider of its own
+	$(MAKE) --no-print-directory webtest
 
 .PHONY: check
 check: lint breaking checkgenerate ## Lint Go and protos, look for breaking API changes and stale generated code
 
 .PHONY: lint
-lint: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) $(BUF)
+lint: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) $(BUF) $(WEB_NEEDS)
 	$(BUF) lint
 	$(BUF) format --diff --exit-code
 	$(TOOLS)/golangci-lint-$(GOLANGCI_LINT) run ./...
+	npm --prefix dashboard run --silent check
 
 .PHONY: breaking
 breaking: $(BUF)
@@ -53,13 +81,13 @@ breaking: $(BUF)
 	else echo "breaking: $(AGAINST) has no protos to compare with"; fi
 
 .PHONY: generate
-generate: $(BUF) $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO) $(TOOLS)/protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC) ## Generate gen/ from proto/
-	PATH="$(TOOLS):$$PATH" $(BUF) generate
+generate: $(BUF) $(TOOLS)/protoc-gen-go-$(PROTOC_GEN_GO) $(TOOLS)/protoc-gen-go-grpc-$(PROTOC_GEN_GO_GRPC) $(WEB_NEEDS) ## Generate gen/ and dashboard/src/gen/ from proto/
+	PATH="$(TOOLS):$(CURDIR)/dashboard/node_modules/.bin:$$PATH" $(BUF) generate
 
 .PHONY: checkgenerate
 checkgenerate: generate
-	@git diff --exit-code --stat -- gen || { echo "gen/ is not what proto/ generates: run make generate and commit"; exit 1; }
-	@test -z "$$(git status --porcelain -- gen)" || { echo "gen/ holds files that are not committed"; exit 1; }
+	@git diff --exit-code --stat -- gen dashboard/src/gen || { echo "gen/ or dashboard/src/gen/ is not what proto/ generates: run make generate and commit"; exit 1; }
+	@test -z "$$(git status --porcelain -- gen dashboard/src/gen)" || { echo "gen/ or dashboard/src/gen/ holds files that are not committed"; exit 1; }
 
 .PHONY: format
 format: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) $(BUF) ## Format Go and protos
@@ -110,7 +138,7 @@ tools: $(TOOLS)/grpcurl-$(GRPCURL) $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) $(BUF
 
 .PHONY: clean
 clean: ## Remove what was built and installed here (not $(DATA_DIR))
-	rm -rf bin .tmp conformance/node/node_modules conformance/python/.venv conformance/python/.venv-v2 conformance/java/target
+	rm -rf bin .tmp dashboard/node_modules dashboard/dist/assets dashboard/dist/index.html conformance/node/node_modules conformance/python/.venv conformance/python/.venv-v2 conformance/java/target
 
 # go_tool: package, version -> .tmp/bin/NAME-VERSION, and a link of the plain name.
 define go_tool

@@ -1,0 +1,33 @@
+import { test as base, expect, type Page } from "@playwright/test";
+import { type Person, World } from "./processes";
+
+export const ada: Person = {
+  name: "ada@example.com",
+  password: "correct horse battery staple",
+  roles: ["administrator"],
+};
+export const ben: Person = { name: "ben@example.com", password: "tide waits for nobody at all", roles: ["operator"] };
+export const eve: Person = { name: "eve@example.com", password: "only here to look around today", roles: ["viewer"] };
+
+// Each file of tests has a world of its own.
+export const test = base.extend<object, { world: World }>({
+  world: [
+    // biome-ignore lint/correctness/noEmptyPattern: Playwright reads it
+    async ({}, use) => {
+      const world = await World.start({ people: [ada, ben, eve] });
+      await use(world);
+      await world.stop();
+    },
+    { scope: "worker", timeout: 120_000 },
+  ],
+});
+
+export { expect };
+
+export async function logIn(page: Page, world: World, person: Person) {
+  await page.goto(world.url);
+  await page.getByLabel("E-mail address").fill(person.name);
+  await page.getByLabel("Password").fill(person.password);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await expect(page.getByRole("navigation", { name: "Pages" })).toBeVisible();
+}

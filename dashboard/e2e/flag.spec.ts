@@ -1,0 +1,368 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { Page } from "@playwright/test";
+import { ada, ben, eve, expect, logIn, test } from "./fixtures";
+import type { World } from "./processes";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+// Makes a flag as another program would.
+async function make(world: World, key: string) {
+  await world.cli(["apply", "-f", "-", "-e", "staging", "--reason", "a test"], manifest(key));
+}
+
+function manifest(key: string): string {
+  return `apiVersion: tidegate/v1
+flags:
+  ${key}:
+    owner: web
+    type: boolean
+    enabled: true
+    variants: {"on": true, "off": false}
+    offVariant: "off"
+    rules:
+      - id: canada
+        when: [{attribute: country, in: CA}]
+        serve:
+          split: [{variant: "on", weight: 50}, {variant: "off", weight: 50}]
+    default: "off"
+`;
+}
+
+async function open(page: Page, world: World, path: string) {
+  await page.goto(`${world.url}/staging/${path}`);
+  await expect(page.getByText(/^Live/)).toBeVisible();
+}
+
+async function save(page: Page, reason: string) {
+  await page.getByRole("button", { name: "Review and save" }).click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog.getByText("The server has checked it.")).toBeVisible();
+  await expect(dialog.getByLabel("Why")).toBeFocused();
+  await dialog.getByLabel("Why").fill(reason);
+  await dialog.getByRole("button", { name: "Save", exact: true }).click();
+  await expect(dialog).toBeHidden();
+}
+
+test("a flag is made by a form, targets staff, and a relay answers so", async ({ page, world }) => {
+  await logIn(page, world, ada);
+  await open(page, world, "flags/new");
+  await page.getByRole("radio", { name: /Kill switch/ }).check();
+  await page.getByLabel("Key").fill("-no");
+  await expect(page.getByText(/Must be letters, digits/)).toBeVisible();
+  await page.getByLabel("Key").fill("new-search");
+  await page.getByLabel("Owner").fill("search");
+  await page.getByRole("button", { name: "Create…" }).click();
+  await page.getByRole("dialog").getByLabel("Why").fill("the new search");
+  await page.getByRole("dialog").getByRole("button", { name: "Create", exact: true }).click();
+  await expect(page.getByRole("heading", { name: "new-search" })).toBeVisible();
+
+  await page.getByLabel("Serve").first().selectOption("off");
+  await page.getByRole("button", { name: "Add a rule" }).click();
+  await page.getByLabel("Id").fill("staff");
+  await page.getByLabel("Attribute").fill("email");
+  await page.getByLabel("Operator").selectOption({ label: "ends with" });
+  await page.getByLabel("Values of condition 1").fill("@tidegate.io");
+  await page.getByLabel("Values of condition 1").press("Enter");
+  await page.getByLabel("Then serve").selectOption("on");
+  await expect(page.locator(".serves")).toContainText(
+    "Serves on to users whose email ends with @tidegate.io; everyone else gets off.",
+  );
+  await page.reload(); // nothing is lost
+  await expect(page.getByRole("region", { name: "Unsaved changes" })).toBeVisible();
+  await save(page, "staff first");
+
+  const answer = (email: string) =>
+    world.evaluate("new-search", { targetingKey: "u", attributes: { email } }, "staging");
+  await expect.poll(async () => (await answer("ada@tidegate.io")).variant).toBe("on");
+  expect(await answer("eve@example.com")).toMatchObject({ variant: "off", reason: "DEFAULT" });
+  await page.getByRole("link", { name: "History" }).click();
+  await expect(page.getByText("staff first")).toBeVisible();
+});
+
+test("leaving asks, and keeps what was not saved", async ({ page, world }) => {
+  await make(world, "leaving");
+  await logIn(page, world, ada);
+  await open(page, world, "flags/leaving?tab=settings");
+  await page.getByLabel("Description").fill("half of a thought");
+  await page.getByRole("link", { name: "Rollouts", exact: true }).click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog).toContainText("leaving has unsaved changes");
+  await dialog.getByRole("button", { name: "Stay here" }).click();
+  await expect(page.getByLabel("Description")).toHaveValue("half of a thought");
+  await page.getByRole("link", { name: "Segments", exact: true }).click();
+  await dialog.getByRole("button", { name: "Leave, and keep them" }).click();
+  await expect(page.getByRole("heading", { name: "Segments", exact: true })).toBeVisible();
+  await open(page, world, "flags/leaving?tab=settings");
+  await expect(page.getByLabel("Description")).toHaveValue("half of a thought");
+});
+
+test("two people edit one flag, and nobody's work is lost", async ({ page, browser, world }) => {
+  await make(world, "shared");
+  const other = await (await browser.newContext()).newPage();
+  await logIn(page, world, ada);
+  await logIn(other, world, ben);
+  await open(page, world, "flags/shared?tab=settings");
+  await open(other, world, "flags/shared?tab=settings");
+
+  // Other fields: both stay.
+  await page.getByLabel("Owner").fill("payments");
+  await other.getByLabel("Description").fill("told by ben");
+  await save(other, "words");
+  const conflict = page.getByRole("region", { name: "Somebody else changed this flag" });
+  await expect(conflict).toContainText(`${ben.name} saved this flag while you were editing it`);
+  await expect(conflict).toContainText("words");
+  await expect(page.getByRole("button", { name: "Review and save" })).toBeDisabled();
+  await conflict.getByRole("button", { name: "Compare" }).click();
+  await expect(conflict.getByText("told by ben")).toBeVisible();
+  await conflict.getByRole("button", { name: "Keep mine on top of theirs" }).click();
+  await expect(page.getByLabel("Description")).toHaveValue("told by ben");
+  await expect(page.getByLabel("Owner")).toHaveValue("payments");
+  await save(page, "another owner");
+  await expect(other.getByLabel("Owner")).toHaveValue("payments");
+
+  // The same field: somebody has to choose.
+  await page.getByLabel("Owner").fill("ada's");
+  await other.getByLabel("Owner").fill("ben's");
+  await save(other, "mine now");
+  await expect(conflict).toContainText("You both changed 1 field");
+  const join = conflict.getByRole("button", { name: "Join them so" });
+  await expect(join).toBeDisabled();
+  await expect(page.getByLabel("Owner")).toHaveValue("ada's");
+  await conflict.getByRole("radio", { name: /Theirs: "ben's"/ }).check();
+  await conflict.getByRole("radio", { name: /Mine: "ada's"/ }).check();
+  await join.click();
+  await save(page, "no, mine");
+  await expect(other.getByLabel("Owner")).toHaveValue("ada's");
+  await other.context().close();
+});
+
+test("an earlier version is restored, with its diff first", async ({ page, world }) => {
+  await make(world, "restored");
+  await logIn(page, world, ada);
+  await open(page, world, "flags/restored?tab=settings");
+  await page.getByLabel("Owner").fill("somebody");
+  await save(page, "a slip");
+  await page.getByRole("link", { name: "History" }).click();
+  await page.getByRole("button", { name: /Restore revision/ }).click();
+  const dialog = page.getByRole("dialog");
+  await expect(dialog.locator(".diff")).toContainText('"web"');
+  await dialog.getByLabel("Why").fill("it was a slip");
+  await dialog.getByRole("button", { name: "Restore", exact: true }).click();
+  await expect(page.getByText("it was a slip")).toBeVisible();
+  await expect(page.getByText("Owner: web", { exact: true })).toBeVisible();
+});
+
+test("the raw text tells what is wrong at its line", async ({ page, world }) => {
+  await make(world, "raw-text");
+  await logIn(page, world, ada);
+  await open(page, world, "flags/raw-text?tab=raw");
+  const editor = page.getByRole("textbox", { name: "raw-text as YAML" });
+  const write = async (text: string) => {
+    await editor.click();
+    await page.keyboard.press("Control+a");
+    await page.keyboard.insertText(text);
+  };
+  const good = manifest("raw-text");
+  const line = (text: string, part: string) => text.slice(0, text.indexOf(part)).split("\n").length;
+
+  // What cannot be read.
+  const unread = good.replace("when:", "whne:");
+  await write(unread);
+  await expect(page.locator(".raw-foot")).toContainText("Unknown field whne: did you mean when?");
+  await expect(page.getByRole("button", { name: `Line ${line(unread, "whne")}`, exact: true })).toBeVisible();
+  await expect(page.getByRole("button", { name: "Review and save" })).toBeDisabled();
+  // What can be read, and the server refuses.
+  const refused = good.replace('{variant: "on", weight: 50}', "{variant: nowhere, weight: 50}");
+  await write(refused);
+  await expect(page.locator(".raw-foot")).toContainText("nowhere");
+  await page.getByRole("button", { name: `Line ${line(refused, "nowhere")}`, exact: true }).click();
+  // What is right; comments stay as they were typed.
+  await write(good.replace("owner: web", "owner: writers # of texts"));
+  await save(page, "written by hand");
+  await expect(page.getByText("Owner: writers", { exact: true })).toBeVisible();
+});
+
+test("an evaluation is tried, and each step is told, of what is saved and of what is edited", async ({
+  page,
+  world,
+}) => {
+  await make(world, "tried");
+  await logIn(page, world, ada);
+  await open(page, world, "flags/tried?tab=try");
+  await page.getByLabel("Targeting key").fill("user-1");
+  await page.getByLabel("Name of attribute 1").fill("country");
+  await page.getByLabel("Value of attribute 1").fill("FR");
+  const steps = page.locator(".steps");
+  await expect(steps).toContainText("The rule canada does not match.");
+  await expect(steps).toContainText('it is "FR"');
+  await expect(steps).toContainText("No rule matched: everyone else gets off.");
+  await page.getByLabel("Value of attribute 1").fill("CA");
+  await expect(steps).toContainText("The rule canada matches.");
+  await expect(steps).toContainText(/and user-1 hash to \d+ of 100/);
+  await page.getByLabel("Name of the example").fill("a canadian");
+  await page.getByRole("button", { name: "Remember" }).click();
+
+  await page.getByRole("link", { name: "Targeting" }).click();
+  await page.getByRole("button", { name: /^canada/ }).click();
+  await page.getByLabel("Then serve").selectOption("on");
+  await page.getByRole("link", { name: "Try it" }).click();
+  await expect(page.getByRole("button", { name: "a canadian", exact: true })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "As you edit it" })).toBeVisible();
+  await expect(page.locator(".answer").nth(1)).toContainText("a rule matched");
+  await expect(page.locator(".answer").first()).toContainText("a split chose it");
+});
+
+test("a segment is made of pasted keys, and a flag serves them", async ({ page, context, world }) => {
+  await make(world, "for-testers");
+  await logIn(page, world, ada);
+  await open(page, world, "segments/new");
+  await page.getByLabel("Key", { exact: true }).fill("testers");
+  const keys = Array.from({ length: 3000 }, (_, i) => `user-${i}`);
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await page.evaluate((text) => navigator.clipboard.writeText(text), keys.join("\n"));
+  await page.getByLabel("Keys that belong").click();
+  await page.keyboard.press("Control+v");
+  await expect(page.getByText("3,000 keys.")).toBeVisible();
+  await page.getByRole("button", { name: "Create…" }).click();
+  await page.getByRole("dialog").getByLabel("Why").fill("testers");
+  await page.getByRole("dialog").getByRole("button", { name: "Create", exact: true }).click();
+  await expect(page.getByRole("heading", { name: "testers" })).toBeVisible();
+  await page.getByLabel("Search in Belong").fill("user-2999");
+  await expect(page.getByRole("list", { name: "Belong" }).getByRole("listitem")).toHaveCount(1);
+
+  await open(page, world, "flags/for-testers");
+  await page.getByRole("button", { name: "Add a rule" }).click();
+  await page.getByLabel("Operator").selectOption({ label: "is in the segment" });
+  await page.getByLabel("Values of condition 1").fill("testers");
+  await page.getByLabel("Values of condition 1").press("Enter");
+  await save(page, "testers get it");
+  await expect
+    .poll(async () => (await world.evaluate("for-testers", { targetingKey: "user-2999" }, "staging")).variant)
+    .toBe("on");
+  await open(page, world, "segments/testers");
+  await expect(page.getByRole("complementary").getByRole("link", { name: "for-testers" })).toBeVisible();
+});
+
+test("prerequisites: a circle is told at its field, and what others need is not deleted", async ({ page, world }) => {
+  await make(world, "first");
+  await make(world, "second");
+  await logIn(page, world, ada);
+  await open(page, world, "flags/second");
+  await page.getByLabel(/Add a prerequisite/).fill("nowhere");
+  await page.getByLabel(/Add a prerequisite/).press("Enter");
+  await expect(page.getByText("There is no flag nowhere in staging.")).toBeVisible();
+  await page.getByLabel(/Add a prerequisite/).fill("first");
+  await page.getByLabel(/Add a prerequisite/).press("Enter");
+  await save(page, "first comes first");
+  await open(page, world, "flags/first");
+  await page.getByLabel(/Add a prerequisite/).fill("second");
+  await page.getByLabel(/Add a prerequisite/).press("Enter");
+  await expect(page.locator(".prerequisite .problem")).toContainText("cycle: first -> second -> first");
+  await page.getByRole("button", { name: "Discard" }).click();
+  await page.getByRole("link", { name: "Settings", exact: true }).click();
+  await expect(page.getByText("These flags need it.")).toBeVisible();
+  await expect(page.getByRole("button", { name: /Delete the flag/ })).toBeDisabled();
+  await open(page, world, "flags/second?tab=settings");
+  await page.getByRole("button", { name: /Delete the flag/ }).click();
+  await page.getByRole("dialog").getByLabel("Why").fill("it was for a test");
+  await page.getByRole("dialog").getByRole("button", { name: "Delete", exact: true }).click();
+  await expect(page.getByRole("heading", { name: "Flags", exact: true })).toBeVisible();
+  await open(page, world, "flags/second");
+  await expect(page.getByText("second was deleted")).toBeVisible();
+  await page
+    .getByRole("button", { name: /Restore revision/ })
+    .first()
+    .click();
+  await page.getByRole("dialog").getByLabel("Why").fill("it is needed after all");
+  await page.getByRole("dialog").getByRole("button", { name: "Restore", exact: true }).click();
+  await expect(page.getByRole("link", { name: "Targeting" })).toBeVisible();
+});
+
+test("rules are moved by their buttons and dragged, and shares that do not add up are kept as typed", async ({
+  page,
+  world,
+}) => {
+  await make(world, "moved");
+  await logIn(page, world, ada);
+  await open(page, world, "flags/moved");
+  await page.getByRole("button", { name: "Add a rule" }).click();
+  await page.getByLabel("Id").fill("second");
+  const names = page.locator(".rule-open strong");
+  await page.getByRole("button", { name: "Move second up" }).click();
+  await expect(names).toHaveText(["second", "canada"]);
+  await page.getByRole("button", { name: /^second/ }).click(); // closed, it is no higher than the others
+  await page.locator(".grip").first().dragTo(page.locator(".rule").nth(1));
+  await expect(names).toHaveText(["canada", "second"]);
+  await page.getByRole("button", { name: "Discard" }).click();
+
+  await page.getByRole("button", { name: /^canada/ }).click();
+  await page.getByLabel("Share of on in per cent").fill("12.5");
+  await expect(page.getByLabel("Share of off in per cent")).toHaveValue("87.5");
+  await page.getByLabel("Share of off in per cent").fill("many");
+  await expect(page.getByText("Each share must be a number from 0 to 100.")).toBeVisible();
+  await expect(page.getByRole("button", { name: "Review and save" })).toBeDisabled();
+  await page.reload();
+  await page.getByRole("button", { name: /^canada/ }).click();
+  await expect(page.getByLabel("Share of off in per cent")).toHaveValue("many");
+});
+
+test("who may only look is offered nothing to change, and may try it", async ({ page, world }) => {
+  await make(world, "looked-at");
+  await logIn(page, world, eve);
+  await open(page, world, "flags/looked-at");
+  await expect(page.getByRole("switch", { name: "looked-at is on" })).toBeDisabled();
+  await expect(page.getByRole("button", { name: "Add a rule" })).toHaveCount(0);
+  await page.getByRole("button", { name: /^canada/ }).click();
+  await expect(page.getByLabel("Attribute", { exact: true })).toBeDisabled();
+  await page.getByRole("link", { name: "Settings" }).click();
+  await expect(page.getByLabel("Owner")).toBeDisabled();
+  await expect(page.getByRole("button", { name: /Delete/ })).toHaveCount(0);
+  await page.getByRole("link", { name: "Try it" }).click();
+  await expect(page.locator(".steps")).toContainText("The rule canada does not match.");
+});
+
+test("axe finds nothing serious on any part of the pages", async ({ page, world }) => {
+  await make(world, "accessible");
+  await logIn(page, world, ada);
+  const found: string[] = [];
+  for (const path of [
+    "flags/accessible",
+    "flags/accessible?tab=variants",
+    "flags/accessible?tab=try",
+    "flags/accessible?tab=history",
+    "flags/accessible?tab=settings",
+    "flags/accessible?tab=raw",
+    "flags/new",
+    "flags/not-there",
+    "segments",
+    "segments/new",
+  ]) {
+    await open(page, world, path);
+    await expect(page.locator(".skeleton")).toHaveCount(0);
+    if (path === "flags/accessible") {
+      await page.getByRole("button", { name: /^canada/ }).click();
+      await page.getByLabel("Description").fill("edited");
+      await expect(page.getByRole("region", { name: "Unsaved changes" })).toContainText("1 unsaved change.");
+    }
+    for (const theme of ["light", "dark"]) {
+      await page.evaluate((t) => {
+        document.documentElement.dataset.theme = t;
+      }, theme);
+      await page.evaluate(axe);
+      const violations = await page.evaluate(async () => {
+        // biome-ignore lint/suspicious/noExplicitAny: it is injected
+        const results = await (window as any).axe.run();
+        return results.violations.map((v: { id: string; impact: string; nodes: { html: string }[] }) => ({
+          id: v.id,
+          impact: v.impact,
+          at: v.nodes.map((n) => n.html).slice(0, 3),
+        }));
+      });
+      for (const v of violations)
+        if (v.impact === "serious" || v.impact === "critical")
+          found.push(`${path} (${theme}): ${v.id}: ${v.at.join(" ")}`);
+    }
+  }
+  expect(found).toEqual([]);
+});

@@ -1,0 +1,32 @@
+import { ada, expect, logIn, test } from "./fixtures";
+
+test("somebody logs in and out, and a wrong password is told", async ({ page, world }) => {
+  await page.goto(world.url);
+  await page.getByLabel("E-mail address").fill(ada.name);
+  await page.getByLabel("Password").fill("not the password at all");
+  await page.getByRole("button", { name: "Log in" }).click();
+  await expect(page.getByRole("alert")).toBeVisible();
+  await page.getByLabel("Password").fill(ada.password);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await expect(page.getByRole("heading", { name: "Flags", exact: true })).toBeVisible();
+  await page.getByRole("button", { name: ada.name }).click();
+  await page.getByRole("button", { name: "Log out" }).click();
+  await expect(page.getByRole("heading", { name: "Log in" })).toBeVisible();
+  await page.goto(`${world.url}/production/flags`);
+  await expect(page.getByRole("heading", { name: "Log in" })).toBeVisible();
+});
+
+test("no secret is in the page, and its policy lets nothing else in", async ({ page, world }) => {
+  const violations: string[] = [];
+  page.on("console", (m) => {
+    if (/Content Security Policy|Refused to/.test(m.text())) violations.push(m.text());
+  });
+  await logIn(page, world, ada);
+  await expect(page.getByText("Live")).toBeVisible();
+  const content = await page.content();
+  expect(content).not.toMatch(/tg[ks]_/);
+  expect(
+    await page.evaluate(() => document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage })),
+  ).not.toMatch(/tg[ks]_/);
+  expect(violations).toEqual([]);
+});

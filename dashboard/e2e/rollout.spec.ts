@@ -1,0 +1,172 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { Page } from "@playwright/test";
+import { ada, eve, expect, logIn, test } from "./fixtures";
+import { FlagTraffic } from "./flag-traffic";
+import type { World } from "./processes";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+async function make(world: World, ...keys: string[]) {
+  const flags = keys.map(
+    (key) => `  ${key}:
+    owner: shop
+    type: boolean
+    enabled: true
+    variants: {"on": true, "off": false}
+    offVariant: "off"
+    default: "off"
+`,
+  );
+  const manifest = `apiVersion: tidegate/v1\nflags:\n${flags.join("")}`;
+  await world.cli(["apply", "-f", "-", "-e", "staging", "--reason", "a test"], manifest);
+}
+
+async function serious(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  return page.evaluate(async () => {
+    // biome-ignore lint/suspicious/noExplicitAny: axe brings no types to the page
+    const results = await (window as any).axe.run();
+    return results.violations
+      .filter((v: { impact: string }) => v.impact === "serious" || v.impact === "critical")
+      .map((v: { id: string; nodes: { html: string }[] }) => `${v.id}: ${v.nodes.map((n) => n.html).join(" ")}`);
+  });
+}
+
+test("a rollout is started from the page, widens, and is shut with its reason on the screen", async ({
+  page,
+  world,
+  browser,
+}) => {
+  await make(world, "new-cart");
+  const traffic = new FlagTraffic(world.relayURL, {
+    environment: "staging",
+    flagKey: "new-cart",
+    users: 20,
+    happens: { errors: { on: 0.03, off: 0.03 } },
+  });
+  try {
+    await logIn(page, world, ada);
+    await page.goto(`${world.url}/staging/rollouts/new?flag=new-cart`);
+    await expect(page.getByLabel("Key", { exact: true })).toHaveValue("new-cart-1");
+    await expect(page.getByText(/At once, 1% of those/)).toBeVisible();
+
+    // A guardrail is a line, and fields that write it.
+    const line = page.getByLabel("Guardrail 1, as a line");
+    await line.fill("errors: rate < +50%");
+    await expect(page.getByText(/could be two things/)).toBeVisible();
+    await line.fill("errors: rate < +50% relative");
+    await page.getByLabel("Guardrail 1: margin", { exact: true }).fill("60");
+    await expect(line).toHaveValue("errors: rate < +60% relative");
+
+    // Two stages in a hurry.
+    await page.getByRole("button", { name: "Change the stages" }).click();
+    for (let i = 0; i < 3; i++) await page.getByRole("button", { name: "Remove stage 1", exact: true }).click();
+    await page.getByLabel("Stage 1: share in per cent").fill("30");
+    await page.getByLabel("Stage 1: time").fill("soon");
+    await expect(page.getByText("“soon” is not a time")).toBeVisible();
+    await page.getByLabel("Stage 1: time").fill("3s");
+    await page.getByLabel("Stage 2: share in per cent").fill("60");
+    await page.getByLabel("Stage 2: time").fill("10m");
+    await expect(page.getByText(/At once, 30% of those/)).toBeVisible();
+    await page.getByRole("button", { name: "Start…" }).click();
+    await page.getByRole("dialog").getByLabel("Why").fill("ready for more");
+    await page.getByRole("dialog").getByRole("button", { name: "Start", exact: true }).click();
+
+    await expect(page.getByRole("heading", { name: "new-cart-1" })).toBeVisible();
+    await expect(page.getByRole("button", { name: "Abort" })).toBeEnabled();
+    const share = page.getByRole("region", { name: "Share served now" });
+    await expect(share.getByText("60%", { exact: true })).toBeVisible({ timeout: 60_000 });
+    await expect(page.getByRole("listitem").filter({ hasText: /^30%done in/ })).toBeVisible();
+
+    // Somebody else looks, and sees the same at the same time.
+    const other = await browser.newPage();
+    await logIn(other, world, eve);
+    await other.goto(`${world.url}/staging/rollouts/new-cart-1`);
+    await expect(other.getByRole("button", { name: "Abort" })).toBeDisabled();
+
+    traffic.set("errors", "on", 0.5);
+    await expect(page.getByText("Shut: everybody gets “off” again")).toBeVisible({ timeout: 60_000 });
+    await expect(other.getByText("Shut: everybody gets “off” again")).toBeVisible({ timeout: 1000 });
+    await expect(page.getByText(/evidence of harm .* of \d+/)).toBeVisible();
+    await expect(page.getByText("1 of 1 relay has it")).toBeVisible();
+    await expect(page.getByText("tidegate rollout replay new-cart-1").first()).toBeVisible();
+    await expect
+      .poll(async () => (await world.evaluate("new-cart", { targetingKey: "u" }, "staging")).variant)
+      .toBe("off");
+
+    // The decision opens with what it was made from; the audit entry says the same.
+    await page.getByRole("button", { name: /roll back/ }).click();
+    await expect(page.getByText("Decided by")).toBeVisible();
+    await expect(page.getByText("rollout shut").or(page.getByText("rolled back")).first()).toBeVisible();
+    expect(await serious(page)).toEqual([]);
+
+    const replayed = await world.cli(["rollout", "replay", "new-cart-1", "--all", "-e", "staging"]);
+    expect(replayed).toMatch(/the chain of \d+ decisions is whole/);
+
+    // It goes on as it was, under the next key.
+    await page.getByRole("link", { name: "Start again", exact: true }).click();
+    await expect(page.getByLabel("Key", { exact: true })).toHaveValue("new-cart-2");
+    await expect(page.getByLabel("Guardrail 1, as a line")).toHaveValue("errors: rate < +60% relative");
+    await expect(page.getByLabel("Stage 1: share in per cent")).toHaveValue("30");
+    await other.close();
+  } finally {
+    await traffic.stop();
+  }
+});
+
+test("a rollout is paused, widened, resumed and aborted by hand", async ({ page, world }) => {
+  await make(world, "new-menu");
+  await world.cli(
+    `rollout start new-menu-1 --flag new-menu --to on --stages 10%,50%,100% --manual -e staging --reason test`.split(
+      " ",
+    ),
+  );
+  await logIn(page, world, ada);
+  await page.goto(`${world.url}/staging/rollouts/new-menu-1`);
+  const share = page.getByRole("region", { name: "Share served now" });
+  async function act(button: string, label: string) {
+    await page.getByRole("button", { name: button, exact: true }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Why").fill("a test");
+    await dialog.getByRole("button", { name: label, exact: true }).click();
+    await expect(dialog).toBeHidden();
+  }
+  await expect(share.getByText("10%", { exact: true })).toBeVisible();
+  await act("Pause", "Pause");
+  await act("Widen", "Widen to 50%");
+  await expect(share.getByText("50%", { exact: true })).toBeVisible();
+  await act("Resume", "Resume");
+  await expect(page.getByRole("button", { name: "Pause", exact: true })).toBeVisible();
+  await act("Abort", "Abort");
+  await expect(page.getByText("Aborted by a person")).toBeVisible();
+  await act("Delete", "Delete");
+  await expect(page.getByRole("heading", { name: "Rollouts", exact: true })).toBeVisible();
+  await expect(page.getByRole("link", { name: "new-menu-1" })).toBeHidden();
+});
+
+test("axe finds nothing serious on lists, the form and an experiment", async ({ page, world }) => {
+  await make(world, "price-page");
+  await world.cli([
+    ..."rollout start price-1 --flag price-page --to on --strategy experiment -e staging --reason test".split(" "),
+    "--success",
+    "rate(purchases) rises",
+  ]);
+  await logIn(page, world, ada);
+  for (const theme of ["light", "dark"] as const) {
+    for (const [path, seen] of [
+      ["rollouts", "Under way"],
+      ["experiments", "Under way"],
+      ["experiments/price-1", "Peeking is fine"],
+      ["rollouts/new?flag=price-page", "What will happen"],
+      ["rollouts/not-there", "There is no rollout “not-there”"],
+    ] as const) {
+      await page.goto(`${world.url}/staging/${path}`);
+      await expect(page.getByText(seen).first()).toBeVisible();
+      await page.evaluate((t) => {
+        document.documentElement.dataset.theme = t;
+      }, theme);
+      expect(await serious(page), `${path}, ${theme}`).toEqual([]);
+    }
+  }
+});

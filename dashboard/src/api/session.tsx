@@ -1,0 +1,119 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
+import type { Identity } from "../gen/tidegate/access/v1/identity_pb";
+import { Role } from "../gen/tidegate/access/v1/identity_pb";
+import { actor } from "./actor";
+import { identities, onLoggedOut } from "./transport";
+
+// How one can log in, as /auth/methods tells it.
+export type LoginMethods = {
+  password: boolean;
+  openid?: string;
+  issuer?: string;
+  open: boolean;
+};
+
+export type Session = {
+  // Unset: the server asks nobody.
+  identity?: Identity;
+  name: string;
+  open: boolean;
+  // Whether somebody may do what a role may in an environment ("": in all), for a key ("": for some key).
+  may(role: Role, environment: string, key?: string): boolean;
+  logOut(): Promise<void>;
+};
+
+type State =
+  | { kind: "asking" }
+  | { kind: "unreachable" }
+  | { kind: "out"; methods: LoginMethods }
+  | { kind: "in"; session: Session };
+
+const Current = createContext<Session | undefined>(undefined);
+
+export function useSession(): Session {
+  const session = useContext(Current);
+  if (!session) throw new Error("useSession is for what is inside of SessionProvider");
+  return session;
+}
+
+async function methods(): Promise<LoginMethods> {
+  const response = await fetch("/auth/methods", {
+    headers: { Accept: "application/json" },
+  });
+  if (!response.ok) throw new Error(response.statusText);
+  return response.json();
+}
+
+export function allows(identity: Identity | undefined, role: Role, environment: string, key?: string): boolean {
+  if (!identity) return true;
+  return identity.grants.some(
+    (g) =>
+      g.role >= role &&
+      g.role <= Role.ADMINISTRATOR &&
+      (g.environments.length === 0 || g.environments.includes(environment)) &&
+      (key === undefined || g.keyPrefixes.length === 0 || g.keyPrefixes.some((p) => key.startsWith(p))),
+  );
+}
+
+// SessionProvider finds out who looks at the page, and shows `login` to who has to say it.
+export function SessionProvider(props: {
+  children: ReactNode;
+  login: (methods: LoginMethods, done: () => void) => ReactNode;
+  waiting: ReactNode;
+  unreachable: (again: () => void) => ReactNode;
+}) {
+  const [state, setState] = useState<State>({ kind: "asking" });
+
+  const ask = useCallback(async () => {
+    try {
+      const who = await identities.whoAmI({});
+      const identity = who.identity?.identity;
+      setState({
+        kind: "in",
+        session: {
+          identity,
+          name: identity ? identity.displayName || identity.name : actor() || "anonymous",
+          open: !identity,
+          may: (role, environment, key) => allows(identity, role, environment, key),
+          logOut: async () => {
+            await fetch("/auth/logout", { method: "POST" });
+            setState({ kind: "out", methods: await methods() });
+          },
+        },
+      });
+    } catch (failure) {
+      if (ConnectError.from(failure).code !== Code.Unauthenticated) {
+        setState({ kind: "unreachable" });
+        return;
+      }
+      try {
+        setState({ kind: "out", methods: await methods() });
+      } catch {
+        setState({ kind: "unreachable" });
+      }
+    }
+  }, []);
+
+  useEffect(() => {
+    void ask();
+    onLoggedOut(() => setState((now) => (now.kind === "in" ? { kind: "asking" } : now)));
+  }, [ask]);
+
+  useEffect(() => {
+    if (state.kind === "asking") void ask();
+  }, [state.kind, ask]);
+
+  return useMemo(() => {
+    switch (state.kind) {
+      case "asking":
+        return props.waiting;
+      case "unreachable":
+        return props.unreachable(() => void ask());
+      case "out":
+        return props.login(state.methods, () => void ask());
+      case "in":
+        return <Current.Provider value={state.session}>{props.children}</Current.Provider>;
+    }
+  }, [state, props, ask]);
+}

@@ -1,0 +1,27 @@
+import { useQuery } from "@tanstack/react-query";
+import { createContext, useContext } from "react";
+import { environments } from "./transport";
+
+// The environment that is looked at: the first part of every address.
+export const EnvironmentContext = createContext("");
+
+export function useEnvironment(): string {
+  return useContext(EnvironmentContext);
+}
+
+export function useEnvironments() {
+  return useQuery({
+    queryKey: ["environments"],
+    queryFn: async () => (await environments.listEnvironments({})).environments.map((e) => e.name),
+    refetchInterval: 30_000,
+  });
+}
+
+// What holds for the environment as a whole.
+export function useSettings(environment: string) {
+  return useQuery({
+    queryKey: ["settings", environment],
+    queryFn: () => environments.getEnvironment({ environment }),
+    refetchInterval: 30_000,
+  });
+}

@@ -1,0 +1,184 @@
+import { type ReactNode, useEffect, useRef, useState } from "react";
+import { useSettings } from "../api/use-environment";
+import { Button, Field, TextArea } from "./basics";
+import { Dialog } from "./dialog";
+import { ProblemNote } from "./problem";
+import { type Proposal, ProposalFields, ProposedLink, propose, readLocal } from "./proposal";
+import { Receipt } from "./receipt";
+import { useToast } from "./toast";
+import { TypedName } from "./typed-name";
+
+// What every write passes: what it will do, why, in a protected environment its name typed, and
+// what became of it. It keeps what was entered until the server has taken it. Where others have
+// to approve, it is proposed instead.
+export function ChangeDialog({
+  title,
+  environment,
+  label,
+  danger,
+  wide,
+  unconfirmed,
+  unprotected,
+  reason: suggested = "",
+  done,
+  run,
+  proposal,
+  onProposed,
+  onClose,
+  onDone,
+  children,
+}: {
+  title: string;
+  environment: string;
+  // Of the button.
+  label: string;
+  danger?: boolean;
+  wide?: boolean;
+  // It is not to be slowed down: a kill switch.
+  unconfirmed?: boolean;
+  // It is of no environment: of people, and of all of them.
+  unprotected?: boolean;
+  reason?: string;
+  // What is said once it is done.
+  done: string;
+  // Writes. One request id is used however often it is tried, so that it happens once.
+  run: (reason: string, requestId: string) => Promise<{ revision?: bigint }>;
+  // The same as a change request would have it. Unset: it cannot be proposed.
+  proposal?: () => Proposal | Promise<Proposal>;
+  // Instead of onDone.
+  onProposed?: () => void;
+  onClose: () => void;
+  onDone?: () => void;
+  children?: ReactNode;
+}) {
+  const settings = useSettings(environment);
+  const [reason, setReason] = useState(suggested);
+  const [typed, setTyped] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [failure, setFailure] = useState<unknown>();
+  const [requestId, setRequestId] = useState(() => crypto.randomUUID());
+  const [later, setLater] = useState(false);
+  const [when, setWhen] = useState("");
+  const say = useToast();
+  const why = useRef<HTMLTextAreaElement>(null);
+  // Who is in a hurry begins with the reason.
+  useEffect(() => {
+    if (unconfirmed) why.current?.focus();
+  }, [unconfirmed]);
+  const policy = settings.data?.settings?.approval;
+  const needed = proposal ? (policy?.approvals ?? 0) : 0;
+  const proposing = !!proposal && (needed > 0 || later);
+  // Unless it is known that it is not protected.
+  const confirm =
+    !unconfirmed && !unprotected && !proposing && (settings.data === undefined || !!settings.data.settings?.protected);
+  const late = proposing && when !== "" && new Date(when) <= new Date();
+  const ready = reason.trim() !== "" && (!confirm || typed === environment) && !busy && !late;
+  // Another request is another id.
+  const renew = () => setRequestId(crypto.randomUUID());
+
+  async function write() {
+    const { revision } = await run(reason.trim(), requestId);
+    say(
+      "good",
+      <div className="stack tight">
+        <span>{done}</span>
+        {revision ? <Receipt environment={environment} revision={revision} /> : null}
+      </div>,
+    );
+    onDone?.();
+  }
+
+  async function suggest(content: Proposal) {
+    const number = await propose({
+      environment,
+      proposal: content,
+      applyAt: readLocal(when),
+      reason: reason.trim(),
+      requestId,
+    });
+    say("good", <ProposedLink environment={environment} number={number} />);
+    onProposed?.();
+  }
+
+  async function submit() {
+    if (!ready) return;
+    setBusy(true);
+    setFailure(undefined);
+    try {
+      if (proposing) await suggest(await proposal());
+      else await write();
+      onClose();
+    } catch (failed) {
+      setFailure(failed);
+    } finally {
+      setBusy(false);
+    }
+  }
+
+  return (
+    <Dialog
+      title={title}
+      wide={wide}
+      onClose={onClose}
+      onSubmit={() => void submit()}
+      footer={
+        <>
+          {proposal && needed === 0 && (
+            <Button
+              kind="quiet"
+              className="first"
+              onClick={() => {
+                setLater(!later);
+                renew();
+              }}
+            >
+              {later ? "Write it now instead" : "Propose or schedule it…"}
+            </Button>
+          )}
+          <Button onClick={onClose}>Cancel</Button>
+          <Button type="submit" kind={danger && !proposing ? "danger" : "primary"} disabled={!ready}>
+            {busy ? "Writing…" : proposing ? (when ? "Propose and schedule" : "Propose") : label}
+          </Button>
+        </>
+      }
+    >
+      {children}
+      <Field label="Why" hint="It becomes part of the audit trail.">
+        {(ids) => (
+          <TextArea
+            {...ids}
+            ref={why}
+            rows={2}
+            required
+            autoFocus
+            value={reason}
+            onChange={(e) => {
+              setReason(e.target.value);
+              renew();
+            }}
+            onKeyDown={(e) => {
+              if (e.key === "Enter" && (e.metaKey || e.ctrlKey)) {
+                e.preventDefault();
+                void submit();
+              }
+            }}
+          />
+        )}
+      </Field>
+      {proposing && (
+        <ProposalFields
+          environment={environment}
+          approvals={needed}
+          explanation={policy?.explanation}
+          when={when}
+          setWhen={(text) => {
+            setWhen(text);
+            renew();
+          }}
+        />
+      )}
+      {confirm && <TypedName environment={environment} typed={typed} setTyped={setTyped} />}
+      {failure !== undefined && <ProblemNote failure={failure} />}
+    </Dialog>
+  );
+}

@@ -1,0 +1,63 @@
+import { X } from "lucide-react";
+import { type FormEvent, type ReactNode, useEffect, useId, useRef } from "react";
+import { IconButton } from "./basics";
+
+// A modal dialog, as long as it is rendered. The platform keeps the focus in it and closes it by
+// Escape. With `onSubmit` it is a form.
+export function Dialog(props: {
+  title: string;
+  wide?: boolean;
+  onClose: () => void;
+  onSubmit?: () => void;
+  children: ReactNode;
+  footer?: ReactNode;
+}) {
+  const ref = useRef<HTMLDialogElement>(null);
+  const title = useId();
+  useEffect(() => {
+    const dialog = ref.current;
+    if (!dialog || dialog.open) return;
+    dialog.showModal();
+    // Where people expect to go on: at the first field, else at what the dialog proposes.
+    const fields = ".content :is(textarea, input, select):not(:disabled)";
+    const first = dialog.querySelector<HTMLElement>(fields) ?? dialog.querySelector<HTMLElement>("footer .primary");
+    first?.focus();
+  }, []);
+  const inside = (
+    <>
+      <header>
+        <h2 id={title}>{props.title}</h2>
+        <IconButton icon={X} label="Close" small onClick={props.onClose} />
+      </header>
+      <div className="content">{props.children}</div>
+      {props.footer && <footer>{props.footer}</footer>}
+    </>
+  );
+  const { onSubmit } = props;
+  return (
+    <dialog
+      ref={ref}
+      className={`dialog ${props.wide ? "wide" : ""}`}
+      aria-labelledby={title}
+      onClose={props.onClose}
+      onCancel={(e) => {
+        e.preventDefault();
+        props.onClose();
+      }}
+    >
+      {onSubmit ? (
+        <form
+          onSubmit={(e: FormEvent) => {
+            e.preventDefault();
+            onSubmit();
+          }}
+          noValidate
+        >
+          {inside}
+        </form>
+      ) : (
+        <div className="inside">{inside}</div>
+      )}
+    </dialog>
+  );
+}

@@ -1,0 +1,84 @@
+import type { DescMessage } from "@bufbuild/protobuf";
+import { Check as CheckIcon } from "lucide-react";
+import type { Words as Text } from "../../lib/words";
+import { Note } from "../basics";
+import { ChangeDialog } from "../change-dialog";
+import { Diff } from "../diff";
+import type { DraftState, Version } from "../draft";
+import type { Proposal } from "../proposal";
+import { Words } from "../words";
+import type { Check } from "./use-check";
+
+// What will change, as the server sees it, and why.
+export function ReviewDialog<S extends DescMessage>({
+  environment,
+  what,
+  sentence,
+  state,
+  check,
+  write,
+  proposal,
+  onClose,
+}: {
+  environment: string;
+  what: string;
+  // What it will do.
+  sentence: Text;
+  state: DraftState<S>;
+  check: Check;
+  write: (reason: string, requestId: string) => Promise<Version<S> | undefined>;
+  // The same as a change request would have it.
+  proposal: () => Proposal;
+  onClose: () => void;
+}) {
+  async function run(reason: string, requestId: string) {
+    const written = await write(reason, requestId);
+    if (written) state.saved(written);
+    return { revision: written?.revision };
+  }
+
+  return (
+    <ChangeDialog
+      title={`Save ${what} in ${environment}`}
+      environment={environment}
+      label="Save"
+      wide
+      done={`${what} is saved`}
+      run={run}
+      proposal={proposal}
+      onProposed={state.discard}
+      onClose={onClose}
+    >
+      {state.behind && (
+        <Note tone="warn">
+          <span>Somebody else saved another version meanwhile. Close this, and look at what they did first.</span>
+        </Note>
+      )}
+      {check.problem ? (
+        <Note tone="bad">
+          <strong>{check.problem.message}</strong>
+          {check.problem.violations.map((v) => (
+            <span key={v.field + v.problem}>
+              <code>{v.field}</code> {v.problem}
+            </span>
+          ))}
+        </Note>
+      ) : (
+        <Note>
+          <span>
+            From then on: <Words words={sentence} />
+          </span>
+        </Note>
+      )}
+      <Diff
+        changes={check.changes}
+        none={check.current ? "Nothing differs from what is there." : "Asking the server…"}
+      />
+      {check.current && !check.problem && (
+        <p className="soft small row tight">
+          <CheckIcon size={14} aria-hidden /> The server has checked it.
+        </p>
+      )}
+    </ChangeDialog>
+  );
+}

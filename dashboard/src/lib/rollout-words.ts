@@ -1,0 +1,198 @@
+import type { RolloutSummary } from "../gen/tidegate/control/v1/watch_service_pb";
+import {
+  Comparison,
+  type GuardrailAssessment,
+  Standing,
+  type SuccessAssessment,
+  SuccessVerdict,
+  Verdict,
+} from "../gen/tidegate/rollout/v1/decision_pb";
+import { State, Statistic, type Status, Strategy, Unit } from "../gen/tidegate/rollout/v1/rollout_pb";
+import { percent, plural } from "./numbers";
+
+export type Tone = "good" | "warn" | "bad" | "accent" | undefined;
+
+export const stateWords: Record<State, string> = {
+  [State.UNSPECIFIED]: "unknown",
+  [State.RUNNING]: "running",
+  [State.PAUSED]: "paused",
+  [State.COMPLETED]: "complete",
+  [State.ROLLED_BACK]: "rolled back",
+  [State.ABORTED]: "aborted",
+};
+
+export const stateTones: Record<State, Tone> = {
+  [State.UNSPECIFIED]: undefined,
+  [State.RUNNING]: "accent",
+  [State.PAUSED]: "warn",
+  [State.COMPLETED]: "good",
+  [State.ROLLED_BACK]: "bad",
+  [State.ABORTED]: undefined,
+};
+
+export const strategyWords: Record<Strategy, string> = {
+  [Strategy.UNSPECIFIED]: "stages as listed",
+  [Strategy.CANARY]: "canary",
+  [Strategy.BLUE_GREEN]: "blue-green",
+  [Strategy.EXPERIMENT]: "experiment",
+  [Strategy.FIXED]: "fixed share",
+};
+
+export const strategyMeaning: Record<Strategy, string> = {
+  [Strategy.UNSPECIFIED]: "You say which shares, and how long to stay at each.",
+  [Strategy.CANARY]: "1, 5, 20, 50, then 100%: each stage is left when the guardrails are proven safe there.",
+  [Strategy.BLUE_GREEN]: "Nobody, until a person promotes; then everybody at once, watched, with a small holdback.",
+  [Strategy.EXPERIMENT]: "Half and half, until it is known whether the success metric is better.",
+  [Strategy.FIXED]: "One share, until a person says otherwise. Guardrails still watch it.",
+};
+
+export const verdictWords: Record<Verdict, string> = {
+  [Verdict.UNSPECIFIED]: "none",
+  [Verdict.HOLD]: "hold",
+  [Verdict.ADVANCE]: "widen",
+  [Verdict.COMPLETE]: "complete",
+  [Verdict.ROLLBACK]: "roll back",
+  [Verdict.GIVE_UP]: "give up",
+};
+
+export const verdictTones: Record<Verdict, Tone> = {
+  [Verdict.UNSPECIFIED]: undefined,
+  [Verdict.HOLD]: undefined,
+  [Verdict.ADVANCE]: "accent",
+  [Verdict.COMPLETE]: "good",
+  [Verdict.ROLLBACK]: "bad",
+  [Verdict.GIVE_UP]: "warn",
+};
+
+export const standingWords: Record<Standing, string> = {
+  [Standing.UNSPECIFIED]: "no data yet",
+  [Standing.NO_DATA]: "no data yet",
+  [Standing.UNPROVEN]: "not proven yet",
+  [Standing.SAFE]: "safe",
+  [Standing.BREACH]: "violated",
+};
+
+export const standingMeaning: Record<Standing, string> = {
+  [Standing.UNSPECIFIED]: "Nothing was counted at this stage.",
+  [Standing.NO_DATA]: "Nothing was counted at this stage.",
+  [Standing.UNPROVEN]: "Neither harm nor safety is proven. It stays at this stage until one of them is.",
+  [Standing.SAFE]: "Harm beyond what this stage allows is disproved: the stage may be left.",
+  [Standing.BREACH]: "Harm beyond the margin is proven.",
+};
+
+export const standingTones: Record<Standing, Tone> = {
+  [Standing.UNSPECIFIED]: undefined,
+  [Standing.NO_DATA]: undefined,
+  [Standing.UNPROVEN]: "warn",
+  [Standing.SAFE]: "good",
+  [Standing.BREACH]: "bad",
+};
+
+export const unitWords = (unit: Unit) => (unit === Unit.REQUEST ? "requests" : "subjects");
+
+export function isOver(status: Status | undefined): boolean {
+  return (status?.state ?? State.RUNNING) > State.PAUSED;
+}
+
+export function isExperiment(r: { strategy: Strategy; successMetric: string }): boolean {
+  return r.strategy === Strategy.EXPERIMENT || r.successMetric !== "";
+}
+
+// A weight of 10,000, as a share.
+export function share(weight: number): string {
+  return percent(weight / 10_000);
+}
+
+function signed(text: string, v: number): string {
+  return v > 0 ? `+${text}` : text.replace("-", "−");
+}
+
+function short(v: number): string {
+  const abs = Math.abs(v);
+  return String(Number(abs < 1 ? v.toPrecision(2) : v.toFixed(abs >= 100 ? 0 : abs >= 10 ? 1 : 2)));
+}
+
+// A figure of a comparison, with its unit.
+export function compared(comparison: Comparison, v: number): string {
+  switch (comparison) {
+    case Comparison.RATIO:
+      return v > 1000 ? "over 1,000×" : `${short(v)}×`;
+    case Comparison.RATE_DIFFERENCE:
+      return `${signed(short(v * 100), v)} pp`;
+    case Comparison.DURATION_DIFFERENCE:
+      return Math.abs(v) < 1 ? `${signed(short(v * 1000), v)} ms` : `${signed(short(v), v)} s`;
+    case Comparison.PSI:
+      return short(v);
+    default:
+      return signed(short(v), v);
+  }
+}
+
+export const comparisonWords: Record<Comparison, string> = {
+  [Comparison.UNSPECIFIED]: "difference",
+  [Comparison.RATIO]: "treatment ÷ control",
+  [Comparison.DIFFERENCE]: "treatment − control",
+  [Comparison.RATE_DIFFERENCE]: "treatment − control, percentage points",
+  [Comparison.SCORE]: "score above what must be reached",
+  [Comparison.PSI]: "drift (population stability index)",
+  [Comparison.DURATION_DIFFERENCE]: "treatment − control, time",
+};
+
+// "1.3× (0.8× to 2.1×)".
+export function bandWords(g: {
+  comparison: Comparison;
+  estimate?: number;
+  lower?: number;
+  upper?: number;
+}): string | undefined {
+  if (g.estimate === undefined) return undefined;
+  const estimate = compared(g.comparison, g.estimate);
+  if (g.lower === undefined || g.upper === undefined) return estimate;
+  return `${estimate} (${compared(g.comparison, g.lower)} to ${compared(g.comparison, g.upper)})`;
+}
+
+// What one more window would have to hold to change the decider's mind.
+export function changeOfMind(g: GuardrailAssessment, name: string): string | undefined {
+  if (g.standing === Standing.BREACH || g.eventsToBreach === undefined) return undefined;
+  return `${plural(Number(g.eventsToBreach), `more “${name}” event`)} of the treatment in one window would shut it.`;
+}
+
+export function detectableWords(g: GuardrailAssessment): string | undefined {
+  if (g.detectable === undefined) return undefined;
+  return `At this traffic, ten minutes find ${g.comparison === Comparison.RATIO ? "a ratio" : "a difference"} of ${compared(g.comparison, g.detectable)}.`;
+}
+
+// The difference of a success metric: a rate's in percentage points.
+export function successFigure(statistic: Statistic, v: number): string {
+  return statistic === Statistic.RATE ? compared(Comparison.RATE_DIFFERENCE, v) : compared(Comparison.DIFFERENCE, v);
+}
+
+export function successValue(statistic: Statistic, v: number): string {
+  return statistic === Statistic.RATE ? percent(v) : short(v);
+}
+
+// The verdict of an experiment in honest words.
+export function successWords(s: SuccessAssessment | undefined, statistic: Statistic): string {
+  if (!s || s.lower === undefined || s.upper === undefined) return "Undecided: too little was counted to say anything.";
+  const between = `between ${successFigure(statistic, s.lower)} and ${successFigure(statistic, s.upper)}`;
+  switch (s.verdict) {
+    case SuccessVerdict.WON:
+      return `The treatment is better: ${between}.`;
+    case SuccessVerdict.LOST:
+      return `The treatment is worse: ${between}.`;
+    default:
+      return `Undecided: the difference is ${between}. Zero is still possible.`;
+  }
+}
+
+export const successTones: Record<SuccessVerdict, Tone> = {
+  [SuccessVerdict.UNSPECIFIED]: undefined,
+  [SuccessVerdict.UNDECIDED]: undefined,
+  [SuccessVerdict.WON]: "good",
+  [SuccessVerdict.LOST]: "bad",
+};
+
+// What a list says of the path: "1 → 5 → 20 → 50 → 100%".
+export function pathWords(r: Pick<RolloutSummary, "stages">): string {
+  return `${r.stages.map((w) => share(w).slice(0, -1)).join(" → ")}%`;
+}

@@ -1,0 +1,49 @@
+import "@fontsource-variable/inter/wght.css";
+import "@fontsource-variable/jetbrains-mono/wght.css";
+import "./styles/tokens.css";
+import "./styles/base.css";
+import "./styles/components.css";
+import "./styles/shell.css";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { Router } from "wouter";
+import { problemOf } from "./api/errors";
+import { SessionProvider } from "./api/session";
+import { App } from "./app";
+import { ToastProvider } from "./components/toast";
+import { aroundNavigation } from "./lib/leaving";
+import { followSystemTheme } from "./lib/theme";
+import { Login, Unreachable, Waiting } from "./pages/login";
+
+const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 5_000,
+      // What the server refuses it will refuse again.
+      retry: (failures, error) => failures < 3 && problemOf(error).unknown,
+    },
+  },
+});
+
+followSystemTheme();
+
+const root = document.getElementById("root");
+if (!root) throw new Error("the page has no root");
+createRoot(root).render(
+  <StrictMode>
+    <QueryClientProvider client={queries}>
+      <ToastProvider>
+        <SessionProvider
+          waiting={<Waiting />}
+          unreachable={(again) => <Unreachable again={again} />}
+          login={(methods, done) => <Login methods={methods} done={done} />}
+        >
+          <Router aroundNav={aroundNavigation}>
+            <App />
+          </Router>
+        </SessionProvider>
+      </ToastProvider>
+    </QueryClientProvider>
+  </StrictMode>,
+);

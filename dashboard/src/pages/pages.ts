@@ -1,0 +1,30 @@
+import { type ComponentType, lazy } from "react";
+
+// Where each page is, below its environment. One that is not shown is not loaded.
+export const pages: { path: string; page: ComponentType }[] = [
+  { path: "/flags", page: lazy(() => import("./flags/flags")) },
+  { path: "/flags/new", page: lazy(() => import("./flag/new-flag")) },
+  { path: "/flags/:key", page: lazy(() => import("./flag/flag")) },
+  { path: "/segments", page: lazy(() => import("./segments/segments")) },
+  { path: "/segments/new", page: lazy(() => import("./segments/new-segment")) },
+  { path: "/segments/:key", page: lazy(() => import("./segments/segment")) },
+  { path: "/fleet", page: lazy(() => import("./fleet/fleet")) },
+  { path: "/audit", page: lazy(() => import("./audit/audit")) },
+  { path: "/hygiene", page: lazy(() => import("./hygiene/hygiene")) },
+  { path: "/learn", page: lazy(() => import("./learn/learn")) },
+  { path: "/requests", page: lazy(() => import("./requests/requests")) },
+  { path: "/requests/:number", page: lazy(() => import("./requests/request")) },
+  { path: "/people", page: lazy(() => import("./people/people")) },
+  { path: "/people/:id", page: lazy(() => import("./people/person")) },
+  { path: "/account", page: lazy(() => import("./account/account")) },
+  { path: "/keys", page: lazy(() => import("./keys/keys")) },
+  { path: "/keys/:id", page: lazy(() => import("./keys/key")) },
+  { path: "/environments", page: lazy(() => import("./environments/environments")) },
+  { path: "/environments/settings", page: lazy(() => import("./environments/settings")) },
+  { path: "/environments/compare", page: lazy(() => import("./environments/compare")) },
+  { path: "/rollouts", page: lazy(() => import("./rollouts/rollouts")) },
+  { path: "/rollouts/new", page: lazy(() => import("./rollouts/new-rollout")) },
+  { path: "/rollouts/:key", page: lazy(() => import("./rollouts/rollout")) },
+  { path: "/experiments", page: lazy(() => import("./experiments/experiments")) },
+  { path: "/experiments/:key", page: lazy(() => import("./experiments/experiment")) },
+];

@@ -1,0 +1,59 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { rollouts } from "../../api/transport";
+import { useLive } from "../../api/use-live";
+import { isOver } from "../../lib/rollout-words";
+import { orderly } from "../../lib/series";
+
+// Everything about one rollout. What changes all the time is live; the whole of it is read again
+// when the live state says that it was written.
+export function useRollout(environment: string, key: string) {
+  const summary = useLive((l) => l.rollouts.get(key));
+  const standing = useLive((l) => l.standings.get(key));
+  const points = useLive((l) => l.series);
+  const ready = useLive((l) => l.ready);
+  const revision = summary?.revision ?? 0n;
+  const whole = useQuery({
+    queryKey: ["rollout", environment, key, revision.toString()],
+    queryFn: () => rollouts.getRollout({ environment, key }),
+    enabled: ready && summary !== undefined,
+    placeholderData: keepPreviousData,
+    retry: (n, failure) => n < 3 && ConnectError.from(failure).code !== Code.NotFound,
+  });
+  const number = (summary?.status ?? whole.data?.rollout?.rollout?.status)?.decision ?? 0n;
+  const over = isOver(summary?.status);
+  // What decided of one that is over: its newest decision, with the evidence as it was then.
+  const last = useQuery({
+    queryKey: ["decision", environment, key, number.toString()],
+    queryFn: async () => (await rollouts.getDecision({ environment, key, number })).decision,
+    enabled: over && number > 0n,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const series = useMemo(() => orderly(points), [points]);
+  const full = whole.data?.rollout?.rollout;
+  return {
+    ready,
+    summary,
+    rollout: full?.key === key ? full : undefined,
+    revision: whole.data?.rollout?.revision ?? revision,
+    assessment: over
+      ? (last.data?.assessment ?? whole.data?.assessment)
+      : (standing?.assessment ?? whole.data?.assessment),
+    last: last.data,
+    series,
+    failure: whole.error,
+    again: () => void whole.refetch(),
+  };
+}
+
+export type Seen = ReturnType<typeof useRollout>;
+
+export function useDecisions(environment: string, key: string, newest: bigint) {
+  return useQuery({
+    queryKey: ["decisions", environment, key, newest.toString()],
+    queryFn: async () => (await rollouts.listDecisions({ environment, key, pageSize: 200 })).decisions,
+    enabled: newest > 0n,
+    placeholderData: keepPreviousData,
+  });
+}

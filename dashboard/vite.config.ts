@@ -1,0 +1,23 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// Where `npm run dev` finds a control server.
+const server = process.env.TIDEGATE_HTTP ?? "http://127.0.0.1:7014";
+
+export default defineConfig({
+  plugins: [react()],
+  build: {
+    target: "es2022",
+    // The page's policy lets nothing in that is not a file of this server.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    sourcemap: false,
+    chunkSizeWarningLimit: 600,
+  },
+  server: {
+    proxy: Object.fromEntries(
+      ["/tidegate.", "/auth/", "/readyz"].map((path) => [path, { target: server, changeOrigin: false }]),
+    ),
+  },
+  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"] },
+});
