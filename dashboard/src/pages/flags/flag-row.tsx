@@ -1,0 +1,79 @@
+import { AlertTriangle } from "lucide-react";
+import { memo } from "react";
+import { Link } from "wouter";
+import { Ago, Badge, Switch } from "../../components/basics";
+import { ShareBar, Sparkline } from "../../components/sparkline";
+import type { FlagActivity, FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
+import { kindWords, served, servesWords } from "../../lib/flag-words";
+import { dateOf } from "../../lib/time";
+
+export const FlagRow = memo(function FlagRow({
+  flag,
+  activity,
+  environment,
+  top,
+  index,
+  busy,
+  onSwitch,
+}: {
+  flag: FlagSummary;
+  activity: FlagActivity | undefined;
+  environment: string;
+  top: number;
+  index: number;
+  busy: boolean;
+  onSwitch?: (flag: FlagSummary, on: boolean) => void;
+}) {
+  return (
+    <div className="flag" role="row" aria-rowindex={index + 2} style={{ transform: `translateY(${top}px)` }}>
+      <div role="cell">
+        <Switch
+          on={flag.enabled}
+          busy={busy}
+          disabled={!onSwitch}
+          label={`${flag.key} is ${flag.enabled ? "on" : "off"}`}
+          onChange={(on) => onSwitch?.(flag, on)}
+        />
+      </div>
+      <div role="cell">
+        <div className="row tight fixed">
+          <Link
+            className="name truncate"
+            href={`/${environment}/flags/${encodeURIComponent(flag.key)}`}
+            data-flag={flag.key}
+          >
+            {flag.key}
+          </Link>
+          {flag.rollouts.length > 0 && <Badge tone="accent">rollout</Badge>}
+          {flag.unusable && (
+            <Badge tone="bad" title="What is stored cannot be used; the last version that could be is served">
+              <AlertTriangle size={12} aria-hidden /> unusable
+            </Badge>
+          )}
+          {activity && activity.stale.length > 0 && <Badge tone="warn">stale</Badge>}
+          {flag.kind !== 0 && <Badge>{kindWords[flag.kind]}</Badge>}
+        </div>
+        <div className="small soft truncate">{flag.description || <span className="faint">no description</span>}</div>
+      </div>
+      <div role="cell" className="medium stack tight">
+        <span className="small truncate" title={servesWords(flag)}>
+          {servesWords(flag)}
+        </span>
+        <ShareBar flag={flag} parts={served(flag)} />
+      </div>
+      <div role="cell" className="wide">
+        <Sparkline flag={flag} activity={activity} />
+      </div>
+      <div role="cell" className="wide small soft truncate">
+        {flag.owner || <span className="faint">nobody</span>}
+        <div className="truncate faint">{flag.tags.join(", ")}</div>
+      </div>
+      <div role="cell" className="medium small soft">
+        <Ago at={dateOf(activity?.updatedAt)} />
+        <div className="truncate faint" title={activity?.updatedReason}>
+          {activity?.updatedBy}
+        </div>
+      </div>
+    </div>
+  );
+});
