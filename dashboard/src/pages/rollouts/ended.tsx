@@ -1,0 +1,84 @@
+import { Link } from "wouter";
+import { Ago, CopyButton, Note } from "../../components/basics";
+import { Receipt } from "../../components/receipt";
+import type { Decision } from "../../gen/tidegate/rollout/v1/decision_pb";
+import { type Rollout, State } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { evidence } from "../../lib/evidence";
+import { count, percent } from "../../lib/numbers";
+import { unitWords } from "../../lib/rollout-words";
+import { dateOf, span } from "../../lib/time";
+import type { Seen } from "./use-rollout";
+
+// How it ended: what, when, why in figures, whether everybody has it, and how to go on.
+export function Ended({ environment, seen, rollout }: { environment: string; seen: Seen; rollout: Rollout }) {
+  const status = seen.summary?.status ?? rollout.status;
+  const ended = dateOf(status?.endedAt);
+  const started = dateOf(status?.startedAt);
+  if (!status || !ended) return null;
+  const after = started ? span((ended.getTime() - started.getTime()) / 1000) : "";
+  const { state } = status;
+  const tone = state === State.COMPLETED ? "good" : state === State.ROLLED_BACK ? "bad" : "warn";
+  const { last } = seen;
+  return (
+    <Note tone={tone}>
+      <strong className="ended">{title(state, rollout)}</strong>
+      <span>
+        <Ago at={ended} />
+        {after && `, ${after} after it started`}.{state !== State.ABORTED && last && ` ${last.headline}`}
+      </span>
+      {state === State.ROLLED_BACK && last && <Why decision={last} rollout={rollout} />}
+      <span className="row tight">
+        <Receipt environment={environment} revision={seen.revision} past />
+      </span>
+      {state !== State.COMPLETED && (
+        <span className="small">
+          To go on: find out why, mend it, then{" "}
+          <Link
+            href={`/${environment}/rollouts/new?flag=${encodeURIComponent(rollout.flagKey)}&like=${encodeURIComponent(rollout.key)}`}
+          >
+            start again with the same guardrails
+          </Link>
+          . The flag itself is as it was before the rollout.
+        </span>
+      )}
+      {state === State.ROLLED_BACK && last && <Proof environment={environment} rollout={rollout} decision={last} />}
+    </Note>
+  );
+}
+
+function title(state: State, rollout: Rollout): string {
+  switch (state) {
+    case State.COMPLETED:
+      return `Complete: everybody gets “${rollout.treatment}”`;
+    case State.ROLLED_BACK:
+      return `Shut: everybody gets “${rollout.control}” again`;
+    default:
+      return `Aborted by a person: everybody gets “${rollout.control}” again`;
+  }
+}
+
+function Why({ decision, rollout }: { decision: Decision; rollout: Rollout }) {
+  const g = decision.assessment?.guardrails.find((one) => one.name === decision.deciding);
+  const c = g?.counts;
+  if (!g || !c) return null;
+  const harm = evidence(g.logE, g.logThreshold);
+  const rate = (events: bigint, all: bigint) => (all > 0n ? percent(Number(events) / Number(all)) : "none");
+  return (
+    <span className="num">
+      <strong>{g.name}</strong>: {rate(c.treatmentEvents, c.treatmentExposures)} of the treatment against{" "}
+      {rate(c.controlEvents, c.controlExposures)} of the control
+      {harm && `; evidence of harm ${harm.words}`}. {count(c.treatmentExposures)} {unitWords(rollout.unit)} had got “
+      {rollout.treatment}” at this stage.
+    </span>
+  );
+}
+
+function Proof(props: { environment: string; rollout: Rollout; decision: Decision }) {
+  const command = `tidegate rollout replay ${props.rollout.key} ${props.decision.number} -e ${props.environment}`;
+  return (
+    <span className="row tight small">
+      Prove it: <code className="command">{command}</code>
+      <CopyButton text={command} label="Copy the command" />
+    </span>
+  );
+}

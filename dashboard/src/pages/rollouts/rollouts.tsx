@@ -1,0 +1,5 @@
+import { RolloutList } from "./list";
+
+export default function Rollouts() {
+  return <RolloutList kind="rollouts" />;
+}

@@ -1,0 +1,179 @@
+import "../flag/flag.css";
+import "./rollouts.css";
+import { useState } from "react";
+import { Link, useLocation } from "wouter";
+import { useSession } from "../../api/session";
+import { rollouts } from "../../api/transport";
+import { useEnvironment, useSettings } from "../../api/use-environment";
+import { useLive } from "../../api/use-live";
+import { Button, Card, Note } from "../../components/basics";
+import { ChangeDialog } from "../../components/change-dialog";
+import { Diff } from "../../components/diff";
+import { PageHead } from "../../components/page";
+import { Role } from "../../gen/tidegate/access/v1/identity_pb";
+import { Strategy } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { share, strategyMeaning, strategyWords } from "../../lib/rollout-words";
+import { leastSeconds } from "../../lib/stages";
+import { problemAt, type Start } from "../../lib/start";
+import { span } from "../../lib/time";
+import { GuardrailsEditor } from "./guardrail-editor";
+import { StagesEditor } from "./stages-editor";
+import { More, SuccessFields, What } from "./start-fields";
+import { useStartCheck } from "./use-start-check";
+
+const strategies = [Strategy.CANARY, Strategy.BLUE_GREEN, Strategy.EXPERIMENT, Strategy.FIXED];
+
+// Starts a rollout: what is moved, how fast, and what must not get worse.
+export function StartForm({ first }: { first: Start }) {
+  const environment = useEnvironment();
+  const session = useSession();
+  const settings = useSettings(environment).data?.settings;
+  const [, navigate] = useLocation();
+  const [start, setStart] = useState(first);
+  const [starting, setStarting] = useState(false);
+  const check = useStartCheck(environment, start);
+  const traffic = useTraffic(start.flag);
+  const set = (change: Partial<Start>) => setStart((now) => ({ ...now, ...change }));
+  const role = settings?.protected ? Role.OPERATOR : Role.EDITOR;
+  const may = session.may(role, environment, start.key || undefined);
+  const { rollout } = check;
+  const experiment = start.strategy === Strategy.EXPERIMENT;
+  const noun = experiment ? "experiment" : "rollout";
+
+  return (
+    <div className="page">
+      <PageHead
+        title={`Start ${experiment ? "an experiment" : "a rollout"}`}
+        tab={`Start a ${noun} · ${environment}`}
+        above={
+          <div className="small">
+            <Link href={`/${environment}/${experiment ? "experiments" : "rollouts"}`}>
+              {experiment ? "Experiments" : "Rollouts"}
+            </Link>
+          </div>
+        }
+      >
+        In {environment}. It widens one variant, watches what must not get worse, and shuts itself where it does.
+      </PageHead>
+      <form
+        className="stack narrow"
+        onSubmit={(e) => {
+          e.preventDefault();
+          if (check.ready && may) setStarting(true);
+        }}
+      >
+        <Card title="What is served, and to whom?">
+          <What start={start} set={set} problems={check.problems} />
+        </Card>
+        <Card title="How fast?">
+          <div className="stack">
+            <fieldset className="presets">
+              <legend className="visually-hidden">Strategy</legend>
+              {strategies.map((s) => (
+                <label key={s}>
+                  <span className="row tight">
+                    <input
+                      type="radio"
+                      name="strategy"
+                      checked={start.strategy === s}
+                      onChange={() => set({ strategy: s, stages: [] })}
+                    />
+                    <strong>{strategyWords[s]}</strong>
+                  </span>
+                  <span className="small soft">{strategyMeaning[s]}</span>
+                </label>
+              ))}
+            </fieldset>
+            <StagesEditor
+              stages={start.stages}
+              checked={rollout}
+              traffic={traffic}
+              problems={check.problems}
+              onChange={(stages) => set({ stages })}
+            />
+            {problemAt(check.problems, "stages") && (
+              <span className="problem small">{problemAt(check.problems, "stages")}</span>
+            )}
+          </div>
+        </Card>
+        <Card title="What must not get worse?">
+          <GuardrailsEditor
+            lines={start.guardrails}
+            problems={check.problems}
+            onChange={(guardrails) => set({ guardrails })}
+          />
+        </Card>
+        <Card title={experiment ? "What shall get better?" : "What shall get better? (may stay empty)"}>
+          <SuccessFields start={start} set={set} problems={check.problems} />
+        </Card>
+        <More start={start} set={set} problems={check.problems} />
+        <Card title="What will happen">
+          <div className="stack">
+            {rollout && check.ready ? (
+              <>
+                <p>
+                  At once, {share(rollout.stages[0]?.weight ?? 0)} of those who get “{rollout.control}” get “
+                  {rollout.treatment}”. Each stage is left when its guardrails are proven safe; all of them take{" "}
+                  {span(leastSeconds(rollout))} at least. Where harm is proven, everybody gets “{rollout.control}” again
+                  within seconds.
+                </p>
+                <h3 className="small">In the flag</h3>
+                <Diff changes={check.changes} />
+              </>
+            ) : check.problem ? (
+              <Note tone="bad">
+                <span>{check.problem.message}</span>
+              </Note>
+            ) : (
+              <p className="small soft">
+                {check.problems.size > 0
+                  ? "Something above cannot be used yet."
+                  : start.flag && start.treatment && start.key
+                    ? "The server checks it…"
+                    : "Choose a flag and a variant, and give it a key."}
+              </p>
+            )}
+          </div>
+        </Card>
+        <div className="row">
+          <Button
+            type="submit"
+            kind="primary"
+            disabled={!check.ready || !may}
+            title={may ? undefined : `You may not start rollouts in ${environment}`}
+          >
+            Start…
+          </Button>
+          <Link className="button" href={`/${environment}/rollouts`}>
+            Cancel
+          </Link>
+        </div>
+      </form>
+      {starting && (
+        <ChangeDialog
+          title={`Start ${start.key} in ${environment}`}
+          environment={environment}
+          label="Start"
+          wide
+          done={`${start.key} has started`}
+          run={async (reason, requestId) => {
+            const made = await rollouts.startRollout({ environment, rollout: check.request, reason, requestId });
+            return { revision: made.rollout?.revision };
+          }}
+          onClose={() => setStarting(false)}
+          onDone={() => navigate(`/${environment}/${experiment ? "experiments" : "rollouts"}/${start.key}`)}
+        >
+          <Diff changes={check.changes} />
+        </ChangeDialog>
+      )}
+    </div>
+  );
+}
+
+// Evaluations a second of a flag, over the newest ten minutes that are whole.
+function useTraffic(flag: string): number | undefined {
+  const activity = useLive((l) => l.activities.get(flag));
+  const spans = activity?.evaluations.map((e) => Number(e.counts.at(-2) ?? 0n)) ?? [];
+  const sum = spans.reduce((a, b) => a + b, 0);
+  return sum > 0 ? sum / 600 : undefined;
+}

@@ -1,0 +1,157 @@
+import { ChevronsRight, Pause, Play, Trash2, XOctagon } from "lucide-react";
+import { useState } from "react";
+import { Link, useLocation } from "wouter";
+import { rollouts } from "../../api/transport";
+import { Button, Note } from "../../components/basics";
+import { ChangeDialog } from "../../components/change-dialog";
+import { Standing } from "../../gen/tidegate/rollout/v1/decision_pb";
+import { type Rollout, State } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { isOver, share } from "../../lib/rollout-words";
+import type { Seen } from "./use-rollout";
+
+type Act = "pause" | "resume" | "promote" | "abort" | "delete";
+
+// What a person can do with a rollout. To end it is at hand, and asks for no more than why.
+export function Steering({ environment, seen, may }: { environment: string; seen: Seen; may: boolean }) {
+  const [act, setAct] = useState<Act>();
+  if (!seen.rollout) return null;
+  const status = seen.summary?.status ?? seen.rollout.status;
+  // The live status is newer than that which was read with the rest.
+  const rollout: Rollout = { ...seen.rollout, status };
+  const title = may ? undefined : "You may not change this rollout";
+  const off = !may;
+  const breach = seen.assessment?.guardrails.some((g) => g.standing === Standing.BREACH);
+  const next = rollout.stages[(status?.stage ?? 0) + 1];
+  if (isOver(status)) {
+    const again = `/${environment}/rollouts/new?flag=${encodeURIComponent(rollout.flagKey)}&like=${encodeURIComponent(rollout.key)}`;
+    return (
+      <>
+        {may && (
+          <Link className="button" href={again}>
+            <Play size={15} aria-hidden /> Start again
+          </Link>
+        )}
+        <Button kind="quiet" disabled={off} title={title} onClick={() => setAct("delete")}>
+          <Trash2 size={15} aria-hidden /> Delete
+        </Button>
+        {act && <ActDialog act={act} environment={environment} rollout={rollout} onClose={() => setAct(undefined)} />}
+      </>
+    );
+  }
+  return (
+    <>
+      {status?.state === State.PAUSED ? (
+        <Button disabled={off} title={title} onClick={() => setAct("resume")}>
+          <Play size={15} aria-hidden /> Resume
+        </Button>
+      ) : (
+        <Button disabled={off} title={title} onClick={() => setAct("pause")}>
+          <Pause size={15} aria-hidden /> Pause
+        </Button>
+      )}
+      <Button
+        disabled={off || breach}
+        title={breach ? "A guardrail is violated: it cannot be widened" : title}
+        onClick={() => setAct("promote")}
+      >
+        <ChevronsRight size={15} aria-hidden /> {next ? "Widen" : "Complete"}
+      </Button>
+      <Button kind="danger" disabled={off} title={title} onClick={() => setAct("abort")}>
+        <XOctagon size={15} aria-hidden /> Abort
+      </Button>
+      {act && <ActDialog act={act} environment={environment} rollout={rollout} onClose={() => setAct(undefined)} />}
+    </>
+  );
+}
+
+function ActDialog(props: { act: Act; environment: string; rollout: Rollout; onClose: () => void }) {
+  const { act, environment, rollout, onClose } = props;
+  const [, navigate] = useLocation();
+  const { key } = rollout;
+  const stage = rollout.status?.stage ?? 0;
+  // As it was when the dialog was opened: what one sees is what one does.
+  const [opened] = useState({ stage, next: rollout.stages[stage + 1] });
+  const to = opened.next ? share(opened.next.weight) : "everybody";
+  const said = words(act, key, environment, rollout, to);
+
+  async function run(reason: string, requestId: string) {
+    const request = { environment, key, reason, requestId };
+    switch (act) {
+      case "pause":
+        return { revision: (await rollouts.pauseRollout(request)).rollout?.revision };
+      case "resume":
+        return { revision: (await rollouts.resumeRollout(request)).rollout?.revision };
+      case "promote": {
+        const made = await rollouts.promoteRollout({ ...request, stage: opened.stage + 1 });
+        return { revision: made.rollout?.revision };
+      }
+      case "abort":
+        return { revision: (await rollouts.abortRollout(request)).rollout?.revision };
+      case "delete":
+        await rollouts.deleteRollout(request);
+        return {};
+    }
+  }
+
+  return (
+    <ChangeDialog
+      title={said.title}
+      environment={environment}
+      label={said.label}
+      danger={act === "abort" || act === "delete"}
+      unconfirmed={act === "abort" || act === "pause"}
+      done={said.done}
+      run={run}
+      onClose={onClose}
+      onDone={act === "delete" ? () => navigate(`/${environment}/rollouts`) : undefined}
+    >
+      <p>{said.what}</p>
+      {act === "promote" && (
+        <Note tone="warn">
+          <span>This goes past what is not proven yet. The guardrails watch on, and shut it if they are violated.</span>
+        </Note>
+      )}
+    </ChangeDialog>
+  );
+}
+
+function words(act: Act, key: string, environment: string, rollout: Rollout, to: string) {
+  const now = share(rollout.status?.weight ?? 0);
+  switch (act) {
+    case "pause":
+      return {
+        title: `Pause ${key} in ${environment}`,
+        label: "Pause",
+        done: `${key} is paused`,
+        what: `It stays at ${now}. Guardrails are watched on, and shut it if they are violated.`,
+      };
+    case "resume":
+      return {
+        title: `Resume ${key} in ${environment}`,
+        label: "Resume",
+        done: `${key} goes on`,
+        what: `It goes on from ${now}, as the evidence allows.`,
+      };
+    case "promote":
+      return {
+        title: `Widen ${key} in ${environment}`,
+        label: `Widen to ${to}`,
+        done: `${key} is widened to ${to}`,
+        what: `“${rollout.treatment}” goes from ${now} to ${to}.`,
+      };
+    case "abort":
+      return {
+        title: `Abort ${key} in ${environment}`,
+        label: "Abort",
+        done: `${key} is aborted`,
+        what: `Everybody gets “${rollout.control}” again, at once. The rollout is over; another one can be started.`,
+      };
+    case "delete":
+      return {
+        title: `Delete ${key} from ${environment}`,
+        label: "Delete",
+        done: `${key} is deleted`,
+        what: "It leaves the list. Its history and its decisions remain; its key stays taken.",
+      };
+  }
+}
