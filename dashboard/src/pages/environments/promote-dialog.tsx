@@ -1,0 +1,141 @@
+import "../../styles/rules.css";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { environments } from "../../api/transport";
+import { Ago, Field, Input, Loading, Note, Select } from "../../components/basics";
+import { ChangeDialog } from "../../components/change-dialog";
+import { ProblemNote } from "../../components/problem";
+import type { PromoteEnvironmentResponse } from "../../gen/tidegate/control/v1/environment_service_pb";
+import { kindName } from "../../lib/entry-words";
+import { plural } from "../../lib/numbers";
+import { dateOf } from "../../lib/time";
+import { Plan } from "./plan";
+
+// Makes flags and segments of one environment what they are in another, after a look at all of it.
+export function PromoteDialog({
+  names,
+  from: firstFrom,
+  to: firstTo,
+  onClose,
+}: {
+  names: string[];
+  from: string;
+  to: string;
+  onClose: () => void;
+}) {
+  const [from, setFrom] = useState(firstFrom);
+  const [to, setTo] = useState(firstTo);
+  const [keys, setKeys] = useState("");
+  const [includeEnabled, setEnabled] = useState(false);
+  const [deleteMissing, setDelete] = useState(false);
+  const [overwriteDrift, setOverwrite] = useState(false);
+  const queries = useQueryClient();
+  const list = keys.split(/[\s,]+/).filter(Boolean);
+  const asked = {
+    fromEnvironment: from,
+    toEnvironment: to,
+    keys: list,
+    includeNeeded: list.length > 0,
+    includeEnabled,
+    deleteMissing,
+  };
+  const preview = useQuery({
+    queryKey: ["promotion", asked],
+    queryFn: () => environments.promoteEnvironment({ ...asked, overwriteDrift: true, validateOnly: true }),
+    enabled: from !== to,
+    staleTime: 0,
+  });
+  const drifts = preview.data?.drifts ?? [];
+  return (
+    <ChangeDialog
+      title={`Promote ${from} to ${to}`}
+      environment={to}
+      wide
+      label={drifts.length > 0 && overwriteDrift ? "Promote, and overwrite" : "Promote"}
+      done={`${to} has what ${from} has`}
+      run={async (reason, requestId) => {
+        const r = await environments.promoteEnvironment({
+          ...asked,
+          overwriteDrift,
+          baseRevision: preview.data?.currentRevision,
+          reason,
+          requestId,
+        });
+        return { revision: r.revision || undefined };
+      }}
+      onDone={() => void queries.invalidateQueries({ queryKey: ["compare"] })}
+      onClose={onClose}
+    >
+      <div className="pair">
+        <Choice label="From" value={from} set={setFrom} names={names} />
+        <Choice label="To" value={to} set={setTo} names={names} />
+      </div>
+      <Field label="Only these keys (optional)" hint="With what they need. Empty: all that differ.">
+        {(ids) => (
+          <Input {...ids} className="mono" spellCheck={false} value={keys} onChange={(e) => setKeys(e.target.value)} />
+        )}
+      </Field>
+      <div className="stack tight">
+        <label className="check">
+          <input type="checkbox" checked={includeEnabled} onChange={(e) => setEnabled(e.target.checked)} />
+          Also whether each flag is on
+        </label>
+        <label className="check">
+          <input type="checkbox" checked={deleteMissing} onChange={(e) => setDelete(e.target.checked)} />
+          Delete in {to} what is not in {from}
+        </label>
+      </div>
+      {from === to ? (
+        <Note>
+          <span>Choose two environments.</span>
+        </Note>
+      ) : preview.error ? (
+        <ProblemNote failure={preview.error} again={() => void preview.refetch()} />
+      ) : preview.data ? (
+        <Preview answer={preview.data} to={to} />
+      ) : (
+        <Loading rows={4} label="Working it out" />
+      )}
+      {drifts.length > 0 && (
+        <label className="check">
+          <input type="checkbox" checked={overwriteDrift} onChange={(e) => setOverwrite(e.target.checked)} />
+          Overwrite {plural(drifts.length, "change")} that were made in {to} itself
+        </label>
+      )}
+    </ChangeDialog>
+  );
+}
+
+function Choice(props: { label: string; value: string; set: (v: string) => void; names: string[] }) {
+  return (
+    <Field label={props.label}>
+      {(ids) => (
+        <Select {...ids} value={props.value} onChange={(e) => props.set(e.target.value)}>
+          {props.names.map((n) => (
+            <option key={n}>{n}</option>
+          ))}
+        </Select>
+      )}
+    </Field>
+  );
+}
+
+function Preview({ answer, to }: { answer: PromoteEnvironmentResponse; to: string }) {
+  return (
+    <>
+      <Plan plan={answer} />
+      {answer.drifts.length > 0 && (
+        <Note tone="warn">
+          <strong>
+            {plural(answer.drifts.length, "thing was", "things were")} changed in {to} itself, and would be lost
+          </strong>
+          {answer.drifts.slice(0, 20).map((d) => (
+            <span key={`${d.kind}/${d.key}`}>
+              {kindName(d.kind)} {d.key}: {d.latest?.actor}, <Ago at={dateOf(d.latest?.time)} />, “{d.latest?.reason}”
+            </span>
+          ))}
+        </Note>
+      )}
+    </>
+  );
+}

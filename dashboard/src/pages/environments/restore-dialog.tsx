@@ -1,0 +1,69 @@
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { environments } from "../../api/transport";
+import { Field, Input, Loading, Note } from "../../components/basics";
+import { ChangeDialog } from "../../components/change-dialog";
+import { ProblemNote } from "../../components/problem";
+import { localText, readLocal } from "../../components/proposal";
+import { Plan } from "./plan";
+
+// Makes all flags and segments what they were at a time, after a look at what that changes.
+export function RestoreDialog({ environment, onClose }: { environment: string; onClose: () => void }) {
+  const [when, setWhen] = useState(() => localText(new Date(Date.now() - 3_600_000)));
+  const [abortRollouts, setAbort] = useState(false);
+  const at = readLocal(when);
+  const preview = useQuery({
+    queryKey: ["restoration", environment, when],
+    queryFn: () =>
+      environments.restoreEnvironment({ environment, time: at && timestampFromDate(at), validateOnly: true }),
+    enabled: at !== undefined,
+    staleTime: 0,
+  });
+  const inTheWay = preview.data?.rollouts ?? [];
+  return (
+    <ChangeDialog
+      title={`Restore ${environment} to an earlier time`}
+      environment={environment}
+      wide
+      danger
+      label="Restore"
+      done={`${environment} is as it was`}
+      run={async (reason, requestId) => {
+        if (!preview.data) throw new Error("First choose a time that it can be restored to.");
+        const r = await environments.restoreEnvironment({
+          environment,
+          revision: preview.data.restoredRevision,
+          baseRevision: preview.data.currentRevision,
+          abortRollouts,
+          reason,
+          requestId,
+        });
+        return { revision: r.revision || undefined };
+      }}
+      onClose={onClose}
+    >
+      <Field label="As it was at" hint="By your clock. Keys, rollouts and settings stay as they are.">
+        {(ids) => <Input {...ids} type="datetime-local" value={when} onChange={(e) => setWhen(e.target.value)} />}
+      </Field>
+      {preview.error ? (
+        <ProblemNote failure={preview.error} again={() => void preview.refetch()} />
+      ) : preview.data ? (
+        <Plan plan={preview.data} />
+      ) : (
+        <Loading rows={3} label="Working it out" />
+      )}
+      {inTheWay.length > 0 && (
+        <>
+          <Note tone="warn">
+            <strong>These rollouts own what would change: {inTheWay.join(", ")}</strong>
+          </Note>
+          <label className="check">
+            <input type="checkbox" checked={abortRollouts} onChange={(e) => setAbort(e.target.checked)} />
+            Abort them first
+          </label>
+        </>
+      )}
+    </ChangeDialog>
+  );
+}

@@ -1,0 +1,165 @@
+import "./environments.css";
+import "../../components/access/access.css";
+import "../../styles/rules.css";
+import "../flag/flag.css";
+import { create } from "@bufbuild/protobuf";
+import { useQueryClient } from "@tanstack/react-query";
+import { History, PencilLine } from "lucide-react";
+import { useState } from "react";
+import { Link, useLocation } from "wouter";
+import { useSession } from "../../api/session";
+import { environments } from "../../api/transport";
+import { useEnvironment, useSettings } from "../../api/use-environment";
+import { AccessHistory } from "../../components/access/history";
+import { Button, Card, Loading, Note } from "../../components/basics";
+import { ChangeDialog } from "../../components/change-dialog";
+import { Diff } from "../../components/diff";
+import { useDraft, type Version } from "../../components/draft";
+import { ConflictNote } from "../../components/editing/conflict-note";
+import { differences } from "../../components/editing/differences";
+import { LeaveDialog } from "../../components/leave-dialog";
+import { PageHead } from "../../components/page";
+import { ProblemNote } from "../../components/problem";
+import { Role } from "../../gen/tidegate/access/v1/identity_pb";
+import { type EnvironmentSettings, EnvironmentSettingsSchema } from "../../gen/tidegate/control/v1/environment_pb";
+import { Approval, FileSources, Order, Policy, Protection } from "./forms";
+import { settingsKind } from "./kind";
+import { RestoreDialog } from "./restore-dialog";
+import { Windows } from "./windows";
+
+export default function Settings() {
+  const environment = useEnvironment();
+  const query = useSettings(environment);
+  if (query.error && !query.data)
+    return (
+      <div className="page">
+        <ProblemNote failure={query.error} again={() => void query.refetch()} />
+      </div>
+    );
+  if (!query.data)
+    return (
+      <div className="page">
+        <Loading rows={8} label="Loading the settings" />
+      </div>
+    );
+  const version = {
+    message: query.data.settings ?? create(EnvironmentSettingsSchema),
+    revision: query.data.revision,
+  };
+  return <Editing key={environment} environment={environment} version={version} />;
+}
+
+const never = () => false;
+
+export type Edit = (how: (s: EnvironmentSettings) => void) => void;
+
+function Editing({
+  environment,
+  version,
+}: {
+  environment: string;
+  version: Version<typeof EnvironmentSettingsSchema>;
+}) {
+  const session = useSession();
+  const queries = useQueryClient();
+  const [location] = useLocation();
+  const [reviewing, setReviewing] = useState(false);
+  const [restoring, setRestoring] = useState(false);
+  const state = useDraft(settingsKind, `settings/${environment}`, version, never);
+  const { draft, dirty, behind } = state;
+  const may = session.may(Role.ADMINISTRATOR, environment);
+  const form = { settings: draft.mine, edit: state.edit, disabled: !may, environment };
+  const changes = dirty ? differences(settingsKind, draft.base, draft.mine) : [];
+  return (
+    <div className="page">
+      <PageHead
+        title={`Settings of ${environment}`}
+        tab={`Settings · ${environment}`}
+        above={
+          <div className="small">
+            <Link href={`/${environment}/environments`}>Environments</Link>
+          </div>
+        }
+        actions={
+          session.may(Role.OPERATOR, environment) && (
+            <Button onClick={() => setRestoring(true)}>
+              <History size={16} aria-hidden /> Restore to a time…
+            </Button>
+          )
+        }
+      >
+        They hold for the environment as a whole.
+      </PageHead>
+      {!may && (
+        <Note>
+          <span>An administrator can change them.</span>
+        </Note>
+      )}
+      {behind && (
+        <ConflictNote
+          kind={settingsKind}
+          what="environment"
+          environment={environment}
+          state={state}
+          latest={version}
+          newest={() => environments.listEnvironmentHistory({ environment, pageSize: 20 })}
+        />
+      )}
+      <Protection {...form} />
+      <Approval {...form} />
+      <Order {...form} />
+      <Windows {...form} />
+      <Policy {...form} />
+      <FileSources {...form} />
+      <Card title="History">
+        <AccessHistory
+          queryKey={["settings-history", environment, version.revision.toString()]}
+          fetch={() => environments.listEnvironmentHistory({ environment, pageSize: 50 })}
+        />
+      </Card>
+      {dirty && (
+        <div className="save-bar" role="region" aria-label="Unsaved changes">
+          <PencilLine size={17} aria-hidden />
+          <span className="words" role="status">
+            Unsaved changes.
+          </span>
+          <Button onClick={state.discard}>Discard</Button>
+          <Button kind="primary" disabled={!may} onClick={() => setReviewing(true)}>
+            Review and save
+          </Button>
+        </div>
+      )}
+      {reviewing && dirty && (
+        <ChangeDialog
+          title={`Save the settings of ${environment}`}
+          environment={environment}
+          wide
+          label="Save"
+          done={`The settings of ${environment} are saved`}
+          run={async (reason, requestId) => {
+            const r = await environments.updateEnvironment({
+              environment,
+              settings: draft.mine,
+              baseRevision: draft.revision,
+              reason,
+              requestId,
+            });
+            state.saved({ message: r.settings ?? draft.mine, revision: r.revision });
+            await queries.invalidateQueries({ queryKey: ["settings", environment] });
+            return {};
+          }}
+          onClose={() => setReviewing(false)}
+        >
+          {behind && (
+            <Note tone="warn">
+              <span>Somebody else saved other settings meanwhile. Close this, and look at what they did first.</span>
+            </Note>
+          )}
+          <Diff changes={changes} none="Nothing differs from what is there." />
+        </ChangeDialog>
+      )}
+      {restoring && <RestoreDialog environment={environment} onClose={() => setRestoring(false)} />}
+      {dirty && <LeaveDialog what={`The settings of ${environment}`} stay={location} discard={state.discard} />}
+    </div>
+  );
+}

@@ -1,0 +1,77 @@
+import { useQuery } from "@tanstack/react-query";
+import { Check, Circle } from "lucide-react";
+import { changeRequests } from "../../api/transport";
+import { Ago, Card } from "../../components/basics";
+import { type ChangeRequest, ChangeRequest_State as State } from "../../gen/tidegate/control/v1/change_request_pb";
+import { actionName } from "../../lib/entry-words";
+import { dateOf, exactly } from "../../lib/time";
+
+// Who has approved it, when it is written, and what happened to it.
+export function RequestSide({
+  environment,
+  request: r,
+  required,
+}: {
+  environment: string;
+  request: ChangeRequest;
+  required: number;
+}) {
+  const missing = r.state === State.OPEN ? Math.max(0, required - r.approvals.length) : 0;
+  const applyAt = dateOf(r.applyAt);
+  return (
+    <div className="stack">
+      <Card title="Approvals">
+        <ul className="approvals">
+          {r.approvals.map((a) => (
+            <li key={a.by?.identityId || a.by?.name}>
+              <Check size={15} className="done" aria-hidden />
+              <div>
+                <strong>{a.by?.name}</strong>{" "}
+                <span className="soft small">
+                  <Ago at={dateOf(a.time)} />
+                </span>
+                {a.comment && <p className="small">“{a.comment}”</p>}
+              </div>
+            </li>
+          ))}
+          {Array.from({ length: missing }, (_, i) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: they are all alike
+            <li key={i} className="soft">
+              <Circle size={15} className="open" aria-hidden /> Somebody else than {r.proposer?.name} must approve it.
+            </li>
+          ))}
+          {r.approvals.length === 0 && missing === 0 && <li className="soft">None is needed.</li>}
+        </ul>
+      </Card>
+      <Card title="When">
+        {applyAt ? (
+          <p>
+            It is written at <strong>{exactly(applyAt)}</strong> by itself, if it can be then.
+          </p>
+        ) : (
+          <p className="soft">When somebody applies it.</p>
+        )}
+      </Card>
+      <Card title="History">
+        <History environment={environment} request={r} />
+      </Card>
+    </div>
+  );
+}
+
+function History({ environment, request: r }: { environment: string; request: ChangeRequest }) {
+  const query = useQuery({
+    queryKey: ["request-history", environment, r.number.toString(), r.state, r.approvals.length],
+    queryFn: () => changeRequests.listChangeRequestHistory({ environment, number: r.number, pageSize: 100 }),
+  });
+  return (
+    <ol className="stack tight small">
+      {query.data?.entries.map((e) => (
+        <li key={e.sequence.toString()}>
+          {e.actor || "somebody unnamed"} {actionName(e.action)} it, <Ago at={dateOf(e.time)} />
+          {e.reason && e.reason !== r.reason && <span className="soft">: {e.reason}</span>}
+        </li>
+      ))}
+    </ol>
+  );
+}
