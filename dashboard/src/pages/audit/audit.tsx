@@ -1,0 +1,138 @@
+import "./audit.css";
+import { ScrollText } from "lucide-react";
+import { useCallback, useEffect, useMemo, useRef } from "react";
+import { Link, useLocation, useSearch } from "wouter";
+import { useEnvironment } from "../../api/use-environment";
+import { useLive } from "../../api/use-live";
+import { Button, Empty, Loading } from "../../components/basics";
+import { PageHead } from "../../components/page";
+import { ProblemNote } from "../../components/problem";
+import { entryId } from "../../lib/entry-words";
+import { byCommit, byDay } from "./entries";
+import { EntryRow } from "./entry-row";
+import { type AuditQuery, filtersSet, noQuery, readQuery, writeQuery } from "./filter";
+import { Filters } from "./filters";
+import { TrailHead } from "./trail-head";
+import { useEntries } from "./use-entries";
+
+const about: Record<string, string> = {
+  "": "Every change, who made it and why. What the decider did is here, too.",
+  _access: "Who may do what, and who changed that.",
+  _store: "What happened to the store as a whole, such as a new epoch after a restoration.",
+};
+
+export default function Audit() {
+  const environment = useEnvironment();
+  const [, navigate] = useLocation();
+  const search = useSearch();
+  const query = useMemo(() => readQuery(search), [search]);
+  const { pages, entries } = useEntries(environment, query);
+  const connection = useLive((l) => l.connection);
+  const days = useMemo(() => byDay(entries), [entries]);
+  const people = useMemo(() => [...new Set(entries.map((e) => e.actor))].filter(Boolean).sort(), [entries]);
+  const address = useCallback(
+    (q: AuditQuery) => {
+      const text = writeQuery(q);
+      return `/${environment}/audit${text ? `?${text}` : ""}`;
+    },
+    [environment],
+  );
+  const ask = useCallback(
+    (change: Partial<AuditQuery>) => navigate(address({ ...query, ...change }), { replace: true }),
+    [query, address, navigate],
+  );
+  // Another question, to come back from.
+  const narrow = useCallback(
+    (to: Partial<AuditQuery>) => navigate(address({ ...noQuery, trail: query.trail, ...to })),
+    [query.trail, address, navigate],
+  );
+
+  return (
+    <div className="page">
+      <PageHead title="Audit trail" tab={`Audit trail · ${environment}`}>
+        {about[query.trail]}
+      </PageHead>
+      <nav className="tabs" aria-label="Trails">
+        {["", "_access", "_store"].map((trail) => (
+          <Link
+            key={trail}
+            href={address({ ...noQuery, trail })}
+            aria-current={trail === query.trail ? "page" : undefined}
+          >
+            {{ "": environment, _access: "People and services", _store: "Store" }[trail]}
+          </Link>
+        ))}
+      </nav>
+      <Filters query={query} people={people} ask={ask} />
+      <div className="audit-columns">
+        <section className="card" aria-label="Entries" aria-busy={pages.isFetching}>
+          {pages.error && entries.length === 0 ? (
+            <div className="body">
+              <ProblemNote failure={pages.error} again={() => void pages.refetch()} />
+            </div>
+          ) : pages.isPending ? (
+            <div className="body">
+              <Loading rows={9} label="Loading the entries" />
+            </div>
+          ) : entries.length === 0 && !pages.hasNextPage ? (
+            <Nothing filtered={filtersSet(query) > 0} clear={() => ask({ ...noQuery, trail: query.trail })} />
+          ) : (
+            days.map((d) => (
+              <section key={d.day} className="day">
+                <h2>{d.day}</h2>
+                <ol>
+                  {byCommit(d.entries).map((c) => (
+                    <EntryRow key={entryId(c.entry)} commit={c} environment={environment} narrow={narrow} />
+                  ))}
+                </ol>
+              </section>
+            ))
+          )}
+          {pages.hasNextPage && <Older busy={pages.isFetchingNextPage} more={() => void pages.fetchNextPage()} />}
+          {!pages.hasNextPage && entries.length > 0 && pages.isSuccess && (
+            <p className="end small faint">
+              {filtersSet(query) > 0 ? "Nothing older was found." : "This is where the trail begins."}
+              {connection === "live" && " New entries appear at the top by themselves."}
+            </p>
+          )}
+        </section>
+        <aside>
+          <TrailHead trail={query.trail || environment} />
+        </aside>
+      </div>
+    </div>
+  );
+}
+
+function Nothing({ filtered, clear }: { filtered: boolean; clear: () => void }) {
+  return filtered ? (
+    <Empty icon={ScrollText} title="No entry is like that">
+      <p>Names and keys are compared as a whole, reasons by a part of them.</p>
+      <Button onClick={clear}>Show all entries</Button>
+    </Empty>
+  ) : (
+    <Empty icon={ScrollText} title="Nothing was changed yet">
+      <p>The first change will be the first entry here.</p>
+    </Empty>
+  );
+}
+
+// Loads what is older when one comes near the end, or asks for it.
+function Older({ busy, more }: { busy: boolean; more: () => void }) {
+  const end = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (busy || !end.current) return;
+    const seen = new IntersectionObserver((all) => all.some((e) => e.isIntersecting) && more(), {
+      rootMargin: "600px",
+    });
+    seen.observe(end.current);
+    return () => seen.disconnect();
+  }, [busy, more]);
+  return (
+    <div ref={end} className="end">
+      <Button small disabled={busy} onClick={more}>
+        {busy ? "Loading…" : "Show older entries"}
+      </Button>
+    </div>
+  );
+}
