@@ -84,7 +84,6 @@ func (a *Authority) ListEnvironmentHistory(ctx context.Context, r *controlv1.Lis
 func (c *checker) settings(field, environment string, s *controlv1.EnvironmentSettings) {
 	c.policy(field+".flag_policy", s.GetFlagPolicy())
 	c.sources(field+".file_sources", s.GetFileSources())
-	c.approval(field+".approval", s.GetApproval())
 	c.freezeWindows(field+".freeze_windows", s.GetFreezeWindows())
 	c.approval(field+".approval", s.GetApproval())
 	c.promotion(field+".promotion", environment, s.GetPromotion())
