@@ -56,7 +56,7 @@ screenshots: build $(TOOLS)/grpcurl-$(GRPCURL) ## Make docs/images: every page o
 	npm --prefix dashboard run --silent shots
 
 .PHONY: test
-test: ## Run every test, race detector on; the fault suite, one model and the engine beside its rivals without
+test: ## Run every test, race detector on; the fault suite, one model and the engine beside its rivals without; the dashboard in Chromium
 	go test -race -timeout 20m $$(go list ./... | grep -v '/internal/chaos$$')
 	go test -timeout 20m ./controlplane/collector -run TestConservation # which the detector is wrong about
 	go test -timeout 20m ./internal/chaos # on processes that the detector would not see, and alone

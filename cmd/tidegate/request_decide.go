@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 )
@@ -51,54 +52,45 @@ func newRequestApproveCommand(streams *streams) *cobra.Command {
 }
 
 func newRequestRejectCommand(streams *streams) *cobra.Command {
-	o := newClientOptions()
-	cmd := &cobra.Command{
+	return newRequestEndCommand(streams, &cobra.Command{
 		Use:     "reject NUMBER",
 		Short:   "End a change request: it can no longer be applied",
 		Example: "  tidegate request reject 42 --environment production --reason \"not before the holidays\"",
-		Args:    oneNumber,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			number, _ := requestNumber(args[0]) // oneNumber has looked
-			if err := o.requireWrite(); err != nil {
-				return err
-			}
-			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
-				response, err := write(ctx, c, c.changeRequests.RejectChangeRequest, &controlv1.RejectChangeRequestRequest{
-					Environment: o.environment, Number: number, Reason: o.reason, RequestId: newRequestID(),
-				})
-				if err != nil {
-					return err
-				}
-				return c.show(response, func(out io.Writer) { fmt.Fprintf(out, "#%d rejected\n", number) })
-			})
-		},
-	}
-	o.registerWrite(cmd.Flags())
-	return cmd
+	}, "rejected", func(ctx context.Context, c *client, number int64) (proto.Message, error) {
+		return write(ctx, c, c.changeRequests.RejectChangeRequest, &controlv1.RejectChangeRequestRequest{
+			Environment: c.environment, Number: number, Reason: c.reason, RequestId: newRequestID(),
+		})
+	})
 }
 
 func newRequestWithdrawCommand(streams *streams) *cobra.Command {
-	o := newClientOptions()
-	cmd := &cobra.Command{
+	return newRequestEndCommand(streams, &cobra.Command{
 		Use:     "withdraw NUMBER",
 		Short:   "End a change request of your own",
 		Example: "  tidegate request withdraw 42 --environment production --reason \"there is a better way\"",
-		Args:    oneNumber,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			number, _ := requestNumber(args[0]) // oneNumber has looked
-			if err := o.requireWrite(); err != nil {
+	}, "withdrawn", func(ctx context.Context, c *client, number int64) (proto.Message, error) {
+		return write(ctx, c, c.changeRequests.WithdrawChangeRequest, &controlv1.WithdrawChangeRequestRequest{
+			Environment: c.environment, Number: number, Reason: c.reason, RequestId: newRequestID(),
+		})
+	})
+}
+
+// newRequestEndCommand completes a command that ends a change request unapplied.
+func newRequestEndCommand(streams *streams, cmd *cobra.Command, ended string, end func(context.Context, *client, int64) (proto.Message, error)) *cobra.Command {
+	o := newClientOptions()
+	cmd.Args = oneNumber
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		number, _ := requestNumber(args[0]) // oneNumber has looked
+		if err := o.requireWrite(); err != nil {
+			return err
+		}
+		return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
+			response, err := end(ctx, c, number)
+			if err != nil {
 				return err
 			}
-			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
-				response, err := write(ctx, c, c.changeRequests.WithdrawChangeRequest, &controlv1.WithdrawChangeRequestRequest{
-					Environment: o.environment, Number: number, Reason: o.reason, RequestId: newRequestID(),
-				})
-				if err != nil {
-					return err
-				}
-				return c.show(response, func(out io.Writer) { fmt.Fprintf(out, "#%d withdrawn\n", number) })
-			})
-		},
+			return c.show(response, func(out io.Writer) { fmt.Fprintf(out, "#%d %s\n", number, ended) })
+		})
 	}
 	o.registerWrite(cmd.Flags())
 	return cmd

@@ -243,7 +243,7 @@ func (s *stream) fromView(b *batch) {
 			b.next.EntriesMissed = true
 		}
 		for _, e := range list {
-			if s.sees(e.GetKey()) {
+			if s.seesEntry(e) {
 				b.entry(e)
 			}
 		}
@@ -251,6 +251,17 @@ func (s *stream) fromView(b *batch) {
 			s.sentVersions.entries = -1 // not read yet
 		}
 	}
+}
+
+// seesEntry tells whether the caller may read an entry. Of a change request or of the settings the
+// key is a number or the environment's name, which says nothing of what it is about: that takes
+// all keys.
+func (s *stream) seesEntry(e *controlv1.AuditEntry) bool {
+	switch e.GetKind() {
+	case controlv1.ResourceKind_RESOURCE_KIND_CHANGE_REQUEST, controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT:
+		return s.sees("")
+	}
+	return s.sees(e.GetKey())
 }
 
 func (s *stream) addRelays(b *batch) {
