@@ -105,8 +105,8 @@ func readTrail(m proto.Message) []demand {
 	if place.Key = r.GetFilter().GetKey(); place.Key == "" {
 		place.Key, place.Prefix = r.GetFilter().GetKeyPrefix(), true
 	}
-	if namesChangeRequests(r.GetFilter()) {
-		place.Key = "" // they may be of any flag
+	if namesChangeRequests(r.GetFilter()) || namesSettings(place.Environment, r.GetFilter()) {
+		place.Key = "" // which may be of any flag
 	}
 	return []demand{{identity.Read, place}}
 }
@@ -118,6 +118,17 @@ func namesChangeRequests(f *controlv1.EntryFilter) bool {
 	}
 	number := f.GetKey() + f.GetKeyPrefix()
 	return number != "" && strings.Trim(number, "0123456789") == ""
+}
+
+// namesSettings tells whether a filter lets the environment's settings through by its name.
+func namesSettings(environment string, f *controlv1.EntryFilter) bool {
+	if len(f.GetKinds()) > 0 && !slices.Contains(f.GetKinds(), controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT) {
+		return false
+	}
+	if f.GetKey() != "" {
+		return f.GetKey() == environment
+	}
+	return f.GetKeyPrefix() != "" && strings.HasPrefix(environment, f.GetKeyPrefix())
 }
 
 // exportTrail is what it takes to have all of a trail, keys with it.

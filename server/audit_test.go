@@ -114,3 +114,26 @@ func TestAuditLog(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestTrailByName: what only has such a key by chance takes all of the environment: change requests
+// by their numbers, the settings by the environment's name.
+func TestTrailByName(t *testing.T) {
+	const flags, settings = controlv1.ResourceKind_RESOURCE_KIND_FLAG, controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT
+	for _, tc := range []struct {
+		filter *controlv1.EntryFilter
+		key    string // that is demanded; empty: all
+	}{
+		{&controlv1.EntryFilter{KeyPrefix: "checkout-"}, "checkout-"},
+		{&controlv1.EntryFilter{KeyPrefix: "1"}, ""},
+		{&controlv1.EntryFilter{KeyPrefix: "prod"}, ""},
+		{&controlv1.EntryFilter{Key: "production"}, ""},
+		{&controlv1.EntryFilter{Key: "prod"}, "prod"},
+		{&controlv1.EntryFilter{KeyPrefix: "prod", Kinds: []controlv1.ResourceKind{flags}}, "prod"},
+		{&controlv1.EntryFilter{KeyPrefix: "prod", Kinds: []controlv1.ResourceKind{flags, settings}}, ""},
+	} {
+		all := readTrail(&controlv1.ListEntriesRequest{Environment: "production", Filter: tc.filter})
+		if len(all) != 1 || all[0].Key != tc.key {
+			t.Errorf("%v demands %v, want key %q", tc.filter, all, tc.key)
+		}
+	}
+}
