@@ -93,7 +93,9 @@ func (c *config) tally() (*tally.Tally, error) {
 	if c.noTelemetry {
 		return nil, nil
 	}
-	return tally.New(tally.Options{Environment: c.environment, MemoryBytes: countedBytes, EvaluationsEvery: -1})
+	return tally.New(tally.Options{
+		Environment: c.environment, MemoryBytes: countedBytes, EvaluationsEvery: telemetry.EvaluationsEvery, Reported: true,
+	})
 }
 
 // dialTelemetry returns what makes a connection of its own to one relay: whether a message got

@@ -33,6 +33,7 @@ type fakeTelemetry struct {
 	events  []*telemetryv1.Event
 	cells   map[string]*telemetryv1.Cell // sums, by arm and step
 	counted uint64
+	served  map[string]uint64 // evaluations, by flag and variant
 	tally   *telemetryv1.Tally
 	tripped []string
 	lose    int    // so many answers get lost
@@ -40,7 +41,7 @@ type fakeTelemetry struct {
 }
 
 func newFakeTelemetry(t testing.TB) *fakeTelemetry {
-	return &fakeTelemetry{t: t, marks: map[string]uint64{}, cells: map[string]*telemetryv1.Cell{}}
+	return &fakeTelemetry{t: t, marks: map[string]uint64{}, served: map[string]uint64{}, cells: map[string]*telemetryv1.Cell{}}
 }
 
 // take counts a message once.
@@ -81,6 +82,9 @@ func (f *fakeTelemetry) Report(_ context.Context, in *telemetryv1.ReportRequest)
 	err := f.take(in.GetEnvironment(), in.GetSender(), func() {
 		f.tally = in.GetTally()
 		f.counted += in.GetTally().GetCounted()
+		for _, e := range in.GetEvaluations() {
+			f.served[e.GetFlagKey()+"/"+e.GetVariant()] += e.GetCount()
+		}
 		for _, w := range in.GetWindows() {
 			for _, c := range w.GetCells() {
 				key := fmt.Sprintf("%s/%d", c.GetArm(), c.GetStep())
@@ -406,6 +410,28 @@ func TestTelemetryClose(t *testing.T) {
 	}
 	if len(f.telemetry.events) != 1000 || telemetry.counted != 1000 {
 		t.Errorf("counted %d and %d", len(f.telemetry.events), telemetry.counted)
+	}
+}
+
+// TestServedInProcess: what a flag without a rollout served is told, so that it is not taken
+// for unused; at the latest when the client closes.
+func TestServedInProcess(t *testing.T) {
+	t.Parallel()
+	u, f := newCountingUpstream(t)
+	u.roll(1, 0)
+	u.put(boolean("plain", true))
+	c := inProcess(t, u.addr)
+	ctx := patiently(t)
+	eventually(t, "the flag is there", func() bool { return c.Boolean(ctx, "plain", subject(1), false) })
+	for range 10 {
+		c.Boolean(ctx, "plain", subject(1), false)
+		c.Boolean(ctx, "new-checkout", subject(1), false)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := f.served["plain/on"]; n < 11 || len(f.served) != 1 {
+		t.Errorf("told %v; want 11 of plain or more, and nothing of what the rollout counts", f.served)
 	}
 }
 

@@ -25,8 +25,8 @@ func newFlagStaleCommand(streams *streams) *cobra.Command {
 			"everyone the same (a rollout at 0% or 100%, or a flag that is disabled), or they are older\n" +
 			"than was expected of them ('flag set --expected-lifetime'). Flags whose kind is operational\n" +
 			"or permission may serve everyone the same for years.\n\n" +
-			"What is evaluated is told by relays, once a minute; what SDKs that evaluate in process\n" +
-			"serve is not known. Where a flag is used in source, see 'tidegate refs scan'.",
+			"What is evaluated is told once a minute by relays, and by clients of tidegate's SDK that\n" +
+			"evaluate in process; what flagd's providers serve in process is not known. Where a flag is used in source, see 'tidegate refs scan'.",
 		Example: "  tidegate flag stale --environment production\n  tidegate flag stale --prefix checkout. --unused-for 7d --constant-for 90d",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

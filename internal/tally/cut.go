@@ -45,7 +45,7 @@ func (t *Tally) turn(now time.Time) *telemetryv1.Window {
 	began := t.began
 	switch {
 	case began.IsZero():
-		t.began = end
+		t.began, t.told = end, end
 		return nil
 	case t.pending.full():
 		return nil
@@ -284,17 +284,15 @@ func (t *Tally) evaluations(now time.Time) []*telemetryv1.Evaluations {
 	switch {
 	case t.options.EvaluationsEvery < 0:
 		return nil
-	case t.told.IsZero():
-		t.told = now
-		return nil
+	case t.tell:
 	case now.Sub(t.told) >= 0 && now.Sub(t.told) < t.options.EvaluationsEvery:
 		return nil
 	}
-	t.told = now
+	t.told, t.tell = now, false
 	sums := map[served]uint64{}
 	for _, r := range t.all() {
 		for a, variant := range [arms]string{control: r.plan.control, treatment: r.plan.treatment} {
-			if n := r.evaluated[a]; n > 0 {
+			if n := r.evaluated[a]; n > 0 && !t.options.Reported {
 				sums[served{r.plan.flagKey, variant}] += n
 			}
 		}
@@ -303,12 +301,19 @@ func (t *Tally) evaluations(now time.Time) []*telemetryv1.Evaluations {
 	t.drainFlags(sums, now)
 	list := make([]*telemetryv1.Evaluations, 0, len(sums))
 	for s, n := range sums {
-		list = append(list, &telemetryv1.Evaluations{FlagKey: s.flag, Variant: s.variant, Count: n, LastAt: timestamppb.New(now)})
+		list = append(list, &telemetryv1.Evaluations{FlagKey: s.flag, Variant: s.variant, Count: min(n, maxCount), LastAt: timestamppb.New(now)})
 	}
 	slices.SortFunc(list, func(a, b *telemetryv1.Evaluations) int {
 		return cmp.Or(cmp.Compare(a.GetFlagKey(), b.GetFlagKey()), cmp.Compare(a.GetVariant(), b.GetVariant()))
 	})
 	return list
+}
+
+// Tell has the next Cut tell evaluations, however short a time ago it was done last.
+func (t *Tally) Tell() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tell = true
 }
 
 // drainFlags takes what was counted by flag, and forgets flags that are gone.

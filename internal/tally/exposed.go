@@ -28,7 +28,7 @@ func (t *Tally) Exposed(r *eval.Result, ctx *eval.Context) {
 		}
 	}
 	if c.served != nil {
-		c.served.add(t.lane(), r.Variant)
+		c.served.add(t.lane(), r.Variant, 1)
 	}
 }
 
@@ -123,12 +123,12 @@ func (t *Tally) newFlagCounts(key string, variants []string) *flagCounts {
 	return &flagCounts{key: key, variants: variants, stride: stride, counts: make([]atomic.Uint64, stride*t.lanes)}
 }
 
-func (c *flagCounts) add(lane int, v *eval.Variant) {
+func (c *flagCounts) add(lane int, v *eval.Variant, n uint64) {
 	at := lane * c.stride
 	if v != nil {
 		at += 1 + v.Index()
 	}
-	c.counts[at].Add(1)
+	c.counts[at].Add(n)
 }
 
 // drain takes what was counted, by variant, the first being none.

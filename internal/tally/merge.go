@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/tidegate/tidegate/eval"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 	"github.com/tidegate/tidegate/internal/batchcheck"
 	"github.com/tidegate/tidegate/internal/ddsketch"
@@ -39,6 +40,11 @@ func (t *Tally) Merge(r *telemetryv1.ReportRequest, lost uint64) error {
 		}
 		counted += n
 	}
+	for i, e := range r.GetEvaluations() {
+		if e.GetCount() > maxReport {
+			return fmt.Errorf("evaluations[%d]: %w", i, malformed("count is %d; at most 2^36 at a time", e.GetCount()))
+		}
+	}
 	if got := r.GetTally().GetCounted(); got != counted {
 		return fmt.Errorf("%w: tally.counted is %d, but the windows hold %d exposures and observations", ErrReport, got, counted)
 	}
@@ -50,8 +56,32 @@ func (t *Tally) Merge(r *telemetryv1.ReportRequest, lost uint64) error {
 			t.merge(v.byKey[c.GetRollout()], c)
 		}
 	}
+	for _, e := range r.GetEvaluations() {
+		t.mergeEvaluations(v.env, e)
+	}
 	t.lose(Below, lost)
 	return nil
+}
+
+// mergeEvaluations counts what a flag served elsewhere, if it is known here what that is.
+func (t *Tally) mergeEvaluations(env *eval.Environment, in *telemetryv1.Evaluations) {
+	f := env.Flag(in.GetFlagKey())
+	if f == nil {
+		return
+	}
+	var variant *eval.Variant
+	if name := in.GetVariant(); name != "" {
+		if variant = f.Variant(name); variant == nil {
+			return
+		}
+	}
+	c, ok := f.Attached().(*counters)
+	if !ok {
+		c = t.attach(f)
+	}
+	if c.served != nil {
+		c.served.add(t.lane(), variant, in.GetCount())
+	}
 }
 
 // reserve makes room in the account for what somebody else has counted.

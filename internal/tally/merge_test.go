@@ -15,6 +15,7 @@ import (
 	"github.com/tidegate/tidegate/eval"
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
+	"github.com/tidegate/tidegate/internal/batchcheck"
 	"github.com/tidegate/tidegate/internal/tally"
 )
 
@@ -309,4 +310,78 @@ func FuzzObserve(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestMergeEvaluations: what an SDK served and what was served here is told once, whether a
+// rollout counts it or not; what is not known here is passed over.
+func TestMergeEvaluations(t *testing.T) {
+	sdk := newSite(t, tally.Options{EvaluationsEvery: 5 * time.Second, Reported: true})
+	relay := newSite(t, tally.Options{EvaluationsEvery: 5 * time.Second})
+	for _, s := range []*site{sdk, relay} {
+		s.begin(&rolloutv1.Rollout{Key: "r"}, 5000)
+		s.must(s.apply(splitFlag("plain", 3000)))
+		s.cut()
+	}
+	sdk.must(sdk.apply(splitFlag("deleted", 3000)))
+	want := map[string]uint64{}
+	for i := range 300 {
+		for _, key := range []string{"plain", "flag-r"} {
+			for _, s := range []*site{sdk, relay} {
+				want[key+"/"+s.expose(key, user(i)).Name]++
+			}
+		}
+		sdk.expose("deleted", user(i))
+	}
+	nobody := sdk.snapshot.Eval().Evaluate("plain", nil)
+	sdk.tally.Exposed(&nobody, nil)
+	want["plain/"]++
+
+	reported := uint64(0)
+	for range 10 {
+		for _, b := range sdk.cut() {
+			reported += uint64(len(b.GetEvaluations()))
+			err := relay.tally.Merge(&telemetryv1.ReportRequest{Windows: b.GetWindows(), Tally: b.GetTally(), Evaluations: b.GetEvaluations()}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if reported != 5 { // both variants of plain and deleted, and none
+		t.Errorf("%d evaluations reported, want 5", reported)
+	}
+	relay.must(relay.tally.Merge(&telemetryv1.ReportRequest{
+		Evaluations: []*telemetryv1.Evaluations{{FlagKey: "plain", Variant: "unheard of", Count: 7}},
+	}, 0))
+	l := newLedger(t)
+	for range 10 {
+		l.add(relay.cut()...)
+	}
+	if fmt.Sprint(l.evaluations) != fmt.Sprint(want) {
+		t.Errorf("evaluations %v, want %v", l.evaluations, want)
+	}
+}
+
+// TestMergeTooManyEvaluations: nothing of a report is counted that cannot be.
+func TestMergeTooManyEvaluations(t *testing.T) {
+	s := newSite(t, tally.Options{EvaluationsEvery: time.Second})
+	s.must(s.apply(splitFlag("plain", 3000)))
+	s.cut()
+	err := s.tally.Merge(&telemetryv1.ReportRequest{Evaluations: []*telemetryv1.Evaluations{
+		{FlagKey: "plain", Variant: "on", Count: 1}, {FlagKey: "plain", Variant: "off", Count: 1<<36 + 1},
+	}}, 0)
+	if !errors.Is(err, tally.ErrReport) {
+		t.Errorf("merged: %v", err)
+	}
+	if l := newLedger(t).add(s.cut()...); len(l.evaluations) > 0 {
+		t.Errorf("counted %v", l.evaluations)
+	}
+	// As often as there may be: still a number that the collector takes.
+	for range 20 {
+		s.must(s.tally.Merge(&telemetryv1.ReportRequest{Evaluations: []*telemetryv1.Evaluations{{FlagKey: "plain", Variant: "on", Count: 1 << 36}}}, 0))
+	}
+	for _, b := range s.cut() {
+		if err := batchcheck.Batch(b); err != nil {
+			t.Error(err)
+		}
+	}
 }

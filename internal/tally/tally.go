@@ -33,6 +33,9 @@ type Options struct {
 	// EvaluationsEvery is how often evaluations of all flags are told: 10 s. Negative: they
 	// are not counted.
 	EvaluationsEvery time.Duration
+	// Reported: what is cut is reported to a relay, which counts what the windows stand for as
+	// evaluations by itself.
+	Reported bool
 	// Exposures, if not nil, is added to for each exposure, before that is counted.
 	Exposures *counterfile.File
 }
@@ -96,6 +99,7 @@ type Tally struct {
 	pending pending
 	account account
 	told    time.Time // when evaluations were told last
+	tell    bool      // with the next Cut
 }
 
 // New returns a tally that counts nothing yet: Apply tells it what.

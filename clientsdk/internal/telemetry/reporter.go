@@ -21,6 +21,8 @@ const (
 	// lingering is how long reports go on after the last rollout is gone: longer than the tally
 	// keeps its counters.
 	lingering = 2 * time.Minute
+	// EvaluationsEvery is how often a tally is to tell what all flags served.
+	EvaluationsEvery = time.Minute
 	// spread is how much later than a second's end processes look, each at its own time.
 	spread = 100 * time.Millisecond
 )
@@ -41,9 +43,10 @@ type ReporterOptions struct {
 	Logger  zerolog.Logger
 }
 
-// Reporter sends what a tally adds up, each second while there are rollouts. While no relay
-// takes it, the tally keeps what is counted, in windows that get longer. Without rollouts
-// nobody ends windows: who applies the snapshot that has some again calls Turn before. It is
+// Reporter sends what a tally adds up, each second while there are rollouts, and what all flags
+// served, each minute. While no relay takes it, the tally keeps what is counted, in windows
+// that get longer; what flags served, which is for people, may be lost. Without rollouts
+// windows end with each minute: who applies the snapshot that has some again calls Turn before. It is
 // safe for concurrent use.
 type Reporter struct {
 	o    ReporterOptions
@@ -197,12 +200,15 @@ func (r *Reporter) run() {
 	if r.ctx.Err() != nil {
 		return
 	}
+	r.o.Tally.Tell()
 	r.cut(time.Now().Add(time.Second)) // with the second under way
-	if r.unsent() == 0 {
+	if !slices.ContainsFunc(r.batches, func(b *telemetryv1.Batch) bool {
+		return b.GetTally().GetCounted() > 0 || len(b.GetEvaluations()) > 0
+	}) {
 		return
 	}
 	r.backoff.reset()
-	for r.send(); len(r.batches) > 0 && r.sleep(time.Until(r.retry)); r.send() {
+	for r.send(); r.unsent() > 0 && r.sleep(time.Until(r.retry)); r.send() {
 	}
 }
 
@@ -226,14 +232,19 @@ func (r *Reporter) ask() {
 	}
 }
 
-// wait waits for the next second, or, without rollouts, until there are some; false: the
-// reporter is closed.
+// wait waits for the next second, or, without rollouts, until there are some or it is time to
+// tell what flags served; false: the reporter is closed.
 func (r *Reporter) wait(offset time.Duration) bool {
 	for r.asleep() {
+		telling := time.NewTimer(EvaluationsEvery + offset)
 		select {
 		case <-r.ctx.Done():
+			telling.Stop()
 			return false
 		case <-r.wake:
+			telling.Stop()
+		case <-telling.C:
+			return true
 		}
 	}
 	next := time.Now().Truncate(time.Second).Add(time.Second + offset)
@@ -333,6 +344,7 @@ func (r *Reporter) next(b *telemetryv1.Batch) *telemetryv1.ReportRequest {
 		Environment: r.o.Environment,
 		Sender:      &telemetryv1.Sender{InstanceId: r.o.InstanceID, BootId: r.boot, Sequence: r.sequence},
 		Windows:     b.GetWindows(),
+		Evaluations: b.GetEvaluations(),
 		Tally:       &telemetryv1.Tally{Emitted: b.GetTally().GetEmitted(), Lost: lost, Counted: b.GetTally().GetCounted()},
 		Lost:        lost - r.lostTold,
 	}

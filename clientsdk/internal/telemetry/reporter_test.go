@@ -77,7 +77,7 @@ func newRigWith(t *testing.T, r *relay, courier Courier) *rig {
 
 func newTally(t testing.TB, s *snapshot.Snapshot) *tally.Tally {
 	t.Helper()
-	counts, err := tally.New(tally.Options{Environment: "production", EvaluationsEvery: -1})
+	counts, err := tally.New(tally.Options{Environment: "production", EvaluationsEvery: EvaluationsEvery, Reported: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,11 +105,26 @@ func rolloutSnapshot(t testing.TB) *snapshot.Snapshot {
 			Steps: []*rolloutv1.Step{{Step: 1, Weight: 5_000, BeganAt: timestamppb.New(time.Unix(0, 0))}},
 		},
 	}
-	var items []snapshot.Item
-	for id, m := range map[snapshot.ID]proto.Message{
+	return snapshotOf(t, map[snapshot.ID]proto.Message{
 		{Kind: syncv1.Kind_KIND_FLAG, Key: "checkout"}:      flag,
 		{Kind: syncv1.Kind_KIND_ROLLOUT, Key: "checkout-1"}: rollout,
-	} {
+	})
+}
+
+// plainSnapshot has a flag and no rollout.
+func plainSnapshot(t testing.TB) *snapshot.Snapshot {
+	t.Helper()
+	return snapshotOf(t, map[snapshot.ID]proto.Message{{Kind: syncv1.Kind_KIND_FLAG, Key: "plain"}: &flagv1.Flag{
+		Key: "plain", Type: flagv1.ValueType_VALUE_TYPE_BOOLEAN, Enabled: true,
+		Variants:       []*flagv1.Variant{{Name: "on", Value: structpb.NewBoolValue(true)}, {Name: "off", Value: structpb.NewBoolValue(false)}},
+		DefaultOutcome: &flagv1.Outcome{Kind: &flagv1.Outcome_Variant{Variant: "on"}},
+	}})
+}
+
+func snapshotOf(t testing.TB, all map[snapshot.ID]proto.Message) *snapshot.Snapshot {
+	t.Helper()
+	var items []snapshot.Item
+	for id, m := range all {
 		data, err := proto.Marshal(m)
 		if err != nil {
 			t.Fatal(err)
@@ -285,8 +300,8 @@ func TestReporterAsksAtOnce(t *testing.T) {
 	})
 }
 
-// TestReporterIdle: without rollouts nothing is sent, after a while nothing is done; and it
-// begins again.
+// TestReporterIdle: without rollouts nothing is sent, after a while it is looked once a minute
+// for what flags served; and it begins again.
 func TestReporterIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, &relay{})
@@ -297,8 +312,8 @@ func TestReporterIdle(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		attempts, asked := g.relay.attempted(), g.asked.Load()
 		time.Sleep(time.Hour)
-		if n := g.asked.Load() - asked; n > 0 {
-			t.Errorf("%d rounds without a rollout", n)
+		if n := g.asked.Load() - asked; n > 4*60 {
+			t.Errorf("%d looks in an hour without a rollout", n)
 		}
 		if err := g.reporter.Flush(t.Context()); err != nil {
 			t.Fatal(err)
@@ -324,6 +339,65 @@ func TestReporterIdle(t *testing.T) {
 		}
 		g.reporter.Close(t.Context())
 	})
+}
+
+// TestReporterTells: what flags served that have no rollout is told with each minute in which
+// there is something to tell, and by who closes; a relay that is away is told later.
+func TestReporterTells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		g := newRig(t, &relay{before: func(int) error {
+			if away.Load() {
+				return errAway
+			}
+			return nil
+		}})
+		told := map[string]uint64{}
+		g.relay.report = func(in *telemetryv1.ReportRequest) error {
+			for _, e := range in.GetEvaluations() {
+				told[e.GetFlagKey()] += e.GetCount()
+			}
+			return nil
+		}
+		g.snapshot = plainSnapshot(t)
+		if err := g.tally.Apply(g.snapshot, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		g.idle.Store(true)
+		check := func(when string, want uint64) {
+			t.Helper()
+			if synctest.Wait(); told["plain"] != want || len(told) > 1 {
+				t.Errorf("%s: %v, want %d of plain", when, told, want)
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		attempts := g.relay.attempted()
+		g.evaluate("plain", 3)
+		time.Sleep(2 * time.Minute)
+		check("after two minutes", 3)
+		time.Sleep(time.Hour)
+		if n := g.relay.attempted() - attempts; n != 1 {
+			t.Errorf("%d messages, want 1", n)
+		}
+		away.Store(true)
+		g.evaluate("plain", 4)
+		time.Sleep(5 * time.Minute)
+		away.Store(false)
+		time.Sleep(5 * time.Minute)
+		check("after a relay was away", 7)
+		g.evaluate("plain", 5)
+		g.reporter.Close(t.Context())
+		check("after closing", 12)
+	})
+}
+
+// evaluate evaluates a flag n times.
+func (g *rig) evaluate(key string, n int) {
+	e := g.snapshot.Eval()
+	for range n {
+		result := e.EvaluateFlag(e.Flag(key), &eval.Context{TargetingKey: "u"})
+		g.tally.Exposed(&result, nil)
+	}
 }
 
 // TestReporterClose sends what the second under way holds; what no relay takes in time is lost.

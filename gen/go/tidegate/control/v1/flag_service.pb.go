@@ -2562,8 +2562,9 @@ func (x *StaleReason) GetSince() *timestamppb.Timestamp {
 }
 
 // FlagUsage is what relays told of a flag's evaluations, once a minute. It is for people: a
-// server that stops or dies takes what it was told in its last minute with it. What SDKs that
-// evaluate in process have served is not in it.
+// server that stops or dies takes what it was told in its last minute with it. What tidegate's
+// SDK served in process is in it, unless it has no telemetry; what flagd's providers served in
+// process is not.
 type FlagUsage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// To the minute.

@@ -760,12 +760,15 @@ type ReportRequest struct {
 	// As EvaluateRequest.environment.
 	Environment string  `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	Sender      *Sender `protobuf:"bytes,2,opt,name=sender,proto3" json:"sender,omitempty"`
-	// One at least; those of one second or more.
+	// Those of one second or more.
 	Windows []*Window `protobuf:"bytes,3,rep,name=windows,proto3" json:"windows,omitempty"`
 	Tally   *Tally    `protobuf:"bytes,4,opt,name=tally,proto3" json:"tally,omitempty"`
 	// Of tally.lost, what no message has told of that was answered. It is declared with this
 	// message, once, whichever relay takes it.
-	Lost          uint64 `protobuf:"varint,5,opt,name=lost,proto3" json:"lost,omitempty"`
+	Lost uint64 `protobuf:"varint,5,opt,name=lost,proto3" json:"lost,omitempty"`
+	// What flags served, but for what the windows stand for: for people. Not with every message.
+	// Flags and variants that the relay does not have are passed over.
+	Evaluations   []*Evaluations `protobuf:"bytes,6,rep,name=evaluations,proto3" json:"evaluations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -833,6 +836,13 @@ func (x *ReportRequest) GetLost() uint64 {
 		return x.Lost
 	}
 	return 0
+}
+
+func (x *ReportRequest) GetEvaluations() []*Evaluations {
+	if x != nil {
+		return x.Evaluations
+	}
+	return nil
 }
 
 type ReportResponse struct {
@@ -1923,13 +1933,14 @@ const file_tidegate_telemetry_v1_telemetry_proto_rawDesc = "" +
 	"\aRefusal\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\rR\x05event\x12 \n" +
 	"\vobservation\x18\x02 \x01(\rR\vobservation\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\xe9\x01\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\xaf\x02\n" +
 	"\rReportRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x125\n" +
 	"\x06sender\x18\x02 \x01(\v2\x1d.tidegate.telemetry.v1.SenderR\x06sender\x127\n" +
 	"\awindows\x18\x03 \x03(\v2\x1d.tidegate.telemetry.v1.WindowR\awindows\x122\n" +
 	"\x05tally\x18\x04 \x01(\v2\x1c.tidegate.telemetry.v1.TallyR\x05tally\x12\x12\n" +
-	"\x04lost\x18\x05 \x01(\x04R\x04lost\"*\n" +
+	"\x04lost\x18\x05 \x01(\x04R\x04lost\x12D\n" +
+	"\vevaluations\x18\x06 \x03(\v2\".tidegate.telemetry.v1.EvaluationsR\vevaluations\"*\n" +
 	"\x0eReportResponse\x12\x18\n" +
 	"\atripped\x18\x01 \x03(\tR\atripped\"A\n" +
 	"\vPushRequest\x122\n" +
@@ -2082,37 +2093,38 @@ var file_tidegate_telemetry_v1_telemetry_proto_depIdxs = []int32{
 	1,  // 9: tidegate.telemetry.v1.ReportRequest.sender:type_name -> tidegate.telemetry.v1.Sender
 	16, // 10: tidegate.telemetry.v1.ReportRequest.windows:type_name -> tidegate.telemetry.v1.Window
 	15, // 11: tidegate.telemetry.v1.ReportRequest.tally:type_name -> tidegate.telemetry.v1.Tally
-	13, // 12: tidegate.telemetry.v1.PushRequest.batch:type_name -> tidegate.telemetry.v1.Batch
-	1,  // 13: tidegate.telemetry.v1.PushResponse.acknowledged:type_name -> tidegate.telemetry.v1.Sender
-	1,  // 14: tidegate.telemetry.v1.Batch.sender:type_name -> tidegate.telemetry.v1.Sender
-	16, // 15: tidegate.telemetry.v1.Batch.windows:type_name -> tidegate.telemetry.v1.Window
-	21, // 16: tidegate.telemetry.v1.Batch.evaluations:type_name -> tidegate.telemetry.v1.Evaluations
-	15, // 17: tidegate.telemetry.v1.Batch.tally:type_name -> tidegate.telemetry.v1.Tally
-	25, // 18: tidegate.telemetry.v1.Batch.complete_to:type_name -> google.protobuf.Timestamp
-	22, // 19: tidegate.telemetry.v1.Batch.trips:type_name -> tidegate.telemetry.v1.Trip
-	14, // 20: tidegate.telemetry.v1.Batch.key_uses:type_name -> tidegate.telemetry.v1.KeyUse
-	25, // 21: tidegate.telemetry.v1.Window.began_at:type_name -> google.protobuf.Timestamp
-	26, // 22: tidegate.telemetry.v1.Window.length:type_name -> google.protobuf.Duration
-	17, // 23: tidegate.telemetry.v1.Window.cells:type_name -> tidegate.telemetry.v1.Cell
-	0,  // 24: tidegate.telemetry.v1.Cell.arm:type_name -> tidegate.telemetry.v1.Arm
-	18, // 25: tidegate.telemetry.v1.Cell.metrics:type_name -> tidegate.telemetry.v1.MetricCell
-	20, // 26: tidegate.telemetry.v1.MetricCell.sketch:type_name -> tidegate.telemetry.v1.Sketch
-	19, // 27: tidegate.telemetry.v1.MetricCell.confusion:type_name -> tidegate.telemetry.v1.Confusion
-	23, // 28: tidegate.telemetry.v1.MetricCell.predictions:type_name -> tidegate.telemetry.v1.MetricCell.PredictionsEntry
-	25, // 29: tidegate.telemetry.v1.Evaluations.last_at:type_name -> google.protobuf.Timestamp
-	25, // 30: tidegate.telemetry.v1.Trip.time:type_name -> google.protobuf.Timestamp
-	25, // 31: tidegate.telemetry.v1.Trip.lifted_at:type_name -> google.protobuf.Timestamp
-	2,  // 32: tidegate.telemetry.v1.TelemetryService.Track:input_type -> tidegate.telemetry.v1.TrackRequest
-	9,  // 33: tidegate.telemetry.v1.TelemetryService.Report:input_type -> tidegate.telemetry.v1.ReportRequest
-	11, // 34: tidegate.telemetry.v1.CollectorService.Push:input_type -> tidegate.telemetry.v1.PushRequest
-	7,  // 35: tidegate.telemetry.v1.TelemetryService.Track:output_type -> tidegate.telemetry.v1.TrackResponse
-	10, // 36: tidegate.telemetry.v1.TelemetryService.Report:output_type -> tidegate.telemetry.v1.ReportResponse
-	12, // 37: tidegate.telemetry.v1.CollectorService.Push:output_type -> tidegate.telemetry.v1.PushResponse
-	35, // [35:38] is the sub-list for method output_type
-	32, // [32:35] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	21, // 12: tidegate.telemetry.v1.ReportRequest.evaluations:type_name -> tidegate.telemetry.v1.Evaluations
+	13, // 13: tidegate.telemetry.v1.PushRequest.batch:type_name -> tidegate.telemetry.v1.Batch
+	1,  // 14: tidegate.telemetry.v1.PushResponse.acknowledged:type_name -> tidegate.telemetry.v1.Sender
+	1,  // 15: tidegate.telemetry.v1.Batch.sender:type_name -> tidegate.telemetry.v1.Sender
+	16, // 16: tidegate.telemetry.v1.Batch.windows:type_name -> tidegate.telemetry.v1.Window
+	21, // 17: tidegate.telemetry.v1.Batch.evaluations:type_name -> tidegate.telemetry.v1.Evaluations
+	15, // 18: tidegate.telemetry.v1.Batch.tally:type_name -> tidegate.telemetry.v1.Tally
+	25, // 19: tidegate.telemetry.v1.Batch.complete_to:type_name -> google.protobuf.Timestamp
+	22, // 20: tidegate.telemetry.v1.Batch.trips:type_name -> tidegate.telemetry.v1.Trip
+	14, // 21: tidegate.telemetry.v1.Batch.key_uses:type_name -> tidegate.telemetry.v1.KeyUse
+	25, // 22: tidegate.telemetry.v1.Window.began_at:type_name -> google.protobuf.Timestamp
+	26, // 23: tidegate.telemetry.v1.Window.length:type_name -> google.protobuf.Duration
+	17, // 24: tidegate.telemetry.v1.Window.cells:type_name -> tidegate.telemetry.v1.Cell
+	0,  // 25: tidegate.telemetry.v1.Cell.arm:type_name -> tidegate.telemetry.v1.Arm
+	18, // 26: tidegate.telemetry.v1.Cell.metrics:type_name -> tidegate.telemetry.v1.MetricCell
+	20, // 27: tidegate.telemetry.v1.MetricCell.sketch:type_name -> tidegate.telemetry.v1.Sketch
+	19, // 28: tidegate.telemetry.v1.MetricCell.confusion:type_name -> tidegate.telemetry.v1.Confusion
+	23, // 29: tidegate.telemetry.v1.MetricCell.predictions:type_name -> tidegate.telemetry.v1.MetricCell.PredictionsEntry
+	25, // 30: tidegate.telemetry.v1.Evaluations.last_at:type_name -> google.protobuf.Timestamp
+	25, // 31: tidegate.telemetry.v1.Trip.time:type_name -> google.protobuf.Timestamp
+	25, // 32: tidegate.telemetry.v1.Trip.lifted_at:type_name -> google.protobuf.Timestamp
+	2,  // 33: tidegate.telemetry.v1.TelemetryService.Track:input_type -> tidegate.telemetry.v1.TrackRequest
+	9,  // 34: tidegate.telemetry.v1.TelemetryService.Report:input_type -> tidegate.telemetry.v1.ReportRequest
+	11, // 35: tidegate.telemetry.v1.CollectorService.Push:input_type -> tidegate.telemetry.v1.PushRequest
+	7,  // 36: tidegate.telemetry.v1.TelemetryService.Track:output_type -> tidegate.telemetry.v1.TrackResponse
+	10, // 37: tidegate.telemetry.v1.TelemetryService.Report:output_type -> tidegate.telemetry.v1.ReportResponse
+	12, // 38: tidegate.telemetry.v1.CollectorService.Push:output_type -> tidegate.telemetry.v1.PushResponse
+	36, // [36:39] is the sub-list for method output_type
+	33, // [33:36] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_telemetry_v1_telemetry_proto_init() }
