@@ -135,8 +135,11 @@ func (o *clientOptions) registerChanged(f *pflag.FlagSet) {
 	f.StringVarP(&o.environment, "environment", "e", os.Getenv(environmentVariable), "environment to change; required, also $"+environmentVariable)
 }
 
+// reasonUsage is what every command that writes says of --reason.
+const reasonUsage = "why, for the audit trail; required"
+
 func (o *clientOptions) registerReason(f *pflag.FlagSet) {
-	f.StringVar(&o.reason, "reason", "", "why, for the audit trail; required")
+	f.StringVar(&o.reason, "reason", "", reasonUsage)
 	o.registerActor(f)
 }
 
