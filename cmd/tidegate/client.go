@@ -133,8 +133,11 @@ func (o *clientOptions) registerEnvironment(f *pflag.FlagSet) {
 	o.registerActor(f)
 }
 
+// changedUsage is what every command that writes into an environment says of --environment.
+const changedUsage = "environment to change; required, also $" + environmentVariable
+
 func (o *clientOptions) registerChanged(f *pflag.FlagSet) {
-	f.StringVarP(&o.environment, "environment", "e", os.Getenv(environmentVariable), "environment to change; required, also $"+environmentVariable)
+	f.StringVarP(&o.environment, "environment", "e", os.Getenv(environmentVariable), changedUsage)
 }
 
 // reasonUsage is what every command that writes says of --reason.
