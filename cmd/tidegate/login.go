@@ -93,7 +93,9 @@ func newLogoutCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logout [--everywhere [NAME]]",
 		Short: "Log out, here or everywhere; or for administrators, somebody else everywhere",
-		Args:  cobra.MaximumNArgs(1),
+		Example: "  tidegate logout\n" +
+			"  tidegate logout --everywhere ada@example.com --reason \"her laptop is lost\"",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				if !everywhere {
@@ -159,7 +161,9 @@ func newSessionsCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sessions [NAME]",
 		Short: "List where you are logged in; or for administrators, somebody else",
-		Args:  cobra.MaximumNArgs(1),
+		Example: "  tidegate identity sessions\n" +
+			"  tidegate identity sessions ada@example.com",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				r := &controlv1.ListSessionsRequest{}
