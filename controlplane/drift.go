@@ -18,7 +18,8 @@ const (
 
 // drift tells what of a resource would be lost by a promotion from another environment; nil:
 // nothing. It is what the environment has of its own: neither what it was given from there last
-// nor, if it never was, what there was there at some time.
+// nor what there was there since then, or at any time if it was given nothing. So what came from
+// there by another way (an approved change request, the same files) is none.
 func (a *Authority) drift(ctx context.Context, r resource, current version, from string, withEnabled bool) (*controlv1.Drift, error) {
 	if current.revision == 0 {
 		return nil, nil
@@ -48,26 +49,28 @@ func (a *Authority) drift(ctx context.Context, r resource, current version, from
 	if err != nil {
 		return nil, err
 	}
-	if given != nil {
-		if same(given) {
-			return nil, nil
+	if given != nil && same(given) {
+		return nil, nil
+	}
+	known := false
+	source := resource{environment: from, kind: r.kind, key: r.key}
+	err = a.eachEntry(ctx, source, maxDriftSource, func(e *controlv1.AuditEntry) bool {
+		if e.GetRevision() <= given.GetSourceRevision() {
+			return false
 		}
+		known = same(e)
+		return !known
+	})
+	if err != nil || known {
+		return nil, err
+	}
+	if given != nil {
 		d.PromotedRevision = given.GetRevision()
 		before, after := pinned(entryResource(given)), pinned(current.message)
 		if !withEnabled {
 			before, after = definitionOf(before), definitionOf(after)
 		}
 		d.Changes = bounded(fieldChanges(before, after), maxConflictText)
-	} else {
-		known := false
-		source := resource{environment: from, kind: r.kind, key: r.key}
-		err := a.eachEntry(ctx, source, maxDriftSource, func(e *controlv1.AuditEntry) bool {
-			known = same(e)
-			return !known
-		})
-		if err != nil || known {
-			return nil, err
-		}
 	}
 	if d.Latest != nil {
 		d.Latest = proto.CloneOf(d.Latest)

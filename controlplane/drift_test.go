@@ -50,6 +50,19 @@ func TestDrift(t *testing.T) {
 	if all := drifts(); all["b"] != nil {
 		t.Errorf("after the hotfix was taken back: %v", all["b"])
 	}
+	// To what it was there before that is the environment's own decision; what is there now came from
+	// there, whatever way it took.
+	f.mustPromote(&controlv1.PromoteEnvironmentRequest{Keys: []string{"b"}})
+	f.put(staging, described("b", "3"))
+	f.put(production, described("b", "1"))
+	if all := drifts(); all["b"] == nil {
+		t.Error("what was undone by hand would be done again")
+	}
+	f.put(production, described("b", "3"))
+	f.put(staging, described("b", "4"))
+	if all := drifts(); all["b"] != nil {
+		t.Errorf("after it was brought from there by a change request: %v", all["b"])
+	}
 	f.mustPromote(&controlv1.PromoteEnvironmentRequest{OverwriteDrift: true})
 	if all := drifts(); len(all) != 0 {
 		t.Errorf("in the end: %v", all)

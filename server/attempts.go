@@ -15,7 +15,8 @@ import (
 
 // How many attempts to log in there may be at once, and how often one more: at one name, by
 // whomever, and from one address, at whatever names. A name that is nobody's has the same, so
-// that being refused tells nothing. Each server counts for itself.
+// that being refused tells nothing. Each server counts for itself: a count in the store would be a
+// write for whoever reaches the login, from as many addresses as they have.
 const (
 	nameBurst    = 10
 	nameEvery    = 30 * time.Second

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tidegate/tidegate/internal/doccommands"
 	"github.com/tidegate/tidegate/internal/tlsfiles"
 	"github.com/tidegate/tidegate/relay"
 )
@@ -212,5 +213,31 @@ func TestExecute(t *testing.T) {
 	}
 	if code := execute(t.Context(), nil); code != exitUsage {
 		t.Errorf("no flags: exit code %d, want %d", code, exitUsage)
+	}
+}
+
+// TestDocumentedCommands: every command line of the documents has flags that there are, and values
+// for them that are sound.
+func TestDocumentedCommands(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%v, %v", paths, err)
+	}
+	checked := 0
+	for _, path := range append(paths, "../../README.md") {
+		document, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range doccommands.Of(string(document), "tidegate-relay") {
+			checked++
+			if err := newCommand(func(string) string { return "" }, nil).ParseFlags(call.Args); err != nil {
+				t.Errorf("%s:%d: tidegate-relay %s: %v", filepath.Base(path), call.Line, strings.Join(call.Args, " "), err)
+			}
+		}
+	}
+	if checked < 4 {
+		t.Errorf("only %d command lines were found", checked)
 	}
 }

@@ -83,7 +83,7 @@ func newApplyCommand(streams *streams) *cobra.Command {
 	}
 	f := cmd.Flags()
 	o.registerWrite(f)
-	f.StringArrayVarP(&paths, "filename", "f", nil, "file, folder (all *.yaml, *.yml and *.json in it), or - ; may be repeated")
+	f.StringArrayVarP(&paths, "filename", "f", nil, filesUsage)
 	f.StringVar(&files.source, "source", "", "the files are those of this source, as the environment's settings say")
 	f.BoolVar(&files.prune, "prune", false, "with --source: delete what is kept there and is not in the files")
 	f.BoolVar(&files.force, "force", false, "with --prune: delete flags although they are evaluated")

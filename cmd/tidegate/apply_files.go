@@ -41,6 +41,9 @@ func readManifests(in io.Reader, paths []string) (*manifest.Document, error) {
 	return d, nil
 }
 
+// filesUsage is what commands that read flags from files say of -f.
+const filesUsage = "`FILE`, folder (all *.yaml, *.yml and *.json in it), or - for the standard input; may be repeated"
+
 func invalidFiles(problems []string) error {
 	return fmt.Errorf("nothing was written:\n%s", visible(strings.Join(problems, "\n")))
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/status"
 
 	"github.com/tidegate/tidegate/internal/filesource"
 	"github.com/tidegate/tidegate/internal/manifest"
@@ -41,6 +42,9 @@ type content struct {
 
 // run follows the files until ctx ends.
 func (w *applyWatch) run(ctx context.Context) error {
+	if err := w.confirmFirst(ctx); err != nil {
+		return err
+	}
 	contents := make(chan content)
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error {
@@ -74,6 +78,16 @@ func (w *applyWatch) run(ctx context.Context) error {
 	err := all.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil // the user has stopped it
+	}
+	return err
+}
+
+// confirmFirst asks at once what a write would ask later, when nobody may be there. That no server
+// answers is no reason to end: it is told by whoever needs one, again and again.
+func (w *applyWatch) confirmFirst(ctx context.Context) error {
+	_, err := w.confirmProtected(ctx, writingInto(w.environment))
+	if _, ofCall := status.FromError(err); ofCall {
+		return nil
 	}
 	return err
 }

@@ -97,7 +97,9 @@ func newAuditWatchCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch",
 		Short: "Show changes as they are made",
-		Args:  cobra.NoArgs,
+		Example: "  tidegate audit watch --environment production\n" +
+			"  tidegate audit watch --by deploy-bot -o json",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter, err := f.filter(time.Now())
 			if err != nil {

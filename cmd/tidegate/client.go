@@ -76,6 +76,8 @@ type clientOptions struct {
 	confirm   string
 	confirms  bool
 	confirmed string
+	// presented says where the secret came from that was presented; empty: from nowhere.
+	presented string
 	// anonymous: nothing is presented, whatever there is.
 	anonymous bool
 	// retryWait is the wait before the first retry of a write; it doubles.
@@ -131,12 +133,18 @@ func (o *clientOptions) registerEnvironment(f *pflag.FlagSet) {
 	o.registerActor(f)
 }
 
+// changedUsage is what every command that writes into an environment says of --environment.
+const changedUsage = "environment to change; required, also $" + environmentVariable
+
 func (o *clientOptions) registerChanged(f *pflag.FlagSet) {
-	f.StringVarP(&o.environment, "environment", "e", os.Getenv(environmentVariable), "environment to change; required, also $"+environmentVariable)
+	f.StringVarP(&o.environment, "environment", "e", os.Getenv(environmentVariable), changedUsage)
 }
 
+// reasonUsage is what every command that writes says of --reason.
+const reasonUsage = "why, for the audit trail; required"
+
 func (o *clientOptions) registerReason(f *pflag.FlagSet) {
-	f.StringVar(&o.reason, "reason", "", "why, for the audit trail; required")
+	f.StringVar(&o.reason, "reason", "", reasonUsage)
 	o.registerActor(f)
 }
 
@@ -204,8 +212,8 @@ func (o *clientOptions) run(ctx context.Context, io *streams, body func(context.
 	if err := checkOutput(o.output, o.forms...); err != nil {
 		return err
 	}
-	if o.address == "" {
-		return usagef("the address is empty: pass HOST:PORT, such as %s", server.DefaultGRPCAddr)
+	if err := o.checkAddress(); err != nil {
+		return err
 	}
 	secret, err := o.secret()
 	if err != nil {
@@ -222,7 +230,7 @@ func (o *clientOptions) run(ctx context.Context, io *streams, body func(context.
 	if actor := headerValue(o.actor); actor != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, rpc.ActorKey, actor)
 	}
-	return c.explain(body(ctx, c))
+	return c.explain(c.withNearest(ctx, body(ctx, c)))
 }
 
 // secret reads the secret to present: of the key file, else of a login at the server; empty:
@@ -241,6 +249,7 @@ func (o *clientOptions) secret() (string, error) {
 		return "", usagef("--key-file: %v", err)
 	}
 	secret := strings.TrimSpace(string(data))
+	o.presented = "; the secret is that of " + o.keyFile
 	if _, err := accesskey.Parse(secret); err != nil { // else it might go somewhere that logs it
 		return "", usagef("--key-file %s: %v", o.keyFile, err)
 	}
@@ -337,7 +346,7 @@ func write[Request proto.Message, Response any](ctx context.Context, c *client, 
 		if code != codes.Unavailable && code != codes.DeadlineExceeded || ctx.Err() != nil {
 			return response, err
 		}
-		if attempt == maxAttempts {
+		if u := notConnected(status.Convert(err)); attempt == maxAttempts || u != nil && u.lasting {
 			return response, &unknownOutcomeError{err: err}
 		}
 		fmt.Fprintf(c.err, "%s; trying again with the same request id (%d of %d)\n", c.explain(err), attempt+1, maxAttempts)

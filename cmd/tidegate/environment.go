@@ -14,7 +14,7 @@ import (
 func newEnvironmentCommand(io *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "environment",
-		Short: "Make, compare and promote environments, and set what holds for each; take one back to what it was",
+		Short: "Make, compare, promote and restore environments, and set what holds for each",
 	}
 	cmd.AddCommand(
 		newEnvironmentListCommand(io),
@@ -32,8 +32,9 @@ func newEnvironmentCommand(io *streams) *cobra.Command {
 func newEnvironmentListCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the environments, and the state that the server streams to relays",
+		Use:     "list",
+		Short:   "List the environments, and the state that the server streams to relays",
+		Example: "  tidegate environment list",
 		Long: "List the environments, and the state that the server streams to relays. Servers and\n" +
 			"relays with the same digest hold the same flags and segments.",
 		Args: cobra.NoArgs,

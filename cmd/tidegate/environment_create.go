@@ -20,7 +20,8 @@ func newEnvironmentCreateCommand(streams *streams) *cobra.Command {
 			"what holds for that one as a whole ('environment get'), but for files and the order. Keys and\n" +
 			"rollouts are not copied: give keys to it with 'key update', or relays cannot follow it.\n\n" +
 			"All servers serve it at once, and whole: nobody sees a part of it. A copy that was interrupted\n" +
-			"is started over by the same command. An environment cannot be deleted.",
+			"is started over by the same command. An environment cannot be deleted.\n\n" +
+			"The copy of a protected environment is protected, so that its name is typed, or --confirm says it.",
 		Example: "  tidegate environment create load-test --reason \"a place to break things\"\n" +
 			"  tidegate environment create production-eu --from production --disable --reason \"a new region\"",
 		Args: oneEnvironment,
@@ -47,6 +48,7 @@ func newEnvironmentCreateCommand(streams *streams) *cobra.Command {
 	f := cmd.Flags()
 	o.registerServer(f)
 	o.registerReason(f)
+	o.registerConfirm(f)
 	f.StringVar(&r.FromEnvironment, "from", "", "environment to copy; empty: none")
 	f.BoolVar(&r.Disable, "disable", false, "disable all flags in the copy")
 	return cmd

@@ -55,6 +55,7 @@ func newEnvironmentPromoteCommand(streams *streams) *cobra.Command {
 	f := cmd.Flags()
 	o.registerServer(f)
 	o.registerReason(f)
+	o.registerConfirm(f)
 	f.StringVar(&r.FromEnvironment, "from", "", "environment to copy from; by default the one that the settings of NAME say")
 	f.StringSliceVar(&r.Keys, "key", nil, "only flags and segments of these keys")
 	f.StringVar(&r.KeyPrefix, "key-prefix", "", "only those whose keys begin with this")
@@ -63,7 +64,7 @@ func newEnvironmentPromoteCommand(streams *streams) *cobra.Command {
 	f.BoolVar(&r.DeleteMissing, "delete-missing", false, "delete what is not in the other environment")
 	f.BoolVar(&r.OverwriteDrift, "overwrite-drift", false, "overwrite also what was changed in NAME itself")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would change, and change nothing")
-	f.BoolVar(&o.yes, "yes", false, "do not ask")
+	f.BoolVar(&o.yes, "yes", false, yesUsage)
 	return cmd
 }
 
@@ -92,9 +93,8 @@ func (o *environmentPromotion) promote(ctx context.Context, c *client) error {
 		o.writePreview(c.err, c, shown)
 		return fmt.Errorf("%s would lose what was changed there: --overwrite-drift loses it; nothing was changed", r.GetToEnvironment())
 	}
-	if len(shown.GetResults()) > 0 && !o.yes {
-		o.writePreview(c.err, c, shown)
-		if err := c.confirmTyped(fmt.Sprintf("Type %s to change it: ", r.GetToEnvironment()), r.GetToEnvironment()); err != nil {
+	if len(shown.GetResults()) > 0 {
+		if err := c.confirmShown(o.yes, "change", func(out io.Writer) { o.writePreview(out, c, shown) }); err != nil {
 			return err
 		}
 	}

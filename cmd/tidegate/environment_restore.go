@@ -66,7 +66,7 @@ func newEnvironmentRestoreCommand(streams *streams) *cobra.Command {
 	f.StringVar(&o.at, "at", "", "as it was at this time: 2026-11-26T14:00:00Z, or how long ago, such as 90m")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would change, and change nothing")
 	f.BoolVar(&o.abortRollouts, "abort-rollouts", false, "abort the rollouts under way that own what would change")
-	f.BoolVar(&o.yes, "yes", false, "do not ask")
+	f.BoolVar(&o.yes, "yes", false, yesUsage)
 	return cmd
 }
 
@@ -117,12 +117,10 @@ func (o *restoreOptions) restore(ctx context.Context, c *client, r *controlv1.Re
 	if o.dryRun {
 		return c.show(shown, func(out io.Writer) { o.writePreview(out, c, shown) })
 	}
-	if len(shown.GetResults()) > 0 && !o.yes && o.confirm == "" {
-		o.writePreview(c.err, c, shown)
-		if err := c.confirmTyped(fmt.Sprintf("Type %s to restore it: ", r.GetEnvironment()), r.GetEnvironment()); err != nil {
+	if len(shown.GetResults()) > 0 {
+		if err := c.confirmShown(o.yes, "restore", func(out io.Writer) { o.writePreview(out, c, shown) }); err != nil {
 			return err
 		}
-		c.confirmed = r.GetEnvironment()
 	}
 	// What was shown is what shall happen: at the revision found by a time, on what was there.
 	r.Revision, r.Time, r.BaseRevision = shown.GetRestoredRevision(), nil, shown.GetCurrentRevision()

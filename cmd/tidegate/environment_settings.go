@@ -24,9 +24,10 @@ func oneEnvironment(_ *cobra.Command, args []string) error {
 func newEnvironmentGetCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "get NAME",
-		Short: "Show what holds for an environment as a whole",
-		Args:  oneEnvironment,
+		Use:     "get NAME",
+		Short:   "Show what holds for an environment as a whole",
+		Example: "  tidegate environment get production",
+		Args:    oneEnvironment,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				response, err := read(ctx, c, c.environments.GetEnvironment, &controlv1.GetEnvironmentRequest{Environment: args[0]})
@@ -132,8 +133,9 @@ func newEnvironmentSetCommand(streams *streams) *cobra.Command {
 		Use:   "set NAME",
 		Short: "Set what holds for an environment as a whole",
 		Long: "Set what holds for an environment as a whole: what new flags must be like, what is kept\n" +
-			"in files, and when it is frozen. What is not mentioned stays as it is. Flags that are there are not looked at; but\n" +
-			"an update may not take away an owner or a kind that is required.\n\n" +
+			"in files, who approves, what comes before it, and when it is frozen. What is not mentioned\n" +
+			"stays as it is. Flags that are there are not looked at; but an update may not take away an\n" +
+			"owner or a kind that is required.\n\n" +
 			"What is kept in files is written by 'tidegate apply --source' and by nothing else, but for\n" +
 			"the kill switch ('flag disable') and rollouts.\n\n" +
 			"In a freeze window nothing is changed but what makes it safer, as after 'tidegate panic'; but\n" +
@@ -182,7 +184,7 @@ func newEnvironmentSetCommand(streams *streams) *cobra.Command {
 	f.BoolVar(&s.requireKind, "require-kind", false, "flags must have a kind")
 	f.StringVar(&s.explanation, "explanation", "", "what people are told with a refusal")
 	f.BoolVar(&s.protected, "protected", false, "it takes an operator to write here, to be an editor is not enough")
-	f.Int32Var(&s.approvals, "approvals", 0, "how many others must approve a change ('tidegate request'), at most 5; 0: nobody")
+	f.Int32Var(&s.approvals, "approvals", 0, "`NUMBER` of others who must approve a change ('tidegate request'), at most 5; 0: nobody")
 	f.StringVar(&s.approvalExplanation, "approval-explanation", "", "what people are told whose change needs approval")
 	s.sourceSetting.register(f)
 	s.windowSetting.register(f)
@@ -306,9 +308,10 @@ func newEnvironmentHistoryCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "history NAME",
-		Short: "Show who changed what holds for an environment, when, why and what; newest first",
-		Args:  oneEnvironment,
+		Use:     "history NAME",
+		Short:   "Show who changed what holds for an environment, when, why and what; newest first",
+		Example: "  tidegate environment history production --limit 5",
+		Args:    oneEnvironment,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				entries, next, err := readHistory(limit, func(size int32, token string) ([]*controlv1.AuditEntry, string, error) {

@@ -30,9 +30,10 @@ func newEpochCommand(io *streams) *cobra.Command {
 func newEpochShowCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "show",
-		Short: "Show the store's epoch, and whether the store is behind what was seen of it",
-		Args:  cobra.NoArgs,
+		Use:     "show",
+		Short:   "Show the store's epoch, and whether the store is behind what was seen of it",
+		Example: "  tidegate epoch show",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				response, err := read(ctx, c, c.epochs.GetEpoch, &controlv1.GetEpochRequest{})
@@ -77,9 +78,10 @@ func newEpochBeginCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "begin",
-		Short: "Begin a new epoch: every relay takes over what the store holds now",
-		Args:  cobra.NoArgs,
+		Use:     "begin",
+		Short:   "Begin a new epoch: every relay takes over what the store holds now",
+		Example: "  tidegate epoch begin --reason \"restored from the backup of Monday\"",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.requireReason(); err != nil {
 				return err

@@ -37,7 +37,7 @@ func (c *client) explainWith(err error, violation func(field, problem string) st
 		return err
 	}
 	message := c.explainStatus(st, violation)
-	if unknown != nil && !refused(st) {
+	if unknown != nil && notConnected(st) == nil {
 		message += "\nwhether it was written is unknown: look at the history, or run the same command again"
 	}
 	return errors.New(message)
@@ -58,11 +58,11 @@ func (c *client) explainStatus(st *status.Status, violation func(field, problem 
 			return text
 		}
 	}
+	if u := notConnected(st); u != nil {
+		return c.explainUnconnected(u, st)
+	}
 	switch st.Code() {
 	case codes.Unavailable:
-		if refused(st) {
-			return c.explainRefused()
-		}
 		return fmt.Sprintf("%s cannot answer: %s", c.address, visible(st.Message()))
 	case codes.DeadlineExceeded:
 		return fmt.Sprintf("%s did not answer within %s", c.address, c.timeout)
@@ -70,24 +70,12 @@ func (c *client) explainStatus(st *status.Status, violation func(field, problem 
 		return errInterrupted.Error()
 	case codes.Unimplemented:
 		return fmt.Sprintf("%s does not offer this: control servers listen on port 7013, relays on 8013 (%s)", c.address, visible(st.Message()))
+	case codes.Unauthenticated:
+		return visible(st.Message()) + c.presented
 	case codes.NotFound, codes.AlreadyExists, codes.OutOfRange, codes.InvalidArgument, codes.FailedPrecondition, codes.Aborted:
 		return visible(st.Message())
 	}
 	return fmt.Sprintf("%s (%s)", visible(st.Message()), st.Code())
-}
-
-func (c *client) explainRefused() string {
-	what := "server"
-	if c.isRelay {
-		what = "relay"
-	}
-	return fmt.Sprintf("no %s at %s: is it running? ('tidegate dev' starts everything)", what, c.address)
-}
-
-// refused: the connection was, so that nothing was sent.
-func refused(st *status.Status) bool {
-	return st.Code() == codes.Unavailable &&
-		(strings.Contains(st.Message(), "connection refused") || strings.Contains(st.Message(), "no such host") || strings.Contains(st.Message(), "missing port"))
 }
 
 // explainConflict says who was first, with what, and what to do now.

@@ -131,8 +131,10 @@ func newFlagGetCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get KEY",
 		Short: "Show a flag, in the form of files",
-		Long:  "Show a flag, in the form that 'tidegate apply' reads.",
-		Args:  oneKey,
+		Example: "  tidegate flag get new-checkout\n" +
+			"  tidegate flag get new-checkout --environment staging > new-checkout.yaml",
+		Long: "Show a flag, in the form that 'tidegate apply' reads.",
+		Args: oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				response, err := read(ctx, c, c.flags.GetFlag, &controlv1.GetFlagRequest{Environment: o.environment, FlagKey: args[0]})

@@ -14,8 +14,9 @@ func newFlagDeleteCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	var force bool
 	cmd := &cobra.Command{
-		Use:   "delete KEY",
-		Short: "Delete a flag; its history stays, and can bring it back",
+		Use:     "delete KEY",
+		Short:   "Delete a flag; its history stays, and can bring it back",
+		Example: "  tidegate flag delete new-checkout --environment production --reason \"everybody has it\"",
 		Long: "Delete a flag. Its history stays, and can bring it back.\n\n" +
 			"A flag that others need as a prerequisite is not deleted. Nor is one that relays have told\n" +
 			"was evaluated in the last hour, unless --force is given: who asks for it gets the caller's\n" +

@@ -42,7 +42,7 @@ func newFlagPromoteCommand(streams *streams) *cobra.Command {
 					return err
 				}
 				if !p.yes && !o.proposing.on && o.confirm == "" && !isTerminal(streams.in) {
-					return usagef("pass --yes: there is no terminal to ask at (or --dry-run, to see what would change)")
+					return usagef("there is no terminal to ask at: pass --confirm %s (or --dry-run, to see what would change)", p.to)
 				}
 			}
 			o.environment = p.to
@@ -57,7 +57,7 @@ func newFlagPromoteCommand(streams *streams) *cobra.Command {
 	f.StringVar(&p.from, "from", "", "environment to copy from; required")
 	f.StringVar(&p.to, "to", "", "environment to change; required")
 	f.BoolVar(&p.includeEnabled, "include-enabled", false, "copy also whether the flag is enabled")
-	f.BoolVar(&p.yes, "yes", false, "do not ask")
+	f.BoolVar(&p.yes, "yes", false, yesUsage)
 	f.BoolVar(&p.dryRun, "dry-run", false, "only show what would change")
 	return cmd
 }
@@ -81,7 +81,7 @@ func (c *client) promote(ctx context.Context, p promotion) error {
 	if c.output == outputTable {
 		c.writePromotion(ctx, c.out, p, plan)
 	}
-	protected, err := c.confirmProtected(ctx, p.to)
+	protected, err := c.confirmProtected(ctx, writingInto(p.to))
 	if err != nil {
 		return err
 	}

@@ -24,9 +24,9 @@ type windowSetting struct {
 }
 
 func (s *windowSetting) register(f *pflag.FlagSet) {
-	f.StringArrayVar(&s.texts, "freeze-window", nil, "time in which nothing is changed but what makes it safer: 'NAME: DAYS HH:MM DURATION ZONE' each week, or 'NAME: START to END' once; may be repeated")
+	f.StringArrayVar(&s.texts, "freeze-window", nil, "`WINDOW` in which nothing is changed but what makes it safer: 'NAME: DAYS HH:MM DURATION ZONE' each week, or 'NAME: START to END' once; may be repeated")
 	f.StringVar(&s.explanation, "freeze-explanation", "", "with --freeze-window: what people are told with a refusal")
-	f.StringArrayVar(&s.ended, "end-freeze-window", nil, "name of a freeze window to remove; may be repeated")
+	f.StringArrayVar(&s.ended, "end-freeze-window", nil, "`NAME` of a freeze window to remove; may be repeated")
 }
 
 // check reads what was mentioned.

@@ -20,9 +20,10 @@ func newFlagHistoryCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "history KEY",
-		Short: "Show who changed a flag, when, why and what; newest first",
-		Args:  oneKey,
+		Use:     "history KEY",
+		Short:   "Show who changed a flag, when, why and what; newest first",
+		Example: "  tidegate flag history new-checkout --limit 5",
+		Args:    oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				entries, next, err := readHistory(limit, func(size int32, token string) ([]*controlv1.AuditEntry, string, error) {
@@ -48,9 +49,10 @@ func newSegmentHistoryCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "history KEY",
-		Short: "Show who changed a segment, when, why and what; newest first",
-		Args:  oneKey,
+		Use:     "history KEY",
+		Short:   "Show who changed a segment, when, why and what; newest first",
+		Example: "  tidegate segment history staff",
+		Args:    oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				entries, next, err := readHistory(limit, func(size int32, token string) ([]*controlv1.AuditEntry, string, error) {

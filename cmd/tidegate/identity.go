@@ -102,9 +102,10 @@ func identityText(i *accessv1.Identity) string {
 func newWhoAmICommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "whoami",
-		Short: "Show who you are to the server, and what you may do",
-		Args:  cobra.NoArgs,
+		Use:     "whoami",
+		Short:   "Show who you are to the server, and what you may do",
+		Example: "  tidegate identity whoami",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				response, err := read(ctx, c, c.identities.WhoAmI, &controlv1.WhoAmIRequest{})
@@ -231,9 +232,10 @@ func newIdentityCreateCommand(streams *streams) *cobra.Command {
 func newIdentityListCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List people and services, and what they may do",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "List people and services, and what they may do",
+		Example: "  tidegate identity list",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				all := &controlv1.ListIdentitiesResponse{}

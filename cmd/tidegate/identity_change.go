@@ -24,7 +24,9 @@ func newIdentityUpdateCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update NAME",
 		Short: "Change what an identity may do, or disable it; what is not said stays",
-		Args:  oneIdentity,
+		Example: "  tidegate identity update deploy-bot --role editor@dev,staging --reason \"staging, too\"\n" +
+			"  tidegate identity update deploy-bot --disable --reason \"not needed before March\"",
+		Args: oneIdentity,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if disable && enable {
 				return usagef("--disable or --enable, not both")
@@ -68,9 +70,10 @@ func newIdentityRotateCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	var overlap time.Duration
 	cmd := &cobra.Command{
-		Use:   "rotate NAME",
-		Short: "Give a service another secret, and print it; the one before stays good for a while",
-		Args:  oneIdentity,
+		Use:     "rotate NAME",
+		Short:   "Give a service another secret, and print it; the one before stays good for a while",
+		Example: "  tidegate identity rotate deploy-bot --overlap 24h --reason \"quarterly\" > deploy.key",
+		Args:    oneIdentity,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.requireReason(); err != nil {
 				return err
@@ -139,9 +142,10 @@ func newIdentityPasswordCommand(streams *streams) *cobra.Command {
 func newIdentityDeleteCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "delete NAME",
-		Short: "Remove an identity: its calls are refused, and its streams end, within a second",
-		Args:  oneIdentity,
+		Use:     "delete NAME",
+		Short:   "Remove an identity: its calls are refused, and its streams end, within a second",
+		Example: "  tidegate identity delete deploy-bot --reason \"replaced\"",
+		Args:    oneIdentity,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.requireReason(); err != nil {
 				return err
@@ -172,9 +176,10 @@ func newIdentityHistoryCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "history ID",
-		Short: "Show who changed an identity, when, why and what; newest first, also of one that was removed",
-		Args:  oneIdentity,
+		Use:     "history ID",
+		Short:   "Show who changed an identity, when, why and what; newest first, also of one that was removed",
+		Example: "  tidegate identity history 6j0s4r2tmvbh",
+		Args:    oneIdentity,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				entries, next, err := readHistory(limit, func(size int32, token string) ([]*controlv1.AuditEntry, string, error) {

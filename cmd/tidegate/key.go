@@ -184,7 +184,9 @@ func newKeyListCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List keys: of all environments, or of one",
-		Args:  cobra.NoArgs,
+		Example: "  tidegate key list\n" +
+			"  tidegate key list --environment production",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				list, err := c.listKeys(ctx, o.environment)
@@ -257,9 +259,10 @@ func flagsText(k *accessv1.Key) string {
 func newKeyRevokeCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "revoke ID",
-		Short: "End a key for good: who follows with it is cut off within a second",
-		Args:  oneID,
+		Use:     "revoke ID",
+		Short:   "End a key for good: who follows with it is cut off within a second",
+		Example: "  tidegate key revoke 4fqk2v9xw3ab --reason \"it was in a log\"",
+		Args:    oneID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.requireReason(); err != nil {
 				return err
@@ -294,9 +297,10 @@ func newKeyHistoryCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "history ID",
-		Short: "Show who changed a key in an environment, when, why and what; newest first",
-		Args:  oneID,
+		Use:     "history ID",
+		Short:   "Show who changed a key in an environment, when, why and what; newest first",
+		Example: "  tidegate key history 4fqk2v9xw3ab --environment production",
+		Args:    oneID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				entries, next, err := readHistory(limit, func(size int32, token string) ([]*controlv1.AuditEntry, string, error) {

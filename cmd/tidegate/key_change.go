@@ -17,9 +17,10 @@ func newKeyUpdateCommand(streams *streams) *cobra.Command {
 	o := &keyOptions{clientOptions: newClientOptions()}
 	var name string
 	cmd := &cobra.Command{
-		Use:   "update ID",
-		Short: "Change what a key opens, how long it is good, its owner or its name; what is not said stays",
-		Args:  oneID,
+		Use:     "update ID",
+		Short:   "Change what a key opens, how long it is good, its owner or its name; what is not said stays",
+		Example: "  tidegate key update 4fqk2v9xw3ab --environment production,production-eu --reason \"a new region\"",
+		Args:    oneID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(o.environments) == 0 && o.expires == "" && name == "" && !cmd.Flags().Changed("owner") && !cmd.Flags().Changed("flag-prefix") {
 				return usagef("say what to change: --environment, --expires, --owner, --flag-prefix or --name")

@@ -27,7 +27,7 @@ func newLoginCommand(streams *streams) *cobra.Command {
 		Long: "Log in, for the commands that follow: as NAME with a password, which is asked for or\n" +
 			"read from the standard input; or through the server's OpenID provider, in a browser on\n" +
 			"this machine. What proves it is kept in the user's configuration directory, and used\n" +
-			"with this server wherever no --key-file is given.",
+			"with this server wherever neither --key-file nor $" + keyFileVariable + " names a secret.",
 		Example: "  tidegate login --name ada@example.com\n  tidegate login --server flags.example.com:7013 --tls --openid",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -81,6 +81,9 @@ func (c *client) loggedIn(ctx context.Context, token string, began *accessv1.Ses
 		return err
 	}
 	fmt.Fprintf(c.err, "logged in at %s as %s, until %s at the latest\n", c.address, who.GetIdentity().GetIdentity().GetName(), timeText(began.GetExpiresAt()))
+	if c.keyFile != "" {
+		fmt.Fprintf(c.err, "commands present the secret in %s all the same, until $%s is unset\n", c.keyFile, keyFileVariable)
+	}
 	return nil
 }
 
@@ -90,7 +93,9 @@ func newLogoutCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logout [--everywhere [NAME]]",
 		Short: "Log out, here or everywhere; or for administrators, somebody else everywhere",
-		Args:  cobra.MaximumNArgs(1),
+		Example: "  tidegate logout\n" +
+			"  tidegate logout --everywhere ada@example.com --reason \"her laptop is lost\"",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				if !everywhere {
@@ -99,6 +104,9 @@ func newLogoutCommand(streams *streams) *cobra.Command {
 				if err := o.requireReason(); err != nil {
 					return err
 				}
+			}
+			if token, err := o.savedSession(); len(args) == 0 && !cmd.Flags().Changed("key-file") && err == nil && token != "" {
+				o.keyFile = "" // what is logged out of is the login, whatever else commands present
 			}
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				switch {
@@ -114,7 +122,8 @@ func newLogoutCommand(streams *streams) *cobra.Command {
 		},
 	}
 	o.registerServer(cmd.Flags())
-	o.registerReason(cmd.Flags())
+	o.registerActor(cmd.Flags())
+	cmd.Flags().StringVar(&o.reason, "reason", "", "why, for the audit trail; required to log somebody else out")
 	cmd.Flags().BoolVar(&everywhere, "everywhere", false, "end all sessions, on every machine")
 	return cmd
 }
@@ -152,7 +161,9 @@ func newSessionsCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sessions [NAME]",
 		Short: "List where you are logged in; or for administrators, somebody else",
-		Args:  cobra.MaximumNArgs(1),
+		Example: "  tidegate identity sessions\n" +
+			"  tidegate identity sessions ada@example.com",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				r := &controlv1.ListSessionsRequest{}

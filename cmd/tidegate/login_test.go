@@ -65,6 +65,18 @@ func TestLogin(t *testing.T) {
 	other := startAskingServer(t)
 	try("", exitFailure, "say who you are", "identity", "whoami", "--server", other.GRPCAddr())
 
+	// A key file of the environment is presented instead, which is said; it is not logged out of.
+	t.Setenv(keyFileVariable, admin)
+	try(password, exitOK, "commands present the secret in "+admin+" all the same", "login", "--name", "ada@example.com")
+	try("", exitOK, "administrator (", "identity", "whoami")
+	try("", exitOK, "logged out", "logout")
+	t.Setenv(keyFileVariable, "")
+	try("", exitFailure, "say who you are", "identity", "whoami")
+	try(password, exitOK, "as ada@example.com, until", "login", "--name", "ada@example.com")
+	if kept, err = os.ReadFile(files[0]); err != nil {
+		t.Fatal(err)
+	}
+
 	try("", exitOK, "logged out", "logout")
 	try("", exitFailure, "say who you are", "identity", "whoami")
 	if err := os.WriteFile(files[0], kept, 0o600); err != nil {

@@ -71,8 +71,22 @@ func run(ctx context.Context, io *streams, args []string) int {
 
 func newRootCommand(io *streams) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "tidegate",
-		Short:         "A feature-flag control plane that streams changes to relays",
+		Use:   "tidegate",
+		Short: "A feature-flag control plane that streams changes to relays",
+		Long: "A feature-flag control plane that streams changes to relays: the server, everything in one\n" +
+			"process for development, and what people and pipelines work with.\n\n" +
+			"Variables of the process's environment stand in for flags; a flag wins:\n" +
+			"  $" + serverVariable + "           --server, of commands to a control server\n" +
+			"  $" + relayVariable + "            --relay, of commands to a relay\n" +
+			"  $" + environmentVariable + "      --environment\n" +
+			"  $" + keyFileVariable + "         --key-file, of commands to a control server\n" +
+			"  $" + relayKeyFileVariable + "   --key-file, of commands to a relay\n" +
+			"  $" + tlsVariable + ", and with _CA, _CERT, _KEY: --tls, --tls-ca, --tls-cert, --tls-key\n\n" +
+			"The exit code is 0; 1 where something failed; 2 where the command line is wrong, and then\n" +
+			"nothing was done.",
+		Example: "  tidegate dev\n" +
+			"  tidegate flag list --environment production\n" +
+			"  tidegate flag disable new-checkout --environment production --reason \"checkout errors\"",
 		Version:       version.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -85,7 +86,8 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// Every command and every flag says what it is for, in one line.
+// Every command and every flag says what it is for, in one line; and a command that does something,
+// how it is called (that examples can be run, TestDocumentedCommands looks at).
 func TestHelpIsComplete(t *testing.T) {
 	t.Parallel()
 	var visit func(*cobra.Command)
@@ -93,6 +95,14 @@ func TestHelpIsComplete(t *testing.T) {
 		if cmd.Short == "" || strings.Contains(cmd.Short, "\n") || strings.HasSuffix(cmd.Short, ".") {
 			t.Errorf("%s: short help %q", cmd.CommandPath(), cmd.Short)
 		}
+		if cmd.Runnable() && cmd.Example == "" && cmd.Parent().Name() != "completion" {
+			t.Errorf("%s: no example", cmd.CommandPath())
+		}
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Usage == "" || strings.Contains(f.Usage, "\n") || strings.HasSuffix(strings.TrimSuffix(f.Usage, "..."), ".") {
+				t.Errorf("%s --%s: usage %q", cmd.CommandPath(), f.Name, f.Usage)
+			}
+		})
 		for _, c := range cmd.Commands() {
 			visit(c)
 		}

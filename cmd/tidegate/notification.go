@@ -36,8 +36,9 @@ func newNotificationCommand(io *streams) *cobra.Command {
 func newNotificationTargetsCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "targets",
-		Short: "List who is told",
+		Use:     "targets",
+		Short:   "List who is told",
+		Example: "  tidegate notification targets",
 		Long: "List the targets that the server which is asked is configured with. Of their URLs the host\n" +
 			"is shown, of their secrets nothing.",
 		Args: cobra.NoArgs,

@@ -118,8 +118,9 @@ const testTimeout = 15 * time.Second
 func newNotificationTestCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "test TARGET",
-		Short: "Send a test message to a target, and show what it answers",
+		Use:     "test TARGET",
+		Short:   "Send a test message to a target, and show what it answers",
+		Example: "  tidegate notification test payments-oncall",
 		Long: "Send one test message to a target, from the server that is asked, with that server's\n" +
 			"configuration: ask each server of a cluster in turn. Ends with exit code 1 if the target\n" +
 			"does not take it.",

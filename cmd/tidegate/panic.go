@@ -132,7 +132,9 @@ func newPanicLiftCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lift",
 		Short: "Lift what was frozen: all of it unless environments are named",
-		Args:  cobra.NoArgs,
+		Example: "  tidegate panic lift --reason \"it is up\"\n" +
+			"  tidegate panic lift --environment staging --reason \"it is up\"",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.requireReason(); err != nil {
 				return err
@@ -167,9 +169,10 @@ func (c *client) writeLifted(out io.Writer, r *controlv1.LiftResponse) {
 func newPanicStatusCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Show which environments are frozen, by whom or which window, and what comes next",
-		Args:  cobra.NoArgs,
+		Use:     "status",
+		Short:   "Show which environments are frozen, by whom or which window, and what comes next",
+		Example: "  tidegate panic status",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				response, err := read(ctx, c, c.freezes.GetFreeze, &controlv1.GetFreezeRequest{})

@@ -177,8 +177,9 @@ func newRelayWaitCommand(streams *streams) *cobra.Command {
 func newRelayForgetCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "forget INSTANCE",
-		Short: "Forget a relay that is gone for good",
+		Use:     "forget INSTANCE",
+		Short:   "Forget a relay that is gone for good",
+		Example: "  tidegate relay forget eu-west-3",
 		Long: "Forget a relay that is not connected and will not come back: nobody waits for it any\n" +
 			"more. A relay that stops in an orderly way is forgotten by itself.",
 		Args: func(_ *cobra.Command, args []string) error {

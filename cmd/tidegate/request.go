@@ -69,7 +69,7 @@ func newRequestProposeCommand(streams *streams) *cobra.Command {
 	}
 	f := cmd.Flags()
 	o.registerWrite(f)
-	f.StringArrayVarP(&paths, "filename", "f", nil, "file, folder (all *.yaml, *.yml and *.json in it), or - ; may be repeated")
+	f.StringArrayVarP(&paths, "filename", "f", nil, filesUsage)
 	f.BoolVar(&enable, "enable", false, "also turn on flags that someone turned off by hand")
 	o.registerAt(f, "")
 	return cmd
@@ -105,7 +105,9 @@ func newRequestListCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the change requests of an environment that are open, newest first",
-		Args:  cobra.NoArgs,
+		Example: "  tidegate request list --environment production\n" +
+			"  tidegate request list --all --limit 0",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := &controlv1.ListChangeRequestsRequest{Environment: o.environment, KeyPrefix: prefix}
 			switch {
@@ -205,9 +207,10 @@ func namedBy(r *controlv1.ChangeRequest) []string {
 func newRequestGetCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "get NUMBER",
-		Short: "Show a change request: what it changes, who approved it, and what is in the way",
-		Args:  oneNumber,
+		Use:     "get NUMBER",
+		Short:   "Show a change request: what it changes, who approved it, and what is in the way",
+		Example: "  tidegate request get 42 --environment production",
+		Args:    oneNumber,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			number, _ := requestNumber(args[0]) // oneNumber has looked
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
@@ -276,9 +279,10 @@ func newRequestHistoryCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "history NUMBER",
-		Short: "Show who did what to a change request, when and why; newest first",
-		Args:  oneNumber,
+		Use:     "history NUMBER",
+		Short:   "Show who did what to a change request, when and why; newest first",
+		Example: "  tidegate request history 42 --environment production",
+		Args:    oneNumber,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			number, _ := requestNumber(args[0]) // oneNumber has looked
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {

@@ -51,7 +51,9 @@ func newSegmentRestoreCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore KEY --revision N",
 		Short: "Write an earlier version of a segment again, also of one that was deleted",
-		Args:  oneKey,
+		Example: "  tidegate segment history staff --environment production\n" +
+			"  tidegate segment restore staff --revision 41 --environment production --reason \"as it was\"",
+		Args: oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.requireRestore(revision); err != nil {
 				return err

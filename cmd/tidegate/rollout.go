@@ -98,9 +98,10 @@ func (c *client) writeRolloutList(out io.Writer, list *controlv1.ListRolloutsRes
 func newRolloutStatusCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "status KEY",
-		Short: "Show a rollout, and how its evidence stands",
-		Args:  oneKey,
+		Use:     "status KEY",
+		Short:   "Show a rollout, and how its evidence stands",
+		Example: "  tidegate rollout status new-checkout-1",
+		Args:    oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				response, err := read(ctx, c, c.rollouts.GetRollout, &controlv1.GetRolloutRequest{Environment: o.environment, Key: args[0]})
@@ -119,9 +120,10 @@ func newRolloutHistoryCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "history KEY",
-		Short: "Show who changed a rollout, when, why and what; newest first",
-		Args:  oneKey,
+		Use:     "history KEY",
+		Short:   "Show who changed a rollout, when, why and what; newest first",
+		Example: "  tidegate rollout history new-checkout-1",
+		Args:    oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				entries, next, err := readHistory(limit, func(size int32, token string) ([]*controlv1.AuditEntry, string, error) {

@@ -18,9 +18,10 @@ func newRolloutDecisionsCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "decisions KEY",
-		Short: "Show what was decided about a rollout, newest first",
-		Args:  oneKey,
+		Use:     "decisions KEY",
+		Short:   "Show what was decided about a rollout, newest first",
+		Example: "  tidegate rollout decisions new-checkout-1",
+		Args:    oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				list, err := c.listDecisions(ctx, args[0], limit)

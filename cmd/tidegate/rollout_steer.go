@@ -31,6 +31,7 @@ func newSteerCommand(streams *streams, s steering) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
 		Use: s.use + " KEY", Short: s.short, Long: s.long, Args: oneKey,
+		Example: "  tidegate rollout " + s.use + " new-checkout-1 --environment production --reason \"as agreed\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.requireWrite(); err != nil {
 				return err
@@ -137,9 +138,10 @@ func chosenStage(r *rolloutv1.Rollout, stage int) (uint32, error) {
 func newRolloutDeleteCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "delete KEY",
-		Short: "Remove a rollout that is over; its history and decisions remain, and keep its key",
-		Args:  oneKey,
+		Use:     "delete KEY",
+		Short:   "Remove a rollout that is over; its history and decisions remain, and keep its key",
+		Example: "  tidegate rollout delete new-checkout-1 --environment production --reason \"it is over\"",
+		Args:    oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.requireWrite(); err != nil {
 				return err

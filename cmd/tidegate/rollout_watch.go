@@ -22,8 +22,9 @@ import (
 func newRolloutWatchCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "watch KEY",
-		Short: "Show a rollout and its evidence as they change, until it is over",
+		Use:     "watch KEY",
+		Short:   "Show a rollout and its evidence as they change, until it is over",
+		Example: "  tidegate rollout watch new-checkout-1",
 		Long: "Show a rollout and its evidence as they change, until it is over. The exit code is 0 where\n" +
 			"the rollout was completed, 1 where it ended otherwise: a pipeline can wait for it.",
 		Args: oneKey,

@@ -34,7 +34,9 @@ func newSegmentListCommand(streams *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the segments of an environment",
-		Args:  cobra.NoArgs,
+		Example: "  tidegate segment list\n" +
+			"  tidegate segment list --prefix beta- -o json",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				list, err := c.listSegments(ctx, o.environment, prefix)
@@ -93,9 +95,10 @@ func (c *client) writeSegmentList(out io.Writer, list *controlv1.ListSegmentsRes
 func newSegmentGetCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "get KEY",
-		Short: "Show a segment, in the form of files",
-		Args:  oneKey,
+		Use:     "get KEY",
+		Short:   "Show a segment, in the form of files",
+		Example: "  tidegate segment get staff",
+		Args:    oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				response, err := read(ctx, c, c.segments.GetSegment, &controlv1.GetSegmentRequest{Environment: o.environment, SegmentKey: args[0]})
@@ -124,9 +127,10 @@ func (c *client) segmentVersion(ctx context.Context, key string) (*controlv1.Seg
 func newSegmentDeleteCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
 	cmd := &cobra.Command{
-		Use:   "delete KEY",
-		Short: "Delete a segment that no flag refers to; its history stays, and can bring it back",
-		Args:  oneKey,
+		Use:     "delete KEY",
+		Short:   "Delete a segment that no flag refers to; its history stays, and can bring it back",
+		Example: "  tidegate segment delete staff --environment production --reason \"nobody uses it\"",
+		Args:    oneKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.requireWrite(); err != nil {
 				return err

@@ -257,9 +257,10 @@ func FuzzEvidence(f *testing.F) {
 	})
 }
 
-// BenchmarkJudge is a second of a rollout with five guardrails: all kinds of tests, with a sketch
-// of 800 bins an arm.
-func BenchmarkJudge(b *testing.B) {
+// busy is a rollout with five guardrails: all kinds of tests, with a sketch of 800 bins an arm; and
+// a second of its telemetry.
+func busy(b *testing.B) (*rig, *telemetryv1.Window) {
+	b.Helper()
 	five := everything()
 	five.Guardrails = append(five.Guardrails[:3], five.Guardrails[4:6]...)
 	r := &rig{rollout: at(five, 3), now: epoch, policy: GatedDwell{}, situation: &rolloutv1.Situation{FlagReady: true, Relays: 1, RelaysApplied: 1, RelaysFresh: 1}}
@@ -269,9 +270,30 @@ func BenchmarkJudge(b *testing.B) {
 	}
 	r.plan, r.state = plan, plan.NewState()
 	d := newWorld(1)
-	w := r.window(d.everyMetric(100), d.everyMetric(100))
+	return r, r.window(d.everyMetric(100), d.everyMetric(100))
+}
+
+// BenchmarkJudge is a second of a busy rollout.
+func BenchmarkJudge(b *testing.B) {
+	r, w := busy(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		r.tick(w)
+	}
+}
+
+// BenchmarkAssessment is to say how its evidence stands, after ten seconds.
+func BenchmarkAssessment(b *testing.B) {
+	r, w := busy(b)
+	for range 10 {
+		r.tick(w)
+	}
+	j, err := r.plan.Judge(r.inputs(w), GatedDwell{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = j.Assessment()
 	}
 }
