@@ -41,9 +41,8 @@ func checkTime(held *controlv1.ChangeRequest, r *controlv1.ApplyChangeRequestReq
 	if held.GetState() != controlv1.ChangeRequest_STATE_OPEN || r.GetNow() || !early(held, now) {
 		return nil
 	}
-	return precluded("number", fmt.Sprintf("change request #%d is to be applied at %s, in %s, and is by itself then; to apply it before: "+
-		"'tidegate request apply %d --now' (now: true)", held.GetNumber(), held.GetApplyAt().AsTime().Format(time.RFC3339),
-		held.GetApplyAt().AsTime().Sub(now).Round(time.Second), held.GetNumber()))
+	return precluded("number", fmt.Sprintf("change request #%d is to be applied at %s, and is by itself then; to apply it before: 'tidegate request apply %d --now' (now: true)",
+		held.GetNumber(), held.GetApplyAt().AsTime().Format(time.RFC3339), held.GetNumber()))
 }
 
 // early tells whether the time of a change request that is scheduled is still to come.

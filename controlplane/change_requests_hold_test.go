@@ -123,7 +123,7 @@ func TestNotBeforeItsTime(t *testing.T) {
 	scheduled(t, func(t *testing.T, f *scheduling, _ *memstore.Store) {
 		number := f.schedule("a", time.Hour)
 		_, err := f.applyAs(bob, number)
-		mentions(t, as[*PreconditionError](t, err), "change request #1 is to be applied at 2000-01-01T01:00:00Z, in 1h0m0s", "tidegate request apply 1 --now")
+		mentions(t, as[*PreconditionError](t, err), "change request #1 is to be applied at 2000-01-01T01:00:00Z, and is by itself then", "tidegate request apply 1 --now")
 		if got := f.request(number); got.GetChangeRequest().GetState() != stateOpen || got.GetObstacle() != "" {
 			t.Errorf("%v", got)
 		}
