@@ -25,8 +25,11 @@ func (s *state) environmentSettings(environment string) (*controlv1.EnvironmentS
 // shown to whoever wants to propose it.
 func (s *state) checkApproval(p *plan, drafts []*draft) error {
 	i := slices.IndexFunc(drafts, (*draft).needsApproval)
-	if i < 0 || p.validateOnly {
+	if p.validateOnly || p.applied == nil && i < 0 {
 		return nil
+	}
+	if p.applied != nil {
+		return s.checkBacked(p)
 	}
 	first := drafts[i]
 	settings, err := s.environmentSettings(first.environment)
@@ -36,11 +39,8 @@ func (s *state) checkApproval(p *plan, drafts []*draft) error {
 	s.policed = true
 	policy := settings.GetApproval()
 	wanted := int(policy.GetApprovals())
-	switch {
-	case wanted == 0 || appliedByOne(settings, p.source):
+	if wanted == 0 || appliedByOne(settings, p.source) {
 		return nil
-	case p.applied != nil:
-		return s.checkApproved(p, policy)
 	}
 	return &PreconditionError{NeedsApproval: true, Fields: eval.Errors{{Field: first.field, Problem: fmt.Sprintf(
 		"%s changes with the approval of %s%s: propose it as a change request ('tidegate request propose')",
@@ -67,20 +67,54 @@ func appliedByOne(settings *controlv1.EnvironmentSettings, source string) bool {
 	})
 }
 
-// checkApproved counts the approvals of the change request that the plan applies, as they are
-// when it is applied.
-func (s *state) checkApproved(p *plan, policy *controlv1.ApprovalPolicy) error {
-	has := 0
-	for _, d := range s.drafts {
-		if r, ok := d.current.message.(*controlv1.ChangeRequest); ok {
-			has = len(r.GetApprovals())
+// checkBacked refuses to apply a change request that too few people stand behind who may still
+// write what it names; the schedule's, if its proposer may not. That they may is a condition of
+// the write then. It is the one place where approvals are counted, whoever applies it.
+func (s *state) checkBacked(p *plan) error {
+	settings, err := s.environmentSettings(p.environment)
+	if err != nil {
+		return err
+	}
+	s.policed = true
+	held, protected, policy := s.requested(), settings.GetProtected(), settings.GetApproval()
+	if p.unattended {
+		if why := s.standing.notPermitted(held, protected); why != "" {
+			return precluded("number", why)
 		}
 	}
-	if wanted := int(policy.GetApprovals()); has < wanted {
-		return precluded("number", fmt.Sprintf("change request #%d has %d of the %s that %s asks for%s",
-			p.applied.GetNumber(), has, counted(wanted, "approval"), p.environment, explained(policy)))
+	uncounted := s.standing.uncounted(held, protected, party(p.caller))
+	valid := slices.DeleteFunc(approvers(held), func(who *controlv1.Party) bool {
+		return slices.ContainsFunc(uncounted, func(u *controlv1.UncountedApproval) bool { return u.GetBy() == who })
+	})
+	wanted := int(policy.GetApprovals())
+	if len(valid) < wanted {
+		return precluded("number", fmt.Sprintf("change request #%d has %d of the %s that %s asks for%s%s",
+			held.GetNumber(), len(valid), counted(wanted, "approval"), p.environment, explained(policy), discounted(uncounted)))
+	}
+	s.backed = s.standing.unchanged(append(valid[:wanted], held.GetProposer())...)
+	return nil
+}
+
+// requested is the change request that the plan applies, as it was read.
+func (s *state) requested() *controlv1.ChangeRequest {
+	for _, d := range s.drafts {
+		if r, ok := d.current.message.(*controlv1.ChangeRequest); ok {
+			return r
+		}
 	}
 	return nil
+}
+
+// discounted says which approvals do not count, to end a sentence.
+func discounted(uncounted []*controlv1.UncountedApproval) string {
+	if len(uncounted) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for _, u := range uncounted {
+		fmt.Fprintf(&b, "; that of %s, who %s, does not count", u.GetBy().GetName(), u.GetProblem())
+	}
+	return b.String() + ": somebody else has to approve it"
 }
 
 func others(n int) string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -30,6 +31,9 @@ type ChangeRequestsOptions struct {
 	Rollouts *Rollouts // required
 	// InstanceID of this server: who applies what is due.
 	InstanceID string
+	// Identified: who calls is asked who they are. What those may do who proposed and approved a
+	// change request is looked at again as it is applied.
+	Identified bool
 	// Announce returns what has people told of what became of a change request, for the
 	// transaction that it happens in; nil: nobody is.
 	Announce func(*controlv1.ChangeRequest, *controlv1.AuditEntry) []store.Op
@@ -148,7 +152,11 @@ func (s *ChangeRequests) drawUp(ctx context.Context, c Caller, r *controlv1.Prop
 		Environment: r.GetEnvironment(), State: controlv1.ChangeRequest_STATE_OPEN, Reason: r.GetReason(),
 		Proposer: party(c), ProposedAt: timestamppb.New(now), ApplyAt: r.GetApplyAt(),
 	}
-	var err error
+	epoch, err := s.authority.readEpoch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	made.Epoch = epoch.epoch.Proto()
 	if r.GetRollout() != nil {
 		err = s.drawUpRollout(ctx, c, r, made)
 	} else {
@@ -254,9 +262,10 @@ func (s *ChangeRequests) drawUpRollout(ctx context.Context, c Caller, r *control
 // party is who calls.
 func party(c Caller) *controlv1.Party { return &controlv1.Party{Name: c.Actor, IdentityId: c.Identity} }
 
-// samePerson tells whether two parties are one person: where in doubt, they are.
+// samePerson tells whether two parties are one person: where in doubt, they are. So names that
+// differ by case alone are one.
 func samePerson(a, b *controlv1.Party) bool {
-	return a.GetName() == b.GetName() || a.GetIdentityId() != "" && a.GetIdentityId() == b.GetIdentityId()
+	return strings.EqualFold(a.GetName(), b.GetName()) || a.GetIdentityId() != "" && a.GetIdentityId() == b.GetIdentityId()
 }
 
 // numberRequest is a request about one change request.

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -21,6 +22,9 @@ func (s *ChangeRequests) ApplyChangeRequest(ctx context.Context, c Caller, r *co
 	if err != nil {
 		return nil, err
 	}
+	if err := checkTime(held.ChangeRequest, r, s.authority.now()); err != nil {
+		return nil, err
+	}
 	w, err := s.apply(ctx, c, r, held, nil)
 	if err != nil {
 		return nil, err
@@ -30,6 +34,20 @@ func (s *ChangeRequests) ApplyChangeRequest(ctx context.Context, c Caller, r *co
 		resp.Results = append(resp.Results, result.applied())
 	}
 	return resp, nil
+}
+
+// checkTime refuses to apply before its time what is open and scheduled, unless that is meant.
+func checkTime(held *controlv1.ChangeRequest, r *controlv1.ApplyChangeRequestRequest, now time.Time) error {
+	if held.GetState() != controlv1.ChangeRequest_STATE_OPEN || r.GetNow() || !early(held, now) {
+		return nil
+	}
+	return precluded("number", fmt.Sprintf("change request #%d is to be applied at %s, and is by itself then; to apply it before: 'tidegate request apply %d --now' (now: true)",
+		held.GetNumber(), held.GetApplyAt().AsTime().Format(time.RFC3339), held.GetNumber()))
+}
+
+// early tells whether the time of a change request that is scheduled is still to come.
+func early(held *controlv1.ChangeRequest, now time.Time) bool {
+	return held.GetApplyAt() != nil && now.Before(held.GetApplyAt().AsTime())
 }
 
 // heldRequest is a change request with what it would write, as it was read.
@@ -60,7 +78,8 @@ func (s *ChangeRequests) read(ctx context.Context, environment string, number in
 	return heldRequest{ChangeRequest: held, revision: v.revision}, nil
 }
 
-// apply writes what a change request says, if the fence holds besides.
+// apply writes what a change request says; if there is a fence, because it is due, and if that
+// holds besides.
 func (s *ChangeRequests) apply(ctx context.Context, c Caller, r *controlv1.ApplyChangeRequestRequest, held heldRequest, fence []store.Compare) (*written, error) {
 	p, err := s.planOf(ctx, c, r, held)
 	if err != nil {
@@ -70,7 +89,7 @@ func (s *ChangeRequests) apply(ctx context.Context, c Caller, r *controlv1.Apply
 		}
 		return nil, err
 	}
-	p.fence = fence
+	p.fence, p.unattended = fence, len(fence) > 0
 	return s.authority.write(ctx, p)
 }
 
@@ -85,10 +104,11 @@ func (s *ChangeRequests) planOf(ctx context.Context, c Caller, r *controlv1.Appl
 	}
 	done := s.stepping(r.GetEnvironment(), r.GetNumber(), controlv1.Action_ACTION_APPLIED, func(next *controlv1.ChangeRequest) error {
 		s.finish(next, c, controlv1.ChangeRequest_STATE_APPLIED, r.GetReason())
+		next.AppliedEarly = r.GetNow() && early(next, next.GetClosedAt().AsTime())
 		return nil
 	})
 	return &plan{
-		request: r, caller: c, environment: r.GetEnvironment(), applied: held.ChangeRequest,
+		request: r, caller: c, environment: r.GetEnvironment(), applied: held.ChangeRequest, identified: s.o.Identified,
 		changes: append([]*change{done}, changes...), announce: s.o.Rollouts.o.Announce, tell: s.o.Announce,
 	}, nil
 }

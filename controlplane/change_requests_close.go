@@ -22,6 +22,9 @@ func (s *ChangeRequests) ApproveChangeRequest(ctx context.Context, c Caller, r *
 	if err := check.err(); err != nil {
 		return nil, err
 	}
+	if err := s.checkPerson(ctx, c, r.GetNumber()); err != nil {
+		return nil, err
+	}
 	result, err := s.change(ctx, c, r, controlv1.Action_ACTION_APPROVED, func(next *controlv1.ChangeRequest) error {
 		if samePerson(next.GetProposer(), party(c)) {
 			return precluded("number", fmt.Sprintf("change request #%d was proposed by %s: somebody else has to approve it", r.GetNumber(), c.Actor))
@@ -44,6 +47,19 @@ func (s *ChangeRequests) ApproveChangeRequest(ctx context.Context, c Caller, r *
 	return &controlv1.ApproveChangeRequestResponse{
 		ChangeRequest: stateOf(result), Revision: result.revision, ApprovalsRequired: wanted, Entry: result.entry,
 	}, err
+}
+
+// checkPerson refuses the approval of a service: who has its secret, and who could have used it,
+// is not known of it.
+func (s *ChangeRequests) checkPerson(ctx context.Context, c Caller, number int64) error {
+	if !s.o.Identified {
+		return nil
+	}
+	known, err := s.authority.readStanding(ctx, &controlv1.ChangeRequest{Proposer: party(c)}, s.authority.now())
+	if err != nil || !known.isService(party(c)) {
+		return err
+	}
+	return precluded("number", fmt.Sprintf("%s is a service, and a person has to approve #%d: log in as one ('tidegate login')", c.Actor, number))
 }
 
 // RejectChangeRequest ends one that is open.

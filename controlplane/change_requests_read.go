@@ -23,9 +23,11 @@ func (s *ChangeRequests) GetChangeRequest(ctx context.Context, r *controlv1.GetC
 		return nil, err
 	}
 	resp := &controlv1.GetChangeRequestResponse{ChangeRequest: held.ChangeRequest, Revision: held.revision}
-	if resp.ApprovalsRequired, err = s.approvalsRequired(ctx, r.GetEnvironment()); err != nil {
+	settings, err := s.settings(ctx, r.GetEnvironment())
+	if err != nil {
 		return nil, err
 	}
+	resp.ApprovalsRequired = settings.GetApproval().GetApprovals()
 	if resp.Results, err = s.results(ctx, held.ChangeRequest); err != nil {
 		return nil, err
 	}
@@ -38,7 +40,30 @@ func (s *ChangeRequests) GetChangeRequest(ctx context.Context, r *controlv1.GetC
 	if len(resp.GetConflicts()) == 0 {
 		resp.Obstacle = s.obstacle(ctx, held)
 	}
-	return resp, nil
+	return resp, s.judge(ctx, held.ChangeRequest, settings.GetProtected(), resp)
+}
+
+// judge says of one that is open what does not count of it now, and what to look at.
+func (s *ChangeRequests) judge(ctx context.Context, held *controlv1.ChangeRequest, protected bool, resp *controlv1.GetChangeRequestResponse) error {
+	if s.o.Identified {
+		standing, err := s.authority.readStanding(ctx, held, s.authority.now())
+		if err != nil {
+			return err
+		}
+		resp.UncountedApprovals = standing.uncounted(held, protected, nil)
+		if lapsed := standing.refusal(held.GetProposer(), held, protected); lapsed != "" {
+			resp.Cautions = append(resp.Cautions, fmt.Sprintf("%s, who proposed it, %s: the schedule does not apply it, and whoever does in their place cannot have approved it",
+				held.GetProposer().GetName(), lapsed))
+		}
+	}
+	epoch, err := s.authority.readEpoch(ctx)
+	if err != nil {
+		return err
+	}
+	if why := outlived(held, epoch); why != "" {
+		resp.Cautions = append(resp.Cautions, why)
+	}
+	return nil
 }
 
 // obstacle says why a change request could not be applied now, if it had its approvals.
@@ -173,16 +198,22 @@ func basesOf(r *controlv1.ChangeRequest) []based {
 
 // approvalsRequired is what an environment asks for now.
 func (s *ChangeRequests) approvalsRequired(ctx context.Context, environment string) (int32, error) {
+	settings, err := s.settings(ctx, environment)
+	return settings.GetApproval().GetApprovals(), err
+}
+
+// settings are those of an environment now.
+func (s *ChangeRequests) settings(ctx context.Context, environment string) (*controlv1.EnvironmentSettings, error) {
 	results, _, err := s.authority.store.Read(ctx, store.Key(environmentKey(environment)))
 	if err != nil {
-		return 0, unavailable(err)
+		return nil, unavailable(err)
 	}
 	v := environmentKind.version(results[0])
 	settings, ok := v.message.(*controlv1.EnvironmentSettings)
 	if !ok && v.revision != 0 {
-		return 0, fmt.Errorf("%w: %s", ErrCorrupt, settingsOf(environment))
+		return nil, fmt.Errorf("%w: %s", ErrCorrupt, settingsOf(environment))
 	}
-	return settings.GetApproval().GetApprovals(), nil
+	return settings, nil
 }
 
 // ListChangeRequests lists those of an environment, newest first.

@@ -9,9 +9,12 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/tidegate/tidegate/controlplane/store"
 	"github.com/tidegate/tidegate/controlplane/store/mirror"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
 const (
@@ -41,23 +44,12 @@ func (s *ChangeRequests) Lead(ctx context.Context, fence store.Compare) error {
 	var following sync.WaitGroup
 	defer following.Wait()
 	following.Go(func() { scheduled.Run(ctx) })
+	l := &schedule{ChangeRequests: s, fence: fence, said: make(map[due]string)}
 	for {
 		all, changed := scheduled.All()
-		wait := s.look
-		for name, entry := range all {
-			if left := entry.Value.Sub(s.authority.now()); left > 0 {
-				wait = min(wait, left)
-				continue
-			}
-			environment, number, _ := strings.Cut(name, "/")
-			n, _ := strconv.ParseInt(number, 10, 64) // dueKey has made it
-			if err := s.settle(ctx, due{environment, n}, fence); err != nil && ctx.Err() == nil {
-				s.authority.logger.Warn().Err(err).Str("environment", environment).Str("number", number).Msg("a change request that is due is not applied yet; trying again")
-			}
-		}
 		var timer <-chan time.Time
 		if len(all) > 0 {
-			timer = time.After(wait)
+			timer = time.After(l.lookAt(ctx, all))
 		}
 		select {
 		case <-changed:
@@ -68,29 +60,125 @@ func (s *ChangeRequests) Lead(ctx context.Context, fence store.Compare) error {
 	}
 }
 
+// schedule is what a leader knows of what is scheduled.
+type schedule struct {
+	*ChangeRequests
+	fence store.Compare
+	// epoch in which all that is scheduled was looked at: what is not of it is no longer.
+	epoch snapshot.Epoch
+	// said is why each is not settled yet, so that it is said once.
+	said map[due]string
+}
+
+// lookAt settles what is due; in another epoch than before all that is of an earlier one, too. It
+// returns when to look again.
+func (l *schedule) lookAt(ctx context.Context, all map[string]mirror.Entry[time.Time]) time.Duration {
+	epoch, err := l.authority.readEpoch(ctx)
+	if err == nil && errors.Is(l.authority.Err(), ErrDataLoss) {
+		err = l.authority.Err() // what was rejected since is not known either
+	}
+	if err != nil {
+		l.say(ctx, due{}, err)
+		return l.look
+	}
+	delete(l.said, due{})
+	wait, begun, settled := l.look, epoch.epoch != l.epoch, true
+	for name, entry := range all {
+		if left := entry.Value.Sub(l.authority.now()); left > 0 {
+			wait = min(wait, left)
+			if !begun {
+				continue
+			}
+		}
+		environment, number, _ := strings.Cut(name, "/")
+		n, _ := strconv.ParseInt(number, 10, 64) // dueKey has made it
+		d := due{environment, n}
+		if err := l.settle(ctx, d, epoch); err != nil {
+			settled = false
+			l.say(ctx, d, err)
+			continue
+		}
+		delete(l.said, d)
+	}
+	if settled {
+		l.epoch = epoch.epoch
+	}
+	return wait
+}
+
+// say logs why something is not settled yet, unless it did.
+func (l *schedule) say(ctx context.Context, d due, err error) {
+	if ctx.Err() != nil || l.said[d] == err.Error() {
+		return
+	}
+	l.said[d] = err.Error()
+	l.authority.logger.Warn().Err(err).Str("environment", d.environment).Int64("number", d.number).Msg("a change request that is due is not applied yet; trying again")
+}
+
 // settle applies a change request that is due, or says why not. An error says that it is not
 // known yet.
-func (s *ChangeRequests) settle(ctx context.Context, d due, fence store.Compare) error {
-	held, err := s.read(ctx, d.environment, d.number)
+func (l *schedule) settle(ctx context.Context, d due, epoch *epochState) error {
+	held, err := l.read(ctx, d.environment, d.number)
 	if err != nil {
 		return err
 	}
-	at, late := held.GetApplyAt().AsTime(), s.authority.now().Sub(held.GetApplyAt().AsTime())
-	if held.GetState() != controlv1.ChangeRequest_STATE_OPEN || held.GetApplyAt() == nil || late < 0 {
+	if held.GetState() != controlv1.ChangeRequest_STATE_OPEN || held.GetApplyAt() == nil {
 		return nil // what is remembered of it is not what it is now
 	}
-	c := Caller{Actor: scheduleActor, Peer: s.o.InstanceID}
-	refusal := fmt.Errorf("no server led from %s, when it was due, until an hour later", at.Format(time.RFC3339))
-	if late <= tolerance {
-		_, refusal = s.apply(ctx, c, &controlv1.ApplyChangeRequestRequest{Environment: d.environment, Number: d.number}, held, []store.Compare{fence})
+	c := Caller{Actor: scheduleActor, Peer: l.o.InstanceID}
+	if why := outlived(held.ChangeRequest, epoch); why != "" {
+		return l.fail(ctx, c, d, held.revision, errors.New(why), l.fence)
 	}
+	late := l.authority.now().Sub(held.GetApplyAt().AsTime())
+	if late < 0 {
+		return nil
+	}
+	var refusal error
+	if late <= tolerance {
+		_, refusal = l.apply(ctx, c, &controlv1.ApplyChangeRequestRequest{Environment: d.environment, Number: d.number}, held,
+			[]store.Compare{l.fence, store.Unchanged(epochKey, epoch.stored)})
+	} else {
+		refusal = l.tooLate(ctx, held.ChangeRequest)
+	}
+	var frozen *FrozenError
 	switch {
 	case refusal == nil:
 		return nil
 	case errors.Is(refusal, ErrUnavailable), errors.Is(refusal, ErrFull), ctx.Err() != nil:
 		return refusal
+	case errors.As(refusal, &frozen) && late <= tolerance:
+		return refusal // it may be lifted in time
 	}
-	return s.fail(ctx, c, d, held.revision, refusal, fence)
+	return l.fail(ctx, c, d, held.revision, refusal, l.fence)
+}
+
+// tooLate says why a change request was not applied while it was due.
+func (s *ChangeRequests) tooLate(ctx context.Context, held *controlv1.ChangeRequest) error {
+	at := held.GetApplyAt().AsTime().Format(time.RFC3339)
+	_, err := s.authority.checkThawed(ctx, held.GetEnvironment(), s.authority.now())
+	var frozen *FrozenError
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		return err
+	case errors.As(err, &frozen):
+		return fmt.Errorf("it was due at %s, and more than an hour later %w", at, err)
+	}
+	return fmt.Errorf("it could not be written within an hour of %s, when it was due: no server led, the store did not answer, or %s was frozen", at, held.GetEnvironment())
+}
+
+// outlived says that the store has begun another epoch since a change request was proposed; empty:
+// it has not. One that says no epoch is of a server that knew nothing of this: it is of the first,
+// if the store never had another.
+func outlived(held *controlv1.ChangeRequest, now *epochState) string {
+	if proto.Equal(held.GetEpoch(), now.epoch.Proto()) || held.GetEpoch() == nil && now.epoch.Counter == 1 {
+		return ""
+	}
+	text := "the store was restored since it was proposed"
+	if e := now.entry; e != nil {
+		text = fmt.Sprintf("the store was restored, or began another epoch, since it was proposed (%s at %s: %s)",
+			e.GetActor(), e.GetTime().AsTime().Format(time.RFC3339), truncate(e.GetReason(), maxConflictReason))
+	}
+	return text + "; it may have been rejected, withdrawn or applied in between: look whether it is still wanted, and propose it again"
 }
 
 // fail closes a change request that was refused as it was at a revision. If it is another by

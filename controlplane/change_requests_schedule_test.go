@@ -139,7 +139,7 @@ func TestFailedWhenDue(t *testing.T) {
 		time.Sleep(2 * time.Second) // nobody leads
 		depose := f.elect()
 		synctest.Wait()
-		f.became(late, stateFailed, "no server led from")
+		f.became(late, stateFailed, "no server led, the store did not answer, or production was frozen")
 		f.became(onTime, stateApplied, "")
 
 		taken, unapproved := f.schedule("taken", time.Minute), f.schedule("unapproved", 2*time.Minute)

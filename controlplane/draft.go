@@ -14,15 +14,17 @@ import (
 
 // state is what one attempt at a write is decided on.
 type state struct {
-	record   *store.KV // of the request, if it was carried out before
-	guard    int64     // ModRevision of the reference guard
-	settings version   // of the environment
-	policed  bool      // that the policy in them holds is a condition of the write
-	freezes  version   // what is frozen
-	thawed   bool      // that this does not change is a condition of the write
-	now      time.Time // when it was read
-	drafts   []*draft  // one for each change, in order
-	revision int64     // of the store, as read
+	record   *store.KV       // of the request, if it was carried out before
+	guard    int64           // ModRevision of the reference guard
+	settings version         // of the environment
+	policed  bool            // that the policy in them holds is a condition of the write
+	standing *standing       // of those behind the change request that is applied
+	backed   []store.Compare // that they still stand, where the write depends on it
+	freezes  version         // what is frozen
+	thawed   bool            // that this does not change is a condition of the write
+	now      time.Time       // when it was read
+	drafts   []*draft        // one for each change, in order
+	revision int64           // of the store, as read
 }
 
 // draft is a change at its current state.
@@ -88,6 +90,12 @@ func (a *Authority) readState(ctx context.Context, p *plan, requestID string) (*
 			s.drafts = append(s.drafts, d)
 		}
 		s.revision, ranges = revision, nil
+	}
+	if p.applied != nil && p.identified && !p.validateOnly {
+		var err error
+		if s.standing, err = a.readStanding(ctx, s.requested(), s.now); err != nil {
+			return nil, err
+		}
 	}
 	return s, a.readOrdered(ctx, p, s)
 }

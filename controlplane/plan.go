@@ -42,6 +42,9 @@ type plan struct {
 	// people told of changes of change requests.
 	applied *controlv1.ChangeRequest
 	tell    func(*controlv1.ChangeRequest, *controlv1.AuditEntry) []store.Op
+	// identified: what those who proposed and approved it may do is looked at. unattended: it is
+	// applied because it is due, and nobody answers for that but its proposer.
+	identified, unattended bool
 	// fence is a condition of the write besides.
 	fence []store.Compare
 }

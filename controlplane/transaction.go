@@ -45,6 +45,7 @@ func (a *Authority) transaction(p *plan, s *state, requestID, digest string, lea
 	if s.thawed {
 		t.Compares = append(t.Compares, store.Unchanged(freezeKey, s.freezes.revision))
 	}
+	t.Compares = append(t.Compares, s.backed...)
 	if s.policed {
 		t.Compares = append(t.Compares, store.Unchanged(environmentKey(p.environment), s.settings.revision))
 	}

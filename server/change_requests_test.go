@@ -25,7 +25,12 @@ type requesting struct {
 
 func newRequesting(t *testing.T) *requesting {
 	t.Helper()
-	a := newAsking(t)
+	return newRequestingWith(t, Options{})
+}
+
+func newRequestingWith(t *testing.T, o Options) *requesting {
+	t.Helper()
+	a := newAskingWith(t, o)
 	return &requesting{asking: a, requests: controlv1.NewChangeRequestServiceClient(a.conn)}
 }
 
@@ -75,7 +80,8 @@ func TestChangeRequestsOfIdentities(t *testing.T) {
 	r := newRequesting(t)
 	const editor = accessv1.Role_ROLE_EDITOR
 	ann, _ := r.service("ann", role(editor))
-	ben, made := r.service("ben", role(editor))
+	ben, made := r.somebody("ben@example.com", role(editor))
+	cleo, _ := r.somebody("cleo@example.com", role(editor))
 	search, _ := r.service("search", prefixed(editor, "search."))
 	viewer, _ := r.service("viewer", role(accessv1.Role_ROLE_VIEWER))
 	r.configure(&controlv1.EnvironmentSettings{Approval: &controlv1.ApprovalPolicy{Approvals: 1}})
@@ -130,17 +136,22 @@ func TestChangeRequestsOfIdentities(t *testing.T) {
 	if err := r.approve(ben, number); err != nil {
 		t.Fatal(err)
 	}
-	// What ben approved counts, also when ben is gone.
-	if _, err := r.identities.DeleteIdentity(r.admin, &controlv1.DeleteIdentityRequest{Id: made.GetIdentity().GetIdentity().GetId(), Reason: "left"}); err != nil {
+	// What ben approved counts no longer when ben is gone.
+	if _, err := r.identities.DeleteIdentity(r.admin, &controlv1.DeleteIdentityRequest{Id: made.GetId(), Reason: "left"}); err != nil {
 		t.Fatal(err)
 	}
-	r.eventually("ben is gone", func() bool { return r.whoami(ben) == codes.Unauthenticated })
+	if err := r.apply(ann, number); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "that of ben@example.com, who was deleted, does not count") {
+		t.Errorf("applied with the approval of somebody who is gone: %v", err)
+	}
+	if err := r.approve(cleo, number); err != nil {
+		t.Fatal(err)
+	}
 	if err := r.apply(ann, number); err != nil {
 		t.Errorf("applied: %v", err)
 	}
 	got, err := r.get(viewer, number)
 	if err != nil || got.GetState() != controlv1.ChangeRequest_STATE_APPLIED ||
-		got.GetApprovals()[0].GetBy().GetIdentityId() != made.GetIdentity().GetIdentity().GetId() {
+		got.GetApprovals()[0].GetBy().GetIdentityId() != made.GetId() {
 		t.Errorf("%v, %v", got, err)
 	}
 	// Where a key prefix is all that somebody has, they have it of change requests, too.
@@ -155,6 +166,14 @@ func TestChangeRequestsOfIdentities(t *testing.T) {
 	if err != nil || len(list.GetChangeRequests()) != 1 || list.GetChangeRequests()[0].GetNumber() != own {
 		t.Errorf("listed: %v, %v", list, err)
 	}
+}
+
+// somebody is a person who has logged in.
+func (r *requesting) somebody(name string, grants ...*accessv1.Grant) (context.Context, *accessv1.Identity) {
+	r.t.Helper()
+	made := r.person(name, grants...)
+	ctx, _ := r.login(name, adaPassword)
+	return ctx, made.GetIdentity()
 }
 
 // TestTrailsOfChangeRequests: the number of a change request, which may name any flag, is not a
@@ -188,7 +207,7 @@ func TestTrailsOfChangeRequests(t *testing.T) {
 func TestChangeRequestsWhereProtected(t *testing.T) {
 	r := newRequesting(t)
 	editor, _ := r.service("editor", role(accessv1.Role_ROLE_EDITOR))
-	operator, _ := r.service("operator", role(accessv1.Role_ROLE_OPERATOR))
+	operator, _ := r.somebody("operator@example.com", role(accessv1.Role_ROLE_OPERATOR))
 	number, err := r.propose(editor, "a")
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +220,11 @@ func TestChangeRequestsWhereProtected(t *testing.T) {
 	if err := r.approve(operator, number); err != nil {
 		t.Error(err)
 	}
-	if err := r.apply(operator, number); err != nil {
+	// Who applies it in place of an editor, who may no longer, has not approved it.
+	if err := r.apply(operator, number); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("approved and applied by one operator: %v", err)
+	}
+	if err := r.apply(r.admin, number); err != nil {
 		t.Error(err)
 	}
 }
@@ -236,6 +259,45 @@ func TestScheduledByTheServer(t *testing.T) {
 	})
 	if got.GetState() != controlv1.ChangeRequest_STATE_APPLIED || got.GetClosedBy().GetName() != "the schedule" {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestScheduledByWhoLeft: what somebody scheduled who may no longer write it has failed when it is
+// due, and people are told. A freeze holds it up for as long as it takes to delete them.
+func TestScheduledByWhoLeft(t *testing.T) {
+	told := make(chan notify.Event, 10)
+	r := newRequestingWith(t, Options{Notify: []notify.Target{{Name: "team", Kinds: []notify.Kind{notify.ChangeFailed}, Sender: sender(told)}}})
+	ann, made := r.service("ann", role(accessv1.Role_ROLE_EDITOR))
+	freezes := controlv1.NewFreezeServiceClient(r.conn)
+	if _, err := freezes.Freeze(r.admin, &controlv1.FreezeRequest{Environments: []string{"production"}, Reason: "wait"}); err != nil {
+		t.Fatal(err)
+	}
+	number := r.soon(ann, "a", "parting gift")
+	if _, err := r.identities.DeleteIdentity(r.admin, &controlv1.DeleteIdentityRequest{Id: made.GetIdentity().GetIdentity().GetId(), Reason: "left"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := freezes.Lift(r.admin, &controlv1.LiftRequest{Environments: []string{"production"}, Reason: "go on"}); err != nil {
+		t.Fatal(err)
+	}
+	e := <-told
+	if !strings.Contains(e.Headline, "ann, who proposed it, was deleted") || e.ChangeRequest != number {
+		t.Errorf("told: %+v", e)
+	}
+	if got, err := r.get(r.admin, number); err != nil || got.GetState() != controlv1.ChangeRequest_STATE_FAILED {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestServicesApproveNothing: whoever presents a secret is not known to be a person.
+func TestServicesApproveNothing(t *testing.T) {
+	r := newRequesting(t)
+	ann, _ := r.service("ann", role(accessv1.Role_ROLE_EDITOR))
+	number, err := r.propose(ann, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.approve(r.admin, number); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "administrator is a service") {
+		t.Errorf("approved by a service: %v", err)
 	}
 }
 

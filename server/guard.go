@@ -178,8 +178,8 @@ func (g *guard) permit(ctx context.Context, i *accessv1.Identity, r rule, call r
 	}
 	for _, d := range demands {
 		where := d.Scope.String()
-		if d.Permission == identity.Write && g.protected(d.Environment) {
-			d.Permission, where = identity.Operate, where+", which is protected"
+		if needed := d.Permission.In(g.protected(d.Environment)); needed != d.Permission {
+			d.Permission, where = needed, where+", which is protected"
 		}
 		if !identity.Allows(i, d.Permission, d.Scope) {
 			return status.Errorf(codes.PermissionDenied, "%s may not %s %s: that takes the role %s there; it has %s",

@@ -33,7 +33,12 @@ type asking struct {
 
 func newAsking(t *testing.T) *asking {
 	t.Helper()
-	r := startAsking(t, Options{})
+	return newAskingWith(t, Options{})
+}
+
+func newAskingWith(t *testing.T, o Options) *asking {
+	t.Helper()
+	r := startAsking(t, o)
 	if r.server.FirstSecret() == "" {
 		t.Fatal("the first start made no administrator")
 	}

@@ -35,7 +35,7 @@ func (s *Server) registerRollouts() error {
 		return err
 	}
 	s.requests, err = controlplane.NewChangeRequests(controlplane.ChangeRequestsOptions{
-		Rollouts: rollouts, InstanceID: s.options.InstanceID, Announce: s.announceRequest,
+		Rollouts: rollouts, InstanceID: s.options.InstanceID, Identified: !s.options.Open, Announce: s.announceRequest,
 	})
 	if err != nil {
 		return err

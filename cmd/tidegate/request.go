@@ -238,8 +238,14 @@ func (c *client) writeRequest(out io.Writer, response *controlv1.GetChangeReques
 		}
 		fmt.Fprintln(out, text)
 	}
+	for _, u := range response.GetUncountedApprovals() {
+		fmt.Fprintf(out, "%s that of %s, who %s\n", c.paint.red("does not count:"), actorText(u.GetBy().GetName()), singleLine(u.GetProblem()))
+	}
 	if !open {
 		text := fmt.Sprintf("%s by %s at %s", stateWord(r), actorText(r.GetClosedBy().GetName()), timeText(r.GetClosedAt()))
+		if r.GetAppliedEarly() {
+			text += ", before its time, " + timeText(r.GetApplyAt())
+		}
 		if r.GetClosingReason() != "" {
 			text += ": " + singleLine(r.GetClosingReason())
 		}
@@ -252,7 +258,7 @@ func (c *client) writeRequest(out io.Writer, response *controlv1.GetChangeReques
 	if !open {
 		return
 	}
-	if missing := int(response.GetApprovalsRequired()) - len(r.GetApprovals()); missing > 0 {
+	if missing := int(response.GetApprovalsRequired()) - len(r.GetApprovals()) + len(response.GetUncountedApprovals()); missing > 0 {
 		fmt.Fprintf(out, "it lacks %s of %d: tidegate request approve %d --environment %s\n",
 			counted(missing, "approval"), response.GetApprovalsRequired(), r.GetNumber(), singleLine(r.GetEnvironment()))
 	}
@@ -262,6 +268,9 @@ func (c *client) writeRequest(out io.Writer, response *controlv1.GetChangeReques
 	}
 	if response.GetObstacle() != "" {
 		fmt.Fprintf(out, "%s %s\n", c.paint.red("in the way:"), singleLine(response.GetObstacle()))
+	}
+	for _, caution := range response.GetCautions() {
+		fmt.Fprintf(out, "%s %s\n", c.paint.yellow("look at this:"), singleLine(caution))
 	}
 }
 

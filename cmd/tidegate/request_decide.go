@@ -98,11 +98,12 @@ func newRequestEndCommand(streams *streams, cmd *cobra.Command, ended string, en
 
 func newRequestApplyCommand(streams *streams) *cobra.Command {
 	o := newClientOptions()
+	var now bool
 	cmd := &cobra.Command{
 		Use:     "apply NUMBER",
 		Short:   "Write what a change request says",
-		Long:    "Write what a change request says, in one transaction, if it has the approvals that the\nenvironment asks for and nobody has changed what it changes since it was proposed.",
-		Example: "  tidegate request apply 42 --environment production",
+		Long:    "Write what a change request says, in one transaction, if it has the approvals that the\nenvironment asks for and nobody has changed what it changes since it was proposed. Approvals count of people who may\nstill write what it names. One that is to be applied later is not, unless --now says that\nthis is meant; the audit trail shows it.",
+		Example: "  tidegate request apply 42 --environment production\n  tidegate request apply 43 --environment production --now",
 		Args:    oneNumber,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			number, _ := requestNumber(args[0]) // oneNumber has looked
@@ -111,18 +112,23 @@ func newRequestApplyCommand(streams *streams) *cobra.Command {
 			}
 			return o.run(cmd.Context(), streams, func(ctx context.Context, c *client) error {
 				response, err := write(ctx, c, c.changeRequests.ApplyChangeRequest, &controlv1.ApplyChangeRequestRequest{
-					Environment: o.environment, Number: number, RequestId: newRequestID(),
+					Environment: o.environment, Number: number, RequestId: newRequestID(), Now: now,
 				})
 				if err != nil {
 					return err
 				}
 				return c.show(response, func(out io.Writer) {
-					fmt.Fprintf(out, "#%d applied to %s at revision %d\n", number, o.environment, response.GetRevision())
+					early := ""
+					if r := response.GetChangeRequest(); r.GetAppliedEarly() {
+						early = ", before its time, " + timeText(r.GetApplyAt())
+					}
+					fmt.Fprintf(out, "#%d applied to %s at revision %d%s\n", number, o.environment, response.GetRevision(), early)
 				})
 			})
 		},
 	}
 	o.registerEnvironment(cmd.Flags())
 	o.registerConfirm(cmd.Flags())
+	cmd.Flags().BoolVar(&now, "now", false, "also before the time at which it is to be applied")
 	return cmd
 }

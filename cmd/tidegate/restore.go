@@ -6,8 +6,10 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 )
 
 func newFlagRestoreCommand(streams *streams) *cobra.Command {
@@ -27,6 +29,15 @@ func newFlagRestoreCommand(streams *streams) *cobra.Command {
 				if err != nil && !isNotFound(err) { // a deleted flag has no current version
 					return err
 				}
+				if o.proposing.on {
+					earlier, err := c.flagAt(ctx, args[0], revision)
+					if err != nil {
+						return err
+					}
+					return c.propose(ctx, &controlv1.ProposeChangeRequestRequest{Flags: []*controlv1.FlagWrite{{
+						Flag: earlier, BaseRevision: proto.Int64(current.GetRevision()),
+					}}})
+				}
 				response, err := write(ctx, c, c.flags.RestoreFlag, &controlv1.RestoreFlagRequest{
 					Environment: o.environment, FlagKey: args[0], Revision: revision, BaseRevision: current.GetRevision(),
 					Reason: o.reason, RequestId: newRequestID(),
@@ -41,6 +52,7 @@ func newFlagRestoreCommand(streams *streams) *cobra.Command {
 		},
 	}
 	o.registerWrite(cmd.Flags())
+	o.registerPropose(cmd.Flags())
 	registerRevision(cmd, &revision)
 	return cmd
 }
@@ -63,6 +75,15 @@ func newSegmentRestoreCommand(streams *streams) *cobra.Command {
 				if err != nil && !isNotFound(err) {
 					return err
 				}
+				if o.proposing.on {
+					earlier, err := c.segmentAt(ctx, args[0], revision)
+					if err != nil {
+						return err
+					}
+					return c.propose(ctx, &controlv1.ProposeChangeRequestRequest{Segments: []*controlv1.SegmentWrite{{
+						Segment: earlier, BaseRevision: proto.Int64(current.GetRevision()),
+					}}})
+				}
 				response, err := write(ctx, c, c.segments.RestoreSegment, &controlv1.RestoreSegmentRequest{
 					Environment: o.environment, SegmentKey: args[0], Revision: revision, BaseRevision: current.GetRevision(),
 					Reason: o.reason, RequestId: newRequestID(),
@@ -77,8 +98,53 @@ func newSegmentRestoreCommand(streams *streams) *cobra.Command {
 		},
 	}
 	o.registerWrite(cmd.Flags())
+	o.registerPropose(cmd.Flags())
 	registerRevision(cmd, &revision)
 	return cmd
+}
+
+// flagAt is a flag as it was written at a revision, which a change request proposes to write again.
+func (c *client) flagAt(ctx context.Context, key string, revision int64) (*flagv1.Flag, error) {
+	e, err := c.entryAt("flag", key, revision, func(size int32, token string) ([]*controlv1.AuditEntry, string, error) {
+		page, err := read(ctx, c, c.flags.ListFlagHistory, &controlv1.ListFlagHistoryRequest{
+			Environment: c.environment, FlagKey: key, PageSize: size, PageToken: token,
+		})
+		return page.GetEntries(), page.GetNextPageToken(), err
+	})
+	return e.GetFlag(), err
+}
+
+// segmentAt is a segment as it was written at a revision.
+func (c *client) segmentAt(ctx context.Context, key string, revision int64) (*flagv1.Segment, error) {
+	e, err := c.entryAt("segment", key, revision, func(size int32, token string) ([]*controlv1.AuditEntry, string, error) {
+		page, err := read(ctx, c, c.segments.ListSegmentHistory, &controlv1.ListSegmentHistoryRequest{
+			Environment: c.environment, SegmentKey: key, PageSize: size, PageToken: token,
+		})
+		return page.GetEntries(), page.GetNextPageToken(), err
+	})
+	return e.GetSegment(), err
+}
+
+// entryAt is the entry of a history that wrote a version at a revision.
+func (c *client) entryAt(kind, key string, revision int64, page func(size int32, token string) ([]*controlv1.AuditEntry, string, error)) (*controlv1.AuditEntry, error) {
+	for token := ""; ; {
+		entries, next, err := page(largestPage, token)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			switch {
+			case e.GetRevision() != revision:
+			case e.GetAction() == controlv1.Action_ACTION_DELETED:
+				return nil, fmt.Errorf("%s %q in %s was deleted at revision %d: name the revision before, %d", kind, key, c.environment, revision, e.GetPreviousRevision())
+			default:
+				return e, nil
+			}
+		}
+		if token = next; token == "" {
+			return nil, fmt.Errorf("%s %q in %s has no version at revision %d: 'tidegate %s history %s --environment %s' names those that there are", kind, key, c.environment, revision, kind, key, c.environment)
+		}
+	}
 }
 
 func registerRevision(cmd *cobra.Command, revision *int64) {

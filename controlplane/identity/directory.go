@@ -135,12 +135,15 @@ func (d *Directory) Await(ctx context.Context, id string, revision int64, delete
 }
 
 // usable says why an identity may do nothing.
-func (d *Directory) usable(k Known) error {
+func (d *Directory) usable(k Known) error { return Usable(k.Identity, d.now()) }
+
+// Usable says why an identity may do nothing at a time; nil: it may what it was granted.
+func Usable(i *accessv1.Identity, now time.Time) error {
 	switch {
-	case k.GetDisabled():
+	case i.GetDisabled():
 		return ErrDisabled
-	case k.GetExpiresAt() != nil && !d.now().Before(k.GetExpiresAt().AsTime()):
-		return fmt.Errorf("this identity has %w at %s", ErrExpired, k.GetExpiresAt().AsTime().Format(time.RFC3339))
+	case i.GetExpiresAt() != nil && !now.Before(i.GetExpiresAt().AsTime()):
+		return fmt.Errorf("this identity has %w at %s", ErrExpired, i.GetExpiresAt().AsTime().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -47,6 +47,14 @@ func (p Permission) Role() accessv1.Role {
 	return accessv1.Role_ROLE_VIEWER + accessv1.Role(p) - accessv1.Role(Read)
 }
 
+// In is what it takes in an environment that is protected, or is not.
+func (p Permission) In(protected bool) Permission {
+	if p == Write && protected {
+		return Operate
+	}
+	return p
+}
+
 // Scope is where something is to be done.
 type Scope struct {
 	// Environment; Everywhere: in all of them; Anywhere: in one at least.

@@ -9,7 +9,7 @@ import { useToast } from "../../components/toast";
 import { TypedName } from "../../components/typed-name";
 import type { ChangeRequest } from "../../gen/tidegate/control/v1/change_request_pb";
 
-export type Deed = "approve" | "reject" | "withdraw" | "apply";
+export type Deed = "approve" | "reject" | "withdraw" | "apply" | "apply-early";
 
 const texts: Record<
   Deed,
@@ -47,6 +47,14 @@ const texts: Record<
     needed: false,
     says: "All of it is written at once, with the reason that it was proposed with.",
   },
+  "apply-early": {
+    title: "Apply before its time",
+    label: "Apply now",
+    done: "is applied",
+    comment: "Comment (optional)",
+    needed: false,
+    says: "All of it is written now, and not by itself at its time. The history shows that it was applied early.",
+  },
 };
 
 async function does(deed: Deed, request: { environment: string; number: bigint; reason: string; requestId: string }) {
@@ -62,6 +70,8 @@ async function does(deed: Deed, request: { environment: string; number: bigint; 
       return 0n;
     case "apply":
       return (await changeRequests.applyChangeRequest(request)).revision;
+    case "apply-early":
+      return (await changeRequests.applyChangeRequest({ ...request, now: true })).revision;
   }
 }
 
@@ -82,7 +92,8 @@ export function DeedDialog({
 }) {
   const text = texts[deed];
   const settings = useSettings(environment);
-  const confirm = deed === "apply" && (settings.data === undefined || !!settings.data.settings?.protected);
+  const applies = deed === "apply" || deed === "apply-early";
+  const confirm = applies && (settings.data === undefined || !!settings.data.settings?.protected);
   const [reason, setReason] = useState("");
   const [typed, setTyped] = useState("");
   const [busy, setBusy] = useState(false);

@@ -1,39 +1,53 @@
 import { useQuery } from "@tanstack/react-query";
-import { Check, Circle } from "lucide-react";
+import { Check, Circle, X } from "lucide-react";
 import { changeRequests } from "../../api/transport";
 import { Ago, Card } from "../../components/basics";
 import { type ChangeRequest, ChangeRequest_State as State } from "../../gen/tidegate/control/v1/change_request_pb";
+import type { GetChangeRequestResponse } from "../../gen/tidegate/control/v1/change_request_service_pb";
 import { actionName } from "../../lib/entry-words";
 import { dateOf, exactly } from "../../lib/time";
+import { lacks, whyNot } from "./words";
 
 // Who has approved it, when it is written, and what happened to it.
 export function RequestSide({
   environment,
   request: r,
-  required,
+  answer,
 }: {
   environment: string;
   request: ChangeRequest;
-  required: number;
+  answer: GetChangeRequestResponse;
 }) {
-  const missing = r.state === State.OPEN ? Math.max(0, required - r.approvals.length) : 0;
+  const missing = r.state === State.OPEN ? lacks(answer) : 0;
   const applyAt = dateOf(r.applyAt);
   return (
     <div className="stack">
       <Card title="Approvals">
         <ul className="approvals">
-          {r.approvals.map((a) => (
-            <li key={a.by?.identityId || a.by?.name}>
-              <Check size={15} className="done" aria-hidden />
-              <div>
-                <strong>{a.by?.name}</strong>{" "}
-                <span className="soft small">
-                  <Ago at={dateOf(a.time)} />
-                </span>
-                {a.comment && <p className="small">“{a.comment}”</p>}
-              </div>
-            </li>
-          ))}
+          {r.approvals.map((a) => {
+            const problem = whyNot(a, answer.uncountedApprovals);
+            return (
+              <li key={a.by?.identityId || a.by?.name}>
+                {problem ? (
+                  <X size={15} className="void" aria-hidden />
+                ) : (
+                  <Check size={15} className="done" aria-hidden />
+                )}
+                <div>
+                  <strong>{a.by?.name}</strong>{" "}
+                  <span className="soft small">
+                    <Ago at={dateOf(a.time)} />
+                  </span>
+                  {a.comment && <p className="small">“{a.comment}”</p>}
+                  {problem && (
+                    <p className="small">
+                      Does not count: {a.by?.name} {problem}.
+                    </p>
+                  )}
+                </div>
+              </li>
+            );
+          })}
           {Array.from({ length: missing }, (_, i) => (
             // biome-ignore lint/suspicious/noArrayIndexKey: they are all alike
             <li key={i} className="soft">
@@ -44,7 +58,11 @@ export function RequestSide({
         </ul>
       </Card>
       <Card title="When">
-        {applyAt ? (
+        {applyAt && r.appliedEarly ? (
+          <p>
+            It was to be written at <strong>{exactly(applyAt)}</strong>, and was applied before.
+          </p>
+        ) : applyAt ? (
           <p>
             It is written at <strong>{exactly(applyAt)}</strong> by itself, if it can be then.
           </p>

@@ -19,7 +19,7 @@ import { kindName } from "../../lib/entry-words";
 import { dateOf, exactly } from "../../lib/time";
 import { type Deed, DeedDialog } from "./deed-dialog";
 import { RequestSide } from "./request-side";
-import { hasApproved, isProposer, names, stateTones, stateWords } from "./words";
+import { hasApproved, isEarly, isProposer, lacks, names, stateTones, stateWords } from "./words";
 
 export default function Request() {
   const environment = useEnvironment();
@@ -104,7 +104,7 @@ function Shown({
             <Result key={`${one.kind}/${one.key}`} environment={environment} result={one} />
           ))}
         </div>
-        <RequestSide environment={environment} request={r} required={answer.approvalsRequired} />
+        <RequestSide environment={environment} request={r} answer={answer} />
       </div>
       {deed && (
         <DeedDialog
@@ -136,7 +136,8 @@ function Deeds({
   const approved = hasApproved(r, me);
   // The server looks at each key, and at whether the environment is protected.
   const may = [...r.flagKeys, ...r.segmentKeys].every((k) => session.may(Role.EDITOR, environment, k));
-  const missing = answer.approvalsRequired - r.approvals.length;
+  const missing = lacks(answer);
+  const early = isEarly(r, new Date());
   const blocked = answer.conflicts.length > 0 || answer.obstacle !== "";
   const no = may ? undefined : "You may not change all that it names";
   return (
@@ -162,9 +163,9 @@ function Deeds({
         kind={missing <= 0 ? "primary" : undefined}
         disabled={!may || missing > 0 || blocked}
         title={no ?? (missing > 0 ? "Others must approve it first" : blocked ? "Something is in the way" : undefined)}
-        onClick={() => ask("apply")}
+        onClick={() => ask(early ? "apply-early" : "apply")}
       >
-        Apply…
+        {early ? "Apply now, before its time…" : "Apply…"}
       </Button>
     </>
   );
@@ -186,6 +187,12 @@ function Outcome({ answer }: { answer: GetChangeRequestResponse }) {
             <span>{answer.obstacle}</span>
           </Note>
         )}
+        {answer.cautions.map((caution) => (
+          <Note key={caution} tone="warn">
+            <strong>Look at this before it is applied</strong>
+            <span>{caution}</span>
+          </Note>
+        ))}
       </>
     );
   const at = dateOf(r.closedAt);

@@ -2,7 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { ChangeRequestSchema } from "../../gen/tidegate/control/v1/change_request_pb";
-import { hasApproved, isProposer, names, waitsFor } from "./words";
+import { GetChangeRequestResponseSchema } from "../../gen/tidegate/control/v1/change_request_service_pb";
+import { hasApproved, isEarly, isProposer, lacks, names, waitsFor, whyNot } from "./words";
 
 const by = (name: string, identityId = "") => ({ name, identityId });
 
@@ -23,6 +24,7 @@ test("a person is told by their identity, and by the name only where there is no
   expect(hasApproved(r, { id: "2", name: "" })).toBe(true);
   expect(hasApproved(r, { id: "7", name: "ben" })).toBe(false);
   expect(hasApproved(r, { id: "", name: "eve" })).toBe(true);
+  expect(hasApproved(r, { id: "", name: "Eve" })).toBe(true);
 });
 
 test("what it waits for", () => {
@@ -31,4 +33,26 @@ test("what it waits for", () => {
   expect(waitsFor(r, 1)).toBe("ready to apply");
   r.applyAt = timestampFromDate(new Date(0));
   expect(waitsFor(r, 1)).toBe("approved, and scheduled");
+});
+
+test("it is early before its time, and never without one", () => {
+  const r = create(ChangeRequestSchema, {});
+  expect(isEarly(r, new Date(0))).toBe(false);
+  r.applyAt = timestampFromDate(new Date(1000));
+  expect(isEarly(r, new Date(999))).toBe(true);
+  expect(isEarly(r, new Date(1000))).toBe(false);
+});
+
+test("an approval that does not count is lacking, with why", () => {
+  const answer = create(GetChangeRequestResponseSchema, {
+    changeRequest: { approvals: [{ by: by("ben", "2") }, { by: by("cleo", "3") }] },
+    approvalsRequired: 2,
+    uncountedApprovals: [{ by: by("ben", "2"), problem: "was deleted" }],
+  });
+  const [bens, cleos] = answer.changeRequest?.approvals ?? [];
+  expect(lacks(answer)).toBe(1);
+  expect(bens && whyNot(bens, answer.uncountedApprovals)).toBe("was deleted");
+  expect(cleos && whyNot(cleos, answer.uncountedApprovals)).toBeUndefined();
+  answer.approvalsRequired = 0;
+  expect(lacks(answer)).toBe(0);
 });

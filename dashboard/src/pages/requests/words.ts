@@ -1,5 +1,15 @@
-import { type ChangeRequest, ChangeRequest_State as State } from "../../gen/tidegate/control/v1/change_request_pb";
+import {
+  type Approval,
+  type ChangeRequest,
+  type Party,
+  ChangeRequest_State as State,
+} from "../../gen/tidegate/control/v1/change_request_pb";
+import type {
+  GetChangeRequestResponse,
+  UncountedApproval,
+} from "../../gen/tidegate/control/v1/change_request_service_pb";
 import { plural } from "../../lib/numbers";
+import { dateOf } from "../../lib/time";
 
 export const stateWords: Record<State, string> = {
   [State.UNSPECIFIED]: "",
@@ -37,12 +47,33 @@ export type Me = { id: string; name: string };
 
 // Whether somebody is who proposed it: by identity, or, where nobody is asked, by name.
 export function isProposer(r: ChangeRequest, me: Me): boolean {
-  const p = r.proposer;
-  return p?.identityId ? p.identityId === me.id : p?.name === me.name;
+  return isMe(r.proposer, me);
 }
 
 export function hasApproved(r: ChangeRequest, me: Me): boolean {
-  return r.approvals.some((a) => (a.by?.identityId ? a.by.identityId === me.id : a.by?.name === me.name));
+  return r.approvals.some((a) => isMe(a.by, me));
+}
+
+function isMe(who: Party | undefined, me: Me): boolean {
+  return who?.identityId ? who.identityId === me.id : who?.name.toLowerCase() === me.name.toLowerCase();
+}
+
+// Whether its time is still to come, as this browser's clock has it: the server decides.
+export function isEarly(r: ChangeRequest, now: Date): boolean {
+  const at = dateOf(r.applyAt);
+  return at !== undefined && now < at;
+}
+
+// How many approvals one that is open lacks, of those that count.
+export function lacks(answer: GetChangeRequestResponse): number {
+  const given = answer.changeRequest?.approvals.length ?? 0;
+  return Math.max(0, answer.approvalsRequired - given + answer.uncountedApprovals.length);
+}
+
+// Why an approval does not count; undefined: it does.
+export function whyNot(approval: Approval, uncounted: UncountedApproval[]): string | undefined {
+  return uncounted.find((u) => u.by?.identityId === approval.by?.identityId && u.by?.name === approval.by?.name)
+    ?.problem;
 }
 
 // What an open one waits for.

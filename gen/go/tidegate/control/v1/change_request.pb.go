@@ -7,8 +7,9 @@
 package controlv1
 
 import (
-	v1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
-	v11 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
+	v11 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
+	v12 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
+	v1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -118,7 +119,12 @@ type ChangeRequest struct {
 	//
 	//	*ChangeRequest_Writes
 	//	*ChangeRequest_Rollout
-	Change        isChangeRequest_Change `protobuf_oneof:"change"`
+	Change isChangeRequest_Change `protobuf_oneof:"change"`
+	// Somebody applied it before apply_at, on purpose (ApplyChangeRequestRequest.now).
+	AppliedEarly bool `protobuf:"varint,17,opt,name=applied_early,json=appliedEarly,proto3" json:"applied_early,omitempty"`
+	// The store's epoch when it was proposed. In another one it is not applied by itself: a store
+	// that was restored from a backup does not know what was rejected or withdrawn since.
+	Epoch         *v1.Epoch `protobuf:"bytes,18,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -272,6 +278,20 @@ func (x *ChangeRequest) GetRollout() *ProposedRollout {
 		if x, ok := x.Change.(*ChangeRequest_Rollout); ok {
 			return x.Rollout
 		}
+	}
+	return nil
+}
+
+func (x *ChangeRequest) GetAppliedEarly() bool {
+	if x != nil {
+		return x.AppliedEarly
+	}
+	return false
+}
+
+func (x *ChangeRequest) GetEpoch() *v1.Epoch {
+	if x != nil {
+		return x.Epoch
 	}
 	return nil
 }
@@ -472,7 +492,7 @@ func (x *ProposedWrites) GetDeletes() []*ProposedDelete {
 
 type ProposedFlag struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Flag  *v1.Flag               `protobuf:"bytes,1,opt,name=flag,proto3" json:"flag,omitempty"`
+	Flag  *v11.Flag              `protobuf:"bytes,1,opt,name=flag,proto3" json:"flag,omitempty"`
 	// The revision that it replaces; 0: it is new.
 	BaseRevision  int64 `protobuf:"varint,2,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -509,7 +529,7 @@ func (*ProposedFlag) Descriptor() ([]byte, []int) {
 	return file_tidegate_control_v1_change_request_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *ProposedFlag) GetFlag() *v1.Flag {
+func (x *ProposedFlag) GetFlag() *v11.Flag {
 	if x != nil {
 		return x.Flag
 	}
@@ -525,7 +545,7 @@ func (x *ProposedFlag) GetBaseRevision() int64 {
 
 type ProposedSegment struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
-	Segment *v1.Segment            `protobuf:"bytes,1,opt,name=segment,proto3" json:"segment,omitempty"`
+	Segment *v11.Segment           `protobuf:"bytes,1,opt,name=segment,proto3" json:"segment,omitempty"`
 	// The revision that it replaces; 0: it is new.
 	BaseRevision  int64 `protobuf:"varint,2,opt,name=base_revision,json=baseRevision,proto3" json:"base_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -562,7 +582,7 @@ func (*ProposedSegment) Descriptor() ([]byte, []int) {
 	return file_tidegate_control_v1_change_request_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *ProposedSegment) GetSegment() *v1.Segment {
+func (x *ProposedSegment) GetSegment() *v11.Segment {
 	if x != nil {
 		return x.Segment
 	}
@@ -679,7 +699,7 @@ func (*ProposedDelete_SegmentKey) isProposedDelete_What() {}
 type ProposedRollout struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Without status.
-	Rollout *v11.Rollout `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	Rollout *v12.Rollout `protobuf:"bytes,1,opt,name=rollout,proto3" json:"rollout,omitempty"`
 	// The flag's revision, which must still be that.
 	FlagRevision  int64 `protobuf:"varint,2,opt,name=flag_revision,json=flagRevision,proto3" json:"flag_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -716,7 +736,7 @@ func (*ProposedRollout) Descriptor() ([]byte, []int) {
 	return file_tidegate_control_v1_change_request_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *ProposedRollout) GetRollout() *v11.Rollout {
+func (x *ProposedRollout) GetRollout() *v12.Rollout {
 	if x != nil {
 		return x.Rollout
 	}
@@ -734,7 +754,7 @@ var File_tidegate_control_v1_change_request_proto protoreflect.FileDescriptor
 
 const file_tidegate_control_v1_change_request_proto_rawDesc = "" +
 	"\n" +
-	"(tidegate/control/v1/change_request.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btidegate/flag/v1/flag.proto\x1a!tidegate/rollout/v1/rollout.proto\"\x8d\a\n" +
+	"(tidegate/control/v1/change_request.proto\x12\x13tidegate.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btidegate/flag/v1/flag.proto\x1a!tidegate/rollout/v1/rollout.proto\x1a\x1btidegate/sync/v1/sync.proto\"\xe1\a\n" +
 	"\rChangeRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12 \n" +
 	"\venvironment\x18\x02 \x01(\tR\venvironment\x12>\n" +
@@ -754,7 +774,9 @@ const file_tidegate_control_v1_change_request_proto_rawDesc = "" +
 	"\vrollout_key\x18\x0e \x01(\tR\n" +
 	"rolloutKey\x12=\n" +
 	"\x06writes\x18\x0f \x01(\v2#.tidegate.control.v1.ProposedWritesH\x00R\x06writes\x12@\n" +
-	"\arollout\x18\x10 \x01(\v2$.tidegate.control.v1.ProposedRolloutH\x00R\arollout\"|\n" +
+	"\arollout\x18\x10 \x01(\v2$.tidegate.control.v1.ProposedRolloutH\x00R\arollout\x12#\n" +
+	"\rapplied_early\x18\x11 \x01(\bR\fappliedEarly\x12-\n" +
+	"\x05epoch\x18\x12 \x01(\v2\x17.tidegate.sync.v1.EpochR\x05epoch\"|\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -819,9 +841,10 @@ var file_tidegate_control_v1_change_request_proto_goTypes = []any{
 	(*ProposedDelete)(nil),        // 7: tidegate.control.v1.ProposedDelete
 	(*ProposedRollout)(nil),       // 8: tidegate.control.v1.ProposedRollout
 	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*v1.Flag)(nil),               // 10: tidegate.flag.v1.Flag
-	(*v1.Segment)(nil),            // 11: tidegate.flag.v1.Segment
-	(*v11.Rollout)(nil),           // 12: tidegate.rollout.v1.Rollout
+	(*v1.Epoch)(nil),              // 10: tidegate.sync.v1.Epoch
+	(*v11.Flag)(nil),              // 11: tidegate.flag.v1.Flag
+	(*v11.Segment)(nil),           // 12: tidegate.flag.v1.Segment
+	(*v12.Rollout)(nil),           // 13: tidegate.rollout.v1.Rollout
 }
 var file_tidegate_control_v1_change_request_proto_depIdxs = []int32{
 	0,  // 0: tidegate.control.v1.ChangeRequest.state:type_name -> tidegate.control.v1.ChangeRequest.State
@@ -833,19 +856,20 @@ var file_tidegate_control_v1_change_request_proto_depIdxs = []int32{
 	9,  // 6: tidegate.control.v1.ChangeRequest.closed_at:type_name -> google.protobuf.Timestamp
 	4,  // 7: tidegate.control.v1.ChangeRequest.writes:type_name -> tidegate.control.v1.ProposedWrites
 	8,  // 8: tidegate.control.v1.ChangeRequest.rollout:type_name -> tidegate.control.v1.ProposedRollout
-	2,  // 9: tidegate.control.v1.Approval.by:type_name -> tidegate.control.v1.Party
-	9,  // 10: tidegate.control.v1.Approval.time:type_name -> google.protobuf.Timestamp
-	5,  // 11: tidegate.control.v1.ProposedWrites.flags:type_name -> tidegate.control.v1.ProposedFlag
-	6,  // 12: tidegate.control.v1.ProposedWrites.segments:type_name -> tidegate.control.v1.ProposedSegment
-	7,  // 13: tidegate.control.v1.ProposedWrites.deletes:type_name -> tidegate.control.v1.ProposedDelete
-	10, // 14: tidegate.control.v1.ProposedFlag.flag:type_name -> tidegate.flag.v1.Flag
-	11, // 15: tidegate.control.v1.ProposedSegment.segment:type_name -> tidegate.flag.v1.Segment
-	12, // 16: tidegate.control.v1.ProposedRollout.rollout:type_name -> tidegate.rollout.v1.Rollout
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	10, // 9: tidegate.control.v1.ChangeRequest.epoch:type_name -> tidegate.sync.v1.Epoch
+	2,  // 10: tidegate.control.v1.Approval.by:type_name -> tidegate.control.v1.Party
+	9,  // 11: tidegate.control.v1.Approval.time:type_name -> google.protobuf.Timestamp
+	5,  // 12: tidegate.control.v1.ProposedWrites.flags:type_name -> tidegate.control.v1.ProposedFlag
+	6,  // 13: tidegate.control.v1.ProposedWrites.segments:type_name -> tidegate.control.v1.ProposedSegment
+	7,  // 14: tidegate.control.v1.ProposedWrites.deletes:type_name -> tidegate.control.v1.ProposedDelete
+	11, // 15: tidegate.control.v1.ProposedFlag.flag:type_name -> tidegate.flag.v1.Flag
+	12, // 16: tidegate.control.v1.ProposedSegment.segment:type_name -> tidegate.flag.v1.Segment
+	13, // 17: tidegate.control.v1.ProposedRollout.rollout:type_name -> tidegate.rollout.v1.Rollout
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_change_request_proto_init() }

@@ -33,8 +33,10 @@ type ProposeChangeRequestRequest struct {
 	Deletes  []*ResourceDelete `protobuf:"bytes,4,rep,name=deletes,proto3" json:"deletes,omitempty"`
 	// A rollout to start, as StartRolloutRequest.rollout; there may be nothing else then.
 	Rollout *v1.Rollout `protobuf:"bytes,5,opt,name=rollout,proto3" json:"rollout,omitempty"`
-	// To be applied then, by whichever server leads: within a year from now. If it lacks approvals
-	// then, is refused, or nobody led until an hour later, it FAILED.
+	// To be applied then, by whichever server leads: within a year from now. While the environment
+	// is frozen then, or no server leads, it is tried again for an hour. After that, or if it lacks
+	// approvals, is refused otherwise, or its proposer may no longer write all that it names, it
+	// FAILED. So it has as soon as the store's epoch is another than when it was proposed.
 	ApplyAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=apply_at,json=applyAt,proto3" json:"apply_at,omitempty"`
 	// Required.
 	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -274,8 +276,13 @@ type GetChangeRequestResponse struct {
 	Obstacle string `protobuf:"bytes,5,opt,name=obstacle,proto3" json:"obstacle,omitempty"`
 	// How many approvals the environment asks for now.
 	ApprovalsRequired int32 `protobuf:"varint,6,opt,name=approvals_required,json=approvalsRequired,proto3" json:"approvals_required,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Of one that is open: its approvals that do not count now.
+	UncountedApprovals []*UncountedApproval `protobuf:"bytes,7,rep,name=uncounted_approvals,json=uncountedApprovals,proto3" json:"uncounted_approvals,omitempty"`
+	// Of one that is open: what to look at before it is applied, a sentence each. None of it is in
+	// the way of who applies it by hand.
+	Cautions      []string `protobuf:"bytes,8,rep,name=cautions,proto3" json:"cautions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetChangeRequestResponse) Reset() {
@@ -350,6 +357,75 @@ func (x *GetChangeRequestResponse) GetApprovalsRequired() int32 {
 	return 0
 }
 
+func (x *GetChangeRequestResponse) GetUncountedApprovals() []*UncountedApproval {
+	if x != nil {
+		return x.UncountedApprovals
+	}
+	return nil
+}
+
+func (x *GetChangeRequestResponse) GetCautions() []string {
+	if x != nil {
+		return x.Cautions
+	}
+	return nil
+}
+
+// UncountedApproval is one that does not count.
+type UncountedApproval struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As Approval.by.
+	By *Party `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	// Why, in words that go on after "who".
+	Problem       string `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UncountedApproval) Reset() {
+	*x = UncountedApproval{}
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UncountedApproval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UncountedApproval) ProtoMessage() {}
+
+func (x *UncountedApproval) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UncountedApproval.ProtoReflect.Descriptor instead.
+func (*UncountedApproval) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *UncountedApproval) GetBy() *Party {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *UncountedApproval) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type ListChangeRequestsRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
@@ -367,7 +443,7 @@ type ListChangeRequestsRequest struct {
 
 func (x *ListChangeRequestsRequest) Reset() {
 	*x = ListChangeRequestsRequest{}
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[4]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -379,7 +455,7 @@ func (x *ListChangeRequestsRequest) String() string {
 func (*ListChangeRequestsRequest) ProtoMessage() {}
 
 func (x *ListChangeRequestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[4]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -392,7 +468,7 @@ func (x *ListChangeRequestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangeRequestsRequest.ProtoReflect.Descriptor instead.
 func (*ListChangeRequestsRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{4}
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListChangeRequestsRequest) GetEnvironment() string {
@@ -445,7 +521,7 @@ type ListChangeRequestsResponse struct {
 
 func (x *ListChangeRequestsResponse) Reset() {
 	*x = ListChangeRequestsResponse{}
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[5]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -457,7 +533,7 @@ func (x *ListChangeRequestsResponse) String() string {
 func (*ListChangeRequestsResponse) ProtoMessage() {}
 
 func (x *ListChangeRequestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[5]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,7 +546,7 @@ func (x *ListChangeRequestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangeRequestsResponse.ProtoReflect.Descriptor instead.
 func (*ListChangeRequestsResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{5}
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListChangeRequestsResponse) GetChangeRequests() []*ChangeRequest {
@@ -514,7 +590,7 @@ type ApproveChangeRequestRequest struct {
 
 func (x *ApproveChangeRequestRequest) Reset() {
 	*x = ApproveChangeRequestRequest{}
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[6]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +602,7 @@ func (x *ApproveChangeRequestRequest) String() string {
 func (*ApproveChangeRequestRequest) ProtoMessage() {}
 
 func (x *ApproveChangeRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[6]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +615,7 @@ func (x *ApproveChangeRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveChangeRequestRequest.ProtoReflect.Descriptor instead.
 func (*ApproveChangeRequestRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{6}
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ApproveChangeRequestRequest) GetEnvironment() string {
@@ -583,7 +659,7 @@ type ApproveChangeRequestResponse struct {
 
 func (x *ApproveChangeRequestResponse) Reset() {
 	*x = ApproveChangeRequestResponse{}
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[7]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +671,7 @@ func (x *ApproveChangeRequestResponse) String() string {
 func (*ApproveChangeRequestResponse) ProtoMessage() {}
 
 func (x *ApproveChangeRequestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[7]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +684,7 @@ func (x *ApproveChangeRequestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveChangeRequestResponse.ProtoReflect.Descriptor instead.
 func (*ApproveChangeRequestResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{7}
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ApproveChangeRequestResponse) GetChangeRequest() *ChangeRequest {
@@ -652,7 +728,7 @@ type RejectChangeRequestRequest struct {
 
 func (x *RejectChangeRequestRequest) Reset() {
 	*x = RejectChangeRequestRequest{}
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[8]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +740,7 @@ func (x *RejectChangeRequestRequest) String() string {
 func (*RejectChangeRequestRequest) ProtoMessage() {}
 
 func (x *RejectChangeRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[8]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +753,7 @@ func (x *RejectChangeRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectChangeRequestRequest.ProtoReflect.Descriptor instead.
 func (*RejectChangeRequestRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{8}
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RejectChangeRequestRequest) GetEnvironment() string {
@@ -719,7 +795,7 @@ type RejectChangeRequestResponse struct {
 
 func (x *RejectChangeRequestResponse) Reset() {
 	*x = RejectChangeRequestResponse{}
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[9]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +807,7 @@ func (x *RejectChangeRequestResponse) String() string {
 func (*RejectChangeRequestResponse) ProtoMessage() {}
 
 func (x *RejectChangeRequestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[9]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -744,7 +820,7 @@ func (x *RejectChangeRequestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectChangeRequestResponse.ProtoReflect.Descriptor instead.
 func (*RejectChangeRequestResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{9}
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RejectChangeRequestResponse) GetChangeRequest() *ChangeRequest {
@@ -781,7 +857,7 @@ type WithdrawChangeRequestRequest struct {
 
 func (x *WithdrawChangeRequestRequest) Reset() {
 	*x = WithdrawChangeRequestRequest{}
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[10]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +869,7 @@ func (x *WithdrawChangeRequestRequest) String() string {
 func (*WithdrawChangeRequestRequest) ProtoMessage() {}
 
 func (x *WithdrawChangeRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[10]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +882,7 @@ func (x *WithdrawChangeRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawChangeRequestRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawChangeRequestRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{10}
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WithdrawChangeRequestRequest) GetEnvironment() string {
@@ -848,7 +924,7 @@ type WithdrawChangeRequestResponse struct {
 
 func (x *WithdrawChangeRequestResponse) Reset() {
 	*x = WithdrawChangeRequestResponse{}
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[11]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +936,7 @@ func (x *WithdrawChangeRequestResponse) String() string {
 func (*WithdrawChangeRequestResponse) ProtoMessage() {}
 
 func (x *WithdrawChangeRequestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[11]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +949,7 @@ func (x *WithdrawChangeRequestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawChangeRequestResponse.ProtoReflect.Descriptor instead.
 func (*WithdrawChangeRequestResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{11}
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WithdrawChangeRequestResponse) GetChangeRequest() *ChangeRequest {
@@ -903,15 +979,17 @@ type ApplyChangeRequestRequest struct {
 	Number      int64                  `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
 	// Of the change request's own entry; may be empty. What is written has the reason that it was
 	// proposed with.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Reason    string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Also before its apply_at. Without it that is refused.
+	Now           bool `protobuf:"varint,5,opt,name=now,proto3" json:"now,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyChangeRequestRequest) Reset() {
 	*x = ApplyChangeRequestRequest{}
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[12]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1001,7 @@ func (x *ApplyChangeRequestRequest) String() string {
 func (*ApplyChangeRequestRequest) ProtoMessage() {}
 
 func (x *ApplyChangeRequestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[12]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1014,7 @@ func (x *ApplyChangeRequestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyChangeRequestRequest.ProtoReflect.Descriptor instead.
 func (*ApplyChangeRequestRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{12}
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ApplyChangeRequestRequest) GetEnvironment() string {
@@ -967,6 +1045,13 @@ func (x *ApplyChangeRequestRequest) GetRequestId() string {
 	return ""
 }
 
+func (x *ApplyChangeRequestRequest) GetNow() bool {
+	if x != nil {
+		return x.Now
+	}
+	return false
+}
+
 type ApplyChangeRequestResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ChangeRequest *ChangeRequest         `protobuf:"bytes,1,opt,name=change_request,json=changeRequest,proto3" json:"change_request,omitempty"`
@@ -981,7 +1066,7 @@ type ApplyChangeRequestResponse struct {
 
 func (x *ApplyChangeRequestResponse) Reset() {
 	*x = ApplyChangeRequestResponse{}
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[13]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1078,7 @@ func (x *ApplyChangeRequestResponse) String() string {
 func (*ApplyChangeRequestResponse) ProtoMessage() {}
 
 func (x *ApplyChangeRequestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[13]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1091,7 @@ func (x *ApplyChangeRequestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyChangeRequestResponse.ProtoReflect.Descriptor instead.
 func (*ApplyChangeRequestResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{13}
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ApplyChangeRequestResponse) GetChangeRequest() *ChangeRequest {
@@ -1051,7 +1136,7 @@ type ListChangeRequestHistoryRequest struct {
 
 func (x *ListChangeRequestHistoryRequest) Reset() {
 	*x = ListChangeRequestHistoryRequest{}
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[14]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1148,7 @@ func (x *ListChangeRequestHistoryRequest) String() string {
 func (*ListChangeRequestHistoryRequest) ProtoMessage() {}
 
 func (x *ListChangeRequestHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[14]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1161,7 @@ func (x *ListChangeRequestHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangeRequestHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListChangeRequestHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{14}
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListChangeRequestHistoryRequest) GetEnvironment() string {
@@ -1118,7 +1203,7 @@ type ListChangeRequestHistoryResponse struct {
 
 func (x *ListChangeRequestHistoryResponse) Reset() {
 	*x = ListChangeRequestHistoryResponse{}
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[15]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1130,7 +1215,7 @@ func (x *ListChangeRequestHistoryResponse) String() string {
 func (*ListChangeRequestHistoryResponse) ProtoMessage() {}
 
 func (x *ListChangeRequestHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[15]
+	mi := &file_tidegate_control_v1_change_request_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1143,7 +1228,7 @@ func (x *ListChangeRequestHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangeRequestHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListChangeRequestHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{15}
+	return file_tidegate_control_v1_change_request_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListChangeRequestHistoryResponse) GetEntries() []*AuditEntry {
@@ -1183,14 +1268,19 @@ const file_tidegate_control_v1_change_request_service_proto_rawDesc = "" +
 	"\x05entry\x18\x05 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"S\n" +
 	"\x17GetChangeRequestRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\x03R\x06number\"\xc5\x02\n" +
+	"\x06number\x18\x02 \x01(\x03R\x06number\"\xba\x03\n" +
 	"\x18GetChangeRequestResponse\x12I\n" +
 	"\x0echange_request\x18\x01 \x01(\v2\".tidegate.control.v1.ChangeRequestR\rchangeRequest\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12:\n" +
 	"\aresults\x18\x03 \x03(\v2 .tidegate.control.v1.ApplyResultR\aresults\x12;\n" +
 	"\tconflicts\x18\x04 \x03(\v2\x1d.tidegate.control.v1.ConflictR\tconflicts\x12\x1a\n" +
 	"\bobstacle\x18\x05 \x01(\tR\bobstacle\x12-\n" +
-	"\x12approvals_required\x18\x06 \x01(\x05R\x11approvalsRequired\"\xd8\x01\n" +
+	"\x12approvals_required\x18\x06 \x01(\x05R\x11approvalsRequired\x12W\n" +
+	"\x13uncounted_approvals\x18\a \x03(\v2&.tidegate.control.v1.UncountedApprovalR\x12uncountedApprovals\x12\x1a\n" +
+	"\bcautions\x18\b \x03(\tR\bcautions\"Y\n" +
+	"\x11UncountedApproval\x12*\n" +
+	"\x02by\x18\x01 \x01(\v2\x1a.tidegate.control.v1.PartyR\x02by\x12\x18\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\"\xd8\x01\n" +
 	"\x19ListChangeRequestsRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12>\n" +
 	"\x05state\x18\x02 \x01(\x0e2(.tidegate.control.v1.ChangeRequest.StateR\x05state\x12\x1d\n" +
@@ -1234,13 +1324,14 @@ const file_tidegate_control_v1_change_request_service_proto_rawDesc = "" +
 	"\x1dWithdrawChangeRequestResponse\x12I\n" +
 	"\x0echange_request\x18\x01 \x01(\v2\".tidegate.control.v1.ChangeRequestR\rchangeRequest\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x125\n" +
-	"\x05entry\x18\x03 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\x8c\x01\n" +
+	"\x05entry\x18\x03 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\x9e\x01\n" +
 	"\x19ApplyChangeRequestRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x03R\x06number\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId\"\xf6\x01\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\x12\x10\n" +
+	"\x03now\x18\x05 \x01(\bR\x03now\"\xf6\x01\n" +
 	"\x1aApplyChangeRequestResponse\x12I\n" +
 	"\x0echange_request\x18\x01 \x01(\v2\".tidegate.control.v1.ChangeRequestR\rchangeRequest\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12:\n" +
@@ -1278,80 +1369,84 @@ func file_tidegate_control_v1_change_request_service_proto_rawDescGZIP() []byte 
 	return file_tidegate_control_v1_change_request_service_proto_rawDescData
 }
 
-var file_tidegate_control_v1_change_request_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_tidegate_control_v1_change_request_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_tidegate_control_v1_change_request_service_proto_goTypes = []any{
 	(*ProposeChangeRequestRequest)(nil),      // 0: tidegate.control.v1.ProposeChangeRequestRequest
 	(*ProposeChangeRequestResponse)(nil),     // 1: tidegate.control.v1.ProposeChangeRequestResponse
 	(*GetChangeRequestRequest)(nil),          // 2: tidegate.control.v1.GetChangeRequestRequest
 	(*GetChangeRequestResponse)(nil),         // 3: tidegate.control.v1.GetChangeRequestResponse
-	(*ListChangeRequestsRequest)(nil),        // 4: tidegate.control.v1.ListChangeRequestsRequest
-	(*ListChangeRequestsResponse)(nil),       // 5: tidegate.control.v1.ListChangeRequestsResponse
-	(*ApproveChangeRequestRequest)(nil),      // 6: tidegate.control.v1.ApproveChangeRequestRequest
-	(*ApproveChangeRequestResponse)(nil),     // 7: tidegate.control.v1.ApproveChangeRequestResponse
-	(*RejectChangeRequestRequest)(nil),       // 8: tidegate.control.v1.RejectChangeRequestRequest
-	(*RejectChangeRequestResponse)(nil),      // 9: tidegate.control.v1.RejectChangeRequestResponse
-	(*WithdrawChangeRequestRequest)(nil),     // 10: tidegate.control.v1.WithdrawChangeRequestRequest
-	(*WithdrawChangeRequestResponse)(nil),    // 11: tidegate.control.v1.WithdrawChangeRequestResponse
-	(*ApplyChangeRequestRequest)(nil),        // 12: tidegate.control.v1.ApplyChangeRequestRequest
-	(*ApplyChangeRequestResponse)(nil),       // 13: tidegate.control.v1.ApplyChangeRequestResponse
-	(*ListChangeRequestHistoryRequest)(nil),  // 14: tidegate.control.v1.ListChangeRequestHistoryRequest
-	(*ListChangeRequestHistoryResponse)(nil), // 15: tidegate.control.v1.ListChangeRequestHistoryResponse
-	(*FlagWrite)(nil),                        // 16: tidegate.control.v1.FlagWrite
-	(*SegmentWrite)(nil),                     // 17: tidegate.control.v1.SegmentWrite
-	(*ResourceDelete)(nil),                   // 18: tidegate.control.v1.ResourceDelete
-	(*v1.Rollout)(nil),                       // 19: tidegate.rollout.v1.Rollout
-	(*timestamppb.Timestamp)(nil),            // 20: google.protobuf.Timestamp
-	(*ChangeRequest)(nil),                    // 21: tidegate.control.v1.ChangeRequest
-	(*ApplyResult)(nil),                      // 22: tidegate.control.v1.ApplyResult
-	(*AuditEntry)(nil),                       // 23: tidegate.control.v1.AuditEntry
-	(*Conflict)(nil),                         // 24: tidegate.control.v1.Conflict
-	(ChangeRequest_State)(0),                 // 25: tidegate.control.v1.ChangeRequest.State
+	(*UncountedApproval)(nil),                // 4: tidegate.control.v1.UncountedApproval
+	(*ListChangeRequestsRequest)(nil),        // 5: tidegate.control.v1.ListChangeRequestsRequest
+	(*ListChangeRequestsResponse)(nil),       // 6: tidegate.control.v1.ListChangeRequestsResponse
+	(*ApproveChangeRequestRequest)(nil),      // 7: tidegate.control.v1.ApproveChangeRequestRequest
+	(*ApproveChangeRequestResponse)(nil),     // 8: tidegate.control.v1.ApproveChangeRequestResponse
+	(*RejectChangeRequestRequest)(nil),       // 9: tidegate.control.v1.RejectChangeRequestRequest
+	(*RejectChangeRequestResponse)(nil),      // 10: tidegate.control.v1.RejectChangeRequestResponse
+	(*WithdrawChangeRequestRequest)(nil),     // 11: tidegate.control.v1.WithdrawChangeRequestRequest
+	(*WithdrawChangeRequestResponse)(nil),    // 12: tidegate.control.v1.WithdrawChangeRequestResponse
+	(*ApplyChangeRequestRequest)(nil),        // 13: tidegate.control.v1.ApplyChangeRequestRequest
+	(*ApplyChangeRequestResponse)(nil),       // 14: tidegate.control.v1.ApplyChangeRequestResponse
+	(*ListChangeRequestHistoryRequest)(nil),  // 15: tidegate.control.v1.ListChangeRequestHistoryRequest
+	(*ListChangeRequestHistoryResponse)(nil), // 16: tidegate.control.v1.ListChangeRequestHistoryResponse
+	(*FlagWrite)(nil),                        // 17: tidegate.control.v1.FlagWrite
+	(*SegmentWrite)(nil),                     // 18: tidegate.control.v1.SegmentWrite
+	(*ResourceDelete)(nil),                   // 19: tidegate.control.v1.ResourceDelete
+	(*v1.Rollout)(nil),                       // 20: tidegate.rollout.v1.Rollout
+	(*timestamppb.Timestamp)(nil),            // 21: google.protobuf.Timestamp
+	(*ChangeRequest)(nil),                    // 22: tidegate.control.v1.ChangeRequest
+	(*ApplyResult)(nil),                      // 23: tidegate.control.v1.ApplyResult
+	(*AuditEntry)(nil),                       // 24: tidegate.control.v1.AuditEntry
+	(*Conflict)(nil),                         // 25: tidegate.control.v1.Conflict
+	(*Party)(nil),                            // 26: tidegate.control.v1.Party
+	(ChangeRequest_State)(0),                 // 27: tidegate.control.v1.ChangeRequest.State
 }
 var file_tidegate_control_v1_change_request_service_proto_depIdxs = []int32{
-	16, // 0: tidegate.control.v1.ProposeChangeRequestRequest.flags:type_name -> tidegate.control.v1.FlagWrite
-	17, // 1: tidegate.control.v1.ProposeChangeRequestRequest.segments:type_name -> tidegate.control.v1.SegmentWrite
-	18, // 2: tidegate.control.v1.ProposeChangeRequestRequest.deletes:type_name -> tidegate.control.v1.ResourceDelete
-	19, // 3: tidegate.control.v1.ProposeChangeRequestRequest.rollout:type_name -> tidegate.rollout.v1.Rollout
-	20, // 4: tidegate.control.v1.ProposeChangeRequestRequest.apply_at:type_name -> google.protobuf.Timestamp
-	21, // 5: tidegate.control.v1.ProposeChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
-	22, // 6: tidegate.control.v1.ProposeChangeRequestResponse.results:type_name -> tidegate.control.v1.ApplyResult
-	23, // 7: tidegate.control.v1.ProposeChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	21, // 8: tidegate.control.v1.GetChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
-	22, // 9: tidegate.control.v1.GetChangeRequestResponse.results:type_name -> tidegate.control.v1.ApplyResult
-	24, // 10: tidegate.control.v1.GetChangeRequestResponse.conflicts:type_name -> tidegate.control.v1.Conflict
-	25, // 11: tidegate.control.v1.ListChangeRequestsRequest.state:type_name -> tidegate.control.v1.ChangeRequest.State
-	21, // 12: tidegate.control.v1.ListChangeRequestsResponse.change_requests:type_name -> tidegate.control.v1.ChangeRequest
-	21, // 13: tidegate.control.v1.ApproveChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
-	23, // 14: tidegate.control.v1.ApproveChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	21, // 15: tidegate.control.v1.RejectChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
-	23, // 16: tidegate.control.v1.RejectChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	21, // 17: tidegate.control.v1.WithdrawChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
-	23, // 18: tidegate.control.v1.WithdrawChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	21, // 19: tidegate.control.v1.ApplyChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
-	22, // 20: tidegate.control.v1.ApplyChangeRequestResponse.results:type_name -> tidegate.control.v1.ApplyResult
-	23, // 21: tidegate.control.v1.ApplyChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	23, // 22: tidegate.control.v1.ListChangeRequestHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	0,  // 23: tidegate.control.v1.ChangeRequestService.ProposeChangeRequest:input_type -> tidegate.control.v1.ProposeChangeRequestRequest
-	2,  // 24: tidegate.control.v1.ChangeRequestService.GetChangeRequest:input_type -> tidegate.control.v1.GetChangeRequestRequest
-	4,  // 25: tidegate.control.v1.ChangeRequestService.ListChangeRequests:input_type -> tidegate.control.v1.ListChangeRequestsRequest
-	6,  // 26: tidegate.control.v1.ChangeRequestService.ApproveChangeRequest:input_type -> tidegate.control.v1.ApproveChangeRequestRequest
-	8,  // 27: tidegate.control.v1.ChangeRequestService.RejectChangeRequest:input_type -> tidegate.control.v1.RejectChangeRequestRequest
-	10, // 28: tidegate.control.v1.ChangeRequestService.WithdrawChangeRequest:input_type -> tidegate.control.v1.WithdrawChangeRequestRequest
-	12, // 29: tidegate.control.v1.ChangeRequestService.ApplyChangeRequest:input_type -> tidegate.control.v1.ApplyChangeRequestRequest
-	14, // 30: tidegate.control.v1.ChangeRequestService.ListChangeRequestHistory:input_type -> tidegate.control.v1.ListChangeRequestHistoryRequest
-	1,  // 31: tidegate.control.v1.ChangeRequestService.ProposeChangeRequest:output_type -> tidegate.control.v1.ProposeChangeRequestResponse
-	3,  // 32: tidegate.control.v1.ChangeRequestService.GetChangeRequest:output_type -> tidegate.control.v1.GetChangeRequestResponse
-	5,  // 33: tidegate.control.v1.ChangeRequestService.ListChangeRequests:output_type -> tidegate.control.v1.ListChangeRequestsResponse
-	7,  // 34: tidegate.control.v1.ChangeRequestService.ApproveChangeRequest:output_type -> tidegate.control.v1.ApproveChangeRequestResponse
-	9,  // 35: tidegate.control.v1.ChangeRequestService.RejectChangeRequest:output_type -> tidegate.control.v1.RejectChangeRequestResponse
-	11, // 36: tidegate.control.v1.ChangeRequestService.WithdrawChangeRequest:output_type -> tidegate.control.v1.WithdrawChangeRequestResponse
-	13, // 37: tidegate.control.v1.ChangeRequestService.ApplyChangeRequest:output_type -> tidegate.control.v1.ApplyChangeRequestResponse
-	15, // 38: tidegate.control.v1.ChangeRequestService.ListChangeRequestHistory:output_type -> tidegate.control.v1.ListChangeRequestHistoryResponse
-	31, // [31:39] is the sub-list for method output_type
-	23, // [23:31] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	17, // 0: tidegate.control.v1.ProposeChangeRequestRequest.flags:type_name -> tidegate.control.v1.FlagWrite
+	18, // 1: tidegate.control.v1.ProposeChangeRequestRequest.segments:type_name -> tidegate.control.v1.SegmentWrite
+	19, // 2: tidegate.control.v1.ProposeChangeRequestRequest.deletes:type_name -> tidegate.control.v1.ResourceDelete
+	20, // 3: tidegate.control.v1.ProposeChangeRequestRequest.rollout:type_name -> tidegate.rollout.v1.Rollout
+	21, // 4: tidegate.control.v1.ProposeChangeRequestRequest.apply_at:type_name -> google.protobuf.Timestamp
+	22, // 5: tidegate.control.v1.ProposeChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
+	23, // 6: tidegate.control.v1.ProposeChangeRequestResponse.results:type_name -> tidegate.control.v1.ApplyResult
+	24, // 7: tidegate.control.v1.ProposeChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	22, // 8: tidegate.control.v1.GetChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
+	23, // 9: tidegate.control.v1.GetChangeRequestResponse.results:type_name -> tidegate.control.v1.ApplyResult
+	25, // 10: tidegate.control.v1.GetChangeRequestResponse.conflicts:type_name -> tidegate.control.v1.Conflict
+	4,  // 11: tidegate.control.v1.GetChangeRequestResponse.uncounted_approvals:type_name -> tidegate.control.v1.UncountedApproval
+	26, // 12: tidegate.control.v1.UncountedApproval.by:type_name -> tidegate.control.v1.Party
+	27, // 13: tidegate.control.v1.ListChangeRequestsRequest.state:type_name -> tidegate.control.v1.ChangeRequest.State
+	22, // 14: tidegate.control.v1.ListChangeRequestsResponse.change_requests:type_name -> tidegate.control.v1.ChangeRequest
+	22, // 15: tidegate.control.v1.ApproveChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
+	24, // 16: tidegate.control.v1.ApproveChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	22, // 17: tidegate.control.v1.RejectChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
+	24, // 18: tidegate.control.v1.RejectChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	22, // 19: tidegate.control.v1.WithdrawChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
+	24, // 20: tidegate.control.v1.WithdrawChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	22, // 21: tidegate.control.v1.ApplyChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
+	23, // 22: tidegate.control.v1.ApplyChangeRequestResponse.results:type_name -> tidegate.control.v1.ApplyResult
+	24, // 23: tidegate.control.v1.ApplyChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	24, // 24: tidegate.control.v1.ListChangeRequestHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	0,  // 25: tidegate.control.v1.ChangeRequestService.ProposeChangeRequest:input_type -> tidegate.control.v1.ProposeChangeRequestRequest
+	2,  // 26: tidegate.control.v1.ChangeRequestService.GetChangeRequest:input_type -> tidegate.control.v1.GetChangeRequestRequest
+	5,  // 27: tidegate.control.v1.ChangeRequestService.ListChangeRequests:input_type -> tidegate.control.v1.ListChangeRequestsRequest
+	7,  // 28: tidegate.control.v1.ChangeRequestService.ApproveChangeRequest:input_type -> tidegate.control.v1.ApproveChangeRequestRequest
+	9,  // 29: tidegate.control.v1.ChangeRequestService.RejectChangeRequest:input_type -> tidegate.control.v1.RejectChangeRequestRequest
+	11, // 30: tidegate.control.v1.ChangeRequestService.WithdrawChangeRequest:input_type -> tidegate.control.v1.WithdrawChangeRequestRequest
+	13, // 31: tidegate.control.v1.ChangeRequestService.ApplyChangeRequest:input_type -> tidegate.control.v1.ApplyChangeRequestRequest
+	15, // 32: tidegate.control.v1.ChangeRequestService.ListChangeRequestHistory:input_type -> tidegate.control.v1.ListChangeRequestHistoryRequest
+	1,  // 33: tidegate.control.v1.ChangeRequestService.ProposeChangeRequest:output_type -> tidegate.control.v1.ProposeChangeRequestResponse
+	3,  // 34: tidegate.control.v1.ChangeRequestService.GetChangeRequest:output_type -> tidegate.control.v1.GetChangeRequestResponse
+	6,  // 35: tidegate.control.v1.ChangeRequestService.ListChangeRequests:output_type -> tidegate.control.v1.ListChangeRequestsResponse
+	8,  // 36: tidegate.control.v1.ChangeRequestService.ApproveChangeRequest:output_type -> tidegate.control.v1.ApproveChangeRequestResponse
+	10, // 37: tidegate.control.v1.ChangeRequestService.RejectChangeRequest:output_type -> tidegate.control.v1.RejectChangeRequestResponse
+	12, // 38: tidegate.control.v1.ChangeRequestService.WithdrawChangeRequest:output_type -> tidegate.control.v1.WithdrawChangeRequestResponse
+	14, // 39: tidegate.control.v1.ChangeRequestService.ApplyChangeRequest:output_type -> tidegate.control.v1.ApplyChangeRequestResponse
+	16, // 40: tidegate.control.v1.ChangeRequestService.ListChangeRequestHistory:output_type -> tidegate.control.v1.ListChangeRequestHistoryResponse
+	33, // [33:41] is the sub-list for method output_type
+	25, // [25:33] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_change_request_service_proto_init() }
@@ -1368,7 +1463,7 @@ func file_tidegate_control_v1_change_request_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_change_request_service_proto_rawDesc), len(file_tidegate_control_v1_change_request_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

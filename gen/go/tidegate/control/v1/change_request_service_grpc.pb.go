@@ -40,8 +40,11 @@ const (
 //
 // Writes carry a request_id, and fail, as FlagService's do (flag_service.proto). A change
 // request is proposed by whoever may write all that it names; the same is asked of whoever
-// approves, rejects, withdraws or applies it, then. An approval counts as it was given, also if
-// whoever gave it is no longer allowed to when it is applied.
+// approves, rejects, withdraws or applies it, then. It is asked again when it is applied, in the
+// transaction that applies it: an approval counts if it is of a person (IDENTITY_KIND_PERSON) who
+// may still write all that it names, and what is scheduled is written if its proposer may. Where
+// somebody applies it by hand in place of a proposer who may no longer, their own approval does
+// not count. Where nobody is asked who they are, everybody may.
 type ChangeRequestServiceClient interface {
 	// Proposes a change. It is validated as FlagService.Apply, or RolloutService.StartRollout,
 	// does with validate_only, and answers as they do where it would be refused now: but what an
@@ -52,8 +55,8 @@ type ChangeRequestServiceClient interface {
 	GetChangeRequest(ctx context.Context, in *GetChangeRequestRequest, opts ...grpc.CallOption) (*GetChangeRequestResponse, error)
 	// The change requests of an environment, newest first, without what they would write.
 	ListChangeRequests(ctx context.Context, in *ListChangeRequestsRequest, opts ...grpc.CallOption) (*ListChangeRequestsResponse, error)
-	// Approves one that is open. Fails with FAILED_PRECONDITION if the caller has proposed it. To
-	// approve it again changes nothing.
+	// Approves one that is open. Fails with FAILED_PRECONDITION if the caller has proposed it, or is
+	// a service. To approve it again changes nothing.
 	ApproveChangeRequest(ctx context.Context, in *ApproveChangeRequestRequest, opts ...grpc.CallOption) (*ApproveChangeRequestResponse, error)
 	// Ends one that is open: it can no longer be applied.
 	RejectChangeRequest(ctx context.Context, in *RejectChangeRequestRequest, opts ...grpc.CallOption) (*RejectChangeRequestResponse, error)
@@ -61,8 +64,8 @@ type ChangeRequestServiceClient interface {
 	WithdrawChangeRequest(ctx context.Context, in *WithdrawChangeRequestRequest, opts ...grpc.CallOption) (*WithdrawChangeRequestResponse, error)
 	// Writes what it says, and that it is applied, in one transaction. Fails with ABORTED and a
 	// Conflict if something that it would change has changed since it was proposed: propose it
-	// anew; with FAILED_PRECONDITION if it is not open, lacks approvals, or does not fit with what
-	// is there now.
+	// anew; with FAILED_PRECONDITION if it is not open, lacks approvals that count, does not fit with
+	// what is there now, or is to be applied later and the request does not say now.
 	ApplyChangeRequest(ctx context.Context, in *ApplyChangeRequestRequest, opts ...grpc.CallOption) (*ApplyChangeRequestResponse, error)
 	// The audit entries of a change request, newest first.
 	ListChangeRequestHistory(ctx context.Context, in *ListChangeRequestHistoryRequest, opts ...grpc.CallOption) (*ListChangeRequestHistoryResponse, error)
@@ -167,8 +170,11 @@ func (c *changeRequestServiceClient) ListChangeRequestHistory(ctx context.Contex
 //
 // Writes carry a request_id, and fail, as FlagService's do (flag_service.proto). A change
 // request is proposed by whoever may write all that it names; the same is asked of whoever
-// approves, rejects, withdraws or applies it, then. An approval counts as it was given, also if
-// whoever gave it is no longer allowed to when it is applied.
+// approves, rejects, withdraws or applies it, then. It is asked again when it is applied, in the
+// transaction that applies it: an approval counts if it is of a person (IDENTITY_KIND_PERSON) who
+// may still write all that it names, and what is scheduled is written if its proposer may. Where
+// somebody applies it by hand in place of a proposer who may no longer, their own approval does
+// not count. Where nobody is asked who they are, everybody may.
 type ChangeRequestServiceServer interface {
 	// Proposes a change. It is validated as FlagService.Apply, or RolloutService.StartRollout,
 	// does with validate_only, and answers as they do where it would be refused now: but what an
@@ -179,8 +185,8 @@ type ChangeRequestServiceServer interface {
 	GetChangeRequest(context.Context, *GetChangeRequestRequest) (*GetChangeRequestResponse, error)
 	// The change requests of an environment, newest first, without what they would write.
 	ListChangeRequests(context.Context, *ListChangeRequestsRequest) (*ListChangeRequestsResponse, error)
-	// Approves one that is open. Fails with FAILED_PRECONDITION if the caller has proposed it. To
-	// approve it again changes nothing.
+	// Approves one that is open. Fails with FAILED_PRECONDITION if the caller has proposed it, or is
+	// a service. To approve it again changes nothing.
 	ApproveChangeRequest(context.Context, *ApproveChangeRequestRequest) (*ApproveChangeRequestResponse, error)
 	// Ends one that is open: it can no longer be applied.
 	RejectChangeRequest(context.Context, *RejectChangeRequestRequest) (*RejectChangeRequestResponse, error)
@@ -188,8 +194,8 @@ type ChangeRequestServiceServer interface {
 	WithdrawChangeRequest(context.Context, *WithdrawChangeRequestRequest) (*WithdrawChangeRequestResponse, error)
 	// Writes what it says, and that it is applied, in one transaction. Fails with ABORTED and a
 	// Conflict if something that it would change has changed since it was proposed: propose it
-	// anew; with FAILED_PRECONDITION if it is not open, lacks approvals, or does not fit with what
-	// is there now.
+	// anew; with FAILED_PRECONDITION if it is not open, lacks approvals that count, does not fit with
+	// what is there now, or is to be applied later and the request does not say now.
 	ApplyChangeRequest(context.Context, *ApplyChangeRequestRequest) (*ApplyChangeRequestResponse, error)
 	// The audit entries of a change request, newest first.
 	ListChangeRequestHistory(context.Context, *ListChangeRequestHistoryRequest) (*ListChangeRequestHistoryResponse, error)

@@ -8,7 +8,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { AuditEntry, Conflict } from "./audit_pb";
 import { file_tidegate_control_v1_audit } from "./audit_pb";
-import type { ChangeRequest, ChangeRequest_State } from "./change_request_pb";
+import type { ChangeRequest, ChangeRequest_State, Party } from "./change_request_pb";
 import { file_tidegate_control_v1_change_request } from "./change_request_pb";
 import type { ApplyResult, FlagWrite, ResourceDelete, SegmentWrite } from "./flag_service_pb";
 import { file_tidegate_control_v1_flag_service } from "./flag_service_pb";
@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tidegate/control/v1/change_request_service.proto.
  */
 export const file_tidegate_control_v1_change_request_service: GenFile = /*@__PURE__*/
-  fileDesc("CjB0aWRlZ2F0ZS9jb250cm9sL3YxL2NoYW5nZV9yZXF1ZXN0X3NlcnZpY2UucHJvdG8SE3RpZGVnYXRlLmNvbnRyb2wudjEizQIKG1Byb3Bvc2VDaGFuZ2VSZXF1ZXN0UmVxdWVzdBITCgtlbnZpcm9ubWVudBgBIAEoCRItCgVmbGFncxgCIAMoCzIeLnRpZGVnYXRlLmNvbnRyb2wudjEuRmxhZ1dyaXRlEjMKCHNlZ21lbnRzGAMgAygLMiEudGlkZWdhdGUuY29udHJvbC52MS5TZWdtZW50V3JpdGUSNAoHZGVsZXRlcxgEIAMoCzIjLnRpZGVnYXRlLmNvbnRyb2wudjEuUmVzb3VyY2VEZWxldGUSLQoHcm9sbG91dBgFIAEoCzIcLnRpZGVnYXRlLnJvbGxvdXQudjEuUm9sbG91dBIsCghhcHBseV9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAcgASgJEhIKCnJlcXVlc3RfaWQYCCABKAki6wEKHFByb3Bvc2VDaGFuZ2VSZXF1ZXN0UmVzcG9uc2USOgoOY2hhbmdlX3JlcXVlc3QYASABKAsyIi50aWRlZ2F0ZS5jb250cm9sLnYxLkNoYW5nZVJlcXVlc3QSEAoIcmV2aXNpb24YAiABKAMSMQoHcmVzdWx0cxgDIAMoCzIgLnRpZGVnYXRlLmNvbnRyb2wudjEuQXBwbHlSZXN1bHQSGgoSYXBwcm92YWxzX3JlcXVpcmVkGAQgASgFEi4KBWVudHJ5GAUgASgLMh8udGlkZWdhdGUuY29udHJvbC52MS5BdWRpdEVudHJ5Ij4KF0dldENoYW5nZVJlcXVlc3RSZXF1ZXN0EhMKC2Vudmlyb25tZW50GAEgASgJEg4KBm51bWJlchgCIAEoAyL7AQoYR2V0Q2hhbmdlUmVxdWVzdFJlc3BvbnNlEjoKDmNoYW5nZV9yZXF1ZXN0GAEgASgLMiIudGlkZWdhdGUuY29udHJvbC52MS5DaGFuZ2VSZXF1ZXN0EhAKCHJldmlzaW9uGAIgASgDEjEKB3Jlc3VsdHMYAyADKAsyIC50aWRlZ2F0ZS5jb250cm9sLnYxLkFwcGx5UmVzdWx0EjAKCWNvbmZsaWN0cxgEIAMoCzIdLnRpZGVnYXRlLmNvbnRyb2wudjEuQ29uZmxpY3QSEAoIb2JzdGFjbGUYBSABKAkSGgoSYXBwcm92YWxzX3JlcXVpcmVkGAYgASgFIqQBChlMaXN0Q2hhbmdlUmVxdWVzdHNSZXF1ZXN0EhMKC2Vudmlyb25tZW50GAEgASgJEjcKBXN0YXRlGAIgASgOMigudGlkZWdhdGUuY29udHJvbC52MS5DaGFuZ2VSZXF1ZXN0LlN0YXRlEhIKCmtleV9wcmVmaXgYAyABKAkSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkioAEKGkxpc3RDaGFuZ2VSZXF1ZXN0c1Jlc3BvbnNlEjsKD2NoYW5nZV9yZXF1ZXN0cxgBIAMoCzIiLnRpZGVnYXRlLmNvbnRyb2wudjEuQ2hhbmdlUmVxdWVzdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSEAoIcmV2aXNpb24YAyABKAMSGgoSYXBwcm92YWxzX3JlcXVpcmVkGAQgASgFImYKG0FwcHJvdmVDaGFuZ2VSZXF1ZXN0UmVxdWVzdBITCgtlbnZpcm9ubWVudBgBIAEoCRIOCgZudW1iZXIYAiABKAMSDgoGcmVhc29uGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkiuAEKHEFwcHJvdmVDaGFuZ2VSZXF1ZXN0UmVzcG9uc2USOgoOY2hhbmdlX3JlcXVlc3QYASABKAsyIi50aWRlZ2F0ZS5jb250cm9sLnYxLkNoYW5nZVJlcXVlc3QSEAoIcmV2aXNpb24YAiABKAMSGgoSYXBwcm92YWxzX3JlcXVpcmVkGAMgASgFEi4KBWVudHJ5GAQgASgLMh8udGlkZWdhdGUuY29udHJvbC52MS5BdWRpdEVudHJ5ImUKGlJlamVjdENoYW5nZVJlcXVlc3RSZXF1ZXN0EhMKC2Vudmlyb25tZW50GAEgASgJEg4KBm51bWJlchgCIAEoAxIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCSKbAQobUmVqZWN0Q2hhbmdlUmVxdWVzdFJlc3BvbnNlEjoKDmNoYW5nZV9yZXF1ZXN0GAEgASgLMiIudGlkZWdhdGUuY29udHJvbC52MS5DaGFuZ2VSZXF1ZXN0EhAKCHJldmlzaW9uGAIgASgDEi4KBWVudHJ5GAMgASgLMh8udGlkZWdhdGUuY29udHJvbC52MS5BdWRpdEVudHJ5ImcKHFdpdGhkcmF3Q2hhbmdlUmVxdWVzdFJlcXVlc3QSEwoLZW52aXJvbm1lbnQYASABKAkSDgoGbnVtYmVyGAIgASgDEg4KBnJlYXNvbhgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJIp0BCh1XaXRoZHJhd0NoYW5nZVJlcXVlc3RSZXNwb25zZRI6Cg5jaGFuZ2VfcmVxdWVzdBgBIAEoCzIiLnRpZGVnYXRlLmNvbnRyb2wudjEuQ2hhbmdlUmVxdWVzdBIQCghyZXZpc2lvbhgCIAEoAxIuCgVlbnRyeRgDIAEoCzIfLnRpZGVnYXRlLmNvbnRyb2wudjEuQXVkaXRFbnRyeSJkChlBcHBseUNoYW5nZVJlcXVlc3RSZXF1ZXN0EhMKC2Vudmlyb25tZW50GAEgASgJEg4KBm51bWJlchgCIAEoAxIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCSLNAQoaQXBwbHlDaGFuZ2VSZXF1ZXN0UmVzcG9uc2USOgoOY2hhbmdlX3JlcXVlc3QYASABKAsyIi50aWRlZ2F0ZS5jb250cm9sLnYxLkNoYW5nZVJlcXVlc3QSEAoIcmV2aXNpb24YAiABKAMSMQoHcmVzdWx0cxgDIAMoCzIgLnRpZGVnYXRlLmNvbnRyb2wudjEuQXBwbHlSZXN1bHQSLgoFZW50cnkYBCABKAsyHy50aWRlZ2F0ZS5jb250cm9sLnYxLkF1ZGl0RW50cnkibQofTGlzdENoYW5nZVJlcXVlc3RIaXN0b3J5UmVxdWVzdBITCgtlbnZpcm9ubWVudBgBIAEoCRIOCgZudW1iZXIYAiABKAMSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkibQogTGlzdENoYW5nZVJlcXVlc3RIaXN0b3J5UmVzcG9uc2USMAoHZW50cmllcxgBIAMoCzIfLnRpZGVnYXRlLmNvbnRyb2wudjEuQXVkaXRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkygggKFENoYW5nZVJlcXVlc3RTZXJ2aWNlEnsKFFByb3Bvc2VDaGFuZ2VSZXF1ZXN0EjAudGlkZWdhdGUuY29udHJvbC52MS5Qcm9wb3NlQ2hhbmdlUmVxdWVzdFJlcXVlc3QaMS50aWRlZ2F0ZS5jb250cm9sLnYxLlByb3Bvc2VDaGFuZ2VSZXF1ZXN0UmVzcG9uc2USdAoQR2V0Q2hhbmdlUmVxdWVzdBIsLnRpZGVnYXRlLmNvbnRyb2wudjEuR2V0Q2hhbmdlUmVxdWVzdFJlcXVlc3QaLS50aWRlZ2F0ZS5jb250cm9sLnYxLkdldENoYW5nZVJlcXVlc3RSZXNwb25zZSIDkAIBEnoKEkxpc3RDaGFuZ2VSZXF1ZXN0cxIuLnRpZGVnYXRlLmNvbnRyb2wudjEuTGlzdENoYW5nZVJlcXVlc3RzUmVxdWVzdBovLnRpZGVnYXRlLmNvbnRyb2wudjEuTGlzdENoYW5nZVJlcXVlc3RzUmVzcG9uc2UiA5ACARJ7ChRBcHByb3ZlQ2hhbmdlUmVxdWVzdBIwLnRpZGVnYXRlLmNvbnRyb2wudjEuQXBwcm92ZUNoYW5nZVJlcXVlc3RSZXF1ZXN0GjEudGlkZWdhdGUuY29udHJvbC52MS5BcHByb3ZlQ2hhbmdlUmVxdWVzdFJlc3BvbnNlEngKE1JlamVjdENoYW5nZVJlcXVlc3QSLy50aWRlZ2F0ZS5jb250cm9sLnYxLlJlamVjdENoYW5nZVJlcXVlc3RSZXF1ZXN0GjAudGlkZWdhdGUuY29udHJvbC52MS5SZWplY3RDaGFuZ2VSZXF1ZXN0UmVzcG9uc2USfgoVV2l0aGRyYXdDaGFuZ2VSZXF1ZXN0EjEudGlkZWdhdGUuY29udHJvbC52MS5XaXRoZHJhd0NoYW5nZVJlcXVlc3RSZXF1ZXN0GjIudGlkZWdhdGUuY29udHJvbC52MS5XaXRoZHJhd0NoYW5nZVJlcXVlc3RSZXNwb25zZRJ1ChJBcHBseUNoYW5nZVJlcXVlc3QSLi50aWRlZ2F0ZS5jb250cm9sLnYxLkFwcGx5Q2hhbmdlUmVxdWVzdFJlcXVlc3QaLy50aWRlZ2F0ZS5jb250cm9sLnYxLkFwcGx5Q2hhbmdlUmVxdWVzdFJlc3BvbnNlEowBChhMaXN0Q2hhbmdlUmVxdWVzdEhpc3RvcnkSNC50aWRlZ2F0ZS5jb250cm9sLnYxLkxpc3RDaGFuZ2VSZXF1ZXN0SGlzdG9yeVJlcXVlc3QaNS50aWRlZ2F0ZS5jb250cm9sLnYxLkxpc3RDaGFuZ2VSZXF1ZXN0SGlzdG9yeVJlc3BvbnNlIgOQAgFC5QEKF2NvbS50aWRlZ2F0ZS5jb250cm9sLnYxQhlDaGFuZ2VSZXF1ZXN0U2VydmljZVByb3RvUAFaQWdpdGh1Yi5jb20vdGlkZWdhdGUvdGlkZWdhdGUvZ2VuL2dvL3RpZGVnYXRlL2NvbnRyb2wvdjE7Y29udHJvbHYxogIDVENYqgITVGlkZWdhdGUuQ29udHJvbC5WMcoCE1RpZGVnYXRlXENvbnRyb2xcVjHiAh9UaWRlZ2F0ZVxDb250cm9sXFYxXEdQQk1ldGFkYXRh6gIVVGlkZWdhdGU6OkNvbnRyb2w6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_tidegate_control_v1_audit, file_tidegate_control_v1_change_request, file_tidegate_control_v1_flag_service, file_tidegate_rollout_v1_rollout]);
+  fileDesc("CjB0aWRlZ2F0ZS9jb250cm9sL3YxL2NoYW5nZV9yZXF1ZXN0X3NlcnZpY2UucHJvdG8SE3RpZGVnYXRlLmNvbnRyb2wudjEizQIKG1Byb3Bvc2VDaGFuZ2VSZXF1ZXN0UmVxdWVzdBITCgtlbnZpcm9ubWVudBgBIAEoCRItCgVmbGFncxgCIAMoCzIeLnRpZGVnYXRlLmNvbnRyb2wudjEuRmxhZ1dyaXRlEjMKCHNlZ21lbnRzGAMgAygLMiEudGlkZWdhdGUuY29udHJvbC52MS5TZWdtZW50V3JpdGUSNAoHZGVsZXRlcxgEIAMoCzIjLnRpZGVnYXRlLmNvbnRyb2wudjEuUmVzb3VyY2VEZWxldGUSLQoHcm9sbG91dBgFIAEoCzIcLnRpZGVnYXRlLnJvbGxvdXQudjEuUm9sbG91dBIsCghhcHBseV9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAcgASgJEhIKCnJlcXVlc3RfaWQYCCABKAki6wEKHFByb3Bvc2VDaGFuZ2VSZXF1ZXN0UmVzcG9uc2USOgoOY2hhbmdlX3JlcXVlc3QYASABKAsyIi50aWRlZ2F0ZS5jb250cm9sLnYxLkNoYW5nZVJlcXVlc3QSEAoIcmV2aXNpb24YAiABKAMSMQoHcmVzdWx0cxgDIAMoCzIgLnRpZGVnYXRlLmNvbnRyb2wudjEuQXBwbHlSZXN1bHQSGgoSYXBwcm92YWxzX3JlcXVpcmVkGAQgASgFEi4KBWVudHJ5GAUgASgLMh8udGlkZWdhdGUuY29udHJvbC52MS5BdWRpdEVudHJ5Ij4KF0dldENoYW5nZVJlcXVlc3RSZXF1ZXN0EhMKC2Vudmlyb25tZW50GAEgASgJEg4KBm51bWJlchgCIAEoAyLSAgoYR2V0Q2hhbmdlUmVxdWVzdFJlc3BvbnNlEjoKDmNoYW5nZV9yZXF1ZXN0GAEgASgLMiIudGlkZWdhdGUuY29udHJvbC52MS5DaGFuZ2VSZXF1ZXN0EhAKCHJldmlzaW9uGAIgASgDEjEKB3Jlc3VsdHMYAyADKAsyIC50aWRlZ2F0ZS5jb250cm9sLnYxLkFwcGx5UmVzdWx0EjAKCWNvbmZsaWN0cxgEIAMoCzIdLnRpZGVnYXRlLmNvbnRyb2wudjEuQ29uZmxpY3QSEAoIb2JzdGFjbGUYBSABKAkSGgoSYXBwcm92YWxzX3JlcXVpcmVkGAYgASgFEkMKE3VuY291bnRlZF9hcHByb3ZhbHMYByADKAsyJi50aWRlZ2F0ZS5jb250cm9sLnYxLlVuY291bnRlZEFwcHJvdmFsEhAKCGNhdXRpb25zGAggAygJIkwKEVVuY291bnRlZEFwcHJvdmFsEiYKAmJ5GAEgASgLMhoudGlkZWdhdGUuY29udHJvbC52MS5QYXJ0eRIPCgdwcm9ibGVtGAIgASgJIqQBChlMaXN0Q2hhbmdlUmVxdWVzdHNSZXF1ZXN0EhMKC2Vudmlyb25tZW50GAEgASgJEjcKBXN0YXRlGAIgASgOMigudGlkZWdhdGUuY29udHJvbC52MS5DaGFuZ2VSZXF1ZXN0LlN0YXRlEhIKCmtleV9wcmVmaXgYAyABKAkSEQoJcGFnZV9zaXplGAQgASgFEhIKCnBhZ2VfdG9rZW4YBSABKAkioAEKGkxpc3RDaGFuZ2VSZXF1ZXN0c1Jlc3BvbnNlEjsKD2NoYW5nZV9yZXF1ZXN0cxgBIAMoCzIiLnRpZGVnYXRlLmNvbnRyb2wudjEuQ2hhbmdlUmVxdWVzdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSEAoIcmV2aXNpb24YAyABKAMSGgoSYXBwcm92YWxzX3JlcXVpcmVkGAQgASgFImYKG0FwcHJvdmVDaGFuZ2VSZXF1ZXN0UmVxdWVzdBITCgtlbnZpcm9ubWVudBgBIAEoCRIOCgZudW1iZXIYAiABKAMSDgoGcmVhc29uGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkiuAEKHEFwcHJvdmVDaGFuZ2VSZXF1ZXN0UmVzcG9uc2USOgoOY2hhbmdlX3JlcXVlc3QYASABKAsyIi50aWRlZ2F0ZS5jb250cm9sLnYxLkNoYW5nZVJlcXVlc3QSEAoIcmV2aXNpb24YAiABKAMSGgoSYXBwcm92YWxzX3JlcXVpcmVkGAMgASgFEi4KBWVudHJ5GAQgASgLMh8udGlkZWdhdGUuY29udHJvbC52MS5BdWRpdEVudHJ5ImUKGlJlamVjdENoYW5nZVJlcXVlc3RSZXF1ZXN0EhMKC2Vudmlyb25tZW50GAEgASgJEg4KBm51bWJlchgCIAEoAxIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCSKbAQobUmVqZWN0Q2hhbmdlUmVxdWVzdFJlc3BvbnNlEjoKDmNoYW5nZV9yZXF1ZXN0GAEgASgLMiIudGlkZWdhdGUuY29udHJvbC52MS5DaGFuZ2VSZXF1ZXN0EhAKCHJldmlzaW9uGAIgASgDEi4KBWVudHJ5GAMgASgLMh8udGlkZWdhdGUuY29udHJvbC52MS5BdWRpdEVudHJ5ImcKHFdpdGhkcmF3Q2hhbmdlUmVxdWVzdFJlcXVlc3QSEwoLZW52aXJvbm1lbnQYASABKAkSDgoGbnVtYmVyGAIgASgDEg4KBnJlYXNvbhgDIAEoCRISCgpyZXF1ZXN0X2lkGAQgASgJIp0BCh1XaXRoZHJhd0NoYW5nZVJlcXVlc3RSZXNwb25zZRI6Cg5jaGFuZ2VfcmVxdWVzdBgBIAEoCzIiLnRpZGVnYXRlLmNvbnRyb2wudjEuQ2hhbmdlUmVxdWVzdBIQCghyZXZpc2lvbhgCIAEoAxIuCgVlbnRyeRgDIAEoCzIfLnRpZGVnYXRlLmNvbnRyb2wudjEuQXVkaXRFbnRyeSJxChlBcHBseUNoYW5nZVJlcXVlc3RSZXF1ZXN0EhMKC2Vudmlyb25tZW50GAEgASgJEg4KBm51bWJlchgCIAEoAxIOCgZyZWFzb24YAyABKAkSEgoKcmVxdWVzdF9pZBgEIAEoCRILCgNub3cYBSABKAgizQEKGkFwcGx5Q2hhbmdlUmVxdWVzdFJlc3BvbnNlEjoKDmNoYW5nZV9yZXF1ZXN0GAEgASgLMiIudGlkZWdhdGUuY29udHJvbC52MS5DaGFuZ2VSZXF1ZXN0EhAKCHJldmlzaW9uGAIgASgDEjEKB3Jlc3VsdHMYAyADKAsyIC50aWRlZ2F0ZS5jb250cm9sLnYxLkFwcGx5UmVzdWx0Ei4KBWVudHJ5GAQgASgLMh8udGlkZWdhdGUuY29udHJvbC52MS5BdWRpdEVudHJ5Im0KH0xpc3RDaGFuZ2VSZXF1ZXN0SGlzdG9yeVJlcXVlc3QSEwoLZW52aXJvbm1lbnQYASABKAkSDgoGbnVtYmVyGAIgASgDEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIm0KIExpc3RDaGFuZ2VSZXF1ZXN0SGlzdG9yeVJlc3BvbnNlEjAKB2VudHJpZXMYASADKAsyHy50aWRlZ2F0ZS5jb250cm9sLnYxLkF1ZGl0RW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMoIIChRDaGFuZ2VSZXF1ZXN0U2VydmljZRJ7ChRQcm9wb3NlQ2hhbmdlUmVxdWVzdBIwLnRpZGVnYXRlLmNvbnRyb2wudjEuUHJvcG9zZUNoYW5nZVJlcXVlc3RSZXF1ZXN0GjEudGlkZWdhdGUuY29udHJvbC52MS5Qcm9wb3NlQ2hhbmdlUmVxdWVzdFJlc3BvbnNlEnQKEEdldENoYW5nZVJlcXVlc3QSLC50aWRlZ2F0ZS5jb250cm9sLnYxLkdldENoYW5nZVJlcXVlc3RSZXF1ZXN0Gi0udGlkZWdhdGUuY29udHJvbC52MS5HZXRDaGFuZ2VSZXF1ZXN0UmVzcG9uc2UiA5ACARJ6ChJMaXN0Q2hhbmdlUmVxdWVzdHMSLi50aWRlZ2F0ZS5jb250cm9sLnYxLkxpc3RDaGFuZ2VSZXF1ZXN0c1JlcXVlc3QaLy50aWRlZ2F0ZS5jb250cm9sLnYxLkxpc3RDaGFuZ2VSZXF1ZXN0c1Jlc3BvbnNlIgOQAgESewoUQXBwcm92ZUNoYW5nZVJlcXVlc3QSMC50aWRlZ2F0ZS5jb250cm9sLnYxLkFwcHJvdmVDaGFuZ2VSZXF1ZXN0UmVxdWVzdBoxLnRpZGVnYXRlLmNvbnRyb2wudjEuQXBwcm92ZUNoYW5nZVJlcXVlc3RSZXNwb25zZRJ4ChNSZWplY3RDaGFuZ2VSZXF1ZXN0Ei8udGlkZWdhdGUuY29udHJvbC52MS5SZWplY3RDaGFuZ2VSZXF1ZXN0UmVxdWVzdBowLnRpZGVnYXRlLmNvbnRyb2wudjEuUmVqZWN0Q2hhbmdlUmVxdWVzdFJlc3BvbnNlEn4KFVdpdGhkcmF3Q2hhbmdlUmVxdWVzdBIxLnRpZGVnYXRlLmNvbnRyb2wudjEuV2l0aGRyYXdDaGFuZ2VSZXF1ZXN0UmVxdWVzdBoyLnRpZGVnYXRlLmNvbnRyb2wudjEuV2l0aGRyYXdDaGFuZ2VSZXF1ZXN0UmVzcG9uc2USdQoSQXBwbHlDaGFuZ2VSZXF1ZXN0Ei4udGlkZWdhdGUuY29udHJvbC52MS5BcHBseUNoYW5nZVJlcXVlc3RSZXF1ZXN0Gi8udGlkZWdhdGUuY29udHJvbC52MS5BcHBseUNoYW5nZVJlcXVlc3RSZXNwb25zZRKMAQoYTGlzdENoYW5nZVJlcXVlc3RIaXN0b3J5EjQudGlkZWdhdGUuY29udHJvbC52MS5MaXN0Q2hhbmdlUmVxdWVzdEhpc3RvcnlSZXF1ZXN0GjUudGlkZWdhdGUuY29udHJvbC52MS5MaXN0Q2hhbmdlUmVxdWVzdEhpc3RvcnlSZXNwb25zZSIDkAIBQuUBChdjb20udGlkZWdhdGUuY29udHJvbC52MUIZQ2hhbmdlUmVxdWVzdFNlcnZpY2VQcm90b1ABWkFnaXRodWIuY29tL3RpZGVnYXRlL3RpZGVnYXRlL2dlbi9nby90aWRlZ2F0ZS9jb250cm9sL3YxO2NvbnRyb2x2MaICA1RDWKoCE1RpZGVnYXRlLkNvbnRyb2wuVjHKAhNUaWRlZ2F0ZVxDb250cm9sXFYx4gIfVGlkZWdhdGVcQ29udHJvbFxWMVxHUEJNZXRhZGF0YeoCFVRpZGVnYXRlOjpDb250cm9sOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tidegate_control_v1_audit, file_tidegate_control_v1_change_request, file_tidegate_control_v1_flag_service, file_tidegate_rollout_v1_rollout]);
 
 /**
  * @generated from message tidegate.control.v1.ProposeChangeRequestRequest
@@ -57,8 +57,10 @@ export type ProposeChangeRequestRequest = Message<"tidegate.control.v1.ProposeCh
   rollout?: Rollout | undefined;
 
   /**
-   * To be applied then, by whichever server leads: within a year from now. If it lacks approvals
-   * then, is refused, or nobody led until an hour later, it FAILED.
+   * To be applied then, by whichever server leads: within a year from now. While the environment
+   * is frozen then, or no server leads, it is tried again for an hour. After that, or if it lacks
+   * approvals, is refused otherwise, or its proposer may no longer write all that it names, it
+   * FAILED. So it has as soon as the store's epoch is another than when it was proposed.
    *
    * @generated from field: google.protobuf.Timestamp apply_at = 6;
    */
@@ -192,6 +194,21 @@ export type GetChangeRequestResponse = Message<"tidegate.control.v1.GetChangeReq
    * @generated from field: int32 approvals_required = 6;
    */
   approvalsRequired: number;
+
+  /**
+   * Of one that is open: its approvals that do not count now.
+   *
+   * @generated from field: repeated tidegate.control.v1.UncountedApproval uncounted_approvals = 7;
+   */
+  uncountedApprovals: UncountedApproval[];
+
+  /**
+   * Of one that is open: what to look at before it is applied, a sentence each. None of it is in
+   * the way of who applies it by hand.
+   *
+   * @generated from field: repeated string cautions = 8;
+   */
+  cautions: string[];
 };
 
 /**
@@ -200,6 +217,34 @@ export type GetChangeRequestResponse = Message<"tidegate.control.v1.GetChangeReq
  */
 export const GetChangeRequestResponseSchema: GenMessage<GetChangeRequestResponse> = /*@__PURE__*/
   messageDesc(file_tidegate_control_v1_change_request_service, 3);
+
+/**
+ * UncountedApproval is one that does not count.
+ *
+ * @generated from message tidegate.control.v1.UncountedApproval
+ */
+export type UncountedApproval = Message<"tidegate.control.v1.UncountedApproval"> & {
+  /**
+   * As Approval.by.
+   *
+   * @generated from field: tidegate.control.v1.Party by = 1;
+   */
+  by?: Party | undefined;
+
+  /**
+   * Why, in words that go on after "who".
+   *
+   * @generated from field: string problem = 2;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message tidegate.control.v1.UncountedApproval.
+ * Use `create(UncountedApprovalSchema)` to create a new message.
+ */
+export const UncountedApprovalSchema: GenMessage<UncountedApproval> = /*@__PURE__*/
+  messageDesc(file_tidegate_control_v1_change_request_service, 4);
 
 /**
  * @generated from message tidegate.control.v1.ListChangeRequestsRequest
@@ -244,7 +289,7 @@ export type ListChangeRequestsRequest = Message<"tidegate.control.v1.ListChangeR
  * Use `create(ListChangeRequestsRequestSchema)` to create a new message.
  */
 export const ListChangeRequestsRequestSchema: GenMessage<ListChangeRequestsRequest> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_change_request_service, 4);
+  messageDesc(file_tidegate_control_v1_change_request_service, 5);
 
 /**
  * @generated from message tidegate.control.v1.ListChangeRequestsResponse
@@ -282,7 +327,7 @@ export type ListChangeRequestsResponse = Message<"tidegate.control.v1.ListChange
  * Use `create(ListChangeRequestsResponseSchema)` to create a new message.
  */
 export const ListChangeRequestsResponseSchema: GenMessage<ListChangeRequestsResponse> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_change_request_service, 5);
+  messageDesc(file_tidegate_control_v1_change_request_service, 6);
 
 /**
  * @generated from message tidegate.control.v1.ApproveChangeRequestRequest
@@ -316,7 +361,7 @@ export type ApproveChangeRequestRequest = Message<"tidegate.control.v1.ApproveCh
  * Use `create(ApproveChangeRequestRequestSchema)` to create a new message.
  */
 export const ApproveChangeRequestRequestSchema: GenMessage<ApproveChangeRequestRequest> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_change_request_service, 6);
+  messageDesc(file_tidegate_control_v1_change_request_service, 7);
 
 /**
  * @generated from message tidegate.control.v1.ApproveChangeRequestResponse
@@ -350,7 +395,7 @@ export type ApproveChangeRequestResponse = Message<"tidegate.control.v1.ApproveC
  * Use `create(ApproveChangeRequestResponseSchema)` to create a new message.
  */
 export const ApproveChangeRequestResponseSchema: GenMessage<ApproveChangeRequestResponse> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_change_request_service, 7);
+  messageDesc(file_tidegate_control_v1_change_request_service, 8);
 
 /**
  * @generated from message tidegate.control.v1.RejectChangeRequestRequest
@@ -384,7 +429,7 @@ export type RejectChangeRequestRequest = Message<"tidegate.control.v1.RejectChan
  * Use `create(RejectChangeRequestRequestSchema)` to create a new message.
  */
 export const RejectChangeRequestRequestSchema: GenMessage<RejectChangeRequestRequest> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_change_request_service, 8);
+  messageDesc(file_tidegate_control_v1_change_request_service, 9);
 
 /**
  * @generated from message tidegate.control.v1.RejectChangeRequestResponse
@@ -411,7 +456,7 @@ export type RejectChangeRequestResponse = Message<"tidegate.control.v1.RejectCha
  * Use `create(RejectChangeRequestResponseSchema)` to create a new message.
  */
 export const RejectChangeRequestResponseSchema: GenMessage<RejectChangeRequestResponse> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_change_request_service, 9);
+  messageDesc(file_tidegate_control_v1_change_request_service, 10);
 
 /**
  * @generated from message tidegate.control.v1.WithdrawChangeRequestRequest
@@ -445,7 +490,7 @@ export type WithdrawChangeRequestRequest = Message<"tidegate.control.v1.Withdraw
  * Use `create(WithdrawChangeRequestRequestSchema)` to create a new message.
  */
 export const WithdrawChangeRequestRequestSchema: GenMessage<WithdrawChangeRequestRequest> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_change_request_service, 10);
+  messageDesc(file_tidegate_control_v1_change_request_service, 11);
 
 /**
  * @generated from message tidegate.control.v1.WithdrawChangeRequestResponse
@@ -472,7 +517,7 @@ export type WithdrawChangeRequestResponse = Message<"tidegate.control.v1.Withdra
  * Use `create(WithdrawChangeRequestResponseSchema)` to create a new message.
  */
 export const WithdrawChangeRequestResponseSchema: GenMessage<WithdrawChangeRequestResponse> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_change_request_service, 11);
+  messageDesc(file_tidegate_control_v1_change_request_service, 12);
 
 /**
  * @generated from message tidegate.control.v1.ApplyChangeRequestRequest
@@ -500,6 +545,13 @@ export type ApplyChangeRequestRequest = Message<"tidegate.control.v1.ApplyChange
    * @generated from field: string request_id = 4;
    */
   requestId: string;
+
+  /**
+   * Also before its apply_at. Without it that is refused.
+   *
+   * @generated from field: bool now = 5;
+   */
+  now: boolean;
 };
 
 /**
@@ -507,7 +559,7 @@ export type ApplyChangeRequestRequest = Message<"tidegate.control.v1.ApplyChange
  * Use `create(ApplyChangeRequestRequestSchema)` to create a new message.
  */
 export const ApplyChangeRequestRequestSchema: GenMessage<ApplyChangeRequestRequest> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_change_request_service, 12);
+  messageDesc(file_tidegate_control_v1_change_request_service, 13);
 
 /**
  * @generated from message tidegate.control.v1.ApplyChangeRequestResponse
@@ -543,7 +595,7 @@ export type ApplyChangeRequestResponse = Message<"tidegate.control.v1.ApplyChang
  * Use `create(ApplyChangeRequestResponseSchema)` to create a new message.
  */
 export const ApplyChangeRequestResponseSchema: GenMessage<ApplyChangeRequestResponse> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_change_request_service, 13);
+  messageDesc(file_tidegate_control_v1_change_request_service, 14);
 
 /**
  * @generated from message tidegate.control.v1.ListChangeRequestHistoryRequest
@@ -579,7 +631,7 @@ export type ListChangeRequestHistoryRequest = Message<"tidegate.control.v1.ListC
  * Use `create(ListChangeRequestHistoryRequestSchema)` to create a new message.
  */
 export const ListChangeRequestHistoryRequestSchema: GenMessage<ListChangeRequestHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_change_request_service, 14);
+  messageDesc(file_tidegate_control_v1_change_request_service, 15);
 
 /**
  * @generated from message tidegate.control.v1.ListChangeRequestHistoryResponse
@@ -603,7 +655,7 @@ export type ListChangeRequestHistoryResponse = Message<"tidegate.control.v1.List
  * Use `create(ListChangeRequestHistoryResponseSchema)` to create a new message.
  */
 export const ListChangeRequestHistoryResponseSchema: GenMessage<ListChangeRequestHistoryResponse> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_change_request_service, 15);
+  messageDesc(file_tidegate_control_v1_change_request_service, 16);
 
 /**
  * ChangeRequestService has changes approved before they are applied. Where an environment's
@@ -613,8 +665,11 @@ export const ListChangeRequestHistoryResponseSchema: GenMessage<ListChangeReques
  *
  * Writes carry a request_id, and fail, as FlagService's do (flag_service.proto). A change
  * request is proposed by whoever may write all that it names; the same is asked of whoever
- * approves, rejects, withdraws or applies it, then. An approval counts as it was given, also if
- * whoever gave it is no longer allowed to when it is applied.
+ * approves, rejects, withdraws or applies it, then. It is asked again when it is applied, in the
+ * transaction that applies it: an approval counts if it is of a person (IDENTITY_KIND_PERSON) who
+ * may still write all that it names, and what is scheduled is written if its proposer may. Where
+ * somebody applies it by hand in place of a proposer who may no longer, their own approval does
+ * not count. Where nobody is asked who they are, everybody may.
  *
  * @generated from service tidegate.control.v1.ChangeRequestService
  */
@@ -653,8 +708,8 @@ export const ChangeRequestService: GenService<{
     output: typeof ListChangeRequestsResponseSchema;
   },
   /**
-   * Approves one that is open. Fails with FAILED_PRECONDITION if the caller has proposed it. To
-   * approve it again changes nothing.
+   * Approves one that is open. Fails with FAILED_PRECONDITION if the caller has proposed it, or is
+   * a service. To approve it again changes nothing.
    *
    * @generated from rpc tidegate.control.v1.ChangeRequestService.ApproveChangeRequest
    */
@@ -686,8 +741,8 @@ export const ChangeRequestService: GenService<{
   /**
    * Writes what it says, and that it is applied, in one transaction. Fails with ABORTED and a
    * Conflict if something that it would change has changed since it was proposed: propose it
-   * anew; with FAILED_PRECONDITION if it is not open, lacks approvals, or does not fit with what
-   * is there now.
+   * anew; with FAILED_PRECONDITION if it is not open, lacks approvals that count, does not fit with
+   * what is there now, or is to be applied later and the request does not say now.
    *
    * @generated from rpc tidegate.control.v1.ChangeRequestService.ApplyChangeRequest
    */
