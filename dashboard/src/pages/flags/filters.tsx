@@ -37,7 +37,7 @@ export function Filters({
           ref={box}
           type="search"
           aria-label="Search the flags"
-          placeholder="Search by key, description, owner or tag"
+          placeholder="Key, description, owner or tag"
           value={query.text}
           onChange={(e) => ask({ text: e.target.value })}
           onKeyDown={(e) => {
