@@ -24,7 +24,7 @@ export function Account() {
       <Menu
         side="above"
         button={(props) => (
-          <button type="button" className="button quiet" style={{ justifyContent: "flex-start" }} {...props}>
+          <button type="button" className="button quiet" {...props}>
             <UserRound size={16} aria-hidden /> <span className="truncate">{session.name}</span>
           </button>
         )}

@@ -172,7 +172,7 @@ function options(
     padding: [18, 10, 0, 0],
     cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
     scales: {
-      x: { time: true, range: (_, min, max) => [min, Math.max(max, min + 30)] },
+      x: { time: true, range: (_, min, max) => [min, Math.max(max, min + 10)] },
       y: { distr: ratio ? 3 : 1, range: () => range(shown.current.band, comparison) },
     },
     axes: [

@@ -165,11 +165,22 @@ export function TextArea({ className = "", ...rest }: ComponentProps<"textarea">
   return <textarea className={`input ${className}`} {...rest} />;
 }
 
-export function Empty({ icon: Icon, title, children }: { icon: LucideIcon; title: string; children?: ReactNode }) {
+export function Empty({
+  icon: Icon,
+  title,
+  heading: Heading = "h2",
+  children,
+}: {
+  icon: LucideIcon;
+  title: string;
+  // "h1" where it is all that the page has.
+  heading?: "h1" | "h2";
+  children?: ReactNode;
+}) {
   return (
     <div className="empty">
       <Icon size={30} strokeWidth={1.5} aria-hidden />
-      <h2>{title}</h2>
+      <Heading>{title}</Heading>
       {children}
     </div>
   );

@@ -1,3 +1,4 @@
+import "./ruler.css";
 import { Link } from "wouter";
 import { useEnvironment } from "../api/use-environment";
 import type { SplitExplanation } from "../gen/tidegate/control/v1/explanation_pb";

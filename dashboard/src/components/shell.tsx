@@ -12,6 +12,7 @@ import {
   Menu as MenuIcon,
   Network,
   ScrollText,
+  ShieldAlert,
   Snowflake,
   Sparkles,
   UserRound,
@@ -135,11 +136,11 @@ function EnvironmentSwitcher({ environment }: { environment: string }) {
     <Menu
       button={(props) => (
         <button type="button" className={`environment ${isProtected ? "protected" : ""}`} {...props}>
-          <Layers size={16} aria-hidden />
+          {isProtected ? <ShieldAlert size={16} aria-hidden /> : <Layers size={16} aria-hidden />}
           <span className="truncate" style={{ flex: 1 }}>
             <span className="visually-hidden">Environment: </span>
             <span className="name">{environment}</span>
-            {isProtected && <span className="soft small"> · protected</span>}
+            {isProtected && <span className="visually-hidden">, protected</span>}
           </span>
           <ChevronsUpDown size={14} aria-hidden />
         </button>
@@ -156,7 +157,7 @@ function EnvironmentSwitcher({ environment }: { environment: string }) {
 
 // What nobody may overlook: where one is, and what is out of order.
 function Band({ environment }: { environment: string }) {
-  const isProtected = useSettings(environment).data?.settings?.protected;
+  const settings = useSettings(environment);
   const connection = useLive((l) => l.connection);
   const since = useLive((l) => l.since);
   const problem = useLive((l) => l.problem);
@@ -177,7 +178,9 @@ function Band({ environment }: { environment: string }) {
         {problem}
       </div>
     );
-  if (isProtected) return <div className="band">{environment} · changes here reach users</div>;
+  // Until it is known, there is room for it: the page does not jump where it matters most.
+  if (settings.isPending) return <div className="band unknown" />;
+  if (settings.data?.settings?.protected) return <div className="band">{environment} · changes here reach users</div>;
   return null;
 }
 

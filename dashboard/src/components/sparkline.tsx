@@ -12,7 +12,7 @@ export function Sparkline({ flag, activity }: { flag: FlagSummary; activity: Fla
   const sums = Array.from({ length: spans }, (_, i) => all.reduce((sum, e) => sum + Number(e.counts[i] ?? 0), 0));
   const most = Math.max(1, ...sums);
   const total = sums.reduce((a, b) => a + b, 0);
-  if (total === 0) return <span className="faint small">none in the last hour</span>;
+  if (total === 0) return <span className="faint small">none</span>;
   const words = all
     .map((e) => `${e.variant || "the caller's default"} ${count(e.counts.reduce((a, b) => a + b, 0n))}`)
     .join(", ");

@@ -1,3 +1,4 @@
+import "./variant-chart.css";
 import type { FlagActivity } from "../gen/tidegate/control/v1/watch_service_pb";
 import { seriesColor } from "../lib/flag-words";
 import { count, percent } from "../lib/numbers";

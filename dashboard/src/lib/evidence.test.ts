@@ -6,6 +6,8 @@ test("evidence lies on a logarithmic scale, from none to the threshold", () => {
   expect(evidence(Math.log(10), Math.log(1000))?.position).toBeCloseTo(1 / 3);
   expect(evidence(-3, Math.log(1000))).toEqual({ position: 0, reached: false, words: "0 of 1,000" });
   expect(evidence(Math.log(1001), Math.log(1000))?.reached).toBe(true);
+  expect(evidence(Math.log(900_000), Math.log(1000))?.words).toBe("900K of 1,000");
+  expect(evidence(800, Math.log(1000))?.words).toBe("far over 1,000");
   expect(evidence(undefined, Math.log(1000))).toBeUndefined();
   expect(evidence(1, 0)).toBeUndefined();
 });

@@ -23,8 +23,15 @@ export function evidence(logE: number | undefined, logThreshold: number): Eviden
   return {
     position: Math.min(1, Math.max(0, logE / logThreshold)),
     reached: logE >= logThreshold,
-    words: `${evidenceNumber(Math.exp(logE))} of ${evidenceNumber(Math.exp(logThreshold))}`,
+    words: far(logE, logThreshold)
+      ? `far over ${evidenceNumber(Math.exp(logThreshold))}`
+      : `${evidenceNumber(Math.exp(logE))} of ${evidenceNumber(Math.exp(logThreshold))}`,
   };
+}
+
+// A thousand times what is needed: by how much more says nothing to anybody.
+function far(logE: number, logThreshold: number): boolean {
+  return logE - logThreshold > Math.log(1000);
 }
 
 // The powers of ten between none and the threshold, as places on the scale.

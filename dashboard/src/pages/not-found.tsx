@@ -3,13 +3,13 @@ import { Empty } from "../components/basics";
 
 export function NotFound({ what }: { what: string }) {
   return (
-    <main className="centered">
-      <Empty icon={Compass} title="Nothing here">
+    <div className="centered nowhere">
+      <Empty icon={Compass} title="Nothing here" heading="h1">
         <p>{what}</p>
         <a className="button" href="/">
           To the flags
         </a>
       </Empty>
-    </main>
+    </div>
   );
 }

@@ -22,7 +22,7 @@ export function Sessions({ identityId, onEnded }: { identityId: string; onEnded?
   return (
     <div className="stack">
       <div className="scroll-x">
-        <table className="table">
+        <table className="table sessions">
           <thead>
             <tr>
               <th scope="col">With</th>

@@ -1,3 +1,4 @@
+import "./editing.css";
 import type { DescMessage } from "@bufbuild/protobuf";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";

@@ -1,3 +1,4 @@
+import "./editing.css";
 import type { DescMessage } from "@bufbuild/protobuf";
 import { AlertTriangle, PencilLine } from "lucide-react";
 import { plural } from "../../lib/numbers";

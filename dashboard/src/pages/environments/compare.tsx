@@ -200,7 +200,11 @@ function Matrix({ found, names, open }: { found: Comparison[]; names: string[]; 
 // How one is in an environment, beside how it is in the first one.
 function Cell({ one, first, flag }: { one: Compared; first: Compared | undefined; flag: boolean }) {
   if (one.revision === 0n)
-    return !first || first.revision === 0n ? <Badge tone="outline">missing</Badge> : <Badge tone="bad">missing</Badge>;
+    return !first || first.revision === 0n ? (
+      <span className="faint small">–</span>
+    ) : (
+      <Badge tone="outline">missing</Badge>
+    );
   const off = flag && !one.enabled && <Badge tone="outline">off</Badge>;
   if (!first) return <span className="row tight small soft">{off || (flag ? "on" : "there")}</span>;
   return (

@@ -1,7 +1,7 @@
 import "./environments.css";
 import "../../components/access/access.css";
 import "../../styles/rules.css";
-import "../flag/flag.css";
+import "../../components/editing/editing.css";
 import { create } from "@bufbuild/protobuf";
 import { useQueryClient } from "@tanstack/react-query";
 import { History, PencilLine } from "lucide-react";

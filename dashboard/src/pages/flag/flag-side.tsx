@@ -19,7 +19,7 @@ export function FlagSide({
 }) {
   return (
     <aside className="stack side" aria-label="Evaluations and neighbours">
-      <Card title="Last hour">
+      <Card title="Evaluations in the last hour">
         <VariantChart variants={summary?.variants ?? flag.variants.map((v) => v.name)} activity={activity} />
       </Card>
       <Card title="Where it is used">

@@ -1,3 +1,4 @@
+import "../../styles/editor.css";
 import "./flag.css";
 import "../../styles/rules.css";
 import { useMemo, useState } from "react";

@@ -1,3 +1,4 @@
+import "./try-it.css";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useDeferredValue, useState } from "react";
 import { flags } from "../../api/transport";

@@ -51,7 +51,11 @@ export const FlagRow = memo(function FlagRow({
             </Badge>
           )}
           {activity && activity.stale.length > 0 && <Badge tone="warn">stale</Badge>}
-          {flag.kind !== 0 && <Badge>{kindWords[flag.kind]}</Badge>}
+          {flag.kind !== 0 && (
+            <span className="kind">
+              <Badge>{kindWords[flag.kind]}</Badge>
+            </span>
+          )}
         </div>
         <div className="small soft truncate">{flag.description || <span className="faint">no description</span>}</div>
       </div>
@@ -70,8 +74,8 @@ export const FlagRow = memo(function FlagRow({
       </div>
       <div role="cell" className="medium small soft">
         <Ago at={dateOf(activity?.updatedAt)} />
-        <div className="truncate faint" title={activity?.updatedReason}>
-          {activity?.updatedBy}
+        <div className="truncate faint" title={activity && `${activity.updatedBy}: ${activity.updatedReason}`}>
+          {activity?.updatedBy.replace(/@.*/, "")}
         </div>
       </div>
     </div>

@@ -1,23 +1,20 @@
+import "../../styles/filters.css";
 import "./flags.css";
-import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { ArrowDown, ArrowUp, Flag, GitCompare, Plus, Search } from "lucide-react";
-import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
+import { Flag, GitCompare, Plus, Search } from "lucide-react";
+import { useCallback, useDeferredValue, useMemo, useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 import { useSession } from "../../api/session";
 import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
-import { Button, Empty, Input, Loading, Select } from "../../components/basics";
+import { Button, Empty, Loading } from "../../components/basics";
 import { PageHead } from "../../components/page";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
-import { FlagKind } from "../../gen/tidegate/flag/v1/flag_pb";
-import { kindWords } from "../../lib/flag-words";
 import { plural } from "../../lib/numbers";
-import { type FlagQuery, facet, filterFlags, noQuery, readQuery, writeQuery } from "./filter";
-import { FlagRow } from "./flag-row";
+import { type FlagQuery, filterFlags, noQuery, readQuery, writeQuery } from "./filter";
+import { Filters } from "./filters";
+import { Rows } from "./rows";
 import { SwitchDialog } from "./switch-dialog";
-
-const rowHeight = 62;
 
 export default function Flags() {
   const environment = useEnvironment();
@@ -103,96 +100,6 @@ function summary(flags: ReadonlyMap<string, FlagSummary>, found: number): string
   return found === flags.size ? all : `${found} of ${all}`;
 }
 
-function Filters({
-  query,
-  flags,
-  ask,
-}: {
-  query: FlagQuery;
-  flags: ReadonlyMap<string, FlagSummary>;
-  ask: (change: Partial<FlagQuery>) => void;
-}) {
-  const box = useRef<HTMLInputElement>(null);
-  const owners = useMemo(() => facet(flags.values(), (f) => [f.owner]), [flags]);
-  const tags = useMemo(() => facet(flags.values(), (f) => f.tags), [flags]);
-  useEffect(() => {
-    const onKey = (e: KeyboardEvent) => {
-      const at = e.target as HTMLElement;
-      if (e.key !== "/" || at.closest("input, textarea, select, dialog, [contenteditable]")) return;
-      e.preventDefault();
-      box.current?.focus();
-      box.current?.select();
-    };
-    window.addEventListener("keydown", onKey);
-    return () => window.removeEventListener("keydown", onKey);
-  }, []);
-  return (
-    <search className="filters">
-      <div className="search">
-        <Search size={15} aria-hidden />
-        <Input
-          ref={box}
-          type="search"
-          aria-label="Search the flags"
-          placeholder="Search by key, description, owner or tag"
-          value={query.text}
-          onChange={(e) => ask({ text: e.target.value })}
-          onKeyDown={(e) => {
-            if (e.key !== "ArrowDown" && e.key !== "Enter") return;
-            e.preventDefault();
-            document.querySelector<HTMLElement>(".flag .name")?.focus();
-          }}
-        />
-        {query.text === "" && <kbd aria-hidden>/</kbd>}
-      </div>
-      <Select
-        aria-label="State"
-        value={query.state}
-        onChange={(e) => ask({ state: e.target.value as FlagQuery["state"] })}
-      >
-        <option value="">Any state</option>
-        <option value="on">On</option>
-        <option value="off">Off</option>
-        <option value="rollout">Under a rollout</option>
-        <option value="stale">Stale</option>
-        <option value="unusable">Unusable</option>
-      </Select>
-      <Select aria-label="Kind" value={query.kind} onChange={(e) => ask({ kind: Number(e.target.value) })}>
-        <option value={0}>Any kind</option>
-        {[FlagKind.RELEASE, FlagKind.EXPERIMENT, FlagKind.OPERATIONAL, FlagKind.PERMISSION].map((k) => (
-          <option key={k} value={k}>
-            {kindWords[k]}
-          </option>
-        ))}
-      </Select>
-      <Choice label="Owner" any="Any owner" all={owners} value={query.owner} choose={(owner) => ask({ owner })} />
-      <Choice label="Tag" any="Any tag" all={tags} value={query.tag} choose={(tag) => ask({ tag })} />
-      <Select
-        aria-label="Order"
-        value={query.sort}
-        onChange={(e) => ask({ sort: e.target.value as FlagQuery["sort"], down: false })}
-      >
-        <option value="key">By key</option>
-        <option value="changed">Changed last</option>
-        <option value="evaluated">Evaluated last</option>
-        <option value="evaluations">Evaluated most</option>
-      </Select>
-    </search>
-  );
-}
-
-function Choice(props: { label: string; any: string; all: string[]; value: string; choose: (v: string) => void }) {
-  return (
-    <Select aria-label={props.label} value={props.value} onChange={(e) => props.choose(e.target.value)}>
-      <option value="">{props.any}</option>
-      {props.value && !props.all.includes(props.value) && <option>{props.value}</option>}
-      {props.all.map((v) => (
-        <option key={v}>{v}</option>
-      ))}
-    </Select>
-  );
-}
-
 function Nothing(props: { none: boolean; environment: string; clear: () => void; mayWrite: boolean }) {
   if (!props.none)
     return (
@@ -214,95 +121,5 @@ function Nothing(props: { none: boolean; environment: string; clear: () => void;
         </Link>
       </div>
     </Empty>
-  );
-}
-
-function Rows({
-  found,
-  query,
-  ask,
-  environment,
-  onSwitch,
-  switching,
-}: {
-  found: FlagSummary[];
-  query: FlagQuery;
-  ask: (change: Partial<FlagQuery>) => void;
-  environment: string;
-  onSwitch?: (flag: FlagSummary, on: boolean) => void;
-  switching?: string;
-}) {
-  const activities = useLive((l) => l.activities);
-  const list = useRef<HTMLDivElement>(null);
-  const [margin, setMargin] = useState(0);
-  useEffect(() => setMargin(list.current?.offsetTop ?? 0), []);
-  const rows = useWindowVirtualizer({
-    count: found.length,
-    estimateSize: () => rowHeight,
-    overscan: 12,
-    scrollMargin: margin,
-    getItemKey: (i) => found[i]?.key ?? i,
-  });
-
-  // Arrows, or j and k, walk from flag to flag.
-  function walk(e: React.KeyboardEvent) {
-    const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[e.key];
-    const at = (document.activeElement as HTMLElement | null)?.dataset.flag;
-    if (!step || at === undefined) return;
-    e.preventDefault();
-    const to = found.findIndex((f) => f.key === at) + step;
-    const next = found[to];
-    if (!next) return;
-    rows.scrollToIndex(to);
-    requestAnimationFrame(() =>
-      list.current?.querySelector<HTMLElement>(`[data-flag="${CSS.escape(next.key)}"]`)?.focus(),
-    );
-  }
-
-  const heading = (sort: FlagQuery["sort"], name: string) => (
-    <button type="button" onClick={() => ask({ sort, down: query.sort === sort && !query.down })}>
-      {name}{" "}
-      {query.sort === sort && (query.down ? <ArrowUp size={12} aria-hidden /> : <ArrowDown size={12} aria-hidden />)}
-    </button>
-  );
-
-  return (
-    <div role="table" aria-rowcount={found.length + 1} aria-label="Flags" onKeyDown={walk}>
-      <div role="row" className="head" aria-rowindex={1}>
-        <span role="columnheader">On</span>
-        <span role="columnheader">{heading("key", "Flag")}</span>
-        <span role="columnheader" className="medium">
-          Serves
-        </span>
-        <span role="columnheader" className="wide">
-          {heading("evaluations", "Last hour")}
-        </span>
-        <span role="columnheader" className="wide">
-          Owner
-        </span>
-        <span role="columnheader" className="medium">
-          {heading("changed", "Changed")}
-        </span>
-      </div>
-      <div ref={list} role="rowgroup" className="rows" style={{ height: rows.getTotalSize() }}>
-        {rows.getVirtualItems().map((item) => {
-          const flag = found[item.index];
-          return (
-            flag && (
-              <FlagRow
-                key={item.key}
-                flag={flag}
-                activity={activities.get(flag.key)}
-                environment={environment}
-                top={item.start - margin}
-                index={item.index}
-                busy={switching === flag.key}
-                onSwitch={onSwitch}
-              />
-            )
-          );
-        })}
-      </div>
-    </div>
   );
 }

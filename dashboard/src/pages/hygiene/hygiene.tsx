@@ -112,8 +112,8 @@ export default function Hygiene() {
           </Card>
         ))
       )}
-      <Elsewhere environment={environment} />
-      <p className="small faint">
+      {loaded && <Elsewhere environment={environment} />}
+      <p className="small faint" hidden={!loaded}>
         {stale.data?.countedSince ? (
           <>
             Evaluations are counted since <Ago at={dateOf(stale.data.countedSince)} />: no flag is called unused for

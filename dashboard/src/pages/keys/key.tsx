@@ -114,7 +114,7 @@ function Shown({
             <dt>Owner</dt>
             <dd>{k.owner || "nobody"}</dd>
             <dt>Good until</dt>
-            <dd>{k.expiresAt ? exactly(dateOf(k.expiresAt) ?? new Date(0)) : "it is revoked"}</dd>
+            <dd>{k.expiresAt ? exactly(dateOf(k.expiresAt) ?? new Date(0)) : "no end"}</dd>
             <dt>Used last</dt>
             <dd>
               <Ago at={dateOf(version.lastUsedAt)} />

@@ -1,17 +1,16 @@
-import "../../components/access/access.css";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { KeyRound, Plus, Search } from "lucide-react";
+import { KeyRound, Plus } from "lucide-react";
 import { useState } from "react";
-import { Link, useLocation, useSearch } from "wouter";
+import { Link } from "wouter";
 import { useSession } from "../../api/session";
 import { keys } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
 import { roleMeanings, roleNames } from "../../components/access/grants";
+import { SearchedTable } from "../../components/access/searched-table";
 import { SecretDialog } from "../../components/access/secret-dialog";
-import { Ago, Badge, Button, Empty, Input, Loading, Note } from "../../components/basics";
+import { Ago, Badge, Button, Note } from "../../components/basics";
 import { Command } from "../../components/command";
 import { PageHead } from "../../components/page";
-import { ProblemNote } from "../../components/problem";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { Key } from "../../gen/tidegate/access/v1/key_pb";
 import type { KeyVersion } from "../../gen/tidegate/control/v1/key_service_pb";
@@ -24,7 +23,7 @@ async function all(environment: string): Promise<KeyVersion[]> {
   for (let pageToken = ""; ; ) {
     const page = await keys.listKeys({ environment, pageSize: 1000, pageToken });
     found.push(...page.keys);
-    if (!page.nextPageToken) return found;
+    if (!page.nextPageToken) return found.sort((a, b) => ((a.key?.name ?? "") < (b.key?.name ?? "") ? -1 : 1));
     pageToken = page.nextPageToken;
   }
 }
@@ -33,21 +32,11 @@ async function all(environment: string): Promise<KeyVersion[]> {
 export default function Keys() {
   const environment = useEnvironment();
   const session = useSession();
-  const [, navigate] = useLocation();
-  const text = new URLSearchParams(useSearch()).get("q") ?? "";
   const queries = useQueryClient();
   const may = session.may(Role.ADMINISTRATOR, environment);
   const query = useQuery({ queryKey: ["keys", environment], queryFn: () => all(environment), enabled: may });
   const [creating, setCreating] = useState(false);
   const [made, setMade] = useState<{ version: KeyVersion; secret: string }>();
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = (query.data ?? [])
-    .filter((v) => {
-      const k = v.key;
-      const said = `${k?.name} ${k?.id} ${k?.owner} ${k && roleNames[k.role]}`.toLowerCase();
-      return words.every((w) => said.includes(w));
-    })
-    .sort((a, b) => ((a.key?.name ?? "") < (b.key?.name ?? "") ? -1 : 1));
   return (
     <div className="page">
       <PageHead
@@ -68,56 +57,18 @@ export default function Keys() {
         <Note>
           <span>Keys are an administrator's: ask one for what your program needs.</span>
         </Note>
-      ) : query.error ? (
-        <ProblemNote failure={query.error} again={() => void query.refetch()} />
       ) : (
-        <>
-          <search>
-            <Input
-              type="search"
-              aria-label="Search the keys"
-              placeholder="Search by name, id, owner or role"
-              value={text}
-              onChange={(e) =>
-                navigate(`/${environment}/keys${e.target.value ? `?q=${encodeURIComponent(e.target.value)}` : ""}`, {
-                  replace: true,
-                })
-              }
-            />
-          </search>
-          <section className="card" aria-label="Keys">
-            {!query.data ? (
-              <div className="body">
-                <Loading rows={5} label="Loading the keys" />
-              </div>
-            ) : found.length === 0 ? (
-              text ? (
-                <Empty icon={Search} title="No key is like that" />
-              ) : (
-                <Empty icon={KeyRound} title={`No key opens ${environment}`}>
-                  <p>A relay needs one to follow it; a program needs one to evaluate.</p>
-                </Empty>
-              )
-            ) : (
-              <div className="scroll-x">
-                <table className="table">
-                  <thead>
-                    <tr>
-                      <th scope="col">Key</th>
-                      <th scope="col">For</th>
-                      <th scope="col">Opens</th>
-                      <th scope="col">Good until</th>
-                      <th scope="col">Used last</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {found.map((v) => v.key && <Row key={v.key.id} version={v} of={v.key} environment={environment} />)}
-                  </tbody>
-                </table>
-              </div>
-            )}
-          </section>
-        </>
+        <SearchedTable
+          what="keys"
+          query={query}
+          said={(v) => `${v.key?.name} ${v.key?.id} ${v.key?.owner} ${v.key && roleNames[v.key.role]}`}
+          by="name, id, owner or role"
+          columns={["Key", "For", "Opens", "Good until", "Used last"]}
+          row={(v) => v.key && <Row key={v.key.id} version={v} of={v.key} environment={environment} />}
+          icon={KeyRound}
+          none="No key is like that"
+          nothing={<p>A relay needs a key to follow {environment}; a program needs one to evaluate.</p>}
+        />
       )}
       {creating && (
         <CreateKeyDialog
@@ -175,7 +126,7 @@ function Row({ version, of: k, environment }: { version: KeyVersion; of: Key; en
         {k.flagPrefixes.length > 0 && <div className="faint">{k.flagPrefixes.join(", ")}</div>}
       </td>
       <td className="small">{version.environments.join(", ")}</td>
-      <td className="small soft">{k.expiresAt ? <Ago at={dateOf(k.expiresAt)} /> : "it is revoked"}</td>
+      <td className="small soft">{k.expiresAt ? <Ago at={dateOf(k.expiresAt)} /> : "no end"}</td>
       <td className="small soft">
         <Ago at={dateOf(version.lastUsedAt)} />
       </td>

@@ -1,17 +1,16 @@
-import "../../components/access/access.css";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Plus, Search, UserRound } from "lucide-react";
+import { Plus, UserRound } from "lucide-react";
 import { useState } from "react";
-import { Link, useLocation, useSearch } from "wouter";
+import { Link } from "wouter";
 import { useSession } from "../../api/session";
 import { identities } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
 import { grantWords } from "../../components/access/grants";
+import { SearchedTable } from "../../components/access/searched-table";
 import { SecretDialog } from "../../components/access/secret-dialog";
-import { Ago, Badge, Button, Empty, Input, Loading, Note } from "../../components/basics";
+import { Ago, Badge, Button, Note } from "../../components/basics";
 import { Command } from "../../components/command";
 import { PageHead } from "../../components/page";
-import { ProblemNote } from "../../components/problem";
 import { type Identity, IdentityKind, Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { IdentityVersion } from "../../gen/tidegate/control/v1/identity_service_pb";
 import { dateOf } from "../../lib/time";
@@ -22,30 +21,25 @@ async function all(): Promise<IdentityVersion[]> {
   for (let pageToken = ""; ; ) {
     const page = await identities.listIdentities({ pageSize: 1000, pageToken });
     found.push(...page.identities);
-    if (!page.nextPageToken) return found;
+    if (!page.nextPageToken) return found.sort(inOrder);
     pageToken = page.nextPageToken;
   }
+}
+
+// People before services, by name.
+function inOrder(a: IdentityVersion, b: IdentityVersion): number {
+  return (a.identity?.kind ?? 0) - (b.identity?.kind ?? 0) || (nameOf(a) < nameOf(b) ? -1 : 1);
 }
 
 // Everybody who may call: people who log in, and services that present a secret.
 export default function People() {
   const environment = useEnvironment();
   const session = useSession();
-  const [, navigate] = useLocation();
-  const text = new URLSearchParams(useSearch()).get("q") ?? "";
   const queries = useQueryClient();
   const mayAdminister = session.may(Role.ADMINISTRATOR, "");
   const query = useQuery({ queryKey: ["identities"], queryFn: all, enabled: mayAdminister && !session.open });
   const [creating, setCreating] = useState(false);
   const [secret, setSecret] = useState<{ name: string; secret: string }>();
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = (query.data ?? [])
-    .filter((v) => {
-      const i = v.identity;
-      const said = `${i?.name} ${i?.displayName} ${i?.owner} ${i?.grants.map(grantWords).join(" ")}`.toLowerCase();
-      return words.every((w) => said.includes(w));
-    })
-    .sort((a, b) => (a.identity?.kind ?? 0) - (b.identity?.kind ?? 0) || (nameOf(a) < nameOf(b) ? -1 : 1));
 
   return (
     <div className="page">
@@ -77,49 +71,18 @@ export default function People() {
             <Link href={`/${environment}/account`}>your account</Link>.
           </span>
         </Note>
-      ) : query.error ? (
-        <ProblemNote failure={query.error} again={() => void query.refetch()} />
       ) : (
-        <>
-          <search>
-            <Input
-              type="search"
-              aria-label="Search the people"
-              placeholder="Search by name, owner or role"
-              value={text}
-              onChange={(e) =>
-                navigate(`/${environment}/people${e.target.value ? `?q=${encodeURIComponent(e.target.value)}` : ""}`, {
-                  replace: true,
-                })
-              }
-            />
-          </search>
-          <section className="card" aria-label="People and services">
-            {!query.data ? (
-              <div className="body">
-                <Loading rows={5} label="Loading the people" />
-              </div>
-            ) : found.length === 0 ? (
-              <Empty icon={text ? Search : UserRound} title="Nobody is like that" />
-            ) : (
-              <div className="scroll-x">
-                <table className="table">
-                  <thead>
-                    <tr>
-                      <th scope="col">Name</th>
-                      <th scope="col">May</th>
-                      <th scope="col">Proves it by</th>
-                      <th scope="col">Called last</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {found.map((v) => v.identity && <Row key={v.identity.id} version={v} environment={environment} />)}
-                  </tbody>
-                </table>
-              </div>
-            )}
-          </section>
-        </>
+        <SearchedTable
+          what="people"
+          query={query}
+          said={({ identity: i }) => `${i?.name} ${i?.displayName} ${i?.owner} ${i?.grants.map(grantWords).join(" ")}`}
+          by="name, owner or role"
+          columns={["Name", "May", "Proves it by", "Called last"]}
+          row={(v) => v.identity && <Row key={v.identity.id} version={v} environment={environment} />}
+          icon={UserRound}
+          none="Nobody is like that"
+          nothing={undefined}
+        />
       )}
       {creating && (
         <CreateDialog

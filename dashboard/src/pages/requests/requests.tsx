@@ -38,7 +38,7 @@ export default function Requests() {
   return (
     <div className="page">
       <PageHead title="Change requests" tab={`Change requests · ${environment}`}>
-        {query.data && policyWords(environment, required)}
+        {query.data ? policyWords(environment, required) : "Loading…"}
       </PageHead>
       <nav className="tabs" aria-label="States">
         {states.map(([name, label]) => (

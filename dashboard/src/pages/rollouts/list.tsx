@@ -1,3 +1,4 @@
+import "../../styles/filters.css";
 import "./rollouts.css";
 import { Activity, FlaskConical, Plus, Search } from "lucide-react";
 import { useMemo } from "react";

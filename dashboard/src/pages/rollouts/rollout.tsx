@@ -1,5 +1,6 @@
-import "../flag/flag.css";
+import "../../styles/editor.css";
 import "./rollouts.css";
+import "./rollout.css";
 import { Activity } from "lucide-react";
 import { useMemo } from "react";
 import { Link, useParams } from "wouter";

@@ -1,5 +1,6 @@
-import "../flag/flag.css";
+import "../../styles/editor.css";
 import "./rollouts.css";
+import "./start.css";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useSession } from "../../api/session";

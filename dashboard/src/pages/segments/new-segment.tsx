@@ -1,4 +1,4 @@
-import "../flag/flag.css";
+import "../../styles/editor.css";
 import "../../styles/rules.css";
 import { create } from "@bufbuild/protobuf";
 import { useState } from "react";

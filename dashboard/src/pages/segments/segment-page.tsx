@@ -1,22 +1,14 @@
-import { useMemo, useState } from "react";
-import { Link, useLocation, useSearch } from "wouter";
-import { useSession } from "../../api/session";
+import { useMemo } from "react";
+import { Link, useLocation } from "wouter";
 import { segments } from "../../api/transport";
-import { useSettings } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
 import { Card, CopyButton } from "../../components/basics";
-import { FormProvider, useDraft, type Version } from "../../components/draft";
-import { ConflictNote } from "../../components/editing/conflict-note";
-import { ReviewDialog } from "../../components/editing/review-dialog";
-import { SaveBar } from "../../components/editing/save-bar";
-import { useCheck } from "../../components/editing/use-check";
-import { KeptInFiles } from "../../components/kept-in-files";
-import { LeaveDialog } from "../../components/leave-dialog";
+import type { Version } from "../../components/draft";
+import { EditorPage, useTab } from "../../components/editing/editor-page";
+import { type Edited, useEditor } from "../../components/editing/use-editor";
 import { PageHead } from "../../components/page";
 import { Words } from "../../components/words";
-import { Role } from "../../gen/tidegate/access/v1/identity_pb";
-import { type Segment, SegmentSchema } from "../../gen/tidegate/flag/v1/flag_pb";
-import { fileSourceOf } from "../../lib/file-sources";
+import type { Segment, SegmentSchema } from "../../gen/tidegate/flag/v1/flag_pb";
 import { KeyList } from "./key-list";
 import { segmentKind } from "./kind";
 import { SegmentAbout } from "./segment-about";
@@ -30,128 +22,83 @@ const tabs = [
   ["settings", "Settings"],
 ] as const;
 
+const editedSegment: Edited<typeof SegmentSchema> = {
+  kind: segmentKind,
+  what: "segment",
+  folder: "segments",
+  asApplied: (segment) => ({ segments: [{ segment }] }),
+  quiet: () => false,
+};
+
 export function SegmentPage({ environment, version }: { environment: string; version: Version<typeof SegmentSchema> }) {
-  const saved = version.message;
-  const { key } = saved;
-  const session = useSession();
-  const [location, navigate] = useLocation();
-  const asked = new URLSearchParams(useSearch()).get("tab");
-  const tab = tabs.find(([t]) => t === asked)?.[0] ?? "members";
-  const state = useDraft(segmentKind, `tidegate-draft/${environment}/segments/${key}`, version, never);
-  const { draft, dirty, behind } = state;
-  const readable = Object.keys(draft.texts).length === 0;
-  const check = useCheck(SegmentSchema, environment, draft.mine, asApplied, dirty && readable);
-  const [reviewing, setReviewing] = useState(false);
-  const settings = useSettings(environment).data?.settings;
-  const files = fileSourceOf(settings, key);
-  const mayWrite = !files && session.may(settings?.protected ? Role.OPERATOR : Role.EDITOR, environment, key);
-  const form = useMemo(
-    () => ({
-      disabled: !mayWrite,
-      texts: draft.texts,
-      setText: state.setText,
-      moveTexts: state.moveTexts,
-      problems: dirty && readable ? check.problems : none,
-    }),
-    [mayWrite, draft.texts, state.setText, state.moveTexts, dirty, readable, check.problems],
-  );
+  const { key } = version.message;
+  const [, navigate] = useLocation();
+  const tab = useTab(tabs);
+  const editor = useEditor(editedSegment, environment, key, version);
+  const { state, mayWrite } = editor;
+  const { draft } = state;
+  const segment = draft.mine;
 
   async function write(reason: string, requestId: string) {
-    const { segment } = await segments.updateSegment({
-      environment,
-      segment: draft.mine,
-      baseRevision: draft.revision,
-      reason,
-      requestId,
-    });
-    return segment?.segment && { message: segment.segment, revision: segment.revision };
+    const request = { environment, segment, baseRevision: draft.revision, reason, requestId };
+    const { segment: written } = await segments.updateSegment(request);
+    return written?.segment && { message: written.segment, revision: written.revision };
   }
 
   return (
-    <FormProvider value={form}>
-      <div className="page flag-page">
-        <PageHead
-          tab={`${key} · ${environment}`}
-          above={
-            <div className="small">
-              <Link href={`/${environment}/segments`}>Segments</Link>
-            </div>
-          }
-          title={<span className="key">{key}</span>}
-          beside={<CopyButton text={key} label="Copy the key" />}
-        >
-          <p>
-            {draft.mine.description || <span className="faint">No description: say in Settings who they are.</span>}
-          </p>
-        </PageHead>
-        <p className="serves">
-          <Words words={explainSegment(draft.mine)} />
-          {dirty && <span className="soft"> (as you edit it: not saved yet)</span>}
-        </p>
-        {files && <KeptInFiles source={files} what="segment" />}
-        <nav className="tabs" aria-label={`Parts of ${key}`}>
-          {tabs.map(([t, name]) => (
-            <Link
-              key={t}
-              href={`/${environment}/segments/${key}${t === "members" ? "" : `?tab=${t}`}`}
-              aria-current={t === tab ? "page" : undefined}
-            >
-              {name}
-            </Link>
-          ))}
-        </nav>
-        {behind && (
-          <ConflictNote
-            kind={segmentKind}
-            what="segment"
-            environment={environment}
-            state={state}
-            latest={version}
-            newest={() => segments.listSegmentHistory({ environment, segmentKey: key, pageSize: 20 })}
-          />
-        )}
-        <div className="with-side">
-          <div className="stack">
-            {tab === "members" && <Members segment={draft.mine} saved={saved} edit={state.edit} />}
-            {tab === "history" && <SegmentHistory environment={environment} version={version} mayWrite={mayWrite} />}
-            {tab === "settings" && (
-              <SegmentAbout
-                environment={environment}
-                segment={draft.mine}
-                version={version}
-                edit={state.edit}
-                mayWrite={mayWrite}
-                onDeleted={() => {
-                  state.discard();
-                  navigate(`/${environment}/segments`);
-                }}
-              />
-            )}
-          </div>
-          <UsedBy environment={environment} segmentKey={key} />
-        </div>
-        {dirty && <SaveBar state={state} check={check} mayWrite={mayWrite} review={() => setReviewing(true)} />}
-        {reviewing && dirty && (
-          <ReviewDialog
-            environment={environment}
-            what={key}
-            sentence={explainSegment(draft.mine)}
-            state={state}
-            check={check}
-            write={write}
-            proposal={() => ({ segments: [{ segment: draft.mine, baseRevision: draft.revision }] })}
-            onClose={() => setReviewing(false)}
-          />
-        )}
-        {dirty && <LeaveDialog what={key} stay={location} discard={state.discard} />}
-      </div>
-    </FormProvider>
+    <EditorPage
+      editor={editor}
+      head={<SegmentHead environment={environment} segment={segment} dirty={state.dirty} />}
+      tabs={tabs}
+      tab={tab}
+      side={<UsedBy environment={environment} segmentKey={key} />}
+      sentence={explainSegment(segment)}
+      write={write}
+      proposal={() => ({ segments: [{ segment, baseRevision: draft.revision }] })}
+      newest={() => segments.listSegmentHistory({ environment, segmentKey: key, pageSize: 20 })}
+    >
+      {tab === "members" && <Members segment={segment} saved={version.message} edit={state.edit} />}
+      {tab === "history" && <SegmentHistory environment={environment} version={version} mayWrite={mayWrite} />}
+      {tab === "settings" && (
+        <SegmentAbout
+          environment={environment}
+          segment={segment}
+          version={version}
+          edit={state.edit}
+          mayWrite={mayWrite}
+          onDeleted={() => {
+            state.discard();
+            navigate(`/${environment}/segments`);
+          }}
+        />
+      )}
+    </EditorPage>
   );
 }
 
-const none: ReadonlyMap<string, string> = new Map();
-const never = () => false;
-const asApplied = (segment: Segment) => ({ segments: [{ segment }] });
+function SegmentHead({ environment, segment, dirty }: { environment: string; segment: Segment; dirty: boolean }) {
+  const { key } = segment;
+  return (
+    <>
+      <PageHead
+        tab={`${key} · ${environment}`}
+        above={
+          <div className="small">
+            <Link href={`/${environment}/segments`}>Segments</Link>
+          </div>
+        }
+        title={<span className="key">{key}</span>}
+        beside={<CopyButton text={key} label="Copy the key" />}
+      >
+        <p>{segment.description || <span className="faint">No description: say in Settings who they are.</span>}</p>
+      </PageHead>
+      <p className="serves">
+        <Words words={explainSegment(segment)} />
+        {dirty && <span className="soft"> (as you edit it: not saved yet)</span>}
+      </p>
+    </>
+  );
+}
 
 function Members({
   segment,
