@@ -49,7 +49,7 @@ export function App() {
 
 function Looking({ live, environment }: { live: LiveStore; environment: string }) {
   const [location] = useLocation();
-  const rollout = /^\/[^/]+\/(?:rollouts|experiments)\/(?!new$)([^/]+)/.exec(location)?.[1] ?? "";
+  const rollout = /^\/[^/]+\/(?:rollouts|experiments)\/(?!~)([^/]+)/.exec(location)?.[1] ?? "";
   useEffect(() => {
     live.look(environment, decodeURIComponent(rollout));
   }, [live, environment, rollout]);

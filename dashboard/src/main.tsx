@@ -12,7 +12,7 @@ import { problemOf } from "./api/errors";
 import { SessionProvider } from "./api/session";
 import { App } from "./app";
 import { ToastProvider } from "./components/toast";
-import { aroundNavigation } from "./lib/leaving";
+import { aroundNavigation, followHistory, useAddress, useAddressSearch } from "./lib/address";
 import { followSystemTheme } from "./lib/theme";
 import { Login, Unreachable, Waiting } from "./pages/login";
 
@@ -27,6 +27,7 @@ const queries = new QueryClient({
 });
 
 followSystemTheme();
+followHistory();
 
 const root = document.getElementById("root");
 if (!root) throw new Error("the page has no root");
@@ -39,7 +40,7 @@ createRoot(root).render(
           unreachable={(again) => <Unreachable again={again} />}
           login={(methods, done) => <Login methods={methods} done={done} />}
         >
-          <Router aroundNav={aroundNavigation}>
+          <Router hook={useAddress} searchHook={useAddressSearch} aroundNav={aroundNavigation}>
             <App />
           </Router>
         </SessionProvider>

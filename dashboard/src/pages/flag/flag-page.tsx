@@ -14,6 +14,7 @@ import { KeptInFiles } from "../../components/kept-in-files";
 import { LeaveDialog } from "../../components/leave-dialog";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import { type Flag, FlagSchema } from "../../gen/tidegate/flag/v1/flag_pb";
+import { withoutAsking } from "../../lib/address";
 import { explainFlag } from "../../lib/explain-flag";
 import { fileSourceOf } from "../../lib/file-sources";
 import { FlagHead } from "./flag-head";
@@ -152,7 +153,7 @@ export function FlagPage({ environment, version }: { environment: string; versio
                 mayWrite={mayWrite}
                 onDeleted={() => {
                   state.discard();
-                  navigate(`/${environment}/flags`);
+                  withoutAsking(() => navigate(`/${environment}/flags`));
                 }}
               />
             )}

@@ -16,6 +16,7 @@ import { PageHead } from "../../components/page";
 import { Words } from "../../components/words";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import { type Segment, SegmentSchema } from "../../gen/tidegate/flag/v1/flag_pb";
+import { withoutAsking } from "../../lib/address";
 import { fileSourceOf } from "../../lib/file-sources";
 import { KeyList } from "./key-list";
 import { segmentKind } from "./kind";
@@ -123,7 +124,7 @@ export function SegmentPage({ environment, version }: { environment: string; ver
                 mayWrite={mayWrite}
                 onDeleted={() => {
                   state.discard();
-                  navigate(`/${environment}/segments`);
+                  withoutAsking(() => navigate(`/${environment}/segments`));
                 }}
               />
             )}
