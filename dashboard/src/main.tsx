@@ -20,6 +20,8 @@ const queries = new QueryClient({
   defaultOptions: {
     queries: {
       staleTime: 5_000,
+      // The server may be near where the rest of the network is not.
+      networkMode: "always",
       // What the server refuses it will refuse again.
       retry: (failures, error) => failures < 3 && problemOf(error).unknown,
     },
