@@ -46,7 +46,7 @@ async function save(page: Page, reason: string) {
 
 test("a flag is made by a form, targets staff, and a relay answers so", async ({ page, world }) => {
   await logIn(page, world, ada);
-  await open(page, world, "flags/new");
+  await open(page, world, "flags/~new");
   await page.getByRole("radio", { name: /Kill switch/ }).check();
   await page.getByLabel("Key").fill("-no");
   await expect(page.getByText(/Must be letters, digits/)).toBeVisible();
@@ -97,6 +97,78 @@ test("leaving asks, and keeps what was not saved", async ({ page, world }) => {
   await expect(page.getByLabel("Description")).toHaveValue("half of a thought");
 });
 
+test("going back and forward ask as links do, and so does closing the tab", async ({ page, world }) => {
+  await make(world, "going-back");
+  await logIn(page, world, ada);
+  await page.getByRole("link", { name: "Segments", exact: true }).click();
+  await page.getByRole("link", { name: "Flags", exact: true }).click();
+  await open(page, world, "flags"); // the entries before are of another document
+  await page.getByRole("link", { name: "going-back", exact: true }).click();
+  await page.getByRole("link", { name: "Settings", exact: true }).click();
+  await page.getByLabel("Description").fill("half of a thought");
+  const here = page.url();
+  const dialog = page.getByRole("dialog");
+
+  await page.goBack(); // to another part of the same flag: nothing to ask
+  await expect(page.getByRole("button", { name: "Add a rule" })).toBeVisible();
+  await expect(dialog).toBeHidden();
+  await page.goForward();
+  await expect(page.getByLabel("Description")).toHaveValue("half of a thought");
+  await page.evaluate(() => history.go(-2));
+  await expect(dialog).toContainText("going-back has unsaved changes");
+  await expect(page).toHaveURL(here);
+  await dialog.getByRole("button", { name: "Stay here" }).click();
+  await expect(page.getByLabel("Description")).toHaveValue("half of a thought");
+  await page.evaluate(() => {
+    history.back();
+    history.back();
+  });
+  await expect(dialog).toBeVisible();
+  await expect(page).toHaveURL(here.replace("?tab=settings", "")); // the first one led to another part
+  await dialog.getByRole("button", { name: "Leave, and keep them" }).click();
+  await expect(page.getByRole("heading", { name: "Flags", exact: true })).toBeVisible();
+  await expect(dialog).toBeHidden();
+  await page.goForward();
+  await page.goForward();
+  await expect(page.getByLabel("Description")).toHaveValue("half of a thought");
+
+  // The tab: the browser asks, and stays.
+  await page.getByLabel("Description").press("End"); // it asks only where somebody did something
+  const asked = page.waitForEvent("dialog");
+  await page.close({ runBeforeUnload: true });
+  const question = await asked;
+  expect(question.type()).toBe("beforeunload");
+  await question.dismiss();
+  await page.getByRole("button", { name: "Discard" }).click();
+  await page.goBack();
+  await page.goBack();
+  await expect(page.getByRole("heading", { name: "Flags", exact: true })).toBeVisible();
+  await expect(dialog).toBeHidden();
+});
+
+test("what was entered of a new flag is asked about; a flag may be called new", async ({ page, world }) => {
+  await make(world, "new");
+  await logIn(page, world, ada);
+  await open(page, world, "flags/new");
+  await expect(page.getByRole("heading", { name: "new", exact: true })).toBeVisible();
+  await expect(page.getByRole("switch", { name: "new is on" })).toBeVisible();
+  for (const [list, link] of [
+    ["flags", "New flag"],
+    ["segments", "New segment"],
+  ]) {
+    await open(page, world, list ?? "");
+    await page.getByRole("link", { name: link }).click();
+    await page.getByLabel("Key", { exact: true }).fill("half-made");
+    await page.goBack();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Stay here" }).click();
+    await expect(page.getByLabel("Key", { exact: true })).toHaveValue("half-made");
+    await page.getByRole("link", { name: "Cancel" }).click();
+    await dialog.getByRole("button", { name: "Leave, and lose it" }).click();
+    await expect(page.getByRole("link", { name: link })).toBeVisible();
+  }
+});
+
 test("two people edit one flag, and nobody's work is lost", async ({ page, browser, world }) => {
   await make(world, "shared");
   const other = await (await browser.newContext()).newPage();
@@ -120,6 +192,8 @@ test("two people edit one flag, and nobody's work is lost", async ({ page, brows
   await expect(page.getByLabel("Owner")).toHaveValue("payments");
   await save(page, "another owner");
   await expect(other.getByLabel("Owner")).toHaveValue("payments");
+  const stored = () => world.cli(["flag", "get", "shared", "-e", "staging", "-o", "yaml"]);
+  expect(await stored()).toMatch(/description: told by ben[\s\S]*owner: payments/);
 
   // The same field: somebody has to choose.
   await page.getByLabel("Owner").fill("ada's");
@@ -134,6 +208,33 @@ test("two people edit one flag, and nobody's work is lost", async ({ page, brows
   await join.click();
   await save(page, "no, mine");
   await expect(other.getByLabel("Owner")).toHaveValue("ada's");
+
+  // Somebody is faster while the other one is about to save.
+  await page.getByLabel("Owner").fill("ada again");
+  await page.getByRole("button", { name: "Review and save" }).click();
+  const saving = page.getByRole("dialog");
+  await saving.getByLabel("Why").fill("almost");
+  await other.getByLabel("Description").fill("told by ben, in time");
+  await save(other, "in time");
+  await expect(saving.getByText("Somebody else saved another version meanwhile.")).toBeVisible();
+  await saving.getByRole("button", { name: "Save", exact: true }).click();
+  await expect(saving.getByText("Somebody else changed this first")).toBeVisible();
+  await expect(saving.getByText(`${ben.name}, `)).toContainText("in time");
+  await expect(saving.getByLabel("Why")).toHaveValue("almost");
+  expect(await stored()).toMatch(/description: told by ben, in time[\s\S]*owner: ada's/);
+  await saving.getByRole("button", { name: "Cancel" }).click();
+  await conflict.getByRole("button", { name: "Keep mine on top of theirs" }).click();
+  await save(page, "now");
+  expect(await stored()).toMatch(/description: told by ben, in time[\s\S]*owner: ada again/);
+
+  // One who takes what the other has saved loses their own edits, and nothing else.
+  await page.getByLabel("Owner").fill("not to be");
+  await other.getByLabel("Description").fill("told last");
+  await save(other, "the last word");
+  await conflict.getByRole("button", { name: "Take theirs, discard mine" }).click();
+  await expect(page.getByLabel("Description")).toHaveValue("told last");
+  await expect(page.getByLabel("Owner")).toHaveValue("ada again");
+  await expect(page.getByRole("region", { name: "Unsaved changes" })).toBeHidden();
   await other.context().close();
 });
 
@@ -216,7 +317,7 @@ test("an evaluation is tried, and each step is told, of what is saved and of wha
 test("a segment is made of pasted keys, and a flag serves them", async ({ page, context, world }) => {
   await make(world, "for-testers");
   await logIn(page, world, ada);
-  await open(page, world, "segments/new");
+  await open(page, world, "segments/~new");
   await page.getByLabel("Key", { exact: true }).fill("testers");
   const keys = Array.from({ length: 3000 }, (_, i) => `user-${i}`);
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
@@ -333,10 +434,10 @@ test("axe finds nothing serious on any part of the pages", async ({ page, world 
     "flags/accessible?tab=history",
     "flags/accessible?tab=settings",
     "flags/accessible?tab=raw",
-    "flags/new",
+    "flags/~new",
     "flags/not-there",
     "segments",
-    "segments/new",
+    "segments/~new",
   ]) {
     await open(page, world, path);
     await expect(page.locator(".skeleton")).toHaveCount(0);

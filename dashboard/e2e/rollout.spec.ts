@@ -47,7 +47,7 @@ test("a rollout is started from the page, widens, and is shut with its reason on
   });
   try {
     await logIn(page, world, ada);
-    await page.goto(`${world.url}/staging/rollouts/new?flag=new-cart`);
+    await page.goto(`${world.url}/staging/rollouts/~new?flag=new-cart`);
     await expect(page.getByLabel("Key", { exact: true })).toHaveValue("new-cart-1");
     await expect(page.getByText(/At once, 1% of those/)).toBeVisible();
 
@@ -158,7 +158,7 @@ test("axe finds nothing serious on lists, the form and an experiment", async ({ 
       ["rollouts", "Under way"],
       ["experiments", "Under way"],
       ["experiments/price-1", "Peeking is fine"],
-      ["rollouts/new?flag=price-page", "What will happen"],
+      ["rollouts/~new?flag=price-page", "What will happen"],
       ["rollouts/not-there", "There is no rollout “not-there”"],
     ] as const) {
       await page.goto(`${world.url}/staging/${path}`);

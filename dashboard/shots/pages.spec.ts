@@ -1,9 +1,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, type Page, test } from "@playwright/test";
+import { everyPage, settled } from "../e2e/addresses";
 import { logIn } from "../e2e/fixtures";
 import { awaitState, people, type Seeded, seed } from "../e2e/seed";
-import { pages } from "../src/pages/pages";
 
 const images = resolve(import.meta.dirname, "../../docs/images");
 const themes = ["light", "dark"] as const;
@@ -12,24 +12,7 @@ const sizes = [
   { width: 390, height: 844 },
 ];
 
-// What is shown where an address names a thing.
-const shown = (ids: Seeded["ids"]): Record<string, string> => ({
-  "/flags/:key": "/flags/checkout.one-page",
-  "/segments/:key": "/segments/beta-testers",
-  "/rollouts/:key": "/rollouts/one-page-1",
-  "/experiments/:key": "/experiments/one-page-1",
-  "/requests/:number": "/requests/1",
-  "/people/:id": `/people/${ids.person}`,
-  "/keys/:id": `/keys/${ids.key}`,
-});
-
-function addressOf(path: string, ids: Seeded["ids"]): string {
-  const address = shown(ids)[path] ?? path;
-  if (address.includes(":")) throw new Error(`shots/pages.spec.ts does not say what to show at ${path}`);
-  return address;
-}
-
-const nameOf = (path: string) => path.slice(1).replaceAll("/:", "-").replaceAll("/", "-");
+const nameOf = (path: string) => path.slice(1).replaceAll("~", "").replaceAll("/:", "-").replaceAll("/", "-");
 
 // WebP by the browser's own hands: a fifth of a PNG.
 async function asWebP(page: Page, png: Buffer): Promise<Buffer> {
@@ -44,14 +27,6 @@ async function asWebP(page: Page, png: Buffer): Promise<Buffer> {
   return Buffer.from(url, "base64");
 }
 
-// A page is there when it has its heading, is connected, and waits for nothing.
-async function settled(page: Page) {
-  await expect(page.locator("main h1").first()).toBeVisible();
-  await expect(page.locator(".skeleton")).toHaveCount(0);
-  await expect(page.getByText(/Connecting/)).toHaveCount(0);
-  await page.evaluate(() => document.fonts.ready);
-}
-
 test("pictures of every page", async ({ browser }) => {
   const s: Seeded = await seed();
   try {
@@ -62,13 +37,13 @@ test("pictures of every page", async ({ browser }) => {
     await logIn(page, s.world, people.ada);
     await evaluated(page, s);
     // What the fleet is shown by leaves entries behind: it is last.
-    const order = [...pages].sort((a, b) => Number(a.path === "/fleet") - Number(b.path === "/fleet"));
-    for (const { path } of order)
+    const order = everyPage(s.ids).sort((a, b) => Number(a.path === "/fleet") - Number(b.path === "/fleet"));
+    for (const { path, address } of order)
       for (const theme of themes)
         for (const size of sizes) {
           await page.setViewportSize(size);
           await page.evaluate((t) => localStorage.setItem("tidegate-theme", t), theme);
-          await page.goto(`${s.world.url}/production${addressOf(path, s.ids)}`);
+          await page.goto(`${s.world.url}/production${address}`);
           await settled(page);
           if (path === "/fleet") await travel(page, s);
           const picture = await asWebP(converter, await page.screenshot());

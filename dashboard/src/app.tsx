@@ -1,8 +1,9 @@
-import { Suspense, useEffect, useState } from "react";
+import { useQueryClient } from "@tanstack/react-query";
+import { Suspense, useEffect, useRef, useState } from "react";
 import { Redirect, Route, Switch, useLocation } from "wouter";
 import { LiveStore } from "./api/live";
 import { EnvironmentContext, useEnvironments } from "./api/use-environment";
-import { LiveContext } from "./api/use-live";
+import { LiveContext, useLive } from "./api/use-live";
 import { Loading } from "./components/basics";
 import { ProblemNote } from "./components/problem";
 import { Shell } from "./components/shell";
@@ -49,11 +50,12 @@ export function App() {
 
 function Looking({ live, environment }: { live: LiveStore; environment: string }) {
   const [location] = useLocation();
-  const rollout = /^\/[^/]+\/(?:rollouts|experiments)\/(?!new$)([^/]+)/.exec(location)?.[1] ?? "";
+  const rollout = /^\/[^/]+\/(?:rollouts|experiments)\/(?!~)([^/]+)/.exec(location)?.[1] ?? "";
   useEffect(() => {
     live.look(environment, decodeURIComponent(rollout));
   }, [live, environment, rollout]);
   useEffect(() => () => live.close(), [live]);
+  useReturn();
   return (
     <Shell environment={environment}>
       <Suspense
@@ -74,4 +76,18 @@ function Looking({ live, environment }: { live: LiveStore; environment: string }
       </Suspense>
     </Shell>
   );
+}
+
+// When the server was gone and is back, what was read before is read again: it may have changed
+// meanwhile, or have failed.
+function useReturn() {
+  const queries = useQueryClient();
+  const connection = useLive((l) => l.connection);
+  const gone = useRef(false);
+  useEffect(() => {
+    if (connection === "lost") gone.current = true;
+    if (connection !== "live" || !gone.current) return;
+    gone.current = false;
+    void queries.invalidateQueries();
+  }, [connection, queries]);
 }

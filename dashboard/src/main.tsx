@@ -14,7 +14,7 @@ import { problemOf } from "./api/errors";
 import { SessionProvider } from "./api/session";
 import { App } from "./app";
 import { ToastProvider } from "./components/toast";
-import { aroundNavigation } from "./lib/leaving";
+import { aroundNavigation, followHistory, useAddress, useAddressSearch } from "./lib/address";
 import { followSystemTheme } from "./lib/theme";
 import { Login, Unreachable, Waiting } from "./pages/login";
 
@@ -22,6 +22,8 @@ const queries = new QueryClient({
   defaultOptions: {
     queries: {
       staleTime: 5_000,
+      // The server may be near where the rest of the network is not.
+      networkMode: "always",
       // What the server refuses it will refuse again.
       retry: (failures, error) => failures < 3 && problemOf(error).unknown,
     },
@@ -29,6 +31,7 @@ const queries = new QueryClient({
 });
 
 followSystemTheme();
+followHistory();
 
 const root = document.getElementById("root");
 if (!root) throw new Error("the page has no root");
@@ -41,7 +44,7 @@ createRoot(root).render(
           unreachable={(again) => <Unreachable again={again} />}
           login={(methods, done) => <Login methods={methods} done={done} />}
         >
-          <Router aroundNav={aroundNavigation}>
+          <Router hook={useAddress} searchHook={useAddressSearch} aroundNav={aroundNavigation}>
             <App />
           </Router>
         </SessionProvider>

@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { WatchResponseSchema } from "../gen/tidegate/control/v1/watch_service_pb";
+import { FlagSummarySchema, WatchResponseSchema } from "../gen/tidegate/control/v1/watch_service_pb";
 import { LiveStore } from "./live";
 
 type Message = MessageInitShape<typeof WatchResponseSchema>;
@@ -61,5 +61,28 @@ test("a stream that ends goes on from what was heard", async () => {
   await vi.advanceTimersByTimeAsync(30_000); // of silence
   expect(from.slice(0, 2)).toEqual([undefined, 7n]);
   expect(live.read().rollouts.size).toBe(0);
+  live.close();
+});
+
+const flag = (enabled: boolean, revision: bigint) => ({ key: "menu", enabled, revision });
+
+test("a change that was assumed is taken back, but not what somebody else wrote meanwhile", async () => {
+  scripts = [
+    [
+      { reset: true, ready: true, flags: [flag(true, 1n)], cursor: { revision: 1n } },
+      { flags: [flag(true, 2n)], cursor: { revision: 2n } },
+    ],
+  ];
+  const live = new LiveStore();
+  live.look("staging");
+  const takeBack = live.assume(create(FlagSummarySchema, flag(false, 0n)));
+  await vi.advanceTimersByTimeAsync(100);
+  takeBack();
+  expect(live.read().flags.get("menu")?.revision).toBe(2n);
+
+  const takeThisBack = live.assume(create(FlagSummarySchema, flag(false, 2n)));
+  expect(live.read().flags.get("menu")?.enabled).toBe(false);
+  takeThisBack();
+  expect(live.read().flags.get("menu")?.enabled).toBe(true);
   live.close();
 });

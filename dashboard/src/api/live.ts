@@ -163,12 +163,16 @@ export class LiveStore {
     this.state = { ...this.state, environment: "" };
   }
 
-  // Shows a change before the server does; what comes from there replaces it.
-  assume(flag: FlagSummary) {
-    this.set({
-      ...this.state,
-      flags: replaced(this.state.flags, [flag], (f) => f.key),
-    });
+  // Shows a change before the server does; what comes from there replaces it. What is returned
+  // takes it back, unless it was replaced already.
+  assume(flag: FlagSummary): () => void {
+    const before = this.state.flags.get(flag.key);
+    const show = (one: FlagSummary) =>
+      this.set({ ...this.state, flags: replaced(this.state.flags, [one], (f) => f.key) });
+    show(flag);
+    return () => {
+      if (before && this.state.flags.get(flag.key) === flag) show(before);
+    };
   }
 
   private async run(signal: AbortSignal) {

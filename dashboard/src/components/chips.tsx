@@ -1,5 +1,6 @@
 import { X } from "lucide-react";
 import { type ChangeEvent, type ReactNode, useId, useState } from "react";
+import { suggest } from "../lib/suggest";
 
 // Whether a suggestion was picked from the list, and not typed: that may go on.
 export function isPicked(e: ChangeEvent<HTMLInputElement>): boolean {
@@ -102,11 +103,12 @@ export function Chips({
         )}
         {suggestions && (
           <datalist id={options}>
-            {suggestions
-              .filter((s) => !values.includes(s))
-              .map((s) => (
-                <option key={s} value={s} />
-              ))}
+            {suggest(
+              suggestions.filter((s) => !values.includes(s)),
+              text,
+            ).map((s) => (
+              <option key={s} value={s} />
+            ))}
           </datalist>
         )}
       </div>

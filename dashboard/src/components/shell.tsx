@@ -24,6 +24,7 @@ import { useSession } from "../api/session";
 import { useEnvironments, useSettings } from "../api/use-environment";
 import { useLive, useLiveStore } from "../api/use-live";
 import { Role } from "../gen/tidegate/access/v1/identity_pb";
+import { span } from "../lib/time";
 import { Account } from "./account";
 import { Button, IconButton } from "./basics";
 import { FreezeBand } from "./freeze/band";
@@ -165,8 +166,11 @@ function Band({ environment }: { environment: string }) {
   if (connection === "lost")
     return (
       <div className="band calm" role="alert">
-        The server cannot be reached since {new Date(since).toLocaleTimeString()}. What you see is from then; relays go
-        on serving. Trying again…
+        <span>
+          The server cannot be reached since {new Date(since).toLocaleTimeString()}. What you see is from then:{" "}
+          <Age since={since} /> ago. Nothing can be saved now, and nothing that you enter is lost; relays go on serving.
+          Trying again…
+        </span>
         <Button small onClick={store.retry}>
           Try now
         </Button>
@@ -182,6 +186,20 @@ function Band({ environment }: { environment: string }) {
   if (settings.isPending) return <div className="band unknown" />;
   if (settings.data?.settings?.protected) return <div className="band">{environment} · changes here reach users</div>;
   return null;
+}
+
+// It counts on, and is not read out each second.
+function Age({ since }: { since: number }) {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  return (
+    <span className="num" aria-live="off">
+      {span(Math.max(1, Math.round((now - since) / 1000)))}
+    </span>
+  );
 }
 
 const words = {

@@ -3,10 +3,10 @@ import { type ComponentType, lazy } from "react";
 // Where each page is, below its environment. One that is not shown is not loaded.
 export const pages: { path: string; page: ComponentType }[] = [
   { path: "/flags", page: lazy(() => import("./flags/flags")) },
-  { path: "/flags/new", page: lazy(() => import("./flag/new-flag")) },
+  { path: "/flags/~new", page: lazy(() => import("./flag/new-flag")) },
   { path: "/flags/:key", page: lazy(() => import("./flag/flag")) },
   { path: "/segments", page: lazy(() => import("./segments/segments")) },
-  { path: "/segments/new", page: lazy(() => import("./segments/new-segment")) },
+  { path: "/segments/~new", page: lazy(() => import("./segments/new-segment")) },
   { path: "/segments/:key", page: lazy(() => import("./segments/segment")) },
   { path: "/fleet", page: lazy(() => import("./fleet/fleet")) },
   { path: "/audit", page: lazy(() => import("./audit/audit")) },
@@ -23,7 +23,7 @@ export const pages: { path: string; page: ComponentType }[] = [
   { path: "/environments/settings", page: lazy(() => import("./environments/settings")) },
   { path: "/environments/compare", page: lazy(() => import("./environments/compare")) },
   { path: "/rollouts", page: lazy(() => import("./rollouts/rollouts")) },
-  { path: "/rollouts/new", page: lazy(() => import("./rollouts/new-rollout")) },
+  { path: "/rollouts/~new", page: lazy(() => import("./rollouts/new-rollout")) },
   { path: "/rollouts/:key", page: lazy(() => import("./rollouts/rollout")) },
   { path: "/experiments", page: lazy(() => import("./experiments/experiments")) },
   { path: "/experiments/:key", page: lazy(() => import("./experiments/experiment")) },

@@ -46,7 +46,7 @@ export function FlagGone({ environment, flagKey }: { environment: string; flagKe
             Look for it
           </Link>
           {!was && mayWrite && (
-            <Link className="button primary" href={`/${environment}/flags/new?key=${encodeURIComponent(flagKey)}`}>
+            <Link className="button primary" href={`/${environment}/flags/~new?key=${encodeURIComponent(flagKey)}`}>
               Make it
             </Link>
           )}

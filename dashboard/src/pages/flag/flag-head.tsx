@@ -1,4 +1,4 @@
-import { AlertTriangle, Eye } from "lucide-react";
+import { Activity, AlertTriangle, Eye } from "lucide-react";
 import { useState } from "react";
 import { Link } from "wouter";
 import { useLive } from "../../api/use-live";
@@ -46,6 +46,11 @@ export function FlagHead({
         beside={<CopyButton text={saved.key} label="Copy the key" />}
         actions={
           <span className="row">
+            {maySwitch && summary?.rollouts.length === 0 && (
+              <Link className="button" href={`/${environment}/rollouts/~new?flag=${encodeURIComponent(saved.key)}`}>
+                <Activity size={15} aria-hidden /> Start a rollout
+              </Link>
+            )}
             <strong className={on ? "on" : "soft"}>{on ? "On" : "Off"}</strong>
             <Switch
               on={on}

@@ -7,6 +7,7 @@ import type { Version } from "../../components/draft";
 import { EditorPage, useTab } from "../../components/editing/editor-page";
 import { type Edited, useEditor } from "../../components/editing/use-editor";
 import type { FlagSchema } from "../../gen/tidegate/flag/v1/flag_pb";
+import { withoutAsking } from "../../lib/address";
 import { explainFlag } from "../../lib/explain-flag";
 import { FlagHead } from "./flag-head";
 import { FlagSide } from "./flag-side";
@@ -94,7 +95,7 @@ export function FlagPage({ environment, version }: { environment: string; versio
           mayWrite={mayWrite}
           onDeleted={() => {
             state.discard();
-            navigate(`/${environment}/flags`);
+            withoutAsking(() => navigate(`/${environment}/flags`));
           }}
         />
       )}

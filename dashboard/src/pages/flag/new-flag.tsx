@@ -9,10 +9,12 @@ import { useEnvironment, useSettings } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
 import { Button, Card, Field, Input, Note, Select, TextArea } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
+import { LeaveDialog } from "../../components/leave-dialog";
 import { PageHead } from "../../components/page";
 import { Words } from "../../components/words";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import { type Flag, FlagKind } from "../../gen/tidegate/flag/v1/flag_pb";
+import { withoutAsking } from "../../lib/address";
 import { explainFlag } from "../../lib/explain-flag";
 import { kindMeaning, kindWords } from "../../lib/flag-words";
 import { fromTemplate, keyProblem, policyWords, templates } from "../../lib/templates";
@@ -21,7 +23,7 @@ import { fromTemplate, keyProblem, policyWords, templates } from "../../lib/temp
 export default function NewFlag() {
   const environment = useEnvironment();
   const session = useSession();
-  const [, navigate] = useLocation();
+  const [location, navigate] = useLocation();
   const search = new URLSearchParams(useSearch());
   const policy = useSettings(environment).data?.settings?.flagPolicy;
   const existing = useLive((l) => l.flags);
@@ -39,6 +41,7 @@ export default function NewFlag() {
   const flag = template && fromTemplate(template, { key, description, owner });
   if (flag && kind !== undefined) flag.kind = kind;
   const missing = policy?.requireOwner && owner.trim() === "" ? "This environment wants an owner." : undefined;
+  const entered = key !== (search.get("key") ?? "") || description !== "" || owner !== "";
   const ready = key !== "" && !problem && !missing && session.may(Role.EDITOR, environment, key);
 
   return (
@@ -179,15 +182,16 @@ export default function NewFlag() {
             return { revision: made?.revision };
           }}
           proposal={() => ({ flags: [{ flag: creating, baseRevision: 0n }] })}
-          onProposed={() => navigate(`/${environment}/requests`)}
+          onProposed={() => withoutAsking(() => navigate(`/${environment}/requests`))}
           onClose={() => setCreating(undefined)}
-          onDone={() => navigate(`/${environment}/flags/${key}`)}
+          onDone={() => withoutAsking(() => navigate(`/${environment}/flags/${key}`))}
         >
           <p>
             <Words words={explainFlag(creating)} />
           </p>
         </ChangeDialog>
       )}
+      {entered && <LeaveDialog what="The new flag" stay={location} />}
     </div>
   );
 }

@@ -8,6 +8,7 @@ import { isPicked } from "../../components/chips";
 import { useForm, useProblem } from "../../components/draft";
 import type { FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { type Flag, type Prerequisite, PrerequisiteSchema } from "../../gen/tidegate/flag/v1/flag_pb";
+import { suggest } from "../../lib/suggest";
 import type { Edit } from "./targeting";
 
 // Other flags that must serve something before this one is looked at.
@@ -103,7 +104,7 @@ function AddFlag({ keys, add }: { keys: string[]; add: (key: string) => string |
         </Button>
       </div>
       <datalist id={options}>
-        {keys.map((k) => (
+        {suggest(keys, text).map((k) => (
           <option key={k} value={k} />
         ))}
       </datalist>

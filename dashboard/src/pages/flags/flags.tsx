@@ -54,7 +54,7 @@ export default function Flags() {
               <GitCompare size={16} aria-hidden /> Across environments
             </Link>
             {mayWrite && (
-              <Link className="button primary" href={`/${environment}/flags/new`}>
+              <Link className="button primary" href={`/${environment}/flags/~new`}>
                 <Plus size={16} aria-hidden /> New flag
               </Link>
             )}
@@ -112,7 +112,7 @@ function Nothing(props: { none: boolean; environment: string; clear: () => void;
       <p>A flag switches code on and off while it runs, without a deployment.</p>
       <div className="row">
         {props.mayWrite && (
-          <Link className="button primary" href={`/${props.environment}/flags/new`}>
+          <Link className="button primary" href={`/${props.environment}/flags/~new`}>
             Make the first one
           </Link>
         )}

@@ -22,7 +22,7 @@ export function SwitchDialog({
   const after = create(FlagSummarySchema, { ...flag, enabled: on });
 
   async function run(reason: string, requestId: string) {
-    live.assume(after); // what the server tells replaces it
+    const takeBack = live.assume(after); // what the server tells replaces it
     try {
       const { flag: written } = await flags.setEnabled({
         environment,
@@ -33,7 +33,7 @@ export function SwitchDialog({
       });
       return { revision: written?.revision };
     } catch (failure) {
-      live.assume(flag);
+      takeBack();
       throw failure;
     }
   }

@@ -22,7 +22,7 @@ export function FirstRollout({ environment }: { environment: string }) {
           <h3>Make a flag that changes nothing</h3>
           <p>
             A new flag changes nothing: no program asks for it yet. You can also{" "}
-            <Link href={`/${environment}/flags/new`}>make it here</Link>.
+            <Link href={`/${environment}/flags/~new`}>make it here</Link>.
           </p>
           <Command>{`cat > ${key}.yaml <<'END'
 apiVersion: tidegate/v1

@@ -34,7 +34,7 @@ export function Ended({ environment, seen, rollout }: { environment: string; see
         <span className="small">
           To go on: find out why, mend it, then{" "}
           <Link
-            href={`/${environment}/rollouts/new?flag=${encodeURIComponent(rollout.flagKey)}&like=${encodeURIComponent(rollout.key)}`}
+            href={`/${environment}/rollouts/~new?flag=${encodeURIComponent(rollout.flagKey)}&like=${encodeURIComponent(rollout.key)}`}
           >
             start again with the same guardrails
           </Link>

@@ -48,7 +48,7 @@ export function RolloutList({ kind }: { kind: "rollouts" | "experiments" }) {
     navigate(`/${environment}/${kind}${text ? `?${text}` : ""}`, { replace: true });
   }
   const start = may && (
-    <Link className="button primary" href={`/${environment}/rollouts/new${words.query}`}>
+    <Link className="button primary" href={`/${environment}/rollouts/~new${words.query}`}>
       <Plus size={16} aria-hidden /> {words.start}
     </Link>
   );

@@ -23,7 +23,7 @@ export function Steering({ environment, seen, may }: { environment: string; seen
   const breach = seen.assessment?.guardrails.some((g) => g.standing === Standing.BREACH);
   const next = rollout.stages[(status?.stage ?? 0) + 1];
   if (isOver(status)) {
-    const again = `/${environment}/rollouts/new?flag=${encodeURIComponent(rollout.flagKey)}&like=${encodeURIComponent(rollout.key)}`;
+    const again = `/${environment}/rollouts/~new?flag=${encodeURIComponent(rollout.flagKey)}&like=${encodeURIComponent(rollout.key)}`;
     return (
       <>
         {may && (

@@ -8,8 +8,10 @@ import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
 import { Button, Card, Field, Input, TextArea } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
+import { LeaveDialog } from "../../components/leave-dialog";
 import { PageHead } from "../../components/page";
 import { SegmentSchema } from "../../gen/tidegate/flag/v1/flag_pb";
+import { withoutAsking } from "../../lib/address";
 import { plural } from "../../lib/numbers";
 import { keyProblem } from "../../lib/templates";
 import { readKeys } from "./words";
@@ -17,7 +19,7 @@ import { readKeys } from "./words";
 // A segment begins with a name, and perhaps a list.
 export default function NewSegment() {
   const environment = useEnvironment();
-  const [, navigate] = useLocation();
+  const [location, navigate] = useLocation();
   const existing = useLive((l) => l.segments);
   const [key, setKey] = useState("");
   const [description, setDescription] = useState("");
@@ -26,6 +28,7 @@ export default function NewSegment() {
   const [creating, setCreating] = useState(false);
   const included = readKeys(pasted);
   const problem = existing.has(key) ? "There is a segment of this key already." : keyProblem(key, undefined, false);
+  const entered = [key, description, owner, pasted].some((text) => text !== "");
   const ready = key !== "" && !problem;
 
   return (
@@ -115,13 +118,14 @@ export default function NewSegment() {
           proposal={() => ({
             segments: [{ segment: create(SegmentSchema, { key, description, owner, included }), baseRevision: 0n }],
           })}
-          onProposed={() => navigate(`/${environment}/requests`)}
+          onProposed={() => withoutAsking(() => navigate(`/${environment}/requests`))}
           onClose={() => setCreating(false)}
-          onDone={() => navigate(`/${environment}/segments/${key}`)}
+          onDone={() => withoutAsking(() => navigate(`/${environment}/segments/${key}`))}
         >
           <p>No flag uses it yet: nothing is served differently.</p>
         </ChangeDialog>
       )}
+      {entered && <LeaveDialog what="The new segment" stay={location} />}
     </div>
   );
 }

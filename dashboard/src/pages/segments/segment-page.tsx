@@ -9,6 +9,7 @@ import { type Edited, useEditor } from "../../components/editing/use-editor";
 import { PageHead } from "../../components/page";
 import { Words } from "../../components/words";
 import type { Segment, SegmentSchema } from "../../gen/tidegate/flag/v1/flag_pb";
+import { withoutAsking } from "../../lib/address";
 import { KeyList } from "./key-list";
 import { segmentKind } from "./kind";
 import { SegmentAbout } from "./segment-about";
@@ -68,7 +69,7 @@ export function SegmentPage({ environment, version }: { environment: string; ver
           mayWrite={mayWrite}
           onDeleted={() => {
             state.discard();
-            navigate(`/${environment}/segments`);
+            withoutAsking(() => navigate(`/${environment}/segments`));
           }}
         />
       )}

@@ -39,7 +39,7 @@ export default function Segments() {
         tab={`Segments · ${environment}`}
         actions={
           mayWrite && (
-            <Link className="button primary" href={`/${environment}/segments/new`}>
+            <Link className="button primary" href={`/${environment}/segments/~new`}>
               <Plus size={16} aria-hidden /> New segment
             </Link>
           )
@@ -71,7 +71,7 @@ export default function Segments() {
             <Empty icon={Users} title={`There are no segments in ${environment} yet`}>
               <p>A segment is an audience with a name, such as beta testers: a list of keys, rules, or both.</p>
               {mayWrite && (
-                <Link className="button primary" href={`/${environment}/segments/new`}>
+                <Link className="button primary" href={`/${environment}/segments/~new`}>
                   Make the first one
                 </Link>
               )}
