@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -47,7 +48,7 @@ func (o *clientOptions) checkAddress() error {
 		}
 		return usagef("%s %s: the port is missing, as in %s", name, o.address, net.JoinHostPort(host, port))
 	}
-	if n, err := net.LookupPort("tcp", given); err != nil || n == 0 {
+	if n, err := strconv.ParseUint(given, 10, 16); err != nil || n == 0 {
 		return usagef("%s %s: the port must be a number from 1 to 65535, such as %s", name, o.address, port)
 	}
 	return nil

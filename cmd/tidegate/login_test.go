@@ -53,10 +53,6 @@ func TestLogin(t *testing.T) {
 	if info, err := os.Stat(files[0]); err != nil || info.Mode() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	kept, err := os.ReadFile(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
 	try("", exitOK, "ada@example.com (", "identity", "whoami")
 	try("", exitOK, "by session", "identity", "whoami")
 	try("", exitOK, "password", "identity", "sessions")
@@ -73,7 +69,8 @@ func TestLogin(t *testing.T) {
 	t.Setenv(keyFileVariable, "")
 	try("", exitFailure, "say who you are", "identity", "whoami")
 	try(password, exitOK, "as ada@example.com, until", "login", "--name", "ada@example.com")
-	if kept, err = os.ReadFile(files[0]); err != nil {
+	kept, err := os.ReadFile(files[0])
+	if err != nil {
 		t.Fatal(err)
 	}
 

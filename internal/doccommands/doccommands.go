@@ -77,7 +77,7 @@ func callsIn(line string, number int, program string) []Call {
 	var calls []Call
 	piped := false
 	for len(words) > 0 {
-		end := slices.IndexFunc(words, func(w word) bool { return w.operator && strings.Contains("| || && ;", w.text) })
+		end := slices.IndexFunc(words, func(w word) bool { return w.operator && slices.Contains([]string{"|", "||", "&&", ";"}, w.text) })
 		command := words
 		if end >= 0 {
 			command = words[:end]

@@ -10,7 +10,7 @@ func TestName(t *testing.T) {
 	names := []string{"new-checkout", "new-search", "production", "staging", "dev", strings.Repeat("x", 200)}
 	for written, want := range map[string]string{
 		"new-chekcout": "new-checkout", "newCheckout": "new-checkout", "new_chekout": "new-checkout", "checkout": "",
-		"prodction": "production", "Prodcution": "production", "prdctin": "", "prod": "",
+		"prodction": "production", "Prodktion": "production", "prdctin": "", "prod": "",
 		"dve": "dev", "deve": "dev", "dv": "dev", "d": "", "": "", strings.Repeat("x", 199): "",
 		"nwe-search": "new-search", "new-saerch!": "new-search",
 	} {
