@@ -31,14 +31,14 @@ type explainer struct {
 	ctx      *eval.Context
 	flags    map[string]*flagv1.Flag    // proposed
 	segments map[string]*flagv1.Segment // proposed
-	sees     func(key string) bool
+	reader   Reader
 	// kept are the versions in force of flags and segments that cannot be used as they are stored.
 	kept map[snapshot.ID]*snapshot.Item
 }
 
-// ExplainEvaluation tells what a flag answers, and how it comes to that. sees tells whether the
-// caller may read what has a key; nil: everything.
-func (a *Authority) ExplainEvaluation(ctx context.Context, r *controlv1.ExplainEvaluationRequest, sees func(key string) bool) (*controlv1.ExplainEvaluationResponse, error) {
+// ExplainEvaluation tells what a flag answers, and how it comes to that, as far as the
+// reader may know it.
+func (a *Authority) ExplainEvaluation(ctx context.Context, r *controlv1.ExplainEvaluationRequest, reader Reader) (*controlv1.ExplainEvaluationResponse, error) {
 	changes, err := checkExplain(r)
 	if err != nil {
 		return nil, err
@@ -52,9 +52,7 @@ func (a *Authority) ExplainEvaluation(ctx context.Context, r *controlv1.ExplainE
 		return nil, fmt.Errorf("%w: environment %q is not loaded yet", ErrUnavailable, r.GetEnvironment())
 	}
 	x := newExplainer(replica.Snapshot(), changes, r)
-	if x.sees = sees; sees == nil {
-		x.sees = func(string) bool { return true }
-	}
+	x.reader = reader
 	x.ctx = &eval.Context{
 		TargetingKey: r.GetContext().GetTargetingKey(), Attributes: eval.StructAttributes(r.GetContext().GetAttributes()),
 		Region: r.GetRegion(), Now: a.now().Unix(),
@@ -162,10 +160,14 @@ func (x *explainer) segmentOf(key string) *flagv1.Segment {
 	return s
 }
 
-// ownerOf is the rollout, not over, that owns an outcome of a flag; empty: none does.
+// ownerOf is the rollout, not over, that owns an outcome of a flag; empty: none does, or none that
+// the reader may know.
 func (x *explainer) ownerOf(flagKey, rule string) string {
 	for _, item := range x.snapshot.Rollouts() {
 		if r, err := item.Rollout(); err == nil && rollout.Active(r) && r.GetFlagKey() == flagKey && r.GetRule() == rule {
+			if !x.reader.KnowsRollout(item.Key, flagKey) {
+				return ""
+			}
 			return item.Key
 		}
 	}

@@ -26,7 +26,7 @@ func (x *explainer) flag(e *eval.Explanation) *controlv1.FlagExplanation {
 	if e.Variant != nil {
 		m.Served = e.Variant.Name
 	}
-	if !x.sees(e.Key) {
+	if !x.reader.Sees(e.Key) {
 		m.Decided = controlv1.FlagExplanation_DECIDED_HIDDEN
 		return m
 	}
@@ -84,7 +84,7 @@ func (x *explainer) clauses(defs []*flagv1.Clause, steps []eval.ClauseStep) []*c
 
 func (x *explainer) segment(s *eval.SegmentStep) *controlv1.SegmentExplanation {
 	m := &controlv1.SegmentExplanation{SegmentKey: s.Key, Belongs: s.Belongs}
-	if !x.sees(s.Key) {
+	if !x.reader.Sees(s.Key) {
 		m.Membership = controlv1.SegmentExplanation_MEMBERSHIP_HIDDEN
 		return m
 	}

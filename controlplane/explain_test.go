@@ -23,7 +23,7 @@ func subject(key, attribute, value string) *evaluationv1.EvaluationContext {
 func (f *fixture) explain(r *controlv1.ExplainEvaluationRequest, sees func(string) bool) *controlv1.ExplainEvaluationResponse {
 	f.t.Helper()
 	r.Environment = production
-	resp, err := f.ExplainEvaluation(f.ctx, r, sees)
+	resp, err := f.ExplainEvaluation(f.ctx, r, Reader{Reads: sees})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -176,9 +176,9 @@ func TestExplainRefuses(t *testing.T) {
 			[]string{"segments: there are 65", "segments[0]: is required"},
 		},
 	} {
-		_, err := f.ExplainEvaluation(f.ctx, c.request, nil)
+		_, err := f.ExplainEvaluation(f.ctx, c.request, Reader{})
 		mentions(t, as[*InvalidError](t, err), c.says...)
 	}
-	_, err := f.ExplainEvaluation(f.ctx, &controlv1.ExplainEvaluationRequest{Environment: "nowhere", FlagKey: "a"}, nil)
+	_, err := f.ExplainEvaluation(f.ctx, &controlv1.ExplainEvaluationRequest{Environment: "nowhere", FlagKey: "a"}, Reader{})
 	wants[*NotFoundError](t, err)
 }

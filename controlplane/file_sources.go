@@ -20,7 +20,7 @@ func keeps(s *controlv1.FileSource, key string) bool {
 func (s *state) checkSource(p *plan, drafts []*draft) error {
 	var problems eval.Errors
 	for _, d := range drafts {
-		if d.kind != flagKind && d.kind != segmentKind || d.unchecked || d.rollout != "" {
+		if d.kind != flagKind && d.kind != segmentKind || d.killSwitch() || d.rollout != "" {
 			continue // the kill switch works wherever a flag is kept, and so do rollouts
 		}
 		settings, err := s.environmentSettings(d.environment)
@@ -41,18 +41,28 @@ func (s *state) checkSource(p *plan, drafts []*draft) error {
 			problems = append(problems, eval.FieldError{Field: d.field, Problem: fmt.Sprintf(
 				"the %s %q is not kept in the files of source %q: see the settings of the environment", d.kind.name, d.key, p.source)})
 		default:
-			where := fmt.Sprintf("of source %q", keeper.GetName())
-			if keeper.GetLocation() != "" {
-				where += ", at " + keeper.GetLocation()
-			}
-			problems = append(problems, eval.FieldError{Field: d.field, Problem: fmt.Sprintf(
-				"the %s %q is kept in files (%s): change it there; only the kill switch works here", d.kind.name, d.key, where)})
+			problems = append(problems, eval.FieldError{Field: d.field, Problem: d.keptIn(keeper)})
 		}
 	}
 	if len(problems) > 0 {
 		return &PreconditionError{Fields: problems}
 	}
 	return nil
+}
+
+// keptIn says where a draft is kept that comes from elsewhere, and what can be done.
+func (d *draft) keptIn(keeper *controlv1.FileSource) string {
+	where := fmt.Sprintf("of source %q", keeper.GetName())
+	if keeper.GetLocation() != "" {
+		where += ", at " + keeper.GetLocation()
+	}
+	what := fmt.Sprintf("the %s %q is kept in files (%s): ", d.kind.name, d.key, where)
+	if d.verb == controlv1.Action_ACTION_ENABLED {
+		return what + fmt.Sprintf(
+			"enable it there, and apply them with 'tidegate apply --source %s --enable'; here any flag can be disabled, and one of kind operational enabled",
+			keeper.GetName())
+	}
+	return what + "change it there; only the kill switch works here"
 }
 
 // sources checks file sources by themselves.

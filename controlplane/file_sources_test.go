@@ -75,6 +75,51 @@ func TestWhatFilesKeep(t *testing.T) {
 	}
 }
 
+// TestFilesKeepTheSwitch: a flag that files keep is switched off anywhere, and switched on where only
+// files do it, unless its safe state may be that.
+func TestFilesKeepTheSwitch(t *testing.T) {
+	enable := func(f *fixture, key string, enabled bool) error {
+		_, err := f.SetEnabled(f.ctx, alice, &controlv1.SetEnabledRequest{Environment: production, FlagKey: key, Enabled: enabled, Reason: "x"})
+		return err
+	}
+	for _, kind := range flagv1.FlagKind_value {
+		t.Run(flagv1.FlagKind(kind).String(), func(t *testing.T) {
+			f, _ := newFixture(t)
+			if err := f.setSources(&controlv1.FileSource{Name: "checkout", KeyPrefixes: []string{"checkout."}, Location: "git.example.com/flags", AppliedBy: alice.Actor}); err != nil {
+				t.Fatal(err)
+			}
+			kept := boolFlag("checkout.a")
+			kept.Kind = flagv1.FlagKind(kind)
+			if _, err := f.fromFiles("checkout", nil, kept); err != nil {
+				t.Fatal(err)
+			}
+			if err := enable(f, "checkout.a", true); err != nil {
+				t.Errorf("it is on already: %v", err)
+			}
+			for range 2 {
+				if err := enable(f, "checkout.a", false); err != nil {
+					t.Errorf("the kill switch: %v", err)
+				}
+			}
+			err := enable(f, "checkout.a", true)
+			if kept.GetKind() == flagv1.FlagKind_FLAG_KIND_OPERATIONAL {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			mentions(t, as[*PreconditionError](t, err), `flag: the flag "checkout.a" is kept in files (of source "checkout", at git.example.com/flags): `+
+				`enable it there, and apply them with 'tidegate apply --source checkout --enable'; here any flag can be disabled, and one of kind operational enabled`)
+			if f.get("checkout.a").GetFlag().GetEnabled() {
+				t.Error("it was enabled all the same")
+			}
+			if _, err := f.fromFiles("checkout", nil, kept); err != nil || !f.get("checkout.a").GetFlag().GetEnabled() {
+				t.Errorf("the files did not enable it: %v", err)
+			}
+		})
+	}
+}
+
 // What files no longer name is deleted with what they change, or nothing is.
 func TestFilesDelete(t *testing.T) {
 	f, _ := newFixture(t)

@@ -18,25 +18,53 @@ import (
 type FrozenError struct {
 	Environment string
 	Frozen      *rolloutv1.Frozen
+	// Others is by how many other freezes and windows it is frozen, too.
+	Others int
 }
 
-// frozenError says so, in as much room as an error has.
-func frozenError(environment string, by *rolloutv1.Frozen) error {
-	by.Reason = truncate(by.GetReason(), maxConflictReason)
-	return &FrozenError{Environment: environment, Frozen: by}
+// frozenError says so, in as much room as an error has. by is all that froze it, the first of which
+// lasts longest.
+func frozenError(environment string, by []*rolloutv1.Frozen) error {
+	longest := by[0]
+	longest.Reason = truncate(longest.GetReason(), maxConflictReason)
+	return &FrozenError{Environment: environment, Frozen: longest, Others: len(by) - 1}
 }
 
-// Error says who froze it, since when and why, and what can be done.
+// Error says who froze it, since when and why, what works, and how it ends.
 func (e *FrozenError) Error() string {
-	lift := "lift it with 'tidegate panic lift -e " + e.Environment + "'"
+	as := ""
+	if e.Frozen.GetEverywhere() {
+		as = ", like all others,"
+	}
+	settings := ""
+	if e.Frozen.GetWindow() != "" {
+		settings = ", 'environment set'" // or a window could never be mended while it lasts
+	}
+	also := ""
+	switch {
+	case e.Others == 1:
+		also = " (and 1 more freeze or window: see 'tidegate panic status')"
+	case e.Others > 1:
+		also = fmt.Sprintf(" (and %d more freezes or windows: see 'tidegate panic status')", e.Others)
+	}
+	return fmt.Sprintf("environment %q%s is %s%s; nothing was written; what still works: 'flag disable', 'flag enable' of operational flags, "+
+		"'rollout pause', 'rollout abort', 'environment restore'%s; %s", e.Environment, as, judge.FrozenText(e.Frozen), also, settings, e.end())
+}
+
+// end says how what froze it ends.
+func (e *FrozenError) end() string {
+	who, command := "an operator lifts it", "tidegate panic lift -e "+e.Environment
 	switch {
 	case e.Frozen.GetWindow() != "":
-		lift = fmt.Sprintf("an administrator ends it with 'tidegate environment set %s --end-freeze-window %s'", e.Environment, e.Frozen.GetWindow())
+		who, command = "an administrator ends it", fmt.Sprintf("tidegate environment set %s --end-freeze-window %s", e.Environment, e.Frozen.GetWindow())
 	case e.Frozen.GetEverywhere():
-		lift = "with all environments; lift it with 'tidegate panic lift'"
+		who, command = "an operator of all environments lifts it for all of them", "tidegate panic lift"
 	}
-	return fmt.Sprintf("environment %q is %s; nothing was written; what works is to disable flags, to pause and abort rollouts, and to restore the environment; %s",
-		e.Environment, judge.FrozenText(e.Frozen), lift)
+	sooner := ""
+	if e.Frozen.GetUntil() != nil {
+		sooner = "it ends by itself then; sooner, "
+	}
+	return sooner + who + " with '" + command + "'"
 }
 
 // refused tells whether a frozen environment refuses the change: what does not make it safer, of
@@ -87,15 +115,15 @@ func (s *state) checkFrozen(p *plan, drafts []*draft) error {
 		if err != nil {
 			return err
 		}
-		if frozen != nil {
+		if len(frozen) > 0 {
 			return frozenError(d.environment, frozen)
 		}
 	}
 	return nil
 }
 
-// frozenAt is by what an environment is frozen, for the longest; nil: it is not.
-func frozenAt(freezes, settings version, environment string, now time.Time) (*rolloutv1.Frozen, error) {
+// frozenAt is all that an environment is frozen by, what lasts longest first.
+func frozenAt(freezes, settings version, environment string, now time.Time) ([]*rolloutv1.Frozen, error) {
 	all, ok := freezes.message.(*controlv1.Freezes)
 	if !ok && freezes.revision != 0 {
 		return nil, fmt.Errorf("%w: %s: nothing was written; freeze and lift again what shall be", ErrCorrupt, freezeKey)
@@ -104,10 +132,7 @@ func frozenAt(freezes, settings version, environment string, now time.Time) (*ro
 	if !ok && settings.revision != 0 {
 		return nil, fmt.Errorf("%w: %s", ErrCorrupt, settingsOf(environment))
 	}
-	if held := freeze.At(all, set, environment, now); len(held) > 0 {
-		return held[0], nil
-	}
-	return nil, nil
+	return freeze.At(all, set, environment, now), nil
 }
 
 // checkThawed returns what must hold so that an environment which is not frozen at a time is not
@@ -122,7 +147,7 @@ func (a *Authority) checkThawed(ctx context.Context, environment string, at time
 	switch {
 	case err != nil:
 		return nil, err
-	case frozen != nil:
+	case len(frozen) > 0:
 		return nil, frozenError(environment, frozen)
 	}
 	return []store.Compare{
@@ -150,10 +175,10 @@ func (a *Authority) FrozenEnvironments(ctx context.Context, environments []strin
 			f, err := frozenAt(freezes, environmentKind.version(results[i+1]), name, at)
 			if err != nil { // what shuts must not fail on it
 				a.logger.Error().Err(err).Str("environment", name).Msg("whether an environment is frozen is not known: nothing is widened in it")
-				f = &rolloutv1.Frozen{Actor: "nobody knows whom", Reason: "what is stored of it cannot be decoded"}
+				f = []*rolloutv1.Frozen{{Actor: "nobody knows whom", Reason: "what is stored of it cannot be decoded"}}
 			}
-			if f != nil {
-				frozen[name] = f
+			if len(f) > 0 {
+				frozen[name] = f[0]
 			}
 		}
 		environments = environments[n:]

@@ -28,13 +28,13 @@ type Proposal struct {
 	// until when: about the flags that the change is of, then those that depend on them.
 	Question *syncv1.Preview
 	// Named is how many of the flags the change is of; LeftOut are affected, too, and not asked
-	// about.
-	Named, LeftOut int
+	// about, because there are too many; Hidden are affected, and whoever asks may not read them.
+	Named, LeftOut, Hidden int
 }
 
-// Proposed works out what to ask the relays about a change. It needs no store: what is compared
-// is what this server shows.
-func (a *Authority) Proposed(_ context.Context, r *controlv1.PreviewChangeRequest) (*Proposal, error) {
+// Proposed works out what to ask the relays about a change, of what the reader may read. It needs no
+// store: what is compared is what this server shows.
+func (a *Authority) Proposed(_ context.Context, r *controlv1.PreviewChangeRequest, reader Reader) (*Proposal, error) {
 	var check checker
 	check.environment("environment", r.GetEnvironment())
 	changes := check.applied(&controlv1.ApplyRequest{Environment: r.GetEnvironment(), Flags: r.GetFlags(), Segments: r.GetSegments()})
@@ -61,7 +61,7 @@ func (a *Authority) Proposed(_ context.Context, r *controlv1.PreviewChangeReques
 	if err != nil {
 		return nil, err
 	}
-	return propose(now, puts, deletes), nil
+	return propose(now, puts, deletes, reader), nil
 }
 
 // previewedDeletes checks what the request wants deleted.
@@ -117,7 +117,7 @@ func previewedPuts(now *snapshot.Snapshot, changes []*change) ([]snapshot.Item, 
 }
 
 // propose finds the flags to ask about.
-func propose(now *snapshot.Snapshot, puts []snapshot.Item, deletes []snapshot.ID) *Proposal {
+func propose(now *snapshot.Snapshot, puts []snapshot.Item, deletes []snapshot.ID, reader Reader) *Proposal {
 	after, _ := now.Next(now.Cursor().Revision+1, puts, deletes)
 	question := &syncv1.Preview{Environment: now.Environment()}
 	changed := make([]snapshot.ID, 0, len(puts)+len(deletes))
@@ -130,8 +130,13 @@ func propose(now *snapshot.Snapshot, puts []snapshot.Item, deletes []snapshot.ID
 		changed = append(changed, d)
 	}
 	flags, named := affected(changed, now.Eval(), after.Eval())
+	all := len(flags)
+	flags = slices.DeleteFunc(flags, func(key string) bool { return !reader.Sees(key) })
 	question.FlagKeys = flags[:min(len(flags), maxPreviewFlags)]
-	return &Proposal{Question: question, Named: min(named, len(question.GetFlagKeys())), LeftOut: len(flags) - len(question.GetFlagKeys())}
+	return &Proposal{
+		Question: question, Named: min(named, len(question.GetFlagKeys())),
+		LeftOut: len(flags) - len(question.GetFlagKeys()), Hidden: all - len(flags),
+	}
 }
 
 // affected lists the flags among what changed, named of them, and then those that depend on

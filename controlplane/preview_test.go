@@ -17,7 +17,7 @@ func (f *fixture) proposed(r *controlv1.PreviewChangeRequest) (*Proposal, error)
 	if r.Environment == "" {
 		r.Environment = production
 	}
-	return f.Proposed(f.ctx, r)
+	return f.Proposed(f.ctx, r, Reader{})
 }
 
 // TestProposed: who is asked about what, by what a change is of.

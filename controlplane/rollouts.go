@@ -258,8 +258,8 @@ func (s *Rollouts) assess(ctx context.Context, environment string, r *rolloutv1.
 	return assessment
 }
 
-// ListRollouts lists the rollouts of an environment, by key.
-func (s *Rollouts) ListRollouts(ctx context.Context, r *controlv1.ListRolloutsRequest) (*controlv1.ListRolloutsResponse, error) {
+// ListRollouts lists the rollouts of an environment that the reader may read, by key.
+func (s *Rollouts) ListRollouts(ctx context.Context, r *controlv1.ListRolloutsRequest, reader Reader) (*controlv1.ListRolloutsResponse, error) {
 	var check checker
 	check.environment("environment", r.GetEnvironment())
 	if r.GetFlagKey() != "" {
@@ -293,7 +293,7 @@ func (s *Rollouts) ListRollouts(ctx context.Context, r *controlv1.ListRolloutsRe
 				s.authority.logger.Error().Str("key", kv.Key).Int64("revision", kv.ModRevision).Msg("a stored value cannot be decoded; left out of a list")
 				continue
 			}
-			if found := rolloutVersion(v); wanted(r, found.GetRollout()) {
+			if found := rolloutVersion(v); wanted(r, found.GetRollout()) && reader.SeesRollout(found.GetRollout().GetKey(), found.GetRollout().GetFlagKey()) {
 				resp.Rollouts = append(resp.Rollouts, found)
 			}
 			if len(resp.GetRollouts()) == size {

@@ -43,7 +43,7 @@ func TestTwoStarts(t *testing.T) {
 				t.Errorf("round %d: %v", round, err)
 			}
 		}
-		list, err := servers[0].ListRollouts(servers[0].ctx, &controlv1.ListRolloutsRequest{Environment: production, FlagKey: flag})
+		list, err := servers[0].ListRollouts(servers[0].ctx, &controlv1.ListRolloutsRequest{Environment: production, FlagKey: flag}, Reader{})
 		if won != 1 || err != nil || len(list.GetRollouts()) != 1 {
 			t.Fatalf("round %d: %d started, there are %v, %v", round, won, sortedKeys(list.GetRollouts()), err)
 		}

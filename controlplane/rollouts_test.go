@@ -370,7 +370,7 @@ func TestListRollouts(t *testing.T) {
 		r.Environment = production
 		var keys []string
 		for {
-			resp, err := f.ListRollouts(f.ctx, r)
+			resp, err := f.ListRollouts(f.ctx, r, Reader{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -20,8 +20,27 @@ import (
 
 type auditService struct {
 	controlv1.UnimplementedAuditServiceServer
-	trails  *audit.Trails
-	drained <-chan struct{}
+	trails    *audit.Trails
+	authority *controlplane.Authority
+	drained   <-chan struct{}
+}
+
+// shown is what whoever calls may read of a trail's entries; nil: all that the request is let in for.
+func (s auditService) shown(ctx context.Context, environment string) audit.Shown {
+	if _, asked := callerIn(ctx); !asked || environment == controlplane.AccessTrail || environment == controlplane.StoreTrail {
+		return nil
+	}
+	reader := readerOf(ctx, environment)
+	return func(ctx context.Context, e *controlv1.AuditEntry) (*controlv1.AuditEntry, error) {
+		if e.GetKind() == controlv1.ResourceKind_RESOURCE_KIND_KEY {
+			return e, nil // which the request has named
+		}
+		flag, err := s.authority.EntryFlag(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		return reader.Entry(e, flag), nil
+	}
 }
 
 // makeTrails makes what seals and shows the audit trails.
@@ -68,11 +87,13 @@ func (s *Server) announceSeal(seal *controlv1.Seal, hash []byte) []store.Op {
 }
 
 func (s auditService) ListEntries(ctx context.Context, r *controlv1.ListEntriesRequest) (*controlv1.ListEntriesResponse, error) {
-	return s.trails.List(ctx, r)
+	return s.trails.List(ctx, r, s.shown(ctx, r.GetEnvironment()))
 }
 
 func (s auditService) WatchEntries(r *controlv1.WatchEntriesRequest, stream grpc.ServerStreamingServer[controlv1.WatchEntriesResponse]) error {
-	return untilDrained(stream.Context(), s.drained, func(ctx context.Context) error { return s.trails.Watch(ctx, r, stream.Send) })
+	return untilDrained(stream.Context(), s.drained, func(ctx context.Context) error {
+		return s.trails.Watch(ctx, r, s.shown(ctx, r.GetEnvironment()), stream.Send)
+	})
 }
 
 func (s auditService) ExportTrail(r *controlv1.ExportTrailRequest, stream grpc.ServerStreamingServer[controlv1.ExportTrailResponse]) error {

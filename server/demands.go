@@ -74,13 +74,6 @@ func ofSegmentKey(m proto.Message) identity.Scope {
 	return ofEnvironment(m)
 }
 
-func ofRolloutKey(m proto.Message) identity.Scope {
-	if r, ok := m.(interface{ GetKey() string }); ok {
-		return keyed(m, r.GetKey())
-	}
-	return ofEnvironment(m)
-}
-
 func ofFlag(m proto.Message) identity.Scope {
 	if r, ok := m.(interface{ GetFlag() *flagv1.Flag }); ok {
 		return keyed(m, r.GetFlag().GetKey())
@@ -207,9 +200,6 @@ func watched(m proto.Message) []demand {
 	all := []demand{{identity.Read, some}}
 	if slices.Contains(r.GetParts(), controlv1.Part_PART_RELAYS) {
 		all = append(all, demand{identity.Read, ofEnvironment(m)})
-	}
-	if r.GetRolloutKey() != "" {
-		all = append(all, demand{identity.Read, keyed(m, r.GetRolloutKey())})
 	}
 	return all
 }

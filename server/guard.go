@@ -56,6 +56,8 @@ type caller struct {
 	proof proof
 	// session is the hash of the session's token, if it is proven by one.
 	session string
+	// allows tells whether they are granted what is demanded, as they were found.
+	allows func(demand) bool
 	// again looks whether the proof still holds.
 	again func() (identity.Known, error)
 }
@@ -93,6 +95,7 @@ func (g *guard) authorize(ctx context.Context, call rpc.Call) (context.Context, 
 	if call.Stream {
 		ctx = g.whilePermitted(ctx, c, rule, call)
 	}
+	c.allows = func(d demand) bool { return g.allows(c.Identity, d) }
 	return context.WithValue(ctx, callerKey{}, c), nil
 }
 
@@ -177,16 +180,32 @@ func (g *guard) permit(ctx context.Context, i *accessv1.Identity, r rule, call r
 		return err
 	}
 	for _, d := range demands {
-		where := d.Scope.String()
-		if needed := d.Permission.In(g.protected(d.Environment)); needed != d.Permission {
-			d.Permission, where = needed, where+", which is protected"
-		}
-		if !identity.Allows(i, d.Permission, d.Scope) {
-			return status.Errorf(codes.PermissionDenied, "%s may not %s %s: that takes the role %s there; it has %s",
-				i.GetName(), d.Permission, where, roleWord(d.Role()), grantsText(i))
+		if err := g.grants(i, d); err != nil {
+			return err
 		}
 	}
+	if r.rollout != nil {
+		return g.permitRollout(ctx, i, r.rollout, call.Request)
+	}
 	return nil
+}
+
+// grants says why an identity is not granted what is demanded; nil: it is.
+func (g *guard) grants(i *accessv1.Identity, d demand) error {
+	if g.allows(i, d) {
+		return nil
+	}
+	where, asked := d.Scope.String(), d.Permission
+	if d.Permission = d.Permission.In(g.protected(d.Environment)); d.Permission != asked {
+		where += ", which is protected"
+	}
+	return status.Errorf(codes.PermissionDenied, "%s may not %s %s: that takes the role %s there; it has %s",
+		i.GetName(), d.Permission, where, roleWord(d.Role()), grantsText(i))
+}
+
+func (g *guard) allows(i *accessv1.Identity, d demand) bool {
+	d.Permission = d.Permission.In(g.protected(d.Environment))
+	return identity.Allows(i, d.Permission, d.Scope)
 }
 
 // demands are those of a request.
@@ -264,6 +283,9 @@ func (g *guard) whilePermitted(ctx context.Context, c caller, r rule, call rpc.C
 			_, changed := g.directory.All()
 			sessionsChanged := g.sessions.Changed()
 			switch err := g.stillPermitted(ctx, c, r, call); {
+			case status.Code(err) == codes.Unavailable: // it is not known
+				cancel(err)
+				return
 			case errors.Is(err, errGrantsChanged):
 				cancel(status.Error(codes.Unavailable, err.Error()))
 				return

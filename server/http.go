@@ -82,8 +82,8 @@ func (s *Server) readiness() readiness {
 	return out
 }
 
-// problems says what is wrong with the store. A store that is behind the server's followers
-// makes no server unready: to take all of them away would take away the way to mend it.
+// problems says what is wrong with the store. A store that is behind the server's followers,
+// or another one than theirs, makes no server unready: to take all of them away would take away the way to mend it.
 func (s *Server) problems(following error) []string {
 	var problems []string
 	if following != nil {
@@ -92,6 +92,10 @@ func (s *Server) problems(following error) []string {
 	if revision, behind := s.hub.StoreBehind(); behind {
 		problems = append(problems, fmt.Sprintf(
 			"the store is behind its followers, which have revision %d of the same epoch and keep it: it lost data, or was restored from a backup; once it holds what shall be served, begin a new epoch: tidegate epoch begin --reason \"...\"", revision))
+	}
+	if epoch, refused := s.hub.Strangers(); refused {
+		problems = append(problems, fmt.Sprintf(
+			"the store was made anew, and followers have epoch %s of another one and keep it: restore the backup; or, if this store shall be followed from now on, begin an epoch: tidegate epoch begin --reason \"...\"", epoch))
 	}
 	return problems
 }

@@ -34,6 +34,9 @@ type rule struct {
 	// requested is what it takes of all that the change request names which a request names; 0:
 	// the request is of none.
 	requested identity.Permission
+	// rollout is what it takes of the rollout that a request names, and of its flag; nil: the
+	// request is of none.
+	rollout *rolloutRule
 }
 
 // permissions is the one table of who may call what. A method that is not in it cannot be
@@ -62,18 +65,18 @@ var permissions = map[string]rule{
 	controlv1.SegmentService_RestoreSegment_FullMethodName:     writes(ofSegmentKey),
 
 	controlv1.RolloutService_StartRollout_FullMethodName:       {demands: startedRollout},
-	controlv1.RolloutService_GetRollout_FullMethodName:         serversToo(reads(ofRolloutKey)),
+	controlv1.RolloutService_GetRollout_FullMethodName:         serversToo(readsRollout),
 	controlv1.RolloutService_ListRollouts_FullMethodName:       reads(ofList),
-	controlv1.RolloutService_WatchRollout_FullMethodName:       reads(ofRolloutKey),
-	controlv1.RolloutService_GetRolloutSeries_FullMethodName:   serversToo(reads(ofRolloutKey)),
-	controlv1.RolloutService_PauseRollout_FullMethodName:       writes(ofRolloutKey),
-	controlv1.RolloutService_ResumeRollout_FullMethodName:      writes(ofRolloutKey),
-	controlv1.RolloutService_PromoteRollout_FullMethodName:     writes(ofRolloutKey),
-	controlv1.RolloutService_AbortRollout_FullMethodName:       writes(ofRolloutKey),
-	controlv1.RolloutService_DeleteRollout_FullMethodName:      writes(ofRolloutKey),
-	controlv1.RolloutService_ListRolloutHistory_FullMethodName: reads(ofRolloutKey),
-	controlv1.RolloutService_ListDecisions_FullMethodName:      reads(ofRolloutKey),
-	controlv1.RolloutService_GetDecision_FullMethodName:        reads(ofRolloutKey),
+	controlv1.RolloutService_WatchRollout_FullMethodName:       readsRollout,
+	controlv1.RolloutService_GetRolloutSeries_FullMethodName:   serversToo(readsRollout),
+	controlv1.RolloutService_PauseRollout_FullMethodName:       stopsRollout,
+	controlv1.RolloutService_ResumeRollout_FullMethodName:      widensRollout,
+	controlv1.RolloutService_PromoteRollout_FullMethodName:     widensRollout,
+	controlv1.RolloutService_AbortRollout_FullMethodName:       stopsRollout,
+	controlv1.RolloutService_DeleteRollout_FullMethodName:      widensRollout,
+	controlv1.RolloutService_ListRolloutHistory_FullMethodName: readsRollout,
+	controlv1.RolloutService_ListDecisions_FullMethodName:      readsRollout,
+	controlv1.RolloutService_GetDecision_FullMethodName:        readsRollout,
 
 	controlv1.EnvironmentService_ListEnvironments_FullMethodName:       needs(identity.Read, identity.Anywhere),
 	controlv1.EnvironmentService_GetEnvironment_FullMethodName:         reads(ofEnvironment),
@@ -102,7 +105,7 @@ var permissions = map[string]rule{
 	controlv1.AuditService_GetTrailHead_FullMethodName: {demands: readTrail},
 	controlv1.AuditService_ExportTrail_FullMethodName:  {demands: exportTrail},
 
-	controlv1.WatchService_Watch_FullMethodName: {demands: watched, perKey: true},
+	controlv1.WatchService_Watch_FullMethodName: {demands: watched, perKey: true, rollout: readsRollout.rollout},
 
 	controlv1.FleetService_ListRelays_FullMethodName:    reads(ofEnvironment),
 	controlv1.FleetService_WatchRelays_FullMethodName:   serversToo(reads(ofEnvironment)),

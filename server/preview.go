@@ -42,13 +42,13 @@ func (s *Server) previewer() previewer {
 }
 
 // change answers PreviewChange.
-func (p previewer) change(ctx context.Context, r *controlv1.PreviewChangeRequest) (*controlv1.PreviewChangeResponse, error) {
-	proposal, err := p.authority.Proposed(ctx, r)
+func (p previewer) change(ctx context.Context, r *controlv1.PreviewChangeRequest, reader controlplane.Reader) (*controlv1.PreviewChangeResponse, error) {
+	proposal, err := p.authority.Proposed(ctx, r, reader)
 	if err != nil {
 		return nil, err
 	}
 	question := proposal.Question
-	response := &controlv1.PreviewChangeResponse{FlagsLeftOut: clampInt32(proposal.LeftOut)}
+	response := &controlv1.PreviewChangeResponse{FlagsLeftOut: clampInt32(proposal.LeftOut), FlagsHidden: clampInt32(proposal.Hidden)}
 	if len(question.GetFlagKeys()) == 0 {
 		return response, nil // it is so already
 	}

@@ -77,7 +77,7 @@ func (s rolloutService) GetRollout(ctx context.Context, r *controlv1.GetRolloutR
 }
 
 func (s rolloutService) ListRollouts(ctx context.Context, r *controlv1.ListRolloutsRequest) (*controlv1.ListRolloutsResponse, error) {
-	return s.rollouts.ListRollouts(ctx, r)
+	return s.rollouts.ListRollouts(ctx, r, readerOf(ctx, r.GetEnvironment()))
 }
 
 // WatchRollout ends when the server drains, so that whoever watches looks elsewhere.
@@ -110,7 +110,11 @@ func (s rolloutService) GetRolloutSeries(ctx context.Context, r *controlv1.GetRo
 }
 
 func (s rolloutService) PauseRollout(ctx context.Context, r *controlv1.PauseRolloutRequest) (*controlv1.PauseRolloutResponse, error) {
-	return s.rollouts.PauseRollout(ctx, callerOf(ctx), r)
+	resp, err := s.rollouts.PauseRollout(ctx, callerOf(ctx), r)
+	if err == nil {
+		resp.Rollout, resp.Entry = readerOf(ctx, r.GetEnvironment()).Stopped(resp.GetRollout(), resp.GetEntry())
+	}
+	return resp, err
 }
 
 func (s rolloutService) ResumeRollout(ctx context.Context, r *controlv1.ResumeRolloutRequest) (*controlv1.ResumeRolloutResponse, error) {
@@ -122,7 +126,11 @@ func (s rolloutService) PromoteRollout(ctx context.Context, r *controlv1.Promote
 }
 
 func (s rolloutService) AbortRollout(ctx context.Context, r *controlv1.AbortRolloutRequest) (*controlv1.AbortRolloutResponse, error) {
-	return s.rollouts.AbortRollout(ctx, callerOf(ctx), r)
+	resp, err := s.rollouts.AbortRollout(ctx, callerOf(ctx), r)
+	if err == nil {
+		resp.Rollout, resp.Entry = readerOf(ctx, r.GetEnvironment()).Stopped(resp.GetRollout(), resp.GetEntry())
+	}
+	return resp, err
 }
 
 func (s rolloutService) DeleteRollout(ctx context.Context, r *controlv1.DeleteRolloutRequest) (*controlv1.DeleteRolloutResponse, error) {

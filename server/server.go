@@ -248,7 +248,7 @@ func (s *Server) register() error {
 	controlv1.RegisterKeyServiceServer(s.rpc, keyService{authority: s.authority, uses: s.lastUse})
 	s.registerPeople()
 	controlv1.RegisterEpochServiceServer(s.rpc, epochService{authority: s.authority, hub: s.hub})
-	controlv1.RegisterAuditServiceServer(s.rpc, auditService{trails: s.trails, drained: s.drained})
+	controlv1.RegisterAuditServiceServer(s.rpc, auditService{trails: s.trails, authority: s.authority, drained: s.drained})
 	controlv1.RegisterFleetServiceServer(s.rpc, fleetService{fleet: s.fleet, previewer: s.previewer()})
 	controlv1.RegisterNotificationServiceServer(s.rpc, notificationService{
 		notifier: s.notifier, leader: s.leaderCalls(), logger: s.logger,

@@ -52,7 +52,15 @@ func (s flagService) PromoteFlag(ctx context.Context, r *controlv1.PromoteFlagRe
 }
 
 func (s flagService) ListFlagHistory(ctx context.Context, r *controlv1.ListFlagHistoryRequest) (*controlv1.ListFlagHistoryResponse, error) {
-	return s.authority.ListFlagHistory(ctx, r)
+	resp, err := s.authority.ListFlagHistory(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	reader := readerOf(ctx, r.GetEnvironment())
+	for i, e := range resp.GetEntries() {
+		resp.Entries[i] = reader.Entry(e, "") // of a flag that they may read
+	}
+	return resp, nil
 }
 
 func (s flagService) RestoreFlag(ctx context.Context, r *controlv1.RestoreFlagRequest) (*controlv1.RestoreFlagResponse, error) {
@@ -64,7 +72,7 @@ func (s flagService) ListStaleFlags(ctx context.Context, r *controlv1.ListStaleF
 }
 
 func (s flagService) ExplainEvaluation(ctx context.Context, r *controlv1.ExplainEvaluationRequest) (*controlv1.ExplainEvaluationResponse, error) {
-	return s.authority.ExplainEvaluation(ctx, r, readableBy(ctx, r.GetEnvironment()))
+	return s.authority.ExplainEvaluation(ctx, r, readerOf(ctx, r.GetEnvironment()))
 }
 
 func (s flagService) Apply(ctx context.Context, r *controlv1.ApplyRequest) (*controlv1.ApplyResponse, error) {
@@ -72,7 +80,7 @@ func (s flagService) Apply(ctx context.Context, r *controlv1.ApplyRequest) (*con
 }
 
 func (s flagService) PreviewChange(ctx context.Context, r *controlv1.PreviewChangeRequest) (*controlv1.PreviewChangeResponse, error) {
-	return s.previewer.change(ctx, r)
+	return s.previewer.change(ctx, r, readerOf(ctx, r.GetEnvironment()))
 }
 
 type segmentService struct {

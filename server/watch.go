@@ -40,20 +40,21 @@ func (s *Server) registerWatch(read *seriesReader) error {
 // Watch ends when the server drains, so that whoever watches looks elsewhere.
 func (s watchService) Watch(r *controlv1.WatchRequest, stream grpc.ServerStreamingServer[controlv1.WatchResponse]) error {
 	return untilDrained(stream.Context(), s.drained, func(ctx context.Context) error {
-		return s.live.Watch(ctx, r, live.Caller{Sees: readableBy(ctx, r.GetEnvironment())}, stream.Send)
+		return s.live.Watch(ctx, r, readerOf(ctx, r.GetEnvironment()), stream.Send)
 	})
 }
 
-// readableBy tells whether whoever calls may read what has a key, by what they were granted when
-// they called; nil: everything.
-func readableBy(ctx context.Context, environment string) func(key string) bool {
+// readerOf is what whoever calls may know of an environment, by what they were granted when they
+// called.
+func readerOf(ctx context.Context, environment string) controlplane.Reader {
 	c, asked := callerIn(ctx)
 	if !asked {
-		return nil
+		return controlplane.Reader{}
 	}
-	return func(key string) bool {
-		return identity.Allows(c.Identity, identity.Read, identity.Scope{Environment: environment, Key: key})
+	allows := func(p identity.Permission) func(string) bool {
+		return func(key string) bool { return c.allows(demand{p, identity.Scope{Environment: environment, Key: key}}) }
 	}
+	return controlplane.Reader{Reads: allows(identity.Read), Writes: allows(identity.Write)}
 }
 
 // seriesReader reads the series of rollouts: the leader has the newest points, which nobody else

@@ -100,6 +100,9 @@ func (c *client) writeImpactOf(out io.Writer, a *controlv1.PreviewChangeResponse
 	if n := a.GetFlagsLeftOut(); n > 0 {
 		fmt.Fprintf(out, "  and %s more, of which nothing is told\n", counted(int(n), "flag"))
 	}
+	if n := a.GetFlagsHidden(); n > 0 {
+		fmt.Fprintf(out, "  and %s that you may not read\n", counted(int(n), "flag"))
+	}
 	if silent := a.GetUnreachableServers(); len(silent) > 0 {
 		fmt.Fprintf(out, "  %s did not answer\n", strings.Join(silent, ", "))
 	}

@@ -38,11 +38,22 @@ type place struct {
 	Key      string `json:"key"`
 }
 
+// Shown is what whoever asks may read of an entry; nil: nothing of it. Without one, all of it.
+type Shown func(context.Context, *controlv1.AuditEntry) (*controlv1.AuditEntry, error)
+
+func (s Shown) of(ctx context.Context, e *controlv1.AuditEntry) (*controlv1.AuditEntry, error) {
+	if s == nil {
+		return e, nil
+	}
+	return s(ctx, e)
+}
+
 // listing is one call of List.
 type listing struct {
 	*Trails
 	environment string
 	filter      *filter
+	shown       Shown
 	oldest      bool
 	size        int
 	of          string
@@ -55,11 +66,12 @@ type listing struct {
 
 // List answers AuditService.ListEntries. What it costs grows with the entries between the bounds
 // by revision or time, of which it reads some 80 bytes each, and with those it returns.
-func (t *Trails) List(ctx context.Context, r *controlv1.ListEntriesRequest) (*controlv1.ListEntriesResponse, error) {
+func (t *Trails) List(ctx context.Context, r *controlv1.ListEntriesRequest, shown Shown) (*controlv1.ListEntriesResponse, error) {
 	l, err := t.newListing(ctx, r)
 	if err != nil {
 		return nil, err
 	}
+	l.shown = shown
 	head, err := newest(ctx, t.o.Store, l.environment)
 	if err != nil {
 		return nil, controlplane.Unavailable(err)
@@ -278,7 +290,13 @@ func (l *listing) fetch(ctx context.Context, lines []*controlv1.SealedEntry) (fu
 			l.o.Logger.Error().Err(err).Str("environment", l.environment).Str("entry", line.GetKey()).Msg("an audit entry cannot be decoded; left out of a list")
 			continue
 		}
-		if l.filter.entry(e) {
+		if !l.filter.entry(e) {
+			continue
+		}
+		if e, err = l.shown.of(ctx, e); err != nil {
+			return false, err
+		}
+		if e != nil {
 			l.page, l.bytes = append(l.page, e), l.bytes+len(kv.Value)
 		}
 	}

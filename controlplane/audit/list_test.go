@@ -24,7 +24,7 @@ func (f *fixture) all(r *controlv1.ListEntriesRequest) []*controlv1.AuditEntry {
 	r.Environment = production
 	var entries []*controlv1.AuditEntry
 	for {
-		resp, err := f.List(f.ctx, r)
+		resp, err := f.List(f.ctx, r, nil)
 		if err != nil {
 			f.t.Fatalf("List(%v): %v", r, err)
 		}
@@ -142,7 +142,7 @@ func TestListWhileSealing(t *testing.T) {
 	f := newFixture(t)
 	f.fill(10)
 	request := &controlv1.ListEntriesRequest{Environment: production, PageSize: 7}
-	first, err := f.List(f.ctx, request)
+	first, err := f.List(f.ctx, request, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestListWhileSealing(t *testing.T) {
 func TestListRefused(t *testing.T) {
 	f := newFixture(t)
 	f.fill(3)
-	first, err := f.List(f.ctx, &controlv1.ListEntriesRequest{Environment: production, PageSize: 2})
+	first, err := f.List(f.ctx, &controlv1.ListEntriesRequest{Environment: production, PageSize: 2}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,11 +172,11 @@ func TestListRefused(t *testing.T) {
 		"another list's token": {Environment: "staging", PageToken: first.GetNextPageToken()},
 		"a negative revision":  {Environment: production, Filter: &controlv1.EntryFilter{MinRevision: -1}},
 	} {
-		if _, err := f.List(f.ctx, r); !errors.As(err, new(*controlplane.InvalidError)) {
+		if _, err := f.List(f.ctx, r, nil); !errors.As(err, new(*controlplane.InvalidError)) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := f.List(f.ctx, &controlv1.ListEntriesRequest{Environment: "nowhere"}); !errors.As(err, new(*controlplane.NotFoundError)) {
+	if _, err := f.List(f.ctx, &controlv1.ListEntriesRequest{Environment: "nowhere"}, nil); !errors.As(err, new(*controlplane.NotFoundError)) {
 		t.Errorf("of an unknown environment: %v", err)
 	}
 }
@@ -192,7 +192,7 @@ func TestWatch(t *testing.T) {
 	go func() {
 		ended <- f.Watch(ctx, &controlv1.WatchEntriesRequest{
 			Environment: production, FromRevision: first.GetRevision(), Filter: &controlv1.EntryFilter{Actor: "ann"},
-		}, func(r *controlv1.WatchEntriesResponse) error { got <- r; return nil })
+		}, nil, func(r *controlv1.WatchEntriesResponse) error { got <- r; return nil })
 	}()
 	f.enable("a", false, "bob", "r")
 	last := f.enable("a", true, "ann", "r")
@@ -211,7 +211,7 @@ func TestWatch(t *testing.T) {
 	if err := f.store.Compact(last.GetRevision()); err != nil {
 		t.Fatal(err)
 	}
-	err := f.Watch(f.ctx, &controlv1.WatchEntriesRequest{Environment: production, FromRevision: 1}, func(*controlv1.WatchEntriesResponse) error { return nil })
+	err := f.Watch(f.ctx, &controlv1.WatchEntriesRequest{Environment: production, FromRevision: 1}, nil, func(*controlv1.WatchEntriesResponse) error { return nil })
 	if !errors.Is(err, ErrCompacted) {
 		t.Errorf("from what was compacted: %v", err)
 	}

@@ -15,7 +15,7 @@ import (
 const exportBytes = 1 << 20
 
 // Watch answers AuditService.WatchEntries.
-func (t *Trails) Watch(ctx context.Context, r *controlv1.WatchEntriesRequest, send func(*controlv1.WatchEntriesResponse) error) error {
+func (t *Trails) Watch(ctx context.Context, r *controlv1.WatchEntriesRequest, shown Shown, send func(*controlv1.WatchEntriesResponse) error) error {
 	if err := t.checkTrail(ctx, r.GetEnvironment()); err != nil {
 		return err
 	}
@@ -53,6 +53,12 @@ func (t *Trails) Watch(ctx context.Context, r *controlv1.WatchEntriesRequest, se
 				continue
 			}
 			if !f.entry(e) {
+				continue
+			}
+			if e, err = shown.of(ctx, e); err != nil {
+				return err
+			}
+			if e == nil {
 				continue
 			}
 			if err := send(&controlv1.WatchEntriesResponse{Entry: e, Revision: e.GetRevision()}); err != nil {

@@ -36,12 +36,34 @@ func partOf(k syncv1.Kind) controlv1.Part {
 	return controlv1.Part_PART_UNSPECIFIED
 }
 
-func (s *stream) shows(id snapshot.ID) bool { return s.parts[partOf(id.Kind)] && s.sees(id.Key) }
+// shows tells whether the stream shows what a snapshot has, or had, of that id.
+func (s *stream) shows(in *snapshot.Snapshot, id snapshot.ID) bool {
+	if !s.parts[partOf(id.Kind)] || !s.reader.Sees(id.Key) {
+		return false
+	}
+	if id.Kind != syncv1.Kind_KIND_ROLLOUT {
+		return true
+	}
+	return s.reader.SeesRollout(id.Key, flagOfRollout(in, id.Key))
+}
+
+// flagOfRollout is the flag that a rollout of a snapshot moves; empty: it is not known.
+func flagOfRollout(in *snapshot.Snapshot, key string) string {
+	if in == nil {
+		return ""
+	}
+	item, _ := in.Item(syncv1.Kind_KIND_ROLLOUT, key)
+	r, err := item.Rollout()
+	if err != nil {
+		return ""
+	}
+	return r.GetFlagKey()
+}
 
 // changes adds what a delta puts and deletes: deletions, then puts in the order of revisions.
 func (s *stream) changes(b *batch, now *snapshot.Snapshot, d snapshot.Delta) {
 	for _, gone := range d.Deletes {
-		if !s.shows(gone.ID) {
+		if !s.shows(s.sent, gone.ID) {
 			continue
 		}
 		switch gone.Kind {
@@ -58,12 +80,12 @@ func (s *stream) changes(b *batch, now *snapshot.Snapshot, d snapshot.Delta) {
 		return cmp.Or(cmp.Compare(x.ModRevision, y.ModRevision), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Key, y.Key))
 	})
 	for _, item := range puts {
-		if !s.shows(item.ID()) {
+		if !s.shows(now, item.ID()) {
 			continue
 		}
 		switch item.Kind {
 		case syncv1.Kind_KIND_FLAG:
-			b.flag(flagSummary(item, s.owned, unusable[item.Key]))
+			b.flag(s.flagSummary(item, unusable[item.Key]))
 		case syncv1.Kind_KIND_SEGMENT:
 			b.segment(segmentSummary(item))
 		case syncv1.Kind_KIND_ROLLOUT:

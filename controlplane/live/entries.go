@@ -26,12 +26,19 @@ type entries struct {
 	// version counts the entries that there were; the newest is at the end of kept, whose first
 	// is entry number version-len(kept).
 	version int64
-	kept    []*controlv1.AuditEntry
+	kept    []keptEntry
+}
+
+// keptEntry is an entry without its resource, and the flag of the rollout that it is of, if it is of
+// one.
+type keptEntry struct {
+	*controlv1.AuditEntry
+	flag string
 }
 
 // since returns the entries after that many, and how many there were; missed tells that some in
 // between are not kept any more. Below 0: the newest ones, which misses none.
-func (e *entries) since(version int64) (next int64, list []*controlv1.AuditEntry, missed bool) {
+func (e *entries) since(version int64) (next int64, list []keptEntry, missed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	first := e.version - int64(len(e.kept))
@@ -64,19 +71,23 @@ func (e *entries) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := e.o.Trails.List(ctx, &controlv1.ListEntriesRequest{Environment: e.environment, PageSize: firstEntries})
+	list, err := e.o.Trails.List(ctx, &controlv1.ListEntriesRequest{Environment: e.environment, PageSize: firstEntries}, nil)
 	if err != nil {
 		return err
 	}
 	for _, one := range list.GetEntries() {
 		now = max(now, one.GetRevision())
 	}
-	e.catchUp(list)
+	if err := e.catchUp(ctx, list); err != nil {
+		return err
+	}
 	e.wake()
-	return e.o.Trails.Watch(ctx, &controlv1.WatchEntriesRequest{Environment: e.environment, FromRevision: now + 1},
+	return e.o.Trails.Watch(ctx, &controlv1.WatchEntriesRequest{Environment: e.environment, FromRevision: now + 1}, nil,
 		func(m *controlv1.WatchEntriesResponse) error {
 			if m.GetEntry() != nil {
-				e.add(m.GetEntry())
+				if err := e.add(ctx, m.GetEntry()); err != nil {
+					return err
+				}
 				e.wake()
 			}
 			return nil
@@ -85,14 +96,14 @@ func (e *entries) follow(ctx context.Context) error {
 
 // catchUp adds what of a list, which is newest first, is newer than what is kept. Where the list
 // does not reach back to that, what is between is missed.
-func (e *entries) catchUp(list *controlv1.ListEntriesResponse) {
+func (e *entries) catchUp(ctx context.Context, list *controlv1.ListEntriesResponse) error {
 	e.mu.Lock()
 	newest, kept := int64(0), e.kept
 	if n := len(kept); n > 0 {
 		newest = kept[n-1].GetRevision()
 	}
 	n := slices.IndexFunc(list.GetEntries(), func(one *controlv1.AuditEntry) bool {
-		return one.GetRevision() < newest || slices.ContainsFunc(kept, func(k *controlv1.AuditEntry) bool { return sameEntry(k, one) })
+		return one.GetRevision() < newest || slices.ContainsFunc(kept, func(k keptEntry) bool { return sameEntry(k.AuditEntry, one) })
 	})
 	fresh := list.GetEntries()
 	switch {
@@ -104,22 +115,30 @@ func (e *entries) catchUp(list *controlv1.ListEntriesResponse) {
 	}
 	e.mu.Unlock()
 	for _, one := range slices.Backward(fresh) {
-		e.add(one)
+		if err := e.add(ctx, one); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 func sameEntry(a, b *controlv1.AuditEntry) bool {
 	return a.GetRevision() == b.GetRevision() && a.GetKind() == b.GetKind() && a.GetKey() == b.GetKey() && a.GetSequence() == b.GetSequence()
 }
 
-// add adds an entry, without its resource.
-func (e *entries) add(one *controlv1.AuditEntry) {
+// add adds an entry.
+func (e *entries) add(ctx context.Context, one *controlv1.AuditEntry) error {
+	flag, err := e.o.Authority.EntryFlag(ctx, one)
+	if err != nil {
+		return err
+	}
 	one.Resource = nil
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.kept) == entriesKept {
 		e.kept = e.kept[1:] // streams may hold what was given to them: nothing is overwritten
 	}
-	e.kept = append(e.kept, one)
+	e.kept = append(e.kept, keptEntry{one, flag})
 	e.version++
+	return nil
 }

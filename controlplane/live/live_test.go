@@ -148,7 +148,7 @@ func (f *fixture) watch(r *controlv1.WatchRequest) *watching {
 	w := &watching{T: f.T, messages: make(chan *controlv1.WatchResponse), ended: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		w.ended <- f.live.Watch(ctx, r, Caller{}, func(m *controlv1.WatchResponse) error {
+		w.ended <- f.live.Watch(ctx, r, controlplane.Reader{}, func(m *controlv1.WatchResponse) error {
 			select {
 			case w.messages <- m:
 				return nil
@@ -294,7 +294,7 @@ func TestViewGoesOn(t *testing.T) {
 	gone := f.create("gone")
 	ctx, cancel := context.WithCancel(t.Context())
 	seen := map[string]int64{}
-	err := f.live.Watch(ctx, flagsPart(), Caller{}, func(m *controlv1.WatchResponse) error {
+	err := f.live.Watch(ctx, flagsPart(), controlplane.Reader{}, func(m *controlv1.WatchResponse) error {
 		for _, one := range m.GetActivities() {
 			seen[one.GetFlagKey()] = one.GetUpdatedRevision()
 		}
@@ -352,7 +352,9 @@ func TestEntriesMissed(t *testing.T) {
 	e := &entries{view: newView(&Options{}, replica.NewSet(replica.Options{}).Add(production))}
 	add := func(n int) {
 		for range n {
-			e.add(&controlv1.AuditEntry{Sequence: e.version + 1, Resource: &controlv1.AuditEntry_Flag{Flag: flagOf("a")}})
+			if err := e.add(t.Context(), &controlv1.AuditEntry{Sequence: e.version + 1, Resource: &controlv1.AuditEntry_Flag{Flag: flagOf("a")}}); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	add(150)
@@ -375,12 +377,18 @@ func TestEntriesMissed(t *testing.T) {
 
 	newest := e.kept[len(e.kept)-1]
 	newest.Revision = 7
-	e.catchUp(&controlv1.ListEntriesResponse{Entries: []*controlv1.AuditEntry{{Revision: 8}, proto.CloneOf(newest), {Revision: 6}}})
+	catchUp := func(list ...*controlv1.AuditEntry) {
+		t.Helper()
+		if err := e.catchUp(t.Context(), &controlv1.ListEntriesResponse{Entries: list}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	catchUp(&controlv1.AuditEntry{Revision: 8}, proto.CloneOf(newest.AuditEntry), &controlv1.AuditEntry{Revision: 6})
 	if _, list, missed := e.since(next + 1); missed || len(list) != 1 || list[0].GetRevision() != 8 {
 		t.Errorf("what was written meanwhile: %v, missed %v", list, missed)
 	}
 	before := e.version
-	e.catchUp(&controlv1.ListEntriesResponse{Entries: []*controlv1.AuditEntry{{Revision: 100}}})
+	catchUp(&controlv1.AuditEntry{Revision: 100})
 	if _, list, missed := e.since(before); !missed || len(list) != 1 {
 		t.Errorf("after a gap: %v, missed %v", list, missed)
 	}

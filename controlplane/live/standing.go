@@ -23,16 +23,17 @@ type standings struct {
 
 type standing struct {
 	version int64
+	flag    string // that the rollout moves
 	message *controlv1.RolloutStanding
 }
 
 // since calls f with the standings of later versions, and returns the newest version.
-func (s *standings) since(version int64, f func(*controlv1.RolloutStanding)) int64 {
+func (s *standings) since(version int64, f func(*standing)) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, one := range s.byKey {
 		if one.version > version {
-			f(one.message)
+			f(one)
 		}
 	}
 	return s.version
@@ -53,7 +54,7 @@ func (s *standings) look(ctx context.Context) {
 	if held == nil {
 		return
 	}
-	found := make(map[string]*rolloutv1.Assessment)
+	found := make(map[string]assessed)
 	for _, item := range held.Rollouts() {
 		r, err := item.Rollout()
 		if err != nil || !rollout.Active(r) {
@@ -65,21 +66,27 @@ func (s *standings) look(ctx context.Context) {
 			continue
 		}
 		if a != nil {
-			found[item.Key] = a
+			found[item.Key] = assessed{a, r.GetFlagKey()}
 		}
 	}
 	s.take(found)
 }
 
+// assessed is how the evidence of a rollout stands, and which flag it moves.
+type assessed struct {
+	*rolloutv1.Assessment
+	flag string
+}
+
 // take makes what was found what streams see. A standing that is the same but for its time is
 // the one before.
-func (s *standings) take(found map[string]*rolloutv1.Assessment) {
+func (s *standings) take(found map[string]assessed) {
 	s.mu.Lock()
 	next := s.version + 1
-	maps.DeleteFunc(s.byKey, func(key string, _ *standing) bool { return found[key] == nil })
+	maps.DeleteFunc(s.byKey, func(key string, _ *standing) bool { return found[key].Assessment == nil })
 	for key, a := range found {
-		if was := s.byKey[key]; was == nil || !sameAssessment(was.message.GetAssessment(), a) {
-			s.byKey[key], s.version = &standing{next, &controlv1.RolloutStanding{RolloutKey: key, Assessment: a}}, next
+		if was := s.byKey[key]; was == nil || !sameAssessment(was.message.GetAssessment(), a.Assessment) {
+			s.byKey[key], s.version = &standing{next, a.flag, &controlv1.RolloutStanding{RolloutKey: key, Assessment: a.Assessment}}, next
 		}
 	}
 	isNew := s.version == next

@@ -17,17 +17,11 @@ import (
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
-// Caller is what a stream may show.
-type Caller struct {
-	// Sees tells whether the caller may read what has a key; nil: everything.
-	Sees func(key string) bool
-}
-
 // stream is one call of Watch.
 type stream struct {
 	*view
 	parts   map[controlv1.Part]bool
-	sees    func(key string) bool
+	reader  controlplane.Reader
 	send    func(*controlv1.WatchResponse) error
 	rollout string // whose series is shown; empty: none
 
@@ -46,8 +40,8 @@ type versions struct{ activities, standings, relays, entries int64 }
 // nothingSent is where a stream begins.
 var nothingSent = versions{entries: -1}
 
-// Watch answers WatchService. It calls send from its own goroutine.
-func (l *Live) Watch(ctx context.Context, r *controlv1.WatchRequest, c Caller, send func(*controlv1.WatchResponse) error) error {
+// Watch answers WatchService with what the reader may know. It calls send from its own goroutine.
+func (l *Live) Watch(ctx context.Context, r *controlv1.WatchRequest, reader controlplane.Reader, send func(*controlv1.WatchResponse) error) error {
 	parts, err := partsOf(r)
 	if err != nil {
 		return err
@@ -57,11 +51,8 @@ func (l *Live) Watch(ctx context.Context, r *controlv1.WatchRequest, c Caller, s
 		return &controlplane.NotFoundError{What: fmt.Sprintf("environment %q", r.GetEnvironment())}
 	}
 	s := &stream{
-		view: l.view(held), parts: parts, sees: c.Sees, send: send, rollout: r.GetRolloutKey(),
+		view: l.view(held), parts: parts, reader: reader, send: send, rollout: r.GetRolloutKey(),
 		sentVersions: nothingSent, relaysSent: make(map[string]bool),
-	}
-	if s.sees == nil {
-		s.sees = func(string) bool { return true }
 	}
 	if s.rollout != "" {
 		if err := s.series.load(ctx, &l.o, r); err != nil {
@@ -221,15 +212,15 @@ func (s *stream) follow(ctx context.Context) error {
 func (s *stream) fromView(b *batch) {
 	if s.parts[controlv1.Part_PART_FLAGS] {
 		s.sentVersions.activities = s.activities.since(s.sentVersions.activities, func(m *controlv1.FlagActivity) {
-			if s.sees(m.GetFlagKey()) {
+			if s.reader.Sees(m.GetFlagKey()) {
 				b.activity(m)
 			}
 		})
 	}
 	if s.parts[controlv1.Part_PART_ROLLOUTS] {
-		s.sentVersions.standings = s.standings.since(s.sentVersions.standings, func(m *controlv1.RolloutStanding) {
-			if s.sees(m.GetRolloutKey()) {
-				b.standing(m)
+		s.sentVersions.standings = s.standings.since(s.sentVersions.standings, func(one *standing) {
+			if s.reader.SeesRollout(one.message.GetRolloutKey(), one.flag) {
+				b.standing(one.message)
 			}
 		})
 	}
@@ -242,8 +233,8 @@ func (s *stream) fromView(b *batch) {
 			b.flush() // what was before came before the gap
 			b.next.EntriesMissed = true
 		}
-		for _, e := range list {
-			if s.seesEntry(e) {
+		for _, one := range list {
+			if e := s.reader.Entry(one.AuditEntry, one.flag); e != nil {
 				b.entry(e)
 			}
 		}
@@ -251,17 +242,6 @@ func (s *stream) fromView(b *batch) {
 			s.sentVersions.entries = -1 // not read yet
 		}
 	}
-}
-
-// seesEntry tells whether the caller may read an entry. Of a change request or of the settings the
-// key is a number or the environment's name, which says nothing of what it is about: that takes
-// all keys.
-func (s *stream) seesEntry(e *controlv1.AuditEntry) bool {
-	switch e.GetKind() {
-	case controlv1.ResourceKind_RESOURCE_KIND_CHANGE_REQUEST, controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT:
-		return s.sees("")
-	}
-	return s.sees(e.GetKey())
 }
 
 func (s *stream) addRelays(b *batch) {
@@ -304,8 +284,8 @@ func (s *stream) reowned(b *batch, now *snapshot.Snapshot, before owned, d snaps
 			if slices.Equal(before[key], s.owned[key]) || slices.ContainsFunc(d.Puts, func(i snapshot.Item) bool { return i.ID() == flagID(key) }) {
 				continue
 			}
-			if item, there := now.Item(flagID(key).Kind, key); there && s.sees(key) {
-				b.flag(flagSummary(item, s.owned, s.unusable(now)[key]))
+			if item, there := now.Item(flagID(key).Kind, key); there && s.reader.Sees(key) {
+				b.flag(s.flagSummary(item, s.unusable(now)[key]))
 			}
 		}
 	}

@@ -29,8 +29,15 @@ func ownedIn(s *snapshot.Snapshot) owned {
 }
 
 // flagSummary sums up a flag that may be unusable, and may even be none.
-func flagSummary(item snapshot.Item, o owned, unusable bool) *controlv1.FlagSummary {
-	m := &controlv1.FlagSummary{Key: item.Key, Revision: item.ModRevision, Unusable: unusable, Rollouts: o[item.Key]}
+func (s *stream) flagSummary(item snapshot.Item, unusable bool) *controlv1.FlagSummary {
+	m := &controlv1.FlagSummary{Key: item.Key, Revision: item.ModRevision, Unusable: unusable}
+	for _, key := range s.owned[item.Key] {
+		if s.reader.KnowsRollout(key, item.Key) {
+			m.Rollouts = append(m.Rollouts, key)
+		} else {
+			m.HiddenRollouts++
+		}
+	}
 	f, err := item.Flag()
 	if err != nil {
 		m.Unusable = true

@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,4 +75,69 @@ func TestEpochArrives(t *testing.T) {
 		t.Fatal(got)
 	}
 	c.expect(syncv1.Begin_MODE_FULL, next)
+}
+
+// TestStoreMadeAnew: the first epoch of a store, which nobody has begun, takes over nobody who has the
+// state of another one, whatever it holds, at a server and at a relay; who has nothing is served. One
+// that was begun does.
+func TestStoreMadeAnew(t *testing.T) {
+	first := snapshot.Epoch{Counter: 1, Random: 3}
+	begun := snapshot.Epoch{Counter: 2, Random: 4}
+	store := func(e snapshot.Epoch) *fakeStore { return &fakeStore{epoch: e} }
+	for name, tc := range map[string]struct {
+		store  *fakeStore
+		here   snapshot.Epoch
+		items  []string
+		has    *snapshot.Epoch
+		served bool
+	}{
+		"nothing yet":                   {store(first), first, nil, &epoch, false},
+		"something":                     {store(first), first, []string{"a"}, &epoch, false},
+		"of another first":              {store(first), first, []string{"a"}, &snapshot.Epoch{Counter: 1, Random: 9}, false},
+		"no answer":                     {&fakeStore{err: errors.New("no quorum")}, first, nil, &snapshot.Epoch{Counter: 1, Random: 9}, false},
+		"a relay":                       {nil, first, []string{"a"}, &epoch, false},
+		"a follower that has nothing":   {store(first), first, []string{"a"}, nil, true},
+		"begun by somebody":             {store(begun), begun, nil, &epoch, true},
+		"begun by somebody, of a first": {store(begun), begun, []string{"a"}, &first, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := hub.Options{BehindWait: 50 * time.Millisecond}
+			if tc.store != nil {
+				o.Head = tc.store.head
+			}
+			b := newBed(t, o, 0, "production")
+			var items []snapshot.Item
+			for _, key := range tc.items {
+				items = append(items, item(key, 9, 1))
+			}
+			here, _ := snapshot.New("production", tc.here).Next(9, items, nil)
+			if err := b.set.Replica("production").Publish(here, here.Full()); err != nil {
+				t.Fatal(err)
+			}
+			h := hello("f", "production")
+			if tc.has != nil {
+				h = of(*tc.has)
+			}
+			c := b.present(nil, h)
+			if tc.served {
+				if got := c.outcome(); got != "welcome" {
+					t.Fatal(got)
+				}
+				c.expect(syncv1.Begin_MODE_FULL, here)
+			} else if g := c.goodbye(); g.GetCode() != syncv1.Goodbye_CODE_BEHIND || len(c.have) != 0 ||
+				!strings.Contains(g.GetMessage(), "made anew") || !strings.Contains(g.GetMessage(), "tidegate epoch begin") {
+				t.Errorf("%v, and it has %v", g, c.have)
+			}
+			if of, refused := b.hub.Strangers(); refused == tc.served || refused && of != *tc.has {
+				t.Errorf("strangers of %v: %t", of, refused)
+			}
+			next, _ := snapshot.New("production", begun).Next(10, nil, nil)
+			if err := b.set.Replica("production").Publish(next, next.Full()); err != nil && tc.here != begun {
+				t.Fatal(err)
+			}
+			if _, refused := b.hub.Strangers(); refused {
+				t.Error("an epoch was begun, and it goes on")
+			}
+		})
+	}
 }

@@ -24,7 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var epoch = snapshot.Epoch{Counter: 1}
+// epoch is one that was begun: the first of a store takes over nobody.
+var epoch = snapshot.Epoch{Counter: 5}
 
 func item(key string, revision int64, size int) snapshot.Item {
 	return snapshot.Item{Kind: syncv1.Kind(77), Key: key, ModRevision: revision, Data: make([]byte, size)}

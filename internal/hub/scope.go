@@ -146,19 +146,32 @@ func awaitEpoch(s *stream, sc *scope) (state, bool, error) {
 		return compare, true, nil
 	}
 	if sc.head == nil {
-		return queue(s, sc)
+		return takeOver(s, sc, here)
 	}
 	store, answered := sc.head.currentEpoch()
 	switch {
 	case answered && store == here:
-		return queue(s, sc)
+		return takeOver(s, sc, here)
 	case time.Now().Before(sc.deadline):
 		sc.lookSoon()
 		return awaitEpoch, false, nil
 	case !answered && here.Counter >= sc.have.Epoch.Counter:
-		return queue(s, sc)
+		return takeOver(s, sc, here)
 	}
 	return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND, "environment %q is in epoch %s here, the follower in %s",
+		sc.environment(), here, sc.have.Epoch)
+}
+
+// takeOver has the follower replace what it has of another epoch by what is here; unless nobody has
+// said that it should: a store that lost its directory is made anew by the server that starts on it,
+// and what it holds, nothing at first, would be served everywhere.
+func takeOver(s *stream, sc *scope, here snapshot.Epoch) (state, bool, error) {
+	if !here.First() {
+		return queue(s, sc)
+	}
+	s.hub.store.refuse(here, sc.have.Epoch)
+	return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND,
+		"environment %q is in epoch %s here, the first of a store that was made anew, and the follower in %s of another one: it keeps what it has, until the backup is restored, or 'tidegate epoch begin' says that the new store shall be followed",
 		sc.environment(), here, sc.have.Epoch)
 }
 

@@ -13,6 +13,10 @@ type Epoch struct{ Counter, Random uint64 }
 // String is COUNTER-RANDOM, such as 1-00c0ffee00c0ffee.
 func (e Epoch) String() string { return fmt.Sprintf("%d-%016x", e.Counter, e.Random) }
 
+// First tells whether it is the first of a store, which the store got when it was made: every other
+// one was begun by somebody, who meant it.
+func (e Epoch) First() bool { return e.Counter == 1 }
+
 // Proto converts to the wire form.
 func (e Epoch) Proto() *syncv1.Epoch { return &syncv1.Epoch{Counter: e.Counter, Random: e.Random} }
 

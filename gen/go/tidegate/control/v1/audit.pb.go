@@ -283,7 +283,7 @@ type AuditEntry struct {
 	// PROMOTED, RESTORED, and CREATED with a clone: the revision of the version that was copied;
 	// of the settings of a clone, the revision that all of it was copied at.
 	SourceRevision int64 `protobuf:"varint,18,opt,name=source_revision,json=sourceRevision,proto3" json:"source_revision,omitempty"`
-	// Of a flag: the key of the rollout that changed it.
+	// Of a flag: the key of the rollout that changed it, for who may know that (see FlagSummary).
 	RolloutKey string `protobuf:"bytes,22,opt,name=rollout_key,json=rolloutKey,proto3" json:"rollout_key,omitempty"`
 	// Of a flag, segment or rollout: the number of the change request that it was written by.
 	ChangeRequestNumber int64 `protobuf:"varint,27,opt,name=change_request_number,json=changeRequestNumber,proto3" json:"change_request_number,omitempty"`

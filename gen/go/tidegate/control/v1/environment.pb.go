@@ -539,8 +539,9 @@ func (x *Promotion) GetRequired() bool {
 }
 
 // FileSource keeps flags and segments of the environment in files. What it keeps is written
-// by Apply with its name as source and by nothing else, but for the kill switch and for
-// rollouts: who edits it elsewhere is told where to do it.
+// by Apply with its name as source and by nothing else, but for the kill switch (SetEnabled(false),
+// and SetEnabled(true) of a flag of kind OPERATIONAL) and for rollouts: who edits it elsewhere is
+// told where to do it.
 type FileSource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As Flag.key; unique.

@@ -977,7 +977,7 @@ type SplitExplanation struct {
 	Ranges []*SplitRange `protobuf:"bytes,8,rep,name=ranges,proto3" json:"ranges,omitempty"`
 	// Empty: none.
 	Variant string `protobuf:"bytes,9,opt,name=variant,proto3" json:"variant,omitempty"`
-	// Of the rollout, not over, that owns the split; empty: none.
+	// Of the rollout, not over, that owns the split; empty: none, or none that the caller may know.
 	RolloutKey    string `protobuf:"bytes,10,opt,name=rollout_key,json=rolloutKey,proto3" json:"rollout_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

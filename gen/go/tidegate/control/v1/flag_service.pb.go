@@ -1942,7 +1942,7 @@ func (x *PreviewChangeRequest) GetDeletes() []*ResourceDelete {
 type PreviewChangeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Those that the change is of, in the order of the request, then those that depend on them,
-	// by key; 64 at most.
+	// by key; 64 at most, and only those that the caller may read.
 	Flags []*FlagPreview `protobuf:"bytes,1,rep,name=flags,proto3" json:"flags,omitempty"`
 	// Flags that are affected, and are not told of because there are too many.
 	FlagsLeftOut int32 `protobuf:"varint,2,opt,name=flags_left_out,json=flagsLeftOut,proto3" json:"flags_left_out,omitempty"`
@@ -1953,7 +1953,9 @@ type PreviewChangeResponse struct {
 	// Control servers that did not answer: their relays are not in it, and may not be counted.
 	UnreachableServers []string `protobuf:"bytes,5,rep,name=unreachable_servers,json=unreachableServers,proto3" json:"unreachable_servers,omitempty"`
 	// Since when there are samples, on the relay that has them longest; unset: no relay has any.
-	Since         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	// Flags that are affected, and that the caller may not read.
+	FlagsHidden   int32 `protobuf:"varint,7,opt,name=flags_hidden,json=flagsHidden,proto3" json:"flags_hidden,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2028,6 +2030,13 @@ func (x *PreviewChangeResponse) GetSince() *timestamppb.Timestamp {
 		return x.Since
 	}
 	return nil
+}
+
+func (x *PreviewChangeResponse) GetFlagsHidden() int32 {
+	if x != nil {
+		return x.FlagsHidden
+	}
+	return 0
 }
 
 // FlagPreview is what would become of the subjects of one flag. Without any, nothing is known:
@@ -2826,14 +2835,15 @@ const file_tidegate_control_v1_flag_service_proto_rawDesc = "" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x124\n" +
 	"\x05flags\x18\x02 \x03(\v2\x1e.tidegate.control.v1.FlagWriteR\x05flags\x12=\n" +
 	"\bsegments\x18\x03 \x03(\v2!.tidegate.control.v1.SegmentWriteR\bsegments\x12=\n" +
-	"\adeletes\x18\x04 \x03(\v2#.tidegate.control.v1.ResourceDeleteR\adeletes\"\x93\x02\n" +
+	"\adeletes\x18\x04 \x03(\v2#.tidegate.control.v1.ResourceDeleteR\adeletes\"\xb6\x02\n" +
 	"\x15PreviewChangeResponse\x126\n" +
 	"\x05flags\x18\x01 \x03(\v2 .tidegate.control.v1.FlagPreviewR\x05flags\x12$\n" +
 	"\x0eflags_left_out\x18\x02 \x01(\x05R\fflagsLeftOut\x12\x16\n" +
 	"\x06relays\x18\x03 \x01(\x05R\x06relays\x12!\n" +
 	"\frelays_total\x18\x04 \x01(\x05R\vrelaysTotal\x12/\n" +
 	"\x13unreachable_servers\x18\x05 \x03(\tR\x12unreachableServers\x120\n" +
-	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x86\x03\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12!\n" +
+	"\fflags_hidden\x18\a \x01(\x05R\vflagsHidden\"\x86\x03\n" +
 	"\vFlagPreview\x12\x19\n" +
 	"\bflag_key\x18\x01 \x01(\tR\aflagKey\x12\x1c\n" +
 	"\tdependant\x18\x02 \x01(\bR\tdependant\x12\x16\n" +

@@ -77,7 +77,8 @@ type FlagServiceClient interface {
 	// it is forced, if relays have told that it was evaluated in the last hour.
 	DeleteFlag(ctx context.Context, in *DeleteFlagRequest, opts ...grpc.CallOption) (*DeleteFlagResponse, error)
 	// The kill switch: turns a flag on or off, whatever its current revision, unless
-	// base_revision is given.
+	// base_revision is given. What is kept in files is turned off all the same; it is turned on
+	// there, unless it is of kind OPERATIONAL.
 	SetEnabled(ctx context.Context, in *SetEnabledRequest, opts ...grpc.CallOption) (*SetEnabledResponse, error)
 	// Copies a flag to another environment. With validate_only, shows the diff and
 	// changes nothing.
@@ -265,7 +266,8 @@ type FlagServiceServer interface {
 	// it is forced, if relays have told that it was evaluated in the last hour.
 	DeleteFlag(context.Context, *DeleteFlagRequest) (*DeleteFlagResponse, error)
 	// The kill switch: turns a flag on or off, whatever its current revision, unless
-	// base_revision is given.
+	// base_revision is given. What is kept in files is turned off all the same; it is turned on
+	// there, unless it is of kind OPERATIONAL.
 	SetEnabled(context.Context, *SetEnabledRequest) (*SetEnabledResponse, error)
 	// Copies a flag to another environment. With validate_only, shows the diff and
 	// changes nothing.

@@ -447,13 +447,16 @@ type FlagSummary struct {
 	// Keys of the flags and segments that it refers to.
 	Prerequisites []string `protobuf:"bytes,14,rep,name=prerequisites,proto3" json:"prerequisites,omitempty"`
 	Segments      []string `protobuf:"bytes,15,rep,name=segments,proto3" json:"segments,omitempty"`
-	// Of the rollouts, not over, that own an outcome of the flag.
+	// Of the rollouts, not over, that own an outcome of the flag: those that the caller may read, and
+	// all for who may write the flag.
 	Rollouts []string `protobuf:"bytes,16,rep,name=rollouts,proto3" json:"rollouts,omitempty"`
 	// What is stored cannot be used: the last version that could be, if any, is served.
-	Unusable      bool  `protobuf:"varint,17,opt,name=unusable,proto3" json:"unusable,omitempty"`
-	Revision      int64 `protobuf:"varint,18,opt,name=revision,proto3" json:"revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Unusable bool  `protobuf:"varint,17,opt,name=unusable,proto3" json:"unusable,omitempty"`
+	Revision int64 `protobuf:"varint,18,opt,name=revision,proto3" json:"revision,omitempty"`
+	// How many more rollouts own an outcome of it, whose keys the caller may not know.
+	HiddenRollouts uint32 `protobuf:"varint,19,opt,name=hidden_rollouts,json=hiddenRollouts,proto3" json:"hidden_rollouts,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *FlagSummary) Reset() {
@@ -608,6 +611,13 @@ func (x *FlagSummary) GetUnusable() bool {
 func (x *FlagSummary) GetRevision() int64 {
 	if x != nil {
 		return x.Revision
+	}
+	return 0
+}
+
+func (x *FlagSummary) GetHiddenRollouts() uint32 {
+	if x != nil {
+		return x.HiddenRollouts
 	}
 	return 0
 }
@@ -1111,7 +1121,7 @@ const file_tidegate_control_v1_watch_service_proto_rawDesc = "" +
 	"serverTime\x12+\n" +
 	"\x03age\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03age\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x03R\brevision\x12\x16\n" +
-	"\x06server\x18\x04 \x01(\tR\x06server\"\xe7\x04\n" +
+	"\x06server\x18\x04 \x01(\tR\x06server\"\x90\x05\n" +
 	"\vFlagSummary\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x14\n" +
@@ -1132,7 +1142,8 @@ const file_tidegate_control_v1_watch_service_proto_rawDesc = "" +
 	"\bsegments\x18\x0f \x03(\tR\bsegments\x12\x1a\n" +
 	"\brollouts\x18\x10 \x03(\tR\brollouts\x12\x1a\n" +
 	"\bunusable\x18\x11 \x01(\bR\bunusable\x12\x1a\n" +
-	"\brevision\x18\x12 \x01(\x03R\brevision\"\xe3\x04\n" +
+	"\brevision\x18\x12 \x01(\x03R\brevision\x12'\n" +
+	"\x0fhidden_rollouts\x18\x13 \x01(\rR\x0ehiddenRollouts\"\xe3\x04\n" +
 	"\fFlagActivity\x12\x19\n" +
 	"\bflag_key\x18\x01 \x01(\tR\aflagKey\x129\n" +
 	"\n" +

@@ -300,7 +300,8 @@ const (
 	Goodbye_CODE_UNSPECIFIED Goodbye_Code = 0
 	// Shutting down: go elsewhere, or come back after backoff.
 	Goodbye_CODE_DRAINING Goodbye_Code = 1
-	// This server side lags behind the follower's cursor: try another.
+	// This server side lags behind the follower's cursor, or has the first epoch of another store:
+	// keep the state, and try another.
 	Goodbye_CODE_BEHIND Goodbye_Code = 2
 	// The follower did not read fast enough.
 	Goodbye_CODE_TOO_SLOW Goodbye_Code = 3

@@ -224,7 +224,7 @@ export type AuditEntry = Message<"tidegate.control.v1.AuditEntry"> & {
   sourceRevision: bigint;
 
   /**
-   * Of a flag: the key of the rollout that changed it.
+   * Of a flag: the key of the rollout that changed it, for who may know that (see FlagSummary).
    *
    * @generated from field: string rollout_key = 22;
    */

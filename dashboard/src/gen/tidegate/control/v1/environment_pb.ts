@@ -262,8 +262,9 @@ export const PromotionSchema: GenMessage<Promotion> = /*@__PURE__*/
 
 /**
  * FileSource keeps flags and segments of the environment in files. What it keeps is written
- * by Apply with its name as source and by nothing else, but for the kill switch and for
- * rollouts: who edits it elsewhere is told where to do it.
+ * by Apply with its name as source and by nothing else, but for the kill switch (SetEnabled(false),
+ * and SetEnabled(true) of a flag of kind OPERATIONAL) and for rollouts: who edits it elsewhere is
+ * told where to do it.
  *
  * @generated from message tidegate.control.v1.FileSource
  */

@@ -625,7 +625,7 @@ export type SplitExplanation = Message<"tidegate.control.v1.SplitExplanation"> &
   variant: string;
 
   /**
-   * Of the rollout, not over, that owns the split; empty: none.
+   * Of the rollout, not over, that owns the split; empty: none, or none that the caller may know.
    *
    * @generated from field: string rollout_key = 10;
    */

@@ -1199,7 +1199,8 @@ export enum Goodbye_Code {
   DRAINING = 1,
 
   /**
-   * This server side lags behind the follower's cursor: try another.
+   * This server side lags behind the follower's cursor, or has the first epoch of another store:
+   * keep the state, and try another.
    *
    * @generated from enum value: CODE_BEHIND = 2;
    */

@@ -1,0 +1,85 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/protobuf/proto"
+
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
+)
+
+// Reader is what whoever asks may know of an environment; the zero Reader may know everything.
+//
+// A rollout is read by who may read both its key and its flag. Which one it is, which is its key and
+// nothing else, is also known to who may write the flag: they may stop it.
+type Reader struct {
+	// Reads and Writes tell whether they may read and write what has a key; nil: everything.
+	Reads, Writes func(key string) bool
+}
+
+func holds(f func(string) bool, key string) bool { return f == nil || f(key) }
+
+// Sees tells whether they may read what has the key; with an empty one, everything.
+func (r Reader) Sees(key string) bool { return holds(r.Reads, key) }
+
+// SeesRollout tells whether they may read a rollout on a flag.
+func (r Reader) SeesRollout(key, flagKey string) bool { return r.Sees(key) && r.Sees(flagKey) }
+
+// KnowsRollout tells whether they may know which rollout it is that moves a flag.
+func (r Reader) KnowsRollout(key, flagKey string) bool {
+	return r.Sees(key) || holds(r.Writes, flagKey)
+}
+
+// Entry is what they may read of an audit entry: nil, nothing; else the entry, without the key of a
+// rollout that they may not know. of is the flag of the rollout that the entry is of, if it is of one.
+// Of a change request or of the settings the key is a number or the environment's name, which says
+// nothing of what it is about: that takes all keys.
+func (r Reader) Entry(e *controlv1.AuditEntry, of string) *controlv1.AuditEntry {
+	sees := false
+	switch e.GetKind() {
+	case controlv1.ResourceKind_RESOURCE_KIND_CHANGE_REQUEST, controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT:
+		sees = r.Sees("")
+	case controlv1.ResourceKind_RESOURCE_KIND_ROLLOUT:
+		sees = r.SeesRollout(e.GetKey(), of)
+	default:
+		sees = r.Sees(e.GetKey())
+	}
+	switch {
+	case !sees:
+		return nil
+	case e.GetRolloutKey() != "" && !r.KnowsRollout(e.GetRolloutKey(), e.GetKey()):
+		e = proto.CloneOf(e)
+		e.RolloutKey = ""
+	}
+	return e
+}
+
+// EntryFlag is the flag of the rollout that an audit entry is of; empty: it is of no rollout, or the
+// flag is not known.
+func (a *Authority) EntryFlag(ctx context.Context, e *controlv1.AuditEntry) (string, error) {
+	switch {
+	case e.GetKind() != controlv1.ResourceKind_RESOURCE_KIND_ROLLOUT:
+		return "", nil
+	case e.GetRollout() != nil:
+		return e.GetRollout().GetFlagKey(), nil
+	}
+	flag, err := a.RolloutFlag(ctx, e.GetEnvironment(), e.GetKey())
+	if errors.As(err, new(*NotFoundError)) {
+		return "", nil
+	}
+	return flag, err
+}
+
+// Stopped is the answer to who paused or aborted a rollout: without what they may not read of it.
+func (r Reader) Stopped(v *controlv1.RolloutVersion, e *controlv1.AuditEntry) (*controlv1.RolloutVersion, *controlv1.AuditEntry) {
+	if r.SeesRollout(v.GetRollout().GetKey(), v.GetRollout().GetFlagKey()) {
+		return v, e
+	}
+	e = proto.CloneOf(e)
+	e.Resource, e.Changes = nil, nil
+	return &controlv1.RolloutVersion{Revision: v.GetRevision(), Rollout: &rolloutv1.Rollout{
+		Key: v.GetRollout().GetKey(), Status: &rolloutv1.Status{State: v.GetRollout().GetStatus().GetState()},
+	}}, e
+}
