@@ -115,33 +115,6 @@ test("the same by the command line", async ({ browser, world }) => {
   await expect.poll(() => served(world, "free-shipping")).toBe("on");
 });
 
-test("what is scheduled is applied before its time only on purpose", async ({ browser, world }) => {
-  const at = ["-e", "staging"];
-  await world.cli(["apply", "-f", "-", ...at, "--reason", "a test"], manifest);
-  const proposed = await world.cli([
-    "flag",
-    "set",
-    "new-checkout",
-    "--default",
-    "on",
-    ...at,
-    "--reason",
-    "next week",
-    "--propose",
-    "--at",
-    "90h",
-  ]);
-  const number = /#(\d+)/.exec(proposed)?.[1] ?? "";
-  await expect(world.cli(["request", "apply", number, ...at])).rejects.toThrow(/--now/);
-  const his = await (await browser.newContext()).newPage();
-  await logIn(his, world, ben);
-  await his.goto(`${world.url}/staging/requests/${number}`);
-  await his.getByRole("button", { name: "Apply now, before its time…" }).click();
-  await his.getByRole("dialog").getByRole("button", { name: "Apply now" }).click();
-  await expect(his.getByText("It was applied")).toBeVisible();
-  await expect(his.getByText(/and was applied before/)).toBeVisible();
-});
-
 test("a freeze is seen everywhere, and lifted", async ({ browser, world }) => {
   const [hers, his] = [await (await browser.newContext()).newPage(), await (await browser.newContext()).newPage()];
   await logIn(hers, world, ada);
