@@ -77,8 +77,10 @@ func (r Reader) Stopped(v *controlv1.RolloutVersion, e *controlv1.AuditEntry) (*
 	if r.SeesRollout(v.GetRollout().GetKey(), v.GetRollout().GetFlagKey()) {
 		return v, e
 	}
-	e = proto.CloneOf(e)
-	e.Resource, e.Changes = nil, nil
+	if e != nil { // it was not so already
+		e = proto.CloneOf(e)
+		e.Resource, e.Changes = nil, nil
+	}
 	return &controlv1.RolloutVersion{Revision: v.GetRevision(), Rollout: &rolloutv1.Rollout{
 		Key: v.GetRollout().GetKey(), Status: &rolloutv1.Status{State: v.GetRollout().GetStatus().GetState()},
 	}}, e

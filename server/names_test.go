@@ -92,6 +92,10 @@ func TestNamesOfOthers(t *testing.T) {
 	if err != nil || aborted.GetRollout().GetRollout().GetKey() != "shop.r" || strings.Contains(fmt.Sprint(aborted), "errors") || aborted.GetEntry().GetActor() != "pay-editor" {
 		t.Errorf("abort: %v, %v", aborted, err)
 	}
+	again, err := rollouts.AbortRollout(editor, &controlv1.AbortRolloutRequest{Environment: "production", Key: "shop.r", Reason: "test"})
+	if err != nil || strings.Contains(fmt.Sprint(again), "errors") {
+		t.Errorf("abort again: %v, %v", again, err)
+	}
 	other, err := rollouts.PauseRollout(editor, &controlv1.PauseRolloutRequest{Environment: "production", Key: "pay.r", Reason: "test"})
 	if err != nil || strings.Contains(fmt.Sprint(other), "shop.") {
 		t.Errorf("pause: %v, %v", other, err)

@@ -20,8 +20,9 @@ func newEpochCommand(io *streams) *cobra.Command {
 		Use:   "epoch",
 		Short: "Show the store's epoch, and begin a new one after a restore",
 		Long: "Show the store's epoch, and begin a new one. Within an epoch relays never take back what\n" +
-			"they have. After etcd was restored from a backup, or lost data, they keep what they had\n" +
-			"until a new epoch begins; then all of them take over what the store holds.",
+			"they have. After etcd was restored from a backup, or lost data, or the store was made anew,\n" +
+			"they keep what they had until a new epoch begins; then all of them take over what the store\n" +
+			"holds.",
 	}
 	cmd.AddCommand(newEpochShowCommand(io), newEpochBeginCommand(io))
 	return cmd

@@ -97,6 +97,7 @@ func TestStoreMadeAnew(t *testing.T) {
 		"no answer":                     {&fakeStore{err: errors.New("no quorum")}, first, nil, &snapshot.Epoch{Counter: 1, Random: 9}, false},
 		"a relay":                       {nil, first, []string{"a"}, &epoch, false},
 		"a follower that has nothing":   {store(first), first, []string{"a"}, nil, true},
+		"a follower that served files":  {store(first), first, []string{"a"}, &snapshot.Epoch{Random: 9}, true},
 		"begun by somebody":             {store(begun), begun, nil, &epoch, true},
 		"begun by somebody, of a first": {store(begun), begun, []string{"a"}, &first, true},
 	} {

@@ -164,9 +164,10 @@ func awaitEpoch(s *stream, sc *scope) (state, bool, error) {
 
 // takeOver has the follower replace what it has of another epoch by what is here; unless nobody has
 // said that it should: a store that lost its directory is made anew by the server that starts on it,
-// and what it holds, nothing at first, would be served everywhere.
+// and what it holds, nothing at first, would be served everywhere. Who served files before was told
+// to follow a store.
 func takeOver(s *stream, sc *scope, here snapshot.Epoch) (state, bool, error) {
-	if !here.First() {
+	if !here.First() || !sc.have.Epoch.OfStore() {
 		return queue(s, sc)
 	}
 	s.hub.store.refuse(here, sc.have.Epoch)

@@ -17,6 +17,9 @@ func (e Epoch) String() string { return fmt.Sprintf("%d-%016x", e.Counter, e.Ran
 // one was begun by somebody, who meant it.
 func (e Epoch) First() bool { return e.Counter == 1 }
 
+// OfStore tells whether it is an epoch of a store: those of files have the counter 0.
+func (e Epoch) OfStore() bool { return e.Counter != 0 }
+
 // Proto converts to the wire form.
 func (e Epoch) Proto() *syncv1.Epoch { return &syncv1.Epoch{Counter: e.Counter, Random: e.Random} }
 

@@ -120,9 +120,17 @@ function RolloutsOf({ environment, summary }: { environment: string; summary: Fl
       <Link key={key} className="rollout-strip" href={`/${environment}/rollouts/${key}`}>
         <Badge tone="accent">rollout</Badge>
         <span className="truncate">
-          <strong>{key}</strong> brings <code>{r?.treatment}</code> to{" "}
-          {r?.rule ? `users of the rule ${r.rule}` : "everyone"}
-          {weight !== undefined && `: ${weight / 100}% now`}
+          {r ? (
+            <>
+              <strong>{key}</strong> brings <code>{r.treatment}</code> to{" "}
+              {r.rule ? `users of the rule ${r.rule}` : "everyone"}
+              {weight !== undefined && `: ${weight / 100}% now`}
+            </>
+          ) : (
+            <>
+              <strong>{key}</strong> moves this flag
+            </>
+          )}
         </span>
         {weight !== undefined && (
           <span className="bar" aria-hidden>

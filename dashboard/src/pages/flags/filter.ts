@@ -80,7 +80,7 @@ export function filterFlags(flags: Iterable<FlagSummary>, activities: Activities
     if (q.tag && !f.tags.includes(q.tag)) continue;
     if (q.state === "on" && !f.enabled) continue;
     if (q.state === "off" && f.enabled) continue;
-    if (q.state === "rollout" && f.rollouts.length === 0) continue;
+    if (q.state === "rollout" && f.rollouts.length + f.hiddenRollouts === 0) continue;
     if (q.state === "unusable" && !f.unusable) continue;
     if (q.state === "stale" && !activities.get(f.key)?.stale.length) continue;
     if (words.length > 0 && !words.every((w) => haystack(f).includes(w))) continue;

@@ -44,7 +44,7 @@ export const FlagRow = memo(function FlagRow({
           >
             {flag.key}
           </Link>
-          {flag.rollouts.length > 0 && <Badge tone="accent">rollout</Badge>}
+          {flag.rollouts.length + flag.hiddenRollouts > 0 && <Badge tone="accent">rollout</Badge>}
           {flag.unusable && (
             <Badge tone="bad" title="What is stored cannot be used; the last version that could be is served">
               <AlertTriangle size={12} aria-hidden /> unusable

@@ -34,7 +34,7 @@ export function FlagFindings({
   const first = findings[0];
   const keepable =
     onKeep &&
-    flag.rollouts.length === 0 &&
+    flag.rollouts.length + flag.hiddenRollouts === 0 &&
     findings.some((f) => f.problem === "expired" || (f.problem === "constant" && !kept.has(flag.kind)));
   return (
     <li className="found">
