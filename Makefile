@@ -29,14 +29,16 @@ run: build ## Build, and run everything on loopback: server, relay, example flag
 build: web ## Build the binaries into bin/, with the dashboard if there is Node.js
 	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tidegate ./cmd/tidegate-relay
 
-# The web app, which the binary embeds. Without Node.js it has none, and says so.
+# The web app, which the binary embeds. Without Node.js it has none, and says so: never an old one.
 WEB        := dashboard/dist/index.html
 WEB_NEEDS  := $(TMP)/dashboard-modules
 WEB_SOURCE := $(shell find dashboard/src dashboard/public dashboard/*.ts dashboard/*.html dashboard/*.json -type f 2>/dev/null)
 .PHONY: web
 web:
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(WEB); \
-	else echo "no npm here: the binary is built without the dashboard (install Node.js 20.19 or newer)"; fi
+	elif test -f $(WEB) && test -z "$$(find $(WEB_SOURCE) -newer $(WEB))"; then echo "no npm here: the dashboard is as it was built before"; \
+	else rm -rf $(WEB) dashboard/dist/assets; \
+		echo "no npm here: the binary is built without the dashboard (install Node.js 20.19 or newer)"; fi
 $(WEB): $(WEB_NEEDS) $(WEB_SOURCE)
 	npm --prefix dashboard run --silent build -- --logLevel warn
 $(WEB_NEEDS): dashboard/package-lock.json
@@ -52,7 +54,7 @@ webtest: build $(TOOLS)/grpcurl-$(GRPCURL) ## Test the dashboard: its parts, and
 	cd dashboard && npx playwright test
 
 .PHONY: screenshots
-screenshots: build $(TOOLS)/grpcurl-$(GRPCURL) ## Make docs/images: every page of the dashboard, light and dark, wide and narrow (some minutes)
+screenshots: build $(TOOLS)/grpcurl-$(GRPCURL) ## Make docs/images: every page of the dashboard, light and dark, wide and narrow (some minutes; ONLY=flags,rollout for parts)
 	npm --prefix dashboard run --silent shots
 
 .PHONY: test

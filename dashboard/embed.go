@@ -1,4 +1,4 @@
-// Package dashboard holds the web app, as far as it was built: `make dashboard` fills dist. A
+// Package dashboard holds the web app, as far as it was built: `make web` fills dist. A
 // binary that was built without it says so on the page.
 package dashboard
 

@@ -24,10 +24,13 @@ export const test = base.extend<object, { world: World }>({
 
 export { expect };
 
-export async function logIn(page: Page, world: World, person: Person) {
+// Where it is narrow, the menu is folded away.
+export async function logIn(page: Page, world: World, person: Person, narrow = false) {
   await page.goto(world.url);
   await page.getByLabel("E-mail address").fill(person.name);
   await page.getByLabel("Password").fill(person.password);
   await page.getByRole("button", { name: "Log in" }).click();
-  await expect(page.getByRole("navigation", { name: "Pages" })).toBeVisible();
+  await expect(
+    narrow ? page.getByRole("button", { name: "Menu", exact: true }) : page.getByRole("navigation", { name: "Pages" }),
+  ).toBeVisible();
 }

@@ -22,9 +22,9 @@ const rate = (name: string, relative: number) => ({
 
 const stage = (weight: number, minDwell: string) => ({ weight, minDwell });
 
-// A rollout that is good and slow, one that breaks, and one that was completed.
+// A rollout that is good and slow, one that breaks, one that was completed, and an experiment.
 const running = {
-  key: "one-page-1",
+  key: "one-page-checkout",
   description: "The checkout on one page, for everyone",
   flagKey: "checkout.one-page",
   treatment: "on",
@@ -36,7 +36,7 @@ const running = {
   success: { metric: "purchases", statistic: "STATISTIC_RATE", better: "DIRECTION_INCREASE" },
 };
 const breaking = {
-  key: "semantic-1",
+  key: "semantic-search",
   description: "Ranking by meaning, carefully",
   flagKey: "search.semantic",
   treatment: "on",
@@ -47,7 +47,7 @@ const breaking = {
   guardrails: [rate("search-errors", 0.5)],
 };
 const complete = {
-  key: "express-pay-1",
+  key: "express-pay",
   description: "One click, after two weeks with our own people",
   flagKey: "checkout.express-pay",
   treatment: "on",
@@ -57,6 +57,19 @@ const complete = {
   bake: "3600s",
   guardrails: [rate("pay-errors", 0.5)],
 };
+
+const experiment = {
+  key: "ranking-model-12",
+  description: "Whether the deeper model is worth what it costs",
+  flagKey: "search.ranking-model",
+  treatment: "gbdt-12",
+  owner: "search",
+  strategy: "STRATEGY_EXPERIMENT",
+  guardrails: [rate("empty-results", 0.5)],
+  success: { metric: "results-opened", statistic: "STATISTIC_RATE", better: "DIRECTION_INCREASE" },
+};
+
+export const keys = { running: running.key, shut: breaking.key, experiment: experiment.key };
 
 export type Seeded = {
   world: World;
@@ -69,18 +82,20 @@ export type Seeded = {
 };
 
 // A world that looks as if it were used: people, keys, flags with owners and histories, segments,
-// three rollouts, two relays in two regions, and users.
+// four rollouts, five relays in three regions, and users.
 export async function seed(): Promise<Seeded> {
-  const world = await World.start({ people: Object.values(people) });
+  const world = await World.start({ people: Object.values(people), server: ["--instance-id=control-1"] });
   const second = await world.addRelay("us-east");
-  await world.addRelay("us-east", "relay");
+  await world.addRelay("us-east");
+  await world.addRelay("eu-west", "relay");
+  await world.addRelay("ap-south", "relay");
   const [ada, ben, cleo] = await Promise.all([
     Caller.logIn(world, people.ada),
     Caller.logIn(world, people.ben),
     Caller.logIn(world, people.cleo),
   ]);
   await things(cleo);
-  const ids = { key: await keys(ada), person: await personId(ada, people.ben) };
+  const ids = { key: await accessKeys(ada), person: await personId(ada, people.ben) };
   await history(ada, ben, cleo);
   const traffic = new Traffic({
     relayHTTP: `127.0.0.1:${second.relayHTTP}`,
@@ -90,7 +105,9 @@ export async function seed(): Promise<Seeded> {
     behaviours: [
       { flagKey: running.flagKey, metric: "checkout-errors", failing: {} },
       { flagKey: running.flagKey, metric: "purchases", failing: { on: 0.14, off: 0.12 } },
-      { flagKey: breaking.flagKey, metric: "search-errors", failing: { on: 0.4 } },
+      { flagKey: breaking.flagKey, metric: "search-errors", failing: { on: 0.07 } },
+      { flagKey: experiment.flagKey, metric: "results-opened", failing: { "gbdt-12": 0.315, "gbdt-11": 0.3 } },
+      { flagKey: experiment.flagKey, metric: "empty-results", failing: {} },
     ],
   });
   await rollouts(ben);
@@ -99,15 +116,19 @@ export async function seed(): Promise<Seeded> {
 }
 
 async function things(cleo: Caller) {
-  for (const to of [environment, "staging"])
+  for (const to of [environment, "staging", "dev"])
     for (const segment of segments)
       await cleo.call("SegmentService/CreateSegment", { environment: to, segment, reason: "an audience with a name" });
   for (const { flag } of flags) {
     const reason = flag.key.startsWith("ops.") ? "so that we can act at night" : "for what we build this quarter";
     await cleo.call("FlagService/CreateFlag", { environment, flag, reason });
   }
-  for (const { flag } of flags.slice(0, 12))
-    await cleo.call("FlagService/CreateFlag", { environment: "staging", flag, reason: "tried here first" });
+  for (const [to, some] of [
+    ["dev", flags],
+    ["staging", flags.slice(0, 26)],
+  ] as const)
+    for (const { flag } of some)
+      await cleo.call("FlagService/CreateFlag", { environment: to, flag, reason: "tried here first" });
 }
 
 async function personId(ada: Caller, person: Person): Promise<string> {
@@ -117,7 +138,7 @@ async function personId(ada: Caller, person: Person): Promise<string> {
 }
 
 // Some keys; the id of the last one.
-async function keys(ada: Caller): Promise<string> {
+async function accessKeys(ada: Caller): Promise<string> {
   let id = "";
   for (const [name, role, owner] of [
     ["shop, server", "ROLE_SDK_SERVER", "web"],
@@ -177,9 +198,10 @@ async function rollouts(ben: Caller) {
     environment,
     key: complete.key,
     stage: 1,
-    reason: "two weeks of staff were enough",
+    reason: "two weeks with our own people found nothing",
   });
   await start(breaking, "the index is warm");
+  await start(experiment, "both models answer within 40 ms since the last release");
   await start(running, "the tests of last month went well");
 }
 

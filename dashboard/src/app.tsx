@@ -38,7 +38,12 @@ export function App() {
     const to = names.data.includes(last) ? last : (names.data.find((n) => n === "production") ?? names.data[0]);
     return <Redirect to={`/${to}/flags`} replace />;
   }
-  if (!known) return <NotFound what={`There is no environment “${first}” here, or you may not see it.`} />;
+  if (!known)
+    return (
+      <main>
+        <NotFound what={`There is no environment “${first}” here, or you may not see it.`} />
+      </main>
+    );
   return (
     <EnvironmentContext.Provider value={first}>
       <LiveContext.Provider value={live}>

@@ -234,6 +234,8 @@ function marks(u: uPlot, { steps, decisions, comparison, zero }: Shown) {
     ctx.fillText(s.label, x, top - 5 * scale);
     free = x + ctx.measureText(s.label).width + 6 * scale;
   }
+  named(u, "margin", u.data[4], "--bad");
+  named(u, "to leave this stage", u.data[5], "--good");
   for (const d of decisions) {
     const x = u.valToPos(d.time, "x", true);
     if (x < left || x > left + width) continue;
@@ -245,6 +247,23 @@ function marks(u: uPlot, { steps, decisions, comparison, zero }: Shown) {
     ctx.fill();
   }
   ctx.restore();
+}
+
+// The name of a line, above its newest end.
+function named(u: uPlot, name: string, row: ArrayLike<number | null | undefined> | undefined, tone: string) {
+  const last = row?.[row.length - 1];
+  if (last === null || last === undefined) return;
+  const { ctx } = u;
+  const { left, top, width, height: tall } = u.bbox;
+  const y = u.valToPos(last, "y", true);
+  if (y < top || y > top + tall) return;
+  ctx.fillStyle = color(tone);
+  ctx.textAlign = "right";
+  ctx.fillText(
+    name,
+    Math.min(left + width, u.valToPos(u.data[0].at(-1) ?? 0, "x", true)) - 4 * devicePixelRatio,
+    y - 4 * devicePixelRatio,
+  );
 }
 
 function line(ctx: CanvasRenderingContext2D, x0: number, y0: number, x1: number, y1: number) {

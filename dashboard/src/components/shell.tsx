@@ -68,6 +68,7 @@ export function Shell({ environment, children }: { environment: string; children
   const [location] = useLocation();
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new address closes it
   useEffect(() => setOpen(false), [location]);
+  useSearchKey();
   return (
     <div className="shell">
       <a className="button skip" href="#main">
@@ -97,6 +98,23 @@ export function Shell({ environment, children }: { environment: string; children
       </main>
     </div>
   );
+}
+
+// A slash goes to the page's search, where it has one.
+function useSearchKey() {
+  useEffect(() => {
+    const onKey = (e: KeyboardEvent) => {
+      const at = e.target as HTMLElement;
+      if (e.key !== "/" || at.closest("input, textarea, select, dialog, [contenteditable]")) return;
+      const box = document.querySelector<HTMLInputElement>("main input[type=search]");
+      if (!box) return;
+      e.preventDefault();
+      box.focus();
+      box.select();
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, []);
 }
 
 function Navigation({ environment }: { environment: string }) {

@@ -1,5 +1,5 @@
 import { Search } from "lucide-react";
-import { useEffect, useMemo, useRef } from "react";
+import { useMemo } from "react";
 import { Input, Select } from "../../components/basics";
 import type { FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { FlagKind } from "../../gen/tidegate/flag/v1/flag_pb";
@@ -15,26 +15,13 @@ export function Filters({
   flags: ReadonlyMap<string, FlagSummary>;
   ask: (change: Partial<FlagQuery>) => void;
 }) {
-  const box = useRef<HTMLInputElement>(null);
   const owners = useMemo(() => facet(flags.values(), (f) => [f.owner]), [flags]);
   const tags = useMemo(() => facet(flags.values(), (f) => f.tags), [flags]);
-  useEffect(() => {
-    const onKey = (e: KeyboardEvent) => {
-      const at = e.target as HTMLElement;
-      if (e.key !== "/" || at.closest("input, textarea, select, dialog, [contenteditable]")) return;
-      e.preventDefault();
-      box.current?.focus();
-      box.current?.select();
-    };
-    window.addEventListener("keydown", onKey);
-    return () => window.removeEventListener("keydown", onKey);
-  }, []);
   return (
     <search className="filters">
       <div className="search">
         <Search size={15} aria-hidden />
         <Input
-          ref={box}
           type="search"
           aria-label="Search the flags"
           placeholder="Key, description, owner or tag"

@@ -53,7 +53,7 @@ export function LastChange({
 }
 
 function Applied({ told }: { told: WaitAppliedResponse | undefined }) {
-  if (!told) return <Skeleton height={30} width="60%" />;
+  if (!told) return <Skeleton height={39} width="60%" />;
   const done = told.applied >= told.total;
   return (
     <div className="stack tight" role="status">

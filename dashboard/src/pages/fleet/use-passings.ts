@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useLayoutEffect, useState, useSyncExternalStore } from "react";
 import { fleet } from "../../api/transport";
 import { useLive } from "../../api/use-live";
 import type { Relay, WaitAppliedResponse } from "../../gen/tidegate/control/v1/fleet_service_pb";
@@ -51,7 +51,8 @@ export function usePassings(environment: string): Passings {
       }),
     [environment],
   );
-  useEffect(() => take([...relays.values()]), [relays, take]);
+  // Before it is painted: else a chart of relays that wait would flash where none does.
+  useLayoutEffect(() => take([...relays.values()]), [relays, take]);
   const watch = useCallback(
     async (signal: AbortSignal) => {
       for await (const told of fleet.watchRelays({ environment }, { signal })) take(told.relays);
