@@ -3,7 +3,7 @@ import { ada } from "../e2e/fixtures";
 import type { World } from "../e2e/processes";
 import { flags, segments } from "../e2e/seed-flags";
 
-export const many = 10_000;
+export const many = Number(process.env.FLAGS ?? 10_000);
 // What one transaction takes.
 const atOnce = 30;
 

@@ -9,10 +9,13 @@ const test = base.extend<object, { seeded: Seeded }>({
     // biome-ignore lint/correctness/noEmptyPattern: Playwright reads it
     async ({}, use) => {
       const seeded = await seed();
-      await awaitState(seeded.ben, "semantic-1", "STATE_ROLLED_BACK");
-      await seeded.traffic.stop();
-      await use(seeded);
-      await seeded.world.stop();
+      try {
+        await awaitState(seeded.ben, "semantic-1", "STATE_ROLLED_BACK");
+        await seeded.traffic.stop();
+        await use(seeded);
+      } finally {
+        await seeded.world.stop();
+      }
     },
     { scope: "worker", timeout: 240_000 },
   ],

@@ -72,6 +72,15 @@ export type Seeded = {
 // three rollouts, two relays in two regions, and users.
 export async function seed(): Promise<Seeded> {
   const world = await World.start({ people: Object.values(people) });
+  try {
+    return await fill(world);
+  } catch (failed) {
+    await world.stop(); // its processes would outlive the tests
+    throw failed;
+  }
+}
+
+async function fill(world: World): Promise<Seeded> {
   const second = await world.addRelay("us-east");
   await world.addRelay("us-east", "relay");
   const [ada, ben, cleo] = await Promise.all([

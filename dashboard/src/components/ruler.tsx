@@ -34,7 +34,9 @@ export function Ruler({ split }: { split: SplitExplanation }) {
           <span
             key={r.variant}
             className={r.variant === split.variant ? "hit" : ""}
-            style={{ width: `${(Number(r.end - r.from) / total) * 100}%`, background: seriesColor(i) }}
+            style={
+              { width: `${(Number(r.end - r.from) / total) * 100}%`, "--part": seriesColor(i) } as React.CSSProperties
+            }
           >
             {r.variant}
           </span>
