@@ -61,7 +61,7 @@ test("what a page of 10,000 flags costs", async ({ browser }) => {
       const cold = await open(page, `${world.url}/production/flags`, ...rowOf(first));
       await expect(page.locator(list[0]).filter({ hasText: list[1] }).first()).toBeVisible();
       await page.keyboard.press("/");
-      note("the list of flags", cold, await type(page, (n) => [".page", `${n.toLocaleString("en")} of ${all} flags`]));
+      note("the list of flags", cold, await type(page, (n) => [".page", `${n} of ${all} flags`]));
       await page.close();
       note("the list again", await once(context, `${world.url}/production/flags`, ...rowOf(first)));
       const rules = await context.newPage();
