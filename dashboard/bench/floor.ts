@@ -9,7 +9,7 @@ const escaped = (text: string) => text.replace(/[&<>"]/g, (c) => `&#${c.charCode
 function list(): string {
   const rows = manyFlags().map(
     (f) =>
-      `<li><a href="#">${escaped(f.key)}</a> <span>${escaped(f.description ?? "")}</span> ${escaped(f.owner ?? "")}</li>`,
+      `<li><a href="#">${escaped(f.key)}</a> <span>${escaped(f.description ?? "")}</span> ${escaped([f.owner, ...(f.tags ?? [])].join(" "))}</li>`,
   );
   return `<!doctype html><meta charset="utf-8"><title>Flags</title>
 <h1>Flags</h1><p id="count"></p><input autofocus><ul>${rows.join("\n")}</ul>

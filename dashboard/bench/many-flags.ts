@@ -7,7 +7,7 @@ export const many = Number(process.env.FLAGS ?? 10_000);
 // What one transaction takes.
 const atOnce = 30;
 
-type Flag = { key: string; description?: string; owner?: string };
+type Flag = { key: string; description?: string; owner?: string; tags?: string[] };
 
 // The seed's flags over and over, each time for another service.
 export function manyFlags(): Flag[] {

@@ -2,7 +2,7 @@ import type { BrowserContext, CDPSession, Page } from "@playwright/test";
 
 // What the page says of itself, by its own clock in ms.
 type Told = {
-  // Resolves when what is looked for is rendered: with when that was.
+  // Resolves when something that begins with a text is rendered: with when that was.
   until: (selector: string, text: string) => Promise<number>;
   // When the last key was pressed.
   key: number;
@@ -18,7 +18,7 @@ declare global {
 export async function listen(context: BrowserContext) {
   await context.addInitScript(() => {
     const there = (selector: string, text: string) =>
-      [...document.querySelectorAll(selector)].some((e) => e.textContent?.includes(text));
+      [...document.querySelectorAll(selector)].some((e) => e.textContent?.startsWith(text));
     window.told = {
       key: 0,
       until: (selector, text) =>
