@@ -53,6 +53,11 @@ webtest: build $(TOOLS)/grpcurl-$(GRPCURL) ## Test the dashboard: its parts, and
 		echo "make webtest: Chromium is missing: apt-get install chromium, or name one by CHROMIUM=/path"; exit 1; }
 	cd dashboard && npx playwright test
 
+.PHONY: webbench
+webbench: ## Measure the dashboard with 10,000 flags in Chromium (RUNS, default 7)
+	@$(MAKE) --no-print-directory build >&2
+	@npm --prefix dashboard run --silent bench
+
 .PHONY: screenshots
 screenshots: build $(TOOLS)/grpcurl-$(GRPCURL) ## Make docs/images: every page of the dashboard, light and dark, wide and narrow (some minutes; ONLY=flags,rollout for parts)
 	npm --prefix dashboard run --silent shots

@@ -32,6 +32,7 @@ var parts = []part{
 	{name: "healthy", command: []string{"go", "run", "./bench/sim", "-runs", "10000", "-method", "core", "-scenario", "healthy,diurnal,bursty,both-down"}, table: lastTable},
 	{name: "trip", command: []string{"go", "run", "./bench/trip", "-runs", "50"}},
 	{name: "clientsdk", command: goBench("./clientsdk", "."), table: goBenchTable},
+	{name: "dashboard", command: []string{"make", "--no-print-directory", "webbench"}},
 }
 
 // goBench is the command of a package's benchmarks, which are run five times each.

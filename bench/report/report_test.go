@@ -32,9 +32,19 @@ func TestPageHasEveryPartOnceAndInOrder(t *testing.T) {
 	}
 }
 
-// What a part's command names must be there.
+// What a part's command names must be there: a package, or a target.
 func TestCommandsNamePackages(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range parts {
+		if p.command[0] == "make" {
+			if target := p.command[len(p.command)-1]; !strings.Contains(string(makefile), "\n"+target+":") {
+				t.Errorf("%s: the Makefile has no target %s", p.shown(), target)
+			}
+			continue
+		}
 		pkg := ""
 		for _, word := range p.command { // a benchmark's pattern may come before
 			if strings.HasPrefix(word, ".") {

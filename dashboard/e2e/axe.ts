@@ -13,7 +13,7 @@ export async function stumblingBlocks(page: Page, theme: "light" | "dark"): Prom
     document.documentElement.dataset.theme = t;
   }, theme);
   await page.evaluate(source);
-  const { violations } = await page.evaluate<Result>("window.axe.run()");
+  const { violations } = await page.evaluate<Result>('window.axe.run({ resultTypes: ["violations"] })');
   return violations
     .filter((v) => v.impact === "serious" || v.impact === "critical")
     .flatMap((v) => v.nodes.map((n) => `${theme}: ${v.id}: ${n.html}: ${n.failureSummary}`));

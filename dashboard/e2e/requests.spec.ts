@@ -1,5 +1,4 @@
 import type { Page } from "@playwright/test";
-import { stumblingBlocks } from "./axe";
 import { test as base, expect } from "./fixtures";
 import { type Person, World } from "./processes";
 
@@ -163,23 +162,4 @@ test("settings are changed after a look at what differs", async ({ page, world }
   await dialog.getByLabel("Why").fill("a test");
   await dialog.getByRole("button", { name: "Save" }).click();
   await expect(page.getByText("staging · changes here reach users")).toBeVisible();
-});
-
-test("axe finds nothing serious", async ({ page, world }) => {
-  await logIn(page, world, ada);
-  for (const path of [
-    "requests",
-    "requests/1",
-    "people",
-    "keys",
-    "account",
-    "environments",
-    "environments/settings",
-    "environments/compare",
-  ]) {
-    await page.goto(`${world.url}/production/${path}`);
-    await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
-    await expect(page.getByRole("status", { name: /^Loading|^Comparing/ })).toHaveCount(0);
-    for (const theme of ["light", "dark"] as const) expect(await stumblingBlocks(page, theme), path).toEqual([]);
-  }
 });

@@ -85,6 +85,15 @@ export type Seeded = {
 // four rollouts, five relays in three regions, and users.
 export async function seed(): Promise<Seeded> {
   const world = await World.start({ people: Object.values(people), server: ["--instance-id=control-1"] });
+  try {
+    return await fill(world);
+  } catch (failed) {
+    await world.stop(); // its processes would outlive the tests
+    throw failed;
+  }
+}
+
+async function fill(world: World): Promise<Seeded> {
   const second = await world.addRelay("us-east");
   await world.addRelay("us-east");
   await world.addRelay("eu-west", "relay");

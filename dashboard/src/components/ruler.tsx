@@ -1,4 +1,5 @@
 import "./ruler.css";
+import type { CSSProperties } from "react";
 import { Link } from "wouter";
 import { useEnvironment } from "../api/use-environment";
 import type { SplitExplanation } from "../gen/tidegate/control/v1/explanation_pb";
@@ -35,7 +36,9 @@ export function Ruler({ split }: { split: SplitExplanation }) {
           <span
             key={r.variant}
             className={r.variant === split.variant ? "hit" : ""}
-            style={{ width: `${(Number(r.end - r.from) / total) * 100}%`, background: seriesColor(i) }}
+            style={
+              { width: `${(Number(r.end - r.from) / total) * 100}%`, "--part": seriesColor(i) } as CSSProperties
+            }
           >
             {r.variant}
           </span>

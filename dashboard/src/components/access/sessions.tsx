@@ -21,7 +21,8 @@ export function Sessions({ identityId, onEnded }: { identityId: string; onEnded?
   if (query.data.length === 0) return <p className="soft">Logged in nowhere.</p>;
   return (
     <div className="stack">
-      <div className="scroll-x">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: who has no mouse scrolls it by the keyboard */}
+      <div className="scroll-x" role="region" aria-label="Table: sessions" tabIndex={0}>
         <table className="table sessions">
           <thead>
             <tr>

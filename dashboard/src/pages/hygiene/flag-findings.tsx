@@ -70,7 +70,7 @@ export function FlagFindings({
       </dl>
       <div className="row actions">
         {keepable && (
-          <Button small onClick={() => onKeep(flag.key)} aria-label={`Keep ${flag.key}`}>
+          <Button small onClick={() => onKeep(flag.key)} aria-label={`It stays: ${flag.key}`}>
             It stays
           </Button>
         )}
