@@ -16,3 +16,14 @@ export function beforeLeaving(ask: Ask): () => void {
 export function aroundNavigation<O>(navigate: (to: string, options?: O) => void, to: string, options?: O) {
   if (!asks?.(to, () => navigate(to, options))) navigate(to, options);
 }
+
+// Goes without asking: what was unsaved is saved, or gone.
+export function withoutAsking(go: () => void) {
+  const was = asks;
+  asks = undefined;
+  try {
+    go();
+  } finally {
+    asks ??= was;
+  }
+}
