@@ -3,12 +3,11 @@ import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { ArrowDown, ArrowUp, Flag, GitCompare, Plus, Search } from "lucide-react";
 import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
-import { useSession } from "../../api/session";
 import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
+import { useRefusal } from "../../api/use-write";
 import { Button, Empty, Input, Loading, Select } from "../../components/basics";
 import { PageHead } from "../../components/page";
-import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { FlagKind } from "../../gen/tidegate/flag/v1/flag_pb";
 import { kindWords } from "../../lib/flag-words";
@@ -21,7 +20,6 @@ const rowHeight = 62;
 
 export default function Flags() {
   const environment = useEnvironment();
-  const session = useSession();
   const flags = useLive((l) => l.flags);
   const activities = useLive((l) => l.activities);
   const ready = useLive((l) => l.ready);
@@ -44,7 +42,7 @@ export default function Flags() {
     [query, environment, navigate],
   );
   const onSwitch = useCallback((flag: FlagSummary, on: boolean) => setSwitching({ flag, on }), []);
-  const mayWrite = session.may(Role.EDITOR, environment);
+  const mayWrite = useRefusal(environment)() === undefined;
 
   return (
     <div className="page">

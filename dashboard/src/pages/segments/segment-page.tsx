@@ -13,6 +13,7 @@ import { useCheck } from "../../components/editing/use-check";
 import { KeptInFiles } from "../../components/kept-in-files";
 import { LeaveDialog } from "../../components/leave-dialog";
 import { PageHead } from "../../components/page";
+import { PendingRequests } from "../../components/pending-requests";
 import { Words } from "../../components/words";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import { type Segment, SegmentSchema } from "../../gen/tidegate/flag/v1/flag_pb";
@@ -89,6 +90,7 @@ export function SegmentPage({ environment, version }: { environment: string; ver
           {dirty && <span className="soft"> (as you edit it: not saved yet)</span>}
         </p>
         {files && <KeptInFiles source={files} what="segment" />}
+        <PendingRequests environment={environment} names={(r) => r.segmentKeys.includes(key)} />
         <nav className="tabs" aria-label={`Parts of ${key}`}>
           {tabs.map(([t, name]) => (
             <Link
