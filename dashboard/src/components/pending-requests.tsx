@@ -25,13 +25,9 @@ export function PendingRequests({ environment, names }: { environment: string; n
       <Link key={r.number.toString()} className="rollout-strip" href={`/${environment}/requests/${r.number}`}>
         <ClipboardCheck size={15} aria-hidden />
         <span className="truncate">
-          <strong>#{r.number.toString()}</strong> of {r.proposer?.name} would change this: “{r.reason}”
+          <strong>#{r.number.toString()}</strong> of {r.proposer?.name} would change this
+          {at && <span title={exactly(at)}> at {moment(at)}</span>}: “{r.reason}”
         </span>
-        {at && (
-          <span className="small soft nowrap" title={exactly(at)}>
-            at {moment(at)}
-          </span>
-        )}
       </Link>
     );
   });

@@ -81,9 +81,11 @@ function Neighbours({
       <dd className="stack tight">
         {all.length > 0 ? <ul>{links(all, "rollouts")}</ul> : <span className="faint">none</span>}
         {no === undefined && moved.length === 0 && (
-          <Link className="button small" href={`/${environment}/rollouts/new?flag=${encodeURIComponent(flag.key)}`}>
-            <Plus size={14} aria-hidden /> Start a rollout
-          </Link>
+          <div>
+            <Link className="button small" href={`/${environment}/rollouts/new?flag=${encodeURIComponent(flag.key)}`}>
+              <Plus size={14} aria-hidden /> Start a rollout
+            </Link>
+          </div>
         )}
       </dd>
       <dt>In code</dt>

@@ -1,3 +1,4 @@
+import "../../styles/rules.css";
 import "../flag/flag.css";
 import "./rollouts.css";
 import { useState } from "react";
