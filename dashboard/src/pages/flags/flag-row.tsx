@@ -32,6 +32,7 @@ export const FlagRow = memo(function FlagRow({
   index,
   busy,
   onSwitch,
+  no,
 }: {
   flag: FlagSummary;
   activity: FlagActivity | undefined;
@@ -39,7 +40,9 @@ export const FlagRow = memo(function FlagRow({
   top: number;
   index: number;
   busy: boolean;
-  onSwitch?: (flag: FlagSummary, on: boolean) => void;
+  onSwitch: (flag: FlagSummary, on: boolean) => void;
+  // Why it may not be switched.
+  no: string | undefined;
 }) {
   return (
     <div className="flag" role="row" aria-rowindex={index + 2} style={{ transform: `translateY(${top}px)` }}>
@@ -47,9 +50,10 @@ export const FlagRow = memo(function FlagRow({
         <Switch
           on={flag.enabled}
           busy={busy}
-          disabled={!onSwitch}
+          disabled={no !== undefined}
+          title={no}
           label={`${flag.key} is ${flag.enabled ? "on" : "off"}`}
-          onChange={(on) => onSwitch?.(flag, on)}
+          onChange={(on) => onSwitch(flag, on)}
         />
       </div>
       <div role="cell">

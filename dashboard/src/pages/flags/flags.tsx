@@ -42,7 +42,8 @@ export default function Flags() {
     [query, environment, navigate],
   );
   const onSwitch = useCallback((flag: FlagSummary, on: boolean) => setSwitching({ flag, on }), []);
-  const mayWrite = useRefusal(environment)() === undefined;
+  const refusal = useRefusal(environment);
+  const mayWrite = refusal() === undefined;
 
   return (
     <div className="page">
@@ -78,7 +79,8 @@ export default function Flags() {
             query={query}
             ask={ask}
             environment={environment}
-            onSwitch={mayWrite ? onSwitch : undefined}
+            onSwitch={onSwitch}
+            refusal={refusal}
             switching={switching?.flag.key}
           />
         )}
@@ -221,13 +223,16 @@ function Rows({
   ask,
   environment,
   onSwitch,
+  refusal,
   switching,
 }: {
   found: FlagSummary[];
   query: FlagQuery;
   ask: (change: Partial<FlagQuery>) => void;
   environment: string;
-  onSwitch?: (flag: FlagSummary, on: boolean) => void;
+  onSwitch: (flag: FlagSummary, on: boolean) => void;
+  // Why somebody may not change what has a key.
+  refusal: (key: string) => string | undefined;
   switching?: string;
 }) {
   const activities = useLive((l) => l.activities);
@@ -296,6 +301,7 @@ function Rows({
                 index={item.index}
                 busy={switching === flag.key}
                 onSwitch={onSwitch}
+                no={refusal(flag.key)}
               />
             )
           );
