@@ -31,7 +31,7 @@ export function Receipt({
     return () => stop.abort();
   }, [environment, revision]);
 
-  // Whoever has switched something off wants to see it through.
+  // Whoever has switched something off wants to see it through, and who has not got it.
   useHold(!failed && (told === undefined || (told.total > 0 && !told.reached)));
 
   if (failed) return <span className="soft small">It is not known how many relays have it.</span>;

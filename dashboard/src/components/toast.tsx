@@ -13,7 +13,7 @@ export function useToast(): Say {
 
 const Held = createContext<(held: boolean) => void>(() => {});
 
-// Keeps the message that this is a part of, as long as there is something to wait for.
+// Keeps the message that this is a part of for longer: there is something to wait for.
 export function useHold(held: boolean) {
   const hold = useContext(Held);
   useEffect(() => {
@@ -23,8 +23,8 @@ export function useHold(held: boolean) {
 
 let last = 0;
 
-// Short messages in a corner. Good news goes by itself, once it is whole; bad news stays until it
-// is closed.
+// Short messages in a corner. Good news goes by itself, soon after it is whole; bad news stays
+// until it is closed.
 export function ToastProvider({ children }: { children: ReactNode }) {
   const [toasts, setToasts] = useState<Toast[]>([]);
   const close = useCallback((id: number) => setToasts((all) => all.filter((t) => t.id !== id)), []);
@@ -47,8 +47,8 @@ export function ToastProvider({ children }: { children: ReactNode }) {
 function Shown({ toast: t, close }: { toast: Toast; close: (id: number) => void }) {
   const [held, setHeld] = useState(false);
   useEffect(() => {
-    if (t.tone !== "good" || held) return;
-    const timer = setTimeout(() => close(t.id), 6000);
+    if (t.tone !== "good") return;
+    const timer = setTimeout(() => close(t.id), held ? 30_000 : 6000);
     return () => clearTimeout(timer);
   }, [t, held, close]);
   return (
