@@ -31,6 +31,13 @@ flags:
     variants: {"on": true, "off": false}
     offVariant: "off"
     default: "off"
+  new-footer:
+    owner: web
+    type: boolean
+    enabled: true
+    variants: {"on": true, "off": false}
+    offVariant: "off"
+    default: "off"
   free-shipping:
     owner: web
     type: boolean
@@ -112,21 +119,20 @@ test("one proposes in a browser, another approves and applies, and the relay ser
 test("a rollout is proposed from its form, for a time, and is seen at its flag", async ({ browser, world }) => {
   const page = await (await browser.newContext()).newPage();
   await logIn(page, world, ada);
-  await page.goto(`${world.url}/production/rollouts/new?flag=new-checkout`);
-  await page.getByLabel("Variant that shall be served").selectOption("off");
-  await expect(page.getByText(/At once, 1% of those who get “on” get “off”/)).toBeVisible();
+  await page.goto(`${world.url}/production/rollouts/new?flag=new-footer`);
+  await expect(page.getByText(/At once, 1% of those who get “off” get “on”/)).toBeVisible();
   await page.getByRole("button", { name: "Start…" }).click();
   const dialog = page.getByRole("dialog");
-  await dialog.getByLabel("Why").fill("back, with care");
+  await dialog.getByLabel("Why").fill("a new footer");
   await dialog.getByLabel("Write it at (optional)").fill("2999-01-01T10:00");
   await dialog.getByRole("button", { name: "Propose and schedule" }).click();
   await expect(dialog.getByText(/within a year/)).toBeVisible();
   await dialog.getByLabel("Write it at (optional)").fill("");
   await dialog.getByRole("button", { name: "Propose", exact: true }).click();
   await expect(page.getByRole("heading", { name: "Rollouts", exact: true })).toBeVisible();
-  await page.goto(`${world.url}/production/flags/new-checkout`);
-  await page.getByRole("link", { name: /would change this.*“back, with care”/ }).click();
-  await expect(page.getByRole("heading", { name: "back, with care" })).toBeVisible();
+  await page.goto(`${world.url}/production/flags/new-footer`);
+  await page.getByRole("link", { name: /would change this.*“a new footer”/ }).click();
+  await expect(page.getByRole("heading", { name: "a new footer" })).toBeVisible();
   await page.getByRole("button", { name: "Withdraw…" }).click();
   await dialog.getByLabel("Why").fill("another time");
   await dialog.getByRole("button", { name: "Withdraw", exact: true }).click();
