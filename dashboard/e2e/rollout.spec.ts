@@ -73,7 +73,7 @@ test("a rollout is started from the page, widens, and is shut with its reason on
     // What has defaults can be said as well, and what is not started yet is not lost by leaving.
     await page.getByText(/^Advanced/).click();
     await page.getByLabel("Error budget, in per cent").fill("50");
-    await expect(page.getByText(/must be above 0 and at most 0.2/)).toBeVisible();
+    await expect(page.getByText(/^must be above 0 and at most 0.2/)).toBeVisible();
     await page.getByLabel("Error budget, in per cent").fill("2");
     await page.getByLabel("Watch the last stage for").fill("20m");
     await page.getByRole("link", { name: "Cancel" }).click();
