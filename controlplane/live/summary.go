@@ -97,7 +97,8 @@ func rolloutSummary(item snapshot.Item) *controlv1.RolloutSummary {
 	for _, g := range r.GetGuardrails() {
 		m.Guardrails = append(m.Guardrails, g.GetName())
 	}
-	m.SuccessMetric = r.GetSuccess().GetMetric()
+	m.Owner = r.GetOwner()
+	m.SuccessMetric, m.SuccessStatistic = r.GetSuccess().GetMetric(), r.GetSuccess().GetStatistic()
 	m.Status = shortStatus(r.GetStatus())
 	return m
 }

@@ -72,7 +72,9 @@ for (const size of [wide, narrow])
     for (const { name, address } of everyPage(seeded.ids)) {
       await page.goto(`${seeded.world.url}/production${address}`);
       await settled(page);
-      const shifts = await page.evaluate(() => (window as unknown as { shifts: { by: number; what: string }[] }).shifts);
+      const shifts = await page.evaluate(
+        () => (window as unknown as { shifts: { by: number; what: string }[] }).shifts,
+      );
       const moved = shifts.reduce((sum, s) => sum + s.by, 0);
       if (moved > mostShift)
         wrong.push(`${name} jumps by ${moved.toFixed(3)}: ${shifts.map((s) => s.what).join("; ")}`);

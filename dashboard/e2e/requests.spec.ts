@@ -30,6 +30,13 @@ flags:
     variants: {"on": true, "off": false}
     offVariant: "off"
     default: "off"
+  new-footer:
+    owner: web
+    type: boolean
+    enabled: true
+    variants: {"on": true, "off": false}
+    offVariant: "off"
+    default: "off"
   free-shipping:
     owner: web
     type: boolean
@@ -37,6 +44,24 @@ flags:
     variants: {"on": true, "off": false}
     offVariant: "off"
     default: "on"
+`;
+
+const promoted = `apiVersion: tidegate/v1
+segments:
+  regulars:
+    included: [ann]
+flags:
+  gift-cards:
+    owner: web
+    type: boolean
+    enabled: true
+    variants: {"on": true, "off": false}
+    offVariant: "off"
+    rules:
+      - id: regulars
+        when: [{inSegment: regulars}]
+        serve: "on"
+    default: "off"
 `;
 
 // Says at the provider who one is.
@@ -88,6 +113,46 @@ test("one proposes in a browser, another approves and applies, and the relay ser
   await expect(his.getByText("It was applied")).toBeVisible();
   await expect(hers.getByText("It was applied")).toBeVisible();
   await expect.poll(() => served(world, "new-checkout")).toBe("on");
+});
+
+test("a rollout is proposed from its form, for a time, and is seen at its flag", async ({ browser, world }) => {
+  const page = await (await browser.newContext()).newPage();
+  await logIn(page, world, ada);
+  await page.goto(`${world.url}/production/rollouts/new?flag=new-footer`);
+  await expect(page.getByText(/At once, 1% of those who get “off” get “on”/)).toBeVisible();
+  await page.getByRole("button", { name: "Start…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Why").fill("a new footer");
+  await dialog.getByLabel("Write it at (optional)").fill("2999-01-01T10:00");
+  await dialog.getByRole("button", { name: "Propose and schedule" }).click();
+  await expect(dialog.getByText(/within a year/)).toBeVisible();
+  await dialog.getByLabel("Write it at (optional)").fill("");
+  await dialog.getByRole("button", { name: "Propose", exact: true }).click();
+  await expect(page.getByRole("heading", { name: "Rollouts", exact: true })).toBeVisible();
+  await page.goto(`${world.url}/production/flags/new-footer`);
+  await page.getByRole("link", { name: /would change this.*“a new footer”/ }).click();
+  await expect(page.getByRole("heading", { name: "a new footer" })).toBeVisible();
+  await page.getByRole("button", { name: "Withdraw…" }).click();
+  await dialog.getByLabel("Why").fill("another time");
+  await dialog.getByRole("button", { name: "Withdraw", exact: true }).click();
+  await expect(page.getByText("It was withdrawn")).toBeVisible();
+});
+
+test("a promotion is proposed where changes are approved", async ({ browser, world }) => {
+  const page = await (await browser.newContext()).newPage();
+  await world.cli(["apply", "-f", "-", "-e", "staging", "--reason", "a test"], promoted);
+  await logIn(page, world, ada);
+  await page.goto(`${world.url}/production/environments/compare?with=staging,production`);
+  await page.getByRole("button", { name: "Promote…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Only these keys (optional)").fill("gift-cards");
+  await expect(dialog.getByText("gift-cards").first()).toBeVisible();
+  await dialog.getByLabel("Why").fill("release 12");
+  await dialog.getByRole("button", { name: "Propose", exact: true }).click();
+  await page.getByRole("link", { name: /change request #/ }).click();
+  await expect(page.getByRole("heading", { name: "release 12" })).toBeVisible();
+  await expect(page.getByRole("link", { name: "gift-cards" })).toBeVisible();
+  await expect(page.getByRole("link", { name: "regulars" })).toBeVisible();
 });
 
 test("the same by the command line", async ({ browser, world }) => {
@@ -150,6 +215,24 @@ test("keys and people are made, and a secret is shown once", async ({ page, worl
   await dialog.getByRole("button", { name: "Add", exact: true }).click();
   await page.getByRole("link", { name: "cleo@example.com" }).click();
   await expect(page.getByText("editor everywhere")).toBeVisible();
+});
+
+test("what the server refuses of settings is said at the field", async ({ page, world }) => {
+  await logIn(page, world, ada);
+  await page.goto(`${world.url}/staging/environments/settings`);
+  const pattern = page.getByLabel("Keys must match (optional)");
+  await pattern.fill("[");
+  await page.getByRole("button", { name: "Review and save" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Why").fill("a test");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await expect(dialog.getByText(/is not a regular expression/).first()).toBeVisible();
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await expect(pattern).toHaveAccessibleDescription(/is not a regular expression/);
+  await expect(page.getByText("1 thing to mend.")).toBeVisible();
+  await pattern.fill("[a-z-]+");
+  await expect(pattern).not.toHaveAccessibleDescription(/is not a regular expression/);
+  await page.getByRole("button", { name: "Discard" }).click();
 });
 
 test("settings are changed after a look at what differs", async ({ page, world }) => {

@@ -69,12 +69,28 @@ test("a rollout is started from the page, widens, and is shut with its reason on
     await page.getByLabel("Stage 2: share in per cent").fill("60");
     await page.getByLabel("Stage 2: time").fill("10m");
     await expect(page.getByText(/At once, 30% of those/)).toBeVisible();
+
+    // What has defaults can be said as well, and what is not started yet is not lost by leaving.
+    await page.getByText(/^Advanced/).click();
+    await page.getByLabel("Error budget, in per cent").fill("50");
+    await expect(page.getByText(/^must be above 0 and at most 0.2/)).toBeVisible();
+    await page.getByLabel("Error budget, in per cent").fill("2");
+    await page.getByLabel("Watch the last stage for").fill("20m");
+    await page.getByRole("link", { name: "Cancel" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Leave, and keep them" }).click();
+    await expect(page.getByRole("heading", { name: "Rollouts", exact: true })).toBeVisible();
+    await page.goto(`${world.url}/staging/flags/new-cart`);
+    await page.getByRole("link", { name: "Start a rollout" }).click();
+    await expect(page.getByLabel("Watch the last stage for")).toHaveValue("20m");
+    await expect(page.getByText(/then 60% for 20 min/)).toBeVisible();
     await page.getByRole("button", { name: "Start…" }).click();
     await page.getByRole("dialog").getByLabel("Why").fill("ready for more");
     await page.getByRole("dialog").getByRole("button", { name: "Start", exact: true }).click();
 
     await expect(page.getByRole("heading", { name: "new-cart-1" })).toBeVisible();
     await expect(page.getByRole("button", { name: "Abort" })).toBeEnabled();
+    const started = JSON.parse(await world.cli(["rollout", "status", "new-cart-1", "-e", "staging", "-o", "json"]));
+    expect(started.rollout.rollout).toMatchObject({ bake: "1200s", falseRollbackBudget: 0.02 });
     const share = page.getByRole("region", { name: "Share served now" });
     await expect(share.getByText("60%", { exact: true })).toBeVisible({ timeout: 60_000 });
     await expect(page.getByRole("listitem").filter({ hasText: /^30%done in/ })).toBeVisible();
@@ -109,6 +125,8 @@ test("a rollout is started from the page, widens, and is shut with its reason on
     await expect(page.getByLabel("Key", { exact: true })).toHaveValue("new-cart-2");
     await expect(page.getByLabel("Guardrail 1, as a line")).toHaveValue("errors: rate < +60% relative");
     await expect(page.getByLabel("Stage 1: share in per cent")).toHaveValue("30");
+    await page.getByText(/^Advanced/).click();
+    await expect(page.getByLabel("Watch the last stage for")).toHaveValue("20m");
     await other.close();
   } finally {
     await traffic.stop();

@@ -2,7 +2,9 @@ import { useEffect, useState } from "react";
 import { fleet } from "../api/transport";
 import type { WaitAppliedResponse } from "../gen/tidegate/control/v1/fleet_service_pb";
 import { plural } from "../lib/numbers";
+import { missingWords } from "../lib/receipt-words";
 import { secondsOf, span } from "../lib/time";
+import { useHold } from "./toast";
 
 // How far a change has come: how many of the relays have applied its revision, as it happens.
 export function Receipt({
@@ -29,15 +31,23 @@ export function Receipt({
     return () => stop.abort();
   }, [environment, revision]);
 
+  // Whoever has switched something off wants to see it through, and who has not got it.
+  useHold(!failed && (told === undefined || (told.total > 0 && !told.reached)));
+
   if (failed) return <span className="soft small">It is not known how many relays have it.</span>;
   if (!told) return <span className="soft small">Asking the relays…</span>;
   if (told.total === 0) return <span className="soft small">No relay follows {environment} now.</span>;
-  const missing = told.missing.map((r) => r.instanceId).slice(0, 3);
+  const missing = missingWords(
+    told.missing.map((r) => r.instanceId),
+    told.total - told.applied,
+    told.last,
+  );
   return (
     <span className="soft small num">
       {told.applied} of {plural(told.total, "relay")} {told.total === 1 ? "has" : "have"} it
       {told.reached && !past && ` after ${span(secondsOf(told.elapsed) ?? 0)}`}
-      {told.last && missing.length > 0 && ` · not: ${missing.join(", ")}`}
+      {missing && ` · ${missing}`}
+      {told.unreachableServers.length > 0 && ` · not asked: ${told.unreachableServers.join(", ")}`}
     </span>
   );
 }

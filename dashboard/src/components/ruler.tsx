@@ -36,9 +36,7 @@ export function Ruler({ split }: { split: SplitExplanation }) {
           <span
             key={r.variant}
             className={r.variant === split.variant ? "hit" : ""}
-            style={
-              { width: `${(Number(r.end - r.from) / total) * 100}%`, "--part": seriesColor(i) } as CSSProperties
-            }
+            style={{ width: `${(Number(r.end - r.from) / total) * 100}%`, "--part": seriesColor(i) } as CSSProperties}
           >
             {r.variant}
           </span>

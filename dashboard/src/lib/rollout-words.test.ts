@@ -8,7 +8,7 @@ import {
   SuccessVerdict,
 } from "../gen/tidegate/rollout/v1/decision_pb";
 import { RolloutSchema, State, Statistic, Strategy } from "../gen/tidegate/rollout/v1/rollout_pb";
-import { bandWords, changeOfMind, compared, successWords } from "./rollout-words";
+import { bandWords, changeOfMind, compared, effectPlace, successWords } from "./rollout-words";
 import { leastSeconds, stageLadder } from "./stages";
 import { fromRollout, nextKey, noStart, problemAt, toRollout } from "./start";
 
@@ -85,4 +85,16 @@ test("a rollout that is started again is the same", () => {
   const first = { ...noStart, key: "a-1", flag: "a", treatment: "on", strategy: Strategy.FIXED, metric: "purchases" };
   const { rollout } = toRollout(first);
   expect(fromRollout(rollout, "a-1")).toEqual(first);
+});
+
+test("an interval has its place around 0", () => {
+  const place = effectPlace({ estimate: 0.02, lower: -0.01, upper: 0.05 });
+  expect(place?.zero).toBe(0.5);
+  expect(place?.from).toBeCloseTo(0.408);
+  expect(place?.estimate).toBeCloseTo(0.684);
+  expect(place?.to).toBeCloseTo(0.96);
+  // What is above 0 is wholly at its right.
+  expect(effectPlace({ estimate: 3, lower: 2, upper: 4 })?.from).toBeGreaterThan(0.5);
+  expect(effectPlace({ lower: 0, upper: 0, estimate: 0 })).toBeUndefined();
+  expect(effectPlace(undefined)).toBeUndefined();
 });

@@ -196,3 +196,14 @@ export const successTones: Record<SuccessVerdict, Tone> = {
 export function pathWords(r: Pick<RolloutSummary, "stages">): string {
   return `${r.stages.map((w) => share(w).slice(0, -1)).join(" → ")}%`;
 }
+
+// Where a success metric's interval lies on a line that has 0 in its middle, from 0 to 1.
+export function effectPlace(
+  s: Pick<SuccessAssessment, "estimate" | "lower" | "upper"> | undefined,
+): { zero: number; from: number; to: number; estimate: number } | undefined {
+  if (s?.estimate === undefined || s.lower === undefined || s.upper === undefined) return undefined;
+  const reach = Math.max(Math.abs(s.lower), Math.abs(s.upper));
+  if (!Number.isFinite(reach) || reach === 0) return undefined;
+  const at = (v: number) => 0.5 + (v / reach) * 0.46;
+  return { zero: at(0), from: at(s.lower), to: at(s.upper), estimate: at(s.estimate) };
+}

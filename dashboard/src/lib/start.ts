@@ -1,12 +1,16 @@
 import { create } from "@bufbuild/protobuf";
+import type { Duration } from "@bufbuild/protobuf/wkt";
 import {
+  Denominator,
   Direction,
+  EdgeBreakerSchema,
   type Rollout,
   RolloutSchema,
   type Stage,
   StageSchema,
   Statistic,
   Strategy,
+  type Success,
   SuccessSchema,
   Unit,
 } from "../gen/tidegate/rollout/v1/rollout_pb";
@@ -19,6 +23,8 @@ export type Start = {
   flag: string;
   // Empty: the default outcome.
   rule: string;
+  // Empty: what the outcome serves.
+  control: string;
   treatment: string;
   strategy: Strategy;
   // Empty: those of the strategy.
@@ -28,7 +34,19 @@ export type Start = {
   metric: string;
   statistic: Statistic;
   better: Direction;
+  denominator: Denominator;
+  // The verdict's error, and the difference that matters, in per cent; empty: the server's.
+  alpha: string;
+  relevant: string;
+  // Of an experiment; empty: it runs on.
+  giveUpAfter: string;
   unit: Unit;
+  // The share that keeps the control, and the budget, in per cent; empty: the server's.
+  holdback: string;
+  bake: string;
+  budget: string;
+  edgeBreaker: boolean;
+  edgeAfter: string;
   owner: string;
   description: string;
   notify: string[];
@@ -40,6 +58,7 @@ export const noStart: Start = {
   key: "",
   flag: "",
   rule: "",
+  control: "",
   treatment: "",
   strategy: Strategy.CANARY,
   stages: [],
@@ -47,7 +66,16 @@ export const noStart: Start = {
   metric: "",
   statistic: Statistic.RATE,
   better: Direction.INCREASE,
+  denominator: Denominator.EXPOSURES,
+  alpha: "",
+  relevant: "",
+  giveUpAfter: "",
   unit: Unit.SUBJECT,
+  holdback: "",
+  bake: "",
+  budget: "",
+  edgeBreaker: true,
+  edgeAfter: "",
   owner: "",
   description: "",
   notify: [],
@@ -65,6 +93,7 @@ export function toRollout(s: Start): { rollout: Rollout; problems: Map<string, s
     key: s.key,
     flagKey: s.flag,
     rule: s.rule,
+    control: s.control,
     treatment: s.treatment,
     strategy: s.strategy,
     unit: s.unit,
@@ -82,9 +111,50 @@ export function toRollout(s: Start): { rollout: Rollout; problems: Map<string, s
     if (typeof read === "string") problems.set(`stages[${i}]`, read);
     else rollout.stages.push(read);
   });
-  if (s.metric.trim() !== "")
-    rollout.success = create(SuccessSchema, { metric: s.metric.trim(), statistic: s.statistic, better: s.better });
+  const fields = new Fields(problems);
+  const holdback = fields.percent("holdback", s.holdback);
+  if (holdback !== undefined) rollout.holdback = Math.round(holdback * 10_000);
+  rollout.bake = fields.duration("bake", s.bake);
+  rollout.falseRollbackBudget = fields.percent("false_rollback_budget", s.budget) ?? 0;
+  rollout.edgeBreaker = s.edgeBreaker
+    ? create(EdgeBreakerSchema, { after: fields.duration("edge_breaker.after", s.edgeAfter) })
+    : create(EdgeBreakerSchema, { disabled: true });
+  if (s.metric.trim() !== "") rollout.success = readSuccess(s, fields);
   return { rollout, problems };
+}
+
+function readSuccess(s: Start, fields: Fields): Success {
+  return create(SuccessSchema, {
+    metric: s.metric.trim(),
+    statistic: s.statistic,
+    better: s.better,
+    // A mean is of values: it has none.
+    denominator: s.statistic === Statistic.RATE ? s.denominator : Denominator.UNSPECIFIED,
+    alpha: fields.percent("success.alpha", s.alpha),
+    relevantDifference: fields.percent("success.relevant_difference", s.relevant),
+    giveUpAfter:
+      s.strategy === Strategy.EXPERIMENT ? fields.duration("success.give_up_after", s.giveUpAfter) : undefined,
+  });
+}
+
+// Reads what was typed; empty: undefined. What cannot be read is a problem of its field.
+class Fields {
+  constructor(private readonly problems: Map<string, string>) {}
+
+  percent(path: string, text: string): number | undefined {
+    const number = text.trim().replace(/\s*%$/, "");
+    if (number === "") return undefined;
+    if (/^\d{1,4}(\.\d{1,4})?$/.test(number)) return Number(`${number}e-2`);
+    this.problems.set(path, `“${text}” is not a share: write per cent, such as 2 or 0.5.`);
+    return undefined;
+  }
+
+  duration(path: string, text: string): Duration | undefined {
+    if (text.trim() === "") return undefined;
+    const read = readDuration(text.trim());
+    if (!read) this.problems.set(path, `“${text}” is not a time: write 30s, 10m or 2h.`);
+    return read;
+  }
 }
 
 function readStage(s: StageText): Stage | string {
@@ -104,7 +174,11 @@ export function stageTexts(stages: Stage[]): StageText[] {
   }));
 }
 
-// The same again, under another key.
+export const percentText = (share: number) => (share === 0 ? "" : String(Number((share * 100).toPrecision(12))));
+export const durationText = (d: Duration | undefined) => (d ? formatDuration(d) : "");
+
+// The same again, under another key. What is served now may be something else than it was: the
+// control is left to the flag.
 export function fromRollout(r: Rollout, key: string): Start {
   return {
     ...noStart,
@@ -118,7 +192,16 @@ export function fromRollout(r: Rollout, key: string): Start {
     metric: r.success?.metric ?? "",
     statistic: r.success?.statistic ?? Statistic.RATE,
     better: r.success?.better || Direction.INCREASE,
+    denominator: r.success?.denominator || Denominator.EXPOSURES,
+    alpha: r.success ? percentText(r.success.alpha) : "",
+    relevant: r.success ? percentText(r.success.relevantDifference) : "",
+    giveUpAfter: durationText(r.success?.giveUpAfter),
     unit: r.unit || Unit.SUBJECT,
+    holdback: r.holdback === undefined ? "" : String(r.holdback / 100),
+    bake: durationText(r.bake),
+    budget: percentText(r.falseRollbackBudget),
+    edgeBreaker: !r.edgeBreaker?.disabled,
+    edgeAfter: durationText(r.edgeBreaker?.after),
     owner: r.owner,
     description: r.description,
     notify: [...r.notify],

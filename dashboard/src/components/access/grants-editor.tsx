@@ -66,7 +66,17 @@ export function GrantsEditor({ grants, set }: { grants: Grant[]; set: (grants: G
   );
 }
 
-export function Prefixes({ values, set, hint }: { values: string[]; set: (v: string[]) => void; hint?: string }) {
+export function Prefixes({
+  values,
+  set,
+  hint,
+  problem,
+}: {
+  values: string[];
+  set: (v: string[]) => void;
+  hint?: string;
+  problem?: string;
+}) {
   return (
     <Field label="Only keys that begin with (optional)" hint={hint ?? "Such as checkout-. Empty: all keys."}>
       {(ids) => (
@@ -74,6 +84,7 @@ export function Prefixes({ values, set, hint }: { values: string[]; set: (v: str
           {...ids}
           label="Prefixes"
           values={values}
+          problem={problem}
           placeholder="Type, then Enter"
           add={(texts) => {
             set([...new Set([...values, ...texts])]);

@@ -4,14 +4,13 @@ import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { GitCompare } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
-import { useSession } from "../../api/session";
 import { environments } from "../../api/transport";
 import { useEnvironment, useEnvironments, useSettings } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
+import { useRefusal } from "../../api/use-write";
 import { Badge, Button, Empty, Input, Loading } from "../../components/basics";
 import { PageHead } from "../../components/page";
 import { ProblemNote } from "../../components/problem";
-import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import { ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
 import type { Compared, Comparison } from "../../gen/tidegate/control/v1/environment_service_pb";
 import { plural } from "../../lib/numbers";
@@ -64,8 +63,8 @@ export default function Compare() {
   }, [query.data, text]);
   const [opened, setOpened] = useState<Comparison>();
   const [promoting, setPromoting] = useState(false);
-  const session = useSession();
   const to = compared[1] ?? "";
+  const no = useRefusal(to)();
   return (
     <div className="page">
       <PageHead
@@ -77,9 +76,8 @@ export default function Compare() {
           </div>
         }
         actions={
-          compared.length >= 2 &&
-          session.may(Role.EDITOR, to) && (
-            <Button kind="primary" onClick={() => setPromoting(true)}>
+          compared.length >= 2 && (
+            <Button kind="primary" disabled={no !== undefined} title={no} onClick={() => setPromoting(true)}>
               Promote…
             </Button>
           )

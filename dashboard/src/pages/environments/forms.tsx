@@ -5,6 +5,7 @@ import { environments } from "../../api/transport";
 import { useEnvironments } from "../../api/use-environment";
 import { Prefixes } from "../../components/access/grants-editor";
 import { Button, Card, Field, IconButton, Input, Select } from "../../components/basics";
+import { useForm, useProblem } from "../../components/draft";
 import {
   ApprovalPolicySchema,
   type EnvironmentSettings,
@@ -52,6 +53,7 @@ export function Approval({ settings, edit, disabled }: SettingsForm) {
         <Field
           label="How many others must approve a change"
           hint="To turn a flag off, and to abort a rollout, never needs any."
+          problem={useProblem("approval.approvals")}
         >
           {(ids) => (
             <Select
@@ -68,7 +70,7 @@ export function Approval({ settings, edit, disabled }: SettingsForm) {
             </Select>
           )}
         </Field>
-        <Field label="What people are told (optional)">
+        <Field label="What people are told (optional)" problem={useProblem("approval.explanation")}>
           {(ids) => (
             <Input
               {...ids}
@@ -105,7 +107,11 @@ export function Order({ settings, edit, disabled, environment }: SettingsForm) {
           <Chain key={c.join("/")} names={c} here={environment} />
         ))}
         <div className="pair">
-          <Field label="Comes after" hint="Flags and segments are promoted from there, and from nowhere else.">
+          <Field
+            label="Comes after"
+            hint="Flags and segments are promoted from there, and from nowhere else."
+            problem={useProblem("promotion", true)}
+          >
             {(ids) => (
               <Select
                 {...ids}
@@ -148,6 +154,7 @@ export function Order({ settings, edit, disabled, environment }: SettingsForm) {
 }
 
 export function Policy({ settings, edit, disabled }: SettingsForm) {
+  const prefixes = useProblem("flag_policy.key_prefixes", true);
   const p = settings.flagPolicy;
   const set = (to: Partial<FlagPolicy>) =>
     edit((s) => {
@@ -164,7 +171,11 @@ export function Policy({ settings, edit, disabled }: SettingsForm) {
     <Card title="What new flags must be like">
       <div className="stack">
         <div className="pair">
-          <Field label="Keys must match (optional)" hint="A regular expression, for the whole key: [a-z]+-[a-z-]+">
+          <Field
+            label="Keys must match (optional)"
+            hint="A regular expression, for the whole key: [a-z]+-[a-z-]+"
+            problem={useProblem("flag_policy.key_pattern")}
+          >
             {(ids) => (
               <Input
                 {...ids}
@@ -176,7 +187,11 @@ export function Policy({ settings, edit, disabled }: SettingsForm) {
               />
             )}
           </Field>
-          <Field label="What people are told (optional)" hint="Such as where this is written down.">
+          <Field
+            label="What people are told (optional)"
+            hint="Such as where this is written down."
+            problem={useProblem("flag_policy.explanation")}
+          >
             {(ids) => (
               <Input
                 {...ids}
@@ -188,7 +203,9 @@ export function Policy({ settings, edit, disabled }: SettingsForm) {
             )}
           </Field>
         </div>
-        {!disabled && <Prefixes values={p?.keyPrefixes ?? []} set={(keyPrefixes) => set({ keyPrefixes })} />}
+        {!disabled && (
+          <Prefixes values={p?.keyPrefixes ?? []} set={(keyPrefixes) => set({ keyPrefixes })} problem={prefixes} />
+        )}
         <div className="row">
           <label className="check">
             <input
@@ -215,16 +232,18 @@ export function Policy({ settings, edit, disabled }: SettingsForm) {
 }
 
 const sourceTexts = [
-  ["name", "Name", "As keys of flags are."],
-  ["location", "Where the files are (optional)", "Such as a repository's address."],
+  ["name", "name", "Name", "As keys of flags are."],
+  ["location", "location", "Where the files are (optional)", "Such as a repository's address."],
   [
     "appliedBy",
+    "applied_by",
     "Applied by (optional)",
     "The one service that applies it: reviewed in git, it needs no approval here.",
   ],
 ] as const;
 
 export function FileSources({ settings, edit, disabled }: SettingsForm) {
+  const { problems } = useForm();
   return (
     <Card
       title="What is kept in files"
@@ -242,8 +261,8 @@ export function FileSources({ settings, edit, disabled }: SettingsForm) {
           // biome-ignore lint/suspicious/noArrayIndexKey: its name is being typed
           <div className="part" key={i}>
             <div className="pair">
-              {sourceTexts.map(([field, label, hint]) => (
-                <Field key={field} label={label} hint={hint}>
+              {sourceTexts.map(([field, path, label, hint]) => (
+                <Field key={field} label={label} hint={hint} problem={problems.get(`file_sources[${i}].${path}`)}>
                   {(ids) => (
                     <Input
                       {...ids}
@@ -265,6 +284,7 @@ export function FileSources({ settings, edit, disabled }: SettingsForm) {
               <div className="row spread fixed">
                 <Prefixes
                   values={f.keyPrefixes}
+                  problem={problems.get(`file_sources[${i}].key_prefixes`)}
                   set={(keyPrefixes) =>
                     edit((s) => {
                       const at = s.fileSources[i];

@@ -10,6 +10,7 @@ import { kindName } from "../../lib/entry-words";
 import { plural } from "../../lib/numbers";
 import { dateOf } from "../../lib/time";
 import { Plan } from "./plan";
+import { promotionProposal } from "./promotion";
 
 // Makes flags and segments of one environment what they are in another, after a look at all of it.
 export function PromoteDialog({
@@ -62,6 +63,12 @@ export function PromoteDialog({
           requestId,
         });
         return { revision: r.revision || undefined };
+      }}
+      proposal={async () => {
+        if (!preview.data) throw new Error("Choose what can be promoted first.");
+        if (drifts.length > 0 && !overwriteDrift)
+          throw new Error(`First say that what was changed in ${to} itself is to be overwritten.`);
+        return promotionProposal(preview.data.results, { from, to, includeEnabled });
       }}
       onDone={() => void queries.invalidateQueries({ queryKey: ["compare"] })}
       onClose={onClose}

@@ -5,8 +5,9 @@ import "../../components/editing/editing.css";
 import { create } from "@bufbuild/protobuf";
 import { useQueryClient } from "@tanstack/react-query";
 import { History, PencilLine } from "lucide-react";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { Link, useLocation } from "wouter";
+import { problemOf } from "../../api/errors";
 import { useSession } from "../../api/session";
 import { environments } from "../../api/transport";
 import { useEnvironment, useSettings } from "../../api/use-environment";
@@ -14,7 +15,7 @@ import { AccessHistory } from "../../components/access/history";
 import { Button, Card, Loading, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
 import { Diff } from "../../components/diff";
-import { useDraft, type Version } from "../../components/draft";
+import { FormProvider, useDraft, type Version } from "../../components/draft";
 import { ConflictNote } from "../../components/editing/conflict-note";
 import { differences } from "../../components/editing/differences";
 import { LeaveDialog } from "../../components/leave-dialog";
@@ -22,8 +23,10 @@ import { PageHead } from "../../components/page";
 import { ProblemNote } from "../../components/problem";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import { type EnvironmentSettings, EnvironmentSettingsSchema } from "../../gen/tidegate/control/v1/environment_pb";
+import { plural } from "../../lib/numbers";
 import { Approval, FileSources, Order, Policy, Protection } from "./forms";
 import { settingsKind } from "./kind";
+import { type Refused, standing } from "./problems";
 import { RestoreDialog } from "./restore-dialog";
 import { Windows } from "./windows";
 
@@ -69,6 +72,24 @@ function Editing({
   const { draft, dirty, behind } = state;
   const may = session.may(Role.ADMINISTRATOR, environment);
   const form = { settings: draft.mine, edit: state.edit, disabled: !may, environment };
+  const [refused, setRefused] = useState<Refused>();
+  const problems = useMemo(() => standing(refused, draft.mine), [refused, draft.mine]);
+  const fields = useMemo(
+    () => ({ disabled: !may, texts: draft.texts, setText: state.setText, moveTexts: state.moveTexts, problems }),
+    [may, draft.texts, state.setText, state.moveTexts, problems],
+  );
+  async function write(reason: string, requestId: string) {
+    const asked = { environment, settings: draft.mine, baseRevision: draft.revision, reason, requestId };
+    try {
+      const r = await environments.updateEnvironment(asked);
+      state.saved({ message: r.settings ?? draft.mine, revision: r.revision });
+    } catch (failure) {
+      setRefused({ settings: draft.mine, violations: problemOf(failure).violations });
+      throw failure;
+    }
+    await queries.invalidateQueries({ queryKey: ["settings", environment] });
+    return {};
+  }
   const changes = dirty ? differences(settingsKind, draft.base, draft.mine) : [];
   return (
     <div className="page">
@@ -105,12 +126,14 @@ function Editing({
           newest={() => environments.listEnvironmentHistory({ environment, pageSize: 20 })}
         />
       )}
-      <Protection {...form} />
-      <Approval {...form} />
-      <Order {...form} />
-      <Windows {...form} />
-      <Policy {...form} />
-      <FileSources {...form} />
+      <FormProvider value={fields}>
+        <Protection {...form} />
+        <Approval {...form} />
+        <Order {...form} />
+        <Windows {...form} />
+        <Policy {...form} />
+        <FileSources {...form} />
+      </FormProvider>
       <Card title="History">
         <AccessHistory
           queryKey={["settings-history", environment, version.revision.toString()]}
@@ -121,7 +144,7 @@ function Editing({
         <div className="save-bar" role="region" aria-label="Unsaved changes">
           <PencilLine size={17} aria-hidden />
           <span className="words" role="status">
-            Unsaved changes.
+            {problems.size > 0 ? `${plural(problems.size, "thing")} to mend.` : "Unsaved changes."}
           </span>
           <Button onClick={state.discard}>Discard</Button>
           <Button kind="primary" disabled={!may} onClick={() => setReviewing(true)}>
@@ -136,18 +159,7 @@ function Editing({
           wide
           label="Save"
           done={`The settings of ${environment} are saved`}
-          run={async (reason, requestId) => {
-            const r = await environments.updateEnvironment({
-              environment,
-              settings: draft.mine,
-              baseRevision: draft.revision,
-              reason,
-              requestId,
-            });
-            state.saved({ message: r.settings ?? draft.mine, revision: r.revision });
-            await queries.invalidateQueries({ queryKey: ["settings", environment] });
-            return {};
-          }}
+          run={write}
           onClose={() => setReviewing(false)}
         >
           {behind && (

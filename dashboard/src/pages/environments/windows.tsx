@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Plus, Trash2 } from "lucide-react";
 import { Button, Card, Field, IconButton, Input } from "../../components/basics";
+import { useForm, useProblem } from "../../components/draft";
 import { localText, readLocal } from "../../components/proposal";
 import {
   DayOfWeek,
@@ -46,6 +47,7 @@ export function Windows({ settings, edit, disabled }: SettingsForm) {
       const at = s.freezeWindows[i];
       if (at) how(at);
     });
+  const { problems } = useForm();
   return (
     <Card
       title="Freeze windows"
@@ -73,7 +75,7 @@ export function Windows({ settings, edit, disabled }: SettingsForm) {
           <fieldset className="part" key={i} disabled={disabled}>
             <legend className="visually-hidden">Window {w.name}</legend>
             <div className="pair">
-              <Field label="Name">
+              <Field label="Name" problem={problems.get(`freeze_windows[${i}].name`)}>
                 {(ids) => (
                   <Input
                     {...ids}
@@ -86,7 +88,7 @@ export function Windows({ settings, edit, disabled }: SettingsForm) {
                   />
                 )}
               </Field>
-              <Field label="What people are told (optional)">
+              <Field label="What people are told (optional)" problem={problems.get(`freeze_windows[${i}].explanation`)}>
                 {(ids) => (
                   <Input
                     {...ids}
@@ -103,12 +105,14 @@ export function Windows({ settings, edit, disabled }: SettingsForm) {
             </div>
             {w.when.case === "weekly" && (
               <Weekly
+                path={`freeze_windows[${i}].weekly`}
                 window={w.when.value}
                 set={(how) => set(i, (at) => at.when.case === "weekly" && how(at.when.value))}
               />
             )}
             {w.when.case === "once" && (
               <Once
+                path={`freeze_windows[${i}].once`}
                 window={w.when.value}
                 set={(how) => set(i, (at) => at.when.case === "once" && how(at.when.value))}
               />
@@ -130,7 +134,19 @@ export function Windows({ settings, edit, disabled }: SettingsForm) {
   );
 }
 
-function Weekly({ window: w, set }: { window: WeeklyWindow; set: (how: (w: WeeklyWindow) => void) => void }) {
+function Weekly({
+  path,
+  window: w,
+  set,
+}: {
+  path: string;
+  window: WeeklyWindow;
+  set: (how: (w: WeeklyWindow) => void) => void;
+}) {
+  const days = useProblem(`${path}.days`, true);
+  const start = useProblem(`${path}.start`);
+  const duration = useProblem(`${path}.duration`);
+  const zone = useProblem(`${path}.time_zone`);
   return (
     <>
       <div className="row">
@@ -154,8 +170,9 @@ function Weekly({ window: w, set }: { window: WeeklyWindow; set: (how: (w: Weekl
           );
         })}
       </div>
+      {days && <span className="problem">{days}</span>}
       <div className="pair">
-        <Field label="Starts at">
+        <Field label="Starts at" problem={start}>
           {(ids) => (
             <Input
               {...ids}
@@ -169,7 +186,7 @@ function Weekly({ window: w, set }: { window: WeeklyWindow; set: (how: (w: Weekl
             />
           )}
         </Field>
-        <Field label="Lasts, in hours" hint="By the clock on the wall; at most 168.">
+        <Field label="Lasts, in hours" hint="By the clock on the wall; at most 168." problem={duration}>
           {(ids) => (
             <Input
               {...ids}
@@ -187,7 +204,7 @@ function Weekly({ window: w, set }: { window: WeeklyWindow; set: (how: (w: Weekl
             />
           )}
         </Field>
-        <Field label="Time zone" hint="Such as Europe/Berlin.">
+        <Field label="Time zone" hint="Such as Europe/Berlin." problem={zone}>
           {(ids) => (
             <Input
               {...ids}
@@ -217,13 +234,27 @@ const ends = [
   ["end", "To"],
 ] as const;
 
-function Once({ window: w, set }: { window: OnceWindow; set: (how: (w: OnceWindow) => void) => void }) {
+function Once({
+  path,
+  window: w,
+  set,
+}: {
+  path: string;
+  window: OnceWindow;
+  set: (how: (w: OnceWindow) => void) => void;
+}) {
+  const { problems } = useForm();
   return (
     <div className="pair">
       {ends.map(([field, label]) => {
         const at = dateOf(w[field]);
         return (
-          <Field key={field} label={label} hint="By your clock.">
+          <Field
+            key={field}
+            label={label}
+            hint="By your clock."
+            problem={problems.get(`${path}.${field}`) ?? (field === "start" ? problems.get(path) : undefined)}
+          >
             {(ids) => (
               <Input
                 {...ids}

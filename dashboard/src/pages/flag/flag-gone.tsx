@@ -2,19 +2,17 @@ import { useQuery } from "@tanstack/react-query";
 import { FileQuestion } from "lucide-react";
 import { useState } from "react";
 import { Link } from "wouter";
-import { useSession } from "../../api/session";
 import { flags } from "../../api/transport";
+import { useRefusal } from "../../api/use-write";
 import { Card, Empty } from "../../components/basics";
 import { HistoryList } from "../../components/history-list";
 import { PageHead } from "../../components/page";
-import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { AuditEntry } from "../../gen/tidegate/control/v1/audit_pb";
 import { RestoreFlagDialog } from "./history";
 
 // A flag that is not there: it never was, or it was deleted and can be brought back.
 export function FlagGone({ environment, flagKey }: { environment: string; flagKey: string }) {
-  const session = useSession();
-  const mayWrite = session.may(Role.EDITOR, environment, flagKey);
+  const mayWrite = useRefusal(environment)(flagKey) === undefined;
   const [restoring, setRestoring] = useState<AuditEntry>();
   const history = useQuery({
     queryKey: ["flag-history", environment, flagKey, "gone"],

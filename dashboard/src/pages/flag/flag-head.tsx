@@ -4,6 +4,7 @@ import { Link } from "wouter";
 import { useLive } from "../../api/use-live";
 import { Ago, Badge, CopyButton, Switch } from "../../components/basics";
 import { PageHead } from "../../components/page";
+import { PendingRequests } from "../../components/pending-requests";
 import { Words } from "../../components/words";
 import type { FlagActivity, FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import type { Flag } from "../../gen/tidegate/flag/v1/flag_pb";
@@ -104,6 +105,7 @@ export function FlagHead({
         {dirty && <span className="soft"> (as you edit it: not saved yet)</span>}
       </p>
       <RolloutsOf environment={environment} summary={summary} />
+      <PendingRequests environment={environment} names={(r) => r.flagKeys.includes(saved.key)} />
       {switching !== undefined && summary && (
         <SwitchDialog flag={summary} on={switching} environment={environment} onClose={() => setSwitching(undefined)} />
       )}

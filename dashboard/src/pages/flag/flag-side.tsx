@@ -1,5 +1,7 @@
+import { Plus } from "lucide-react";
 import { Link } from "wouter";
 import { useLive } from "../../api/use-live";
+import { useRefusal } from "../../api/use-write";
 import { Card, CopyButton } from "../../components/basics";
 import { VariantChart } from "../../components/variant-chart";
 import type { FlagActivity, FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
@@ -49,6 +51,8 @@ function Neighbours({
     ),
   );
   const all = [...rollouts.values()].filter((r) => r.flagKey === flag.key).map((r) => r.key);
+  const moved = summary?.rollouts ?? [];
+  const no = useRefusal(environment)(flag.key);
   const needs = summary?.prerequisites ?? [];
   const links = (keys: Iterable<string>, kind: string) =>
     [...keys].map((k) => (
@@ -74,7 +78,16 @@ function Neighbours({
       <dt>Segments</dt>
       <dd>{segments.size > 0 ? <ul>{links(segments, "segments")}</ul> : <span className="faint">none</span>}</dd>
       <dt>Rollouts</dt>
-      <dd>{all.length > 0 ? <ul>{links(all, "rollouts")}</ul> : <span className="faint">none</span>}</dd>
+      <dd className="stack tight">
+        {all.length > 0 ? <ul>{links(all, "rollouts")}</ul> : <span className="faint">none</span>}
+        {no === undefined && moved.length === 0 && (
+          <div>
+            <Link className="button small" href={`/${environment}/rollouts/new?flag=${encodeURIComponent(flag.key)}`}>
+              <Plus size={14} aria-hidden /> Start a rollout
+            </Link>
+          </div>
+        )}
+      </dd>
       <dt>In code</dt>
       <dd className="row tight fixed">
         <code className="truncate" title="Run it where your code is: it lists the places that name a flag">

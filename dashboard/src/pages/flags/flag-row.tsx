@@ -1,11 +1,28 @@
 import { AlertTriangle } from "lucide-react";
 import { memo } from "react";
 import { Link } from "wouter";
+import { useLive } from "../../api/use-live";
 import { Ago, Badge, Switch } from "../../components/basics";
 import { ShareBar, Sparkline } from "../../components/sparkline";
 import type { FlagActivity, FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { kindWords, served, servesWords } from "../../lib/flag-words";
+import { share } from "../../lib/rollout-words";
 import { dateOf } from "../../lib/time";
+
+// The rollout that moves the flag, and how far it is.
+function RunningRollout({ rolloutKey, environment }: { rolloutKey: string; environment: string }) {
+  const rollout = useLive((l) => l.rollouts.get(rolloutKey));
+  const weight = rollout?.status?.weight;
+  return (
+    <Link
+      className="badge accent"
+      href={`/${environment}/rollouts/${encodeURIComponent(rolloutKey)}`}
+      title={`${rolloutKey}${rollout ? ` brings ${rollout.treatment}` : ""}`}
+    >
+      rollout{weight === undefined ? "" : ` ${share(weight)}`}
+    </Link>
+  );
+}
 
 export const FlagRow = memo(function FlagRow({
   flag,
@@ -15,6 +32,7 @@ export const FlagRow = memo(function FlagRow({
   index,
   busy,
   onSwitch,
+  no,
 }: {
   flag: FlagSummary;
   activity: FlagActivity | undefined;
@@ -22,7 +40,9 @@ export const FlagRow = memo(function FlagRow({
   top: number;
   index: number;
   busy: boolean;
-  onSwitch?: (flag: FlagSummary, on: boolean) => void;
+  onSwitch: (flag: FlagSummary, on: boolean) => void;
+  // Why it may not be switched.
+  no: string | undefined;
 }) {
   return (
     <div className="flag" role="row" aria-rowindex={index + 2} style={{ transform: `translateY(${top}px)` }}>
@@ -30,9 +50,10 @@ export const FlagRow = memo(function FlagRow({
         <Switch
           on={flag.enabled}
           busy={busy}
-          disabled={!onSwitch}
+          disabled={no !== undefined}
+          title={no}
           label={`${flag.key} is ${flag.enabled ? "on" : "off"}`}
-          onChange={(on) => onSwitch?.(flag, on)}
+          onChange={(on) => onSwitch(flag, on)}
         />
       </div>
       <div role="cell">
@@ -44,7 +65,10 @@ export const FlagRow = memo(function FlagRow({
           >
             {flag.key}
           </Link>
-          {flag.rollouts.length + flag.hiddenRollouts > 0 && <Badge tone="accent">rollout</Badge>}
+          {flag.rollouts.map((key) => (
+            <RunningRollout key={key} rolloutKey={key} environment={environment} />
+          ))}
+          {flag.hiddenRollouts > 0 && <Badge tone="accent">rollout</Badge>}
           {flag.unusable && (
             <Badge tone="bad" title="What is stored cannot be used; the last version that could be is served">
               <AlertTriangle size={12} aria-hidden /> unusable

@@ -3,12 +3,11 @@ import "./flags.css";
 import { Flag, GitCompare, Plus, Search } from "lucide-react";
 import { useCallback, useDeferredValue, useMemo, useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
-import { useSession } from "../../api/session";
 import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
+import { useRefusal } from "../../api/use-write";
 import { Button, Empty, Loading } from "../../components/basics";
 import { PageHead } from "../../components/page";
-import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { plural } from "../../lib/numbers";
 import { type FlagQuery, filterFlags, noQuery, readQuery, writeQuery } from "./filter";
@@ -18,7 +17,6 @@ import { SwitchDialog } from "./switch-dialog";
 
 export default function Flags() {
   const environment = useEnvironment();
-  const session = useSession();
   const flags = useLive((l) => l.flags);
   const activities = useLive((l) => l.activities);
   const ready = useLive((l) => l.ready);
@@ -41,7 +39,8 @@ export default function Flags() {
     [query, environment, navigate],
   );
   const onSwitch = useCallback((flag: FlagSummary, on: boolean) => setSwitching({ flag, on }), []);
-  const mayWrite = session.may(Role.EDITOR, environment);
+  const refusal = useRefusal(environment);
+  const mayWrite = refusal() === undefined;
 
   return (
     <div className="page">
@@ -77,7 +76,8 @@ export default function Flags() {
             query={query}
             ask={ask}
             environment={environment}
-            onSwitch={mayWrite ? onSwitch : undefined}
+            onSwitch={onSwitch}
+            refusal={refusal}
             switching={switching?.flag.key}
           />
         )}

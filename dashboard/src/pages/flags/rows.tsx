@@ -15,13 +15,16 @@ export function Rows({
   ask,
   environment,
   onSwitch,
+  refusal,
   switching,
 }: {
   found: FlagSummary[];
   query: FlagQuery;
   ask: (change: Partial<FlagQuery>) => void;
   environment: string;
-  onSwitch?: (flag: FlagSummary, on: boolean) => void;
+  onSwitch: (flag: FlagSummary, on: boolean) => void;
+  // Why somebody may not change what has a key.
+  refusal: (key: string) => string | undefined;
   switching?: string;
 }) {
   const activities = useLive((l) => l.activities);
@@ -90,6 +93,7 @@ export function Rows({
                 index={item.index}
                 busy={switching === flag.key}
                 onSwitch={onSwitch}
+                no={refusal(flag.key)}
               />
             )
           );

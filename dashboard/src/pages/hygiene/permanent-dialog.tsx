@@ -44,10 +44,12 @@ export function PermanentDialog({
     );
   const { flag, revision } = found;
 
+  const kept = { ...flag, kind, expectedLifetime: undefined };
+
   async function run(reason: string, requestId: string) {
     const { flag: written } = await flags.updateFlag({
       environment,
-      flag: { ...flag, kind, expectedLifetime: undefined },
+      flag: kept,
       baseRevision: revision,
       reason,
       requestId,
@@ -62,6 +64,7 @@ export function PermanentDialog({
       label="Keep it"
       done={`${flagKey} is there to stay`}
       run={run}
+      proposal={() => ({ flags: [{ flag: kept, baseRevision: revision }] })}
       onClose={onClose}
       onDone={onDone}
     >

@@ -6,11 +6,11 @@ import { useSession } from "../../api/session";
 import { changeRequests } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
+import { useRefusal } from "../../api/use-write";
 import { Ago, Badge, Button, Card, Loading, Note } from "../../components/basics";
 import { Diff } from "../../components/diff";
 import { PageHead } from "../../components/page";
 import { ProblemNote } from "../../components/problem";
-import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import { Action, type Conflict, ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
 import { ChangeRequest_State as State } from "../../gen/tidegate/control/v1/change_request_pb";
 import type { GetChangeRequestResponse } from "../../gen/tidegate/control/v1/change_request_service_pb";
@@ -129,21 +129,24 @@ function Deeds({
   ask: (deed: Deed) => void;
 }) {
   const session = useSession();
+  const refusal = useRefusal(environment);
   const r = answer.changeRequest;
   if (!r) return null;
   const me = { id: session.identity?.id ?? "", name: session.name };
   const mine = isProposer(r, me);
   const approved = hasApproved(r, me);
-  // The server looks at each key, and at whether the environment is protected.
-  const may = [...r.flagKeys, ...r.segmentKeys].every((k) => session.may(Role.EDITOR, environment, k));
+  const no = refusal(...r.flagKeys, ...r.segmentKeys, ...[r.rolloutKey].filter(Boolean));
+  const may = no === undefined;
   const missing = lacks(answer);
   const early = isEarly(r, new Date());
   const blocked = answer.conflicts.length > 0 || answer.obstacle !== "";
-  const no = may ? undefined : "You may not change all that it names";
   return (
     <>
+      {no && <span className="small soft refusal">{no}.</span>}
       {mine ? (
-        <Button onClick={() => ask("withdraw")}>Withdraw…</Button>
+        <Button disabled={!may} title={no} onClick={() => ask("withdraw")}>
+          Withdraw…
+        </Button>
       ) : (
         <>
           <Button disabled={!may} title={no} onClick={() => ask("reject")}>

@@ -5,7 +5,12 @@ import { RolloutSummarySchema } from "../../gen/tidegate/control/v1/watch_servic
 import { State, Strategy } from "../../gen/tidegate/rollout/v1/rollout_pb";
 import { filterRollouts, noQuery, type RolloutQuery, readQuery, writeQuery } from "./filter";
 
-const one = (key: string, state: State, minute: number, more: { strategy?: Strategy; successMetric?: string } = {}) =>
+const one = (
+  key: string,
+  state: State,
+  minute: number,
+  more: { strategy?: Strategy; successMetric?: string; owner?: string } = {},
+) =>
   create(RolloutSummarySchema, {
     key,
     flagKey: key.split("-")[0],
@@ -21,12 +26,12 @@ const all = [
   one("cart-1", State.ROLLED_BACK, 1),
   one("cart-2", State.RUNNING, 5),
   one("menu-1", State.PAUSED, 7, { successMetric: "orders" }),
-  one("price-1", State.COMPLETED, 3, { strategy: Strategy.EXPERIMENT }),
+  one("price-1", State.COMPLETED, 3, { strategy: Strategy.EXPERIMENT, owner: "billing" }),
 ];
 const owners: Record<string, string> = { cart: "shop", menu: "kitchen" };
 
 function keys(change: Partial<RolloutQuery>, experiments = false) {
-  const f = filterRollouts(all, { ...noQuery, ...change }, experiments, (flag) => owners[flag] ?? "");
+  const f = filterRollouts(all, { ...noQuery, ...change }, experiments, (r) => r.owner || (owners[r.flagKey] ?? ""));
   return [f.active.map((r) => r.key), f.over.map((r) => r.key)];
 }
 
@@ -42,6 +47,7 @@ test("a list is of those that are asked for", () => {
   expect(keys({ state: "rolled-back" })).toEqual([[], ["cart-1"]]);
   expect(keys({ flag: "cart" })).toEqual([["cart-2"], ["cart-1"]]);
   expect(keys({ owner: "kitchen" })).toEqual([["menu-1"], []]);
+  expect(keys({ owner: "billing" })).toEqual([[], ["price-1"]]);
   expect(keys({ text: "PRICE" })).toEqual([[], ["price-1"]]);
 });
 

@@ -8,7 +8,7 @@ export type RolloutQuery = {
   text: string;
   state: "" | "active" | "running" | "paused" | "completed" | "rolled-back" | "aborted";
   flag: string;
-  // Of the flag.
+  // Of the rollout, or else of its flag.
   owner: string;
 };
 
@@ -51,7 +51,7 @@ export function filterRollouts(
   all: Iterable<RolloutSummary>,
   q: RolloutQuery,
   experiments: boolean,
-  ownerOf: (flag: string) => string,
+  ownerOf: (r: RolloutSummary) => string,
 ): { active: RolloutSummary[]; over: RolloutSummary[] } {
   const text = q.text.trim().toLowerCase();
   const found = [...all].filter(
@@ -59,7 +59,7 @@ export function filterRollouts(
       (!experiments || isExperiment(r)) &&
       (q.state === "" || states[q.state]?.(r.status?.state ?? State.UNSPECIFIED)) &&
       (q.flag === "" || r.flagKey === q.flag) &&
-      (q.owner === "" || ownerOf(r.flagKey) === q.owner) &&
+      (q.owner === "" || ownerOf(r) === q.owner) &&
       (text === "" || `${r.key} ${r.flagKey} ${r.treatment} ${r.guardrails.join(" ")}`.toLowerCase().includes(text)),
   );
   return {

@@ -1,7 +1,14 @@
 import { create } from "@bufbuild/protobuf";
 import { Plus, Trash2 } from "lucide-react";
 import { Button, IconButton, Input, Select } from "../../components/basics";
-import { Direction, type Guardrail, MarginSchema, Statistic } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import {
+  Action,
+  Denominator,
+  Direction,
+  type Guardrail,
+  MarginSchema,
+  Statistic,
+} from "../../gen/tidegate/rollout/v1/rollout_pb";
 import { formatGuardrail, parseGuardrail } from "../../lib/guardrail-text";
 import { problemAt } from "../../lib/start";
 
@@ -85,57 +92,105 @@ function Builder({ line, place, onChange }: { line: string; place: number; onCha
     return create(MarginSchema, { unit: { case: value, value: Number((n / factor).toPrecision(12)) } });
   };
   return (
-    <div className="row tight builder">
-      <span className="small">The</span>
+    <>
+      <div className="row tight builder">
+        <span className="small">The</span>
+        <Select
+          aria-label={`Guardrail ${place}: statistic`}
+          value={kind.value}
+          onChange={(e) => {
+            const to = simple.find((s) => s.value === e.target.value);
+            if (to) write({ statistic: to.statistic, quantile: to.quantile });
+          }}
+        >
+          {simple.map((s) => (
+            <option key={s.value} value={s.value}>
+              {s.label}
+            </option>
+          ))}
+        </Select>
+        <Input
+          className="mono"
+          aria-label={`Guardrail ${place}: metric`}
+          value={g.metric}
+          size={12}
+          spellCheck={false}
+          onChange={(e) => write({ metric: e.target.value, name: g.name === g.metric ? e.target.value : g.name })}
+        />
+        <Select
+          aria-label={`Guardrail ${place}: which way is worse`}
+          value={g.worse}
+          onChange={(e) => write({ worse: Number(e.target.value) })}
+        >
+          <option value={Direction.INCREASE}>rises by less than</option>
+          <option value={Direction.DECREASE}>falls by less than</option>
+        </Select>
+        <Input
+          type="number"
+          min={0}
+          step="any"
+          aria-label={`Guardrail ${place}: margin`}
+          value={amount}
+          onChange={(e) => write({ margin: margin(unit.value, Math.max(0, Number(e.target.value) || 0)) })}
+        />
+        <Select
+          aria-label={`Guardrail ${place}: unit of the margin`}
+          value={unit.value}
+          onChange={(e) => write({ margin: margin(e.target.value as typeof unit.value, amount) })}
+        >
+          {units.map((u) => (
+            <option key={u.value} value={u.value}>
+              {u.label}
+            </option>
+          ))}
+        </Select>
+      </div>
+      <Options guardrail={g} place={place} write={write} />
+    </>
+  );
+}
+
+// What comes of a breach, and of whom and what it is looked for.
+function Options({
+  guardrail: g,
+  place,
+  write,
+}: {
+  guardrail: Guardrail;
+  place: number;
+  write: (change: Partial<Guardrail>) => void;
+}) {
+  return (
+    <div className="row tight builder small soft">
+      <span>If it is worse,</span>
       <Select
-        aria-label={`Guardrail ${place}: statistic`}
-        value={kind.value}
-        onChange={(e) => {
-          const to = simple.find((s) => s.value === e.target.value);
-          if (to) write({ statistic: to.statistic, quantile: to.quantile });
-        }}
+        aria-label={`Guardrail ${place}: what a breach does`}
+        value={g.action === Action.HOLD ? Action.HOLD : Action.ROLLBACK}
+        onChange={(e) => write({ action: Number(e.target.value) })}
       >
-        {simple.map((s) => (
-          <option key={s.value} value={s.value}>
-            {s.label}
-          </option>
-        ))}
+        <option value={Action.ROLLBACK}>shut the rollout</option>
+        <option value={Action.HOLD}>stop, and wait for a person</option>
       </Select>
+      {g.statistic === Statistic.RATE && (
+        <Select
+          aria-label={`Guardrail ${place}: of what it is a share`}
+          value={g.denominator === Denominator.OBSERVATIONS ? Denominator.OBSERVATIONS : Denominator.EXPOSURES}
+          onChange={(e) => write({ denominator: Number(e.target.value) })}
+        >
+          <option value={Denominator.EXPOSURES}>of all who are served</option>
+          <option value={Denominator.OBSERVATIONS}>of what is told of it</option>
+        </Select>
+      )}
       <Input
         className="mono"
-        aria-label={`Guardrail ${place}: metric`}
-        value={g.metric}
-        size={12}
+        aria-label={`Guardrail ${place}: attribute by which it is watched as well`}
+        title="Each value of this attribute is watched by itself as well, such as country: the worst decides"
+        placeholder="also by attribute"
+        size={15}
         spellCheck={false}
-        onChange={(e) => write({ metric: e.target.value, name: g.name === g.metric ? e.target.value : g.name })}
+        value={g.segmentBy}
+        onChange={(e) => write({ segmentBy: e.target.value.replace(/[\s,]/g, "") })}
       />
-      <Select
-        aria-label={`Guardrail ${place}: which way is worse`}
-        value={g.worse}
-        onChange={(e) => write({ worse: Number(e.target.value) })}
-      >
-        <option value={Direction.INCREASE}>rises by less than</option>
-        <option value={Direction.DECREASE}>falls by less than</option>
-      </Select>
-      <Input
-        type="number"
-        min={0}
-        step="any"
-        aria-label={`Guardrail ${place}: margin`}
-        value={amount}
-        onChange={(e) => write({ margin: margin(unit.value, Math.max(0, Number(e.target.value) || 0)) })}
-      />
-      <Select
-        aria-label={`Guardrail ${place}: unit of the margin`}
-        value={unit.value}
-        onChange={(e) => write({ margin: margin(e.target.value as typeof unit.value, amount) })}
-      >
-        {units.map((u) => (
-          <option key={u.value} value={u.value}>
-            {u.label}
-          </option>
-        ))}
-      </Select>
     </div>
   );
 }

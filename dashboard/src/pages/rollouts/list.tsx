@@ -3,12 +3,11 @@ import "./rollouts.css";
 import { Activity, FlaskConical, Plus, Search } from "lucide-react";
 import { useMemo } from "react";
 import { Link, useLocation, useSearch } from "wouter";
-import { useSession } from "../../api/session";
 import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
+import { useRefusal } from "../../api/use-write";
 import { Button, Empty, Input, Loading, Select } from "../../components/basics";
 import { PageHead } from "../../components/page";
-import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { RolloutSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { plural } from "../../lib/numbers";
 import { isExperiment } from "../../lib/rollout-words";
@@ -23,7 +22,6 @@ const said = {
 // What is under way, as it stands now; then what is over, and how it ended.
 export function RolloutList({ kind }: { kind: "rollouts" | "experiments" }) {
   const environment = useEnvironment();
-  const session = useSession();
   const all = useLive((l) => l.rollouts);
   const known = useLive((l) => l.flags);
   const ready = useLive((l) => l.ready);
@@ -32,16 +30,13 @@ export function RolloutList({ kind }: { kind: "rollouts" | "experiments" }) {
   const query = useMemo(() => readQuery(search), [search]);
   const experiments = kind === "experiments";
   const found = useMemo(
-    () => filterRollouts(all.values(), query, experiments, (flag) => known.get(flag)?.owner ?? ""),
+    () => filterRollouts(all.values(), query, experiments, (r) => ownerOf(r, known)),
     [all, query, experiments, known],
   );
   const mine = useMemo(() => [...all.values()].filter((r) => !experiments || isExperiment(r)), [all, experiments]);
   const flags = useMemo(() => [...new Set(mine.map((r) => r.flagKey))].sort(), [mine]);
-  const owners = useMemo(
-    () => [...new Set(mine.map((r) => known.get(r.flagKey)?.owner ?? ""))].filter(Boolean).sort(),
-    [mine, known],
-  );
-  const may = session.may(Role.EDITOR, environment);
+  const owners = useMemo(() => [...new Set(mine.map((r) => ownerOf(r, known)))].filter(Boolean).sort(), [mine, known]);
+  const may = useRefusal(environment)() === undefined;
   const words = said[kind];
   function ask(change: Partial<RolloutQuery>) {
     const text = writeQuery({ ...query, ...change });
@@ -120,8 +115,14 @@ export function RolloutList({ kind }: { kind: "rollouts" | "experiments" }) {
   );
 }
 
+// Whom to ask: the rollout's owner, or its flag's.
+function ownerOf(r: RolloutSummary, flags: ReadonlyMap<string, { owner: string }>): string {
+  return r.owner || (flags.get(r.flagKey)?.owner ?? "");
+}
+
 function Group(props: { title: string; rows: RolloutSummary[]; environment: string; kind: string }) {
   const standings = useLive((l) => l.standings);
+  const flags = useLive((l) => l.flags);
   if (props.rows.length === 0) return null;
   return (
     <section className="card" aria-label={props.title}>
@@ -134,6 +135,7 @@ function Group(props: { title: string; rows: RolloutSummary[]; environment: stri
           <RolloutRow
             key={r.key}
             rollout={r}
+            owner={ownerOf(r, flags)}
             assessment={standings.get(r.key)?.assessment}
             href={`/${props.environment}/${props.kind}/${encodeURIComponent(r.key)}`}
           />

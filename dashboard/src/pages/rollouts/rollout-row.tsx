@@ -3,20 +3,30 @@ import { Link } from "wouter";
 import { Ago, Badge } from "../../components/basics";
 import { EvidenceMeter } from "../../components/evidence-meter";
 import type { RolloutSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
-import type { Assessment } from "../../gen/tidegate/rollout/v1/decision_pb";
+import type { Assessment, SuccessAssessment } from "../../gen/tidegate/rollout/v1/decision_pb";
 import { State } from "../../gen/tidegate/rollout/v1/rollout_pb";
 import { count } from "../../lib/numbers";
-import { isOver, share, stateTones, stateWords, successTones } from "../../lib/rollout-words";
+import {
+  effectPlace,
+  isOver,
+  share,
+  stateTones,
+  stateWords,
+  successTones,
+  successWords,
+} from "../../lib/rollout-words";
 import { dateOf, span } from "../../lib/time";
 import { StageBar } from "./rollout-head";
 
 // One line of the list: under way, how it stands; over, how it ended.
 export const RolloutRow = memo(function RolloutRow({
   rollout: r,
+  owner,
   assessment,
   href,
 }: {
   rollout: RolloutSummary;
+  owner: string;
   assessment: Assessment | undefined;
   href: string;
 }) {
@@ -39,12 +49,14 @@ export const RolloutRow = memo(function RolloutRow({
         </div>
         <div className="small soft truncate">
           <code>{r.flagKey}</code> to <code>{r.treatment}</code>
+          {owner && <> · {owner}</>}
         </div>
       </div>
       <div className="how small">
         <span className="headline">
           {(over ? undefined : assessment?.headline) || r.status?.headline || "Nothing was counted yet."}
         </span>
+        {!over && r.successMetric !== "" && <Effect rollout={r} success={assessment?.success} />}
         {over ? (
           <span className="soft">
             <Ended r={r} />
@@ -74,6 +86,24 @@ export const RolloutRow = memo(function RolloutRow({
     </li>
   );
 });
+
+// How much better the treatment is: its interval around 0, and what that comes to.
+function Effect({ rollout: r, success: s }: { rollout: RolloutSummary; success: SuccessAssessment | undefined }) {
+  const place = effectPlace(s);
+  return (
+    <span className="effect">
+      <code>{r.successMetric}</code>
+      {place && (
+        <span className={`effect-band ${(s && successTones[s.verdict]) ?? ""}`} aria-hidden>
+          <i style={{ left: `${place.zero * 100}%` }} />
+          <span style={{ left: `${place.from * 100}%`, width: `${(place.to - place.from) * 100}%` }} />
+          <b style={{ left: `${place.estimate * 100}%` }} />
+        </span>
+      )}
+      <span>{successWords(s, r.successStatistic)}</span>
+    </span>
+  );
+}
 
 function Ended({ r }: { r: RolloutSummary }) {
   const started = dateOf(r.status?.startedAt);

@@ -107,7 +107,7 @@ export function SuccessFields({ start, set, problems }: Fields) {
         <Field
           label="Metric"
           hint="As your code names it when it tells what happened."
-          problem={problemAt(problems, "success")}
+          problem={problemAt(problems, "success.metric") ?? problems.get("success")}
         >
           {(ids) => (
             <Input

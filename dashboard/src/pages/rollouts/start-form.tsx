@@ -3,43 +3,46 @@ import "./rollouts.css";
 import "./start.css";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
-import { useSession } from "../../api/session";
 import { rollouts } from "../../api/transport";
-import { useEnvironment, useSettings } from "../../api/use-environment";
+import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
+import { useRefusal } from "../../api/use-write";
 import { Button, Card, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
 import { Diff } from "../../components/diff";
+import { LeaveDialog } from "../../components/leave-dialog";
 import { PageHead } from "../../components/page";
-import { Role } from "../../gen/tidegate/access/v1/identity_pb";
-import { Strategy } from "../../gen/tidegate/rollout/v1/rollout_pb";
-import { share, strategyMeaning, strategyWords } from "../../lib/rollout-words";
-import { leastSeconds } from "../../lib/stages";
+import { type Rollout, Strategy } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { withoutAsking } from "../../lib/address";
+import { strategyMeaning, strategyWords } from "../../lib/rollout-words";
 import { problemAt, type Start } from "../../lib/start";
-import { span } from "../../lib/time";
+import { startWords } from "../../lib/start-words";
+import { Advanced } from "./advanced-fields";
 import { GuardrailsEditor } from "./guardrail-editor";
 import { StagesEditor } from "./stages-editor";
 import { More, SuccessFields, What } from "./start-fields";
 import { useStartCheck } from "./use-start-check";
+import { useStartDraft } from "./use-start-draft";
 
 const strategies = [Strategy.CANARY, Strategy.BLUE_GREEN, Strategy.EXPERIMENT, Strategy.FIXED];
 
 // Starts a rollout: what is moved, how fast, and what must not get worse.
-export function StartForm({ first }: { first: Start }) {
+export function StartForm({ first, where }: { first: Start; where: string }) {
   const environment = useEnvironment();
-  const session = useSession();
-  const settings = useSettings(environment).data?.settings;
-  const [, navigate] = useLocation();
-  const [start, setStart] = useState(first);
+  const [location, navigate] = useLocation();
+  const { start, dirty, set, discard } = useStartDraft(where, first);
   const [starting, setStarting] = useState(false);
   const check = useStartCheck(environment, start);
   const traffic = useTraffic(start.flag);
-  const set = (change: Partial<Start>) => setStart((now) => ({ ...now, ...change }));
-  const role = settings?.protected ? Role.OPERATOR : Role.EDITOR;
-  const may = session.may(role, environment, start.key || undefined);
+  const no = useRefusal(environment)(...[start.key, start.flag].filter(Boolean));
   const { rollout } = check;
   const experiment = start.strategy === Strategy.EXPERIMENT;
   const noun = experiment ? "experiment" : "rollout";
+  const list = `${noun}s`;
+  const leave = (to: string) => {
+    discard();
+    withoutAsking(() => navigate(to));
+  };
 
   return (
     <div className="page">
@@ -48,9 +51,7 @@ export function StartForm({ first }: { first: Start }) {
         tab={`Start a ${noun} · ${environment}`}
         above={
           <div className="small">
-            <Link href={`/${environment}/${experiment ? "experiments" : "rollouts"}`}>
-              {experiment ? "Experiments" : "Rollouts"}
-            </Link>
+            <Link href={`/${environment}/${list}`}>{experiment ? "Experiments" : "Rollouts"}</Link>
           </div>
         }
       >
@@ -60,7 +61,7 @@ export function StartForm({ first }: { first: Start }) {
         className="stack narrow"
         onSubmit={(e) => {
           e.preventDefault();
-          if (check.ready && may) setStarting(true);
+          if (check.ready && !no) setStarting(true);
         }}
       >
         <Card title="What is served, and to whom?">
@@ -107,17 +108,13 @@ export function StartForm({ first }: { first: Start }) {
         <Card title={experiment ? "What shall get better?" : "What shall get better? (may stay empty)"}>
           <SuccessFields start={start} set={set} problems={check.problems} />
         </Card>
+        <Advanced start={start} set={set} problems={check.problems} checked={rollout} />
         <More start={start} set={set} problems={check.problems} />
         <Card title="What will happen">
           <div className="stack">
             {rollout && check.ready ? (
               <>
-                <p>
-                  At once, {share(rollout.stages[0]?.weight ?? 0)} of those who get “{rollout.control}” get “
-                  {rollout.treatment}”. Each stage is left when its guardrails are proven safe; all of them take{" "}
-                  {span(leastSeconds(rollout))} at least. Where harm is proven, everybody gets “{rollout.control}” again
-                  within seconds.
-                </p>
+                <Plan rollout={rollout} />
                 <h3 className="small">In the flag</h3>
                 <Diff changes={check.changes} />
               </>
@@ -137,17 +134,13 @@ export function StartForm({ first }: { first: Start }) {
           </div>
         </Card>
         <div className="row">
-          <Button
-            type="submit"
-            kind="primary"
-            disabled={!check.ready || !may}
-            title={may ? undefined : `You may not start rollouts in ${environment}`}
-          >
+          <Button type="submit" kind="primary" disabled={!check.ready || no !== undefined} title={no}>
             Start…
           </Button>
-          <Link className="button" href={`/${environment}/rollouts`}>
+          <Link className="button" href={`/${environment}/${list}`}>
             Cancel
           </Link>
+          {no && <span className="small soft">{no}.</span>}
         </div>
       </form>
       {starting && (
@@ -161,13 +154,27 @@ export function StartForm({ first }: { first: Start }) {
             const made = await rollouts.startRollout({ environment, rollout: check.request, reason, requestId });
             return { revision: made.rollout?.revision };
           }}
+          proposal={() => ({ rollout: check.request })}
           onClose={() => setStarting(false)}
-          onDone={() => navigate(`/${environment}/${experiment ? "experiments" : "rollouts"}/${start.key}`)}
+          onDone={() => leave(`/${environment}/${list}/${start.key}`)}
+          onProposed={() => leave(`/${environment}/${list}`)}
         >
+          {rollout && <Plan rollout={rollout} />}
           <Diff changes={check.changes} />
         </ChangeDialog>
       )}
+      {dirty && <LeaveDialog what={`The ${noun} that is not started yet`} stay={location} discard={discard} />}
     </div>
+  );
+}
+
+function Plan({ rollout }: { rollout: Rollout }) {
+  return (
+    <ul className="plan">
+      {startWords(rollout).map((sentence) => (
+        <li key={sentence}>{sentence}</li>
+      ))}
+    </ul>
   );
 }
 

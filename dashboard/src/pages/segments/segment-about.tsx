@@ -5,6 +5,7 @@ import { useLive } from "../../api/use-live";
 import { Button, Card, Field, Input, Note, TextArea } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
 import { useForm, useProblem, type Version } from "../../components/draft";
+import { ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
 import type { Segment, SegmentSchema } from "../../gen/tidegate/flag/v1/flag_pb";
 import { plural } from "../../lib/numbers";
 
@@ -134,6 +135,7 @@ function DeleteSegment({
             });
             return { revision: r.entry?.revision };
           }}
+          proposal={() => ({ deletes: [{ kind: ResourceKind.SEGMENT, key, baseRevision: version.revision }] })}
           onClose={() => setAsking(false)}
           onDone={onDeleted}
         >

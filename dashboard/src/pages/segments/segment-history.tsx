@@ -54,6 +54,7 @@ export function SegmentHistory({
             });
             return { revision: segment?.revision };
           }}
+          proposal={() => ({ segments: [{ segment: then, baseRevision: version.revision }] })}
           onClose={() => setRestoring(undefined)}
         >
           <Note>

@@ -7,6 +7,7 @@ import type { Version } from "../../components/draft";
 import { EditorPage, useTab } from "../../components/editing/editor-page";
 import { type Edited, useEditor } from "../../components/editing/use-editor";
 import { PageHead } from "../../components/page";
+import { PendingRequests } from "../../components/pending-requests";
 import { Words } from "../../components/words";
 import type { Segment, SegmentSchema } from "../../gen/tidegate/flag/v1/flag_pb";
 import { withoutAsking } from "../../lib/address";
@@ -97,6 +98,7 @@ function SegmentHead({ environment, segment, dirty }: { environment: string; seg
         <Words words={explainSegment(segment)} />
         {dirty && <span className="soft"> (as you edit it: not saved yet)</span>}
       </p>
+      <PendingRequests environment={environment} names={(r) => r.segmentKeys.includes(key)} />
     </>
   );
 }

@@ -2,12 +2,11 @@ import "./segments.css";
 import { Plus, Search, Users } from "lucide-react";
 import { useDeferredValue, useMemo } from "react";
 import { Link, useLocation, useSearch } from "wouter";
-import { useSession } from "../../api/session";
 import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
+import { useRefusal } from "../../api/use-write";
 import { Button, Empty, Input, Loading } from "../../components/basics";
 import { PageHead } from "../../components/page";
-import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { SegmentSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { count, plural } from "../../lib/numbers";
 import { segmentSize } from "./words";
@@ -15,7 +14,6 @@ import { segmentSize } from "./words";
 // The audiences that flags share.
 export default function Segments() {
   const environment = useEnvironment();
-  const session = useSession();
   const segments = useLive((l) => l.segments);
   const flags = useLive((l) => l.flags);
   const ready = useLive((l) => l.ready);
@@ -28,7 +26,7 @@ export default function Segments() {
     for (const f of flags.values()) for (const s of f.segments) all.set(s, (all.get(s) ?? 0) + 1);
     return all;
   }, [flags]);
-  const mayWrite = session.may(Role.EDITOR, environment);
+  const mayWrite = useRefusal(environment)() === undefined;
   const ask = (q: string) =>
     navigate(`/${environment}/segments${q ? `?q=${encodeURIComponent(q)}` : ""}`, { replace: true });
 

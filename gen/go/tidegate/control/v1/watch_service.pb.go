@@ -918,8 +918,12 @@ type RolloutSummary struct {
 	// The success metric; empty: none.
 	SuccessMetric string `protobuf:"bytes,10,opt,name=success_metric,json=successMetric,proto3" json:"success_metric,omitempty"`
 	Revision      int64  `protobuf:"varint,11,opt,name=revision,proto3" json:"revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// As Rollout.owner; empty: that of its flag is to be asked.
+	Owner string `protobuf:"bytes,12,opt,name=owner,proto3" json:"owner,omitempty"`
+	// Of the success metric: in what unit its difference is told.
+	SuccessStatistic v12.Statistic `protobuf:"varint,13,opt,name=success_statistic,json=successStatistic,proto3,enum=tidegate.rollout.v1.Statistic" json:"success_statistic,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RolloutSummary) Reset() {
@@ -1027,6 +1031,20 @@ func (x *RolloutSummary) GetRevision() int64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *RolloutSummary) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *RolloutSummary) GetSuccessStatistic() v12.Statistic {
+	if x != nil {
+		return x.SuccessStatistic
+	}
+	return v12.Statistic(0)
 }
 
 // RolloutStanding is how the evidence of a rollout stands.
@@ -1170,7 +1188,7 @@ const file_tidegate_control_v1_watch_service_proto_rawDesc = "" +
 	"\bincluded\x18\x04 \x01(\rR\bincluded\x12\x1a\n" +
 	"\bexcluded\x18\x05 \x01(\rR\bexcluded\x12\x14\n" +
 	"\x05rules\x18\x06 \x01(\rR\x05rules\x12\x1a\n" +
-	"\brevision\x18\a \x01(\x03R\brevision\"\xf4\x02\n" +
+	"\brevision\x18\a \x01(\x03R\brevision\"\xd7\x03\n" +
 	"\x0eRolloutSummary\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x19\n" +
 	"\bflag_key\x18\x02 \x01(\tR\aflagKey\x12\x12\n" +
@@ -1185,7 +1203,9 @@ const file_tidegate_control_v1_watch_service_proto_rawDesc = "" +
 	"guardrails\x12%\n" +
 	"\x0esuccess_metric\x18\n" +
 	" \x01(\tR\rsuccessMetric\x12\x1a\n" +
-	"\brevision\x18\v \x01(\x03R\brevision\"s\n" +
+	"\brevision\x18\v \x01(\x03R\brevision\x12\x14\n" +
+	"\x05owner\x18\f \x01(\tR\x05owner\x12K\n" +
+	"\x11success_statistic\x18\r \x01(\x0e2\x1e.tidegate.rollout.v1.StatisticR\x10successStatistic\"s\n" +
 	"\x0fRolloutStanding\x12\x1f\n" +
 	"\vrollout_key\x18\x01 \x01(\tR\n" +
 	"rolloutKey\x12?\n" +
@@ -1242,7 +1262,8 @@ var file_tidegate_control_v1_watch_service_proto_goTypes = []any{
 	(StaleReason_Kind)(0),         // 20: tidegate.control.v1.StaleReason.Kind
 	(v12.Strategy)(0),             // 21: tidegate.rollout.v1.Strategy
 	(*v12.Status)(nil),            // 22: tidegate.rollout.v1.Status
-	(*v12.Assessment)(nil),        // 23: tidegate.rollout.v1.Assessment
+	(v12.Statistic)(0),            // 23: tidegate.rollout.v1.Statistic
+	(*v12.Assessment)(nil),        // 24: tidegate.rollout.v1.Assessment
 }
 var file_tidegate_control_v1_watch_service_proto_depIdxs = []int32{
 	0,  // 0: tidegate.control.v1.WatchRequest.parts:type_name -> tidegate.control.v1.Part
@@ -1271,14 +1292,15 @@ var file_tidegate_control_v1_watch_service_proto_depIdxs = []int32{
 	20, // 23: tidegate.control.v1.FlagActivity.stale:type_name -> tidegate.control.v1.StaleReason.Kind
 	21, // 24: tidegate.control.v1.RolloutSummary.strategy:type_name -> tidegate.rollout.v1.Strategy
 	22, // 25: tidegate.control.v1.RolloutSummary.status:type_name -> tidegate.rollout.v1.Status
-	23, // 26: tidegate.control.v1.RolloutStanding.assessment:type_name -> tidegate.rollout.v1.Assessment
-	1,  // 27: tidegate.control.v1.WatchService.Watch:input_type -> tidegate.control.v1.WatchRequest
-	2,  // 28: tidegate.control.v1.WatchService.Watch:output_type -> tidegate.control.v1.WatchResponse
-	28, // [28:29] is the sub-list for method output_type
-	27, // [27:28] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	23, // 26: tidegate.control.v1.RolloutSummary.success_statistic:type_name -> tidegate.rollout.v1.Statistic
+	24, // 27: tidegate.control.v1.RolloutStanding.assessment:type_name -> tidegate.rollout.v1.Assessment
+	1,  // 28: tidegate.control.v1.WatchService.Watch:input_type -> tidegate.control.v1.WatchRequest
+	2,  // 29: tidegate.control.v1.WatchService.Watch:output_type -> tidegate.control.v1.WatchResponse
+	29, // [29:30] is the sub-list for method output_type
+	28, // [28:29] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_watch_service_proto_init() }

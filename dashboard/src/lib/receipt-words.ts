@@ -1,0 +1,11 @@
+import { plural } from "./numbers";
+
+// Names who has not applied a revision: some by name, the others by their number. `last`: nobody
+// waits for them any more.
+export function missingWords(names: string[], total: number, last: boolean): string {
+  if (total <= 0) return "";
+  const shown = names.slice(0, total > names.length || total > 4 ? 3 : 4);
+  const rest = total - shown.length;
+  const who = [...shown, ...(rest > 0 ? [plural(rest, "other")] : [])].join(", ");
+  return last ? `not: ${who}` : `waiting for ${who}`;
+}
