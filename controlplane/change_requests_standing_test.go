@@ -21,7 +21,7 @@ import (
 
 // asked makes the server ask who people are.
 func (f *requesting) asked() *requesting {
-	f.ChangeRequests.o.Identified = true
+	f.o.Identified = true
 	return f
 }
 
@@ -253,7 +253,7 @@ func TestServicesDoNotApprove(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	// As one did before that was refused.
-	f.ChangeRequests.o.Identified = false
+	f.o.Identified = false
 	if err := f.approve(robot, number); err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +331,7 @@ func TestRightsOfTheTransaction(t *testing.T) {
 func TestRightsAreNotKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &forgetful{Store: memstore.New(), prefix: "/tidegate/v1/i/"}
-		t.Cleanup(func() { _ = s.Store.Close() })
+		t.Cleanup(func() { _ = s.Close() })
 		f := newScheduling(t, s)
 		defer f.elect()()
 		ann := f.asked().person("ann")

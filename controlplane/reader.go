@@ -37,7 +37,7 @@ func (r Reader) KnowsRollout(key, flagKey string) bool {
 // Of a change request or of the settings the key is a number or the environment's name, which says
 // nothing of what it is about: that takes all keys.
 func (r Reader) Entry(e *controlv1.AuditEntry, of string) *controlv1.AuditEntry {
-	sees := false
+	var sees bool
 	switch e.GetKind() {
 	case controlv1.ResourceKind_RESOURCE_KIND_CHANGE_REQUEST, controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT:
 		sees = r.Sees("")

@@ -196,7 +196,7 @@ func (g *guard) grants(i *accessv1.Identity, d demand) error {
 		return nil
 	}
 	where, asked := d.Scope.String(), d.Permission
-	if d.Permission = d.Permission.In(g.protected(d.Environment)); d.Permission != asked {
+	if d.Permission = d.In(g.protected(d.Environment)); d.Permission != asked {
 		where += ", which is protected"
 	}
 	return status.Errorf(codes.PermissionDenied, "%s may not %s %s: that takes the role %s there; it has %s",
@@ -204,7 +204,7 @@ func (g *guard) grants(i *accessv1.Identity, d demand) error {
 }
 
 func (g *guard) allows(i *accessv1.Identity, d demand) bool {
-	d.Permission = d.Permission.In(g.protected(d.Environment))
+	d.Permission = d.In(g.protected(d.Environment))
 	return identity.Allows(i, d.Permission, d.Scope)
 }
 

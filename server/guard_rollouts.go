@@ -73,7 +73,7 @@ func (g *guard) permitRollout(ctx context.Context, i *accessv1.Identity, r *roll
 	if g.allows(i, of) {
 		return nil
 	}
-	of.Permission = of.Permission.In(g.protected(of.Environment))
+	of.Permission = of.In(g.protected(of.Environment))
 	// It does not name the flag, of which the caller may not know.
 	return status.Errorf(codes.PermissionDenied,
 		"%s may not %s rollout %q: that takes the role %s for its flag, too, and to pause or abort it for one of the two; it has %s",
