@@ -1,7 +1,9 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
 import type { Identity } from "../gen/tidegate/access/v1/identity_pb";
 import { Role } from "../gen/tidegate/access/v1/identity_pb";
+import { belongTo } from "../lib/tab-storage";
 import { actor } from "./actor";
 import { identities, onLoggedOut } from "./transport";
 
@@ -64,11 +66,13 @@ export function SessionProvider(props: {
   unreachable: (again: () => void) => ReactNode;
 }) {
   const [state, setState] = useState<State>({ kind: "asking" });
+  const queries = useQueryClient();
 
   const ask = useCallback(async () => {
     try {
       const who = await identities.whoAmI({});
       const identity = who.identity?.identity;
+      belongTo(identity?.id ?? "");
       setState({
         kind: "in",
         session: {
@@ -78,6 +82,7 @@ export function SessionProvider(props: {
           may: (role, environment, key) => allows(identity, role, environment, key),
           logOut: async () => {
             await fetch("/auth/logout", { method: "POST" });
+            sessionStorage.clear();
             setState({ kind: "out", methods: await methods() });
           },
         },
@@ -102,7 +107,8 @@ export function SessionProvider(props: {
 
   useEffect(() => {
     if (state.kind === "asking") void ask();
-  }, [state.kind, ask]);
+    if (state.kind === "out") queries.clear(); // the next one may be somebody else
+  }, [state.kind, ask, queries]);
 
   return useMemo(() => {
     switch (state.kind) {
