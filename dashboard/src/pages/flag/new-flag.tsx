@@ -3,16 +3,15 @@ import "./flag.css";
 import "../../styles/rules.css";
 import { useMemo, useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
-import { useSession } from "../../api/session";
 import { flags } from "../../api/transport";
 import { useEnvironment, useSettings } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
+import { useRefusal } from "../../api/use-write";
 import { Button, Card, Field, Input, Note, Select, TextArea } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
 import { LeaveDialog } from "../../components/leave-dialog";
 import { PageHead } from "../../components/page";
 import { Words } from "../../components/words";
-import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import { type Flag, FlagKind } from "../../gen/tidegate/flag/v1/flag_pb";
 import { withoutAsking } from "../../lib/address";
 import { explainFlag } from "../../lib/explain-flag";
@@ -22,7 +21,7 @@ import { fromTemplate, keyProblem, policyWords, templates } from "../../lib/temp
 // A flag begins as one of a few things that flags are made for.
 export default function NewFlag() {
   const environment = useEnvironment();
-  const session = useSession();
+  const refusal = useRefusal(environment);
   const [location, navigate] = useLocation();
   const search = new URLSearchParams(useSearch());
   const policy = useSettings(environment).data?.settings?.flagPolicy;
@@ -42,7 +41,8 @@ export default function NewFlag() {
   if (flag && kind !== undefined) flag.kind = kind;
   const missing = policy?.requireOwner && owner.trim() === "" ? "This environment wants an owner." : undefined;
   const entered = key !== (search.get("key") ?? "") || description !== "" || owner !== "";
-  const ready = key !== "" && !problem && !missing && session.may(Role.EDITOR, environment, key);
+  const no = refusal(...(key ? [key] : []));
+  const ready = key !== "" && !problem && !missing && !no;
 
   return (
     <div className="page">
@@ -163,12 +163,13 @@ export default function NewFlag() {
           </p>
         )}
         <div className="row">
-          <Button type="submit" kind="primary" disabled={!ready}>
+          <Button type="submit" kind="primary" disabled={!ready} title={no}>
             Create…
           </Button>
           <Link className="button" href={`/${environment}/flags`}>
             Cancel
           </Link>
+          {no && <span className="small soft">{no}.</span>}
         </div>
       </form>
       {creating && (

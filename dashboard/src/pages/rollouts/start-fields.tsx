@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
 import { flags as flagService, notifications } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
@@ -15,6 +16,8 @@ export function What({ start, set, problems }: Fields) {
   const flags = useLive((l) => l.flags);
   const existing = useLive((l) => l.rollouts);
   const flag = flags.get(start.flag);
+  // They may be thousands, and are the same as somebody types elsewhere.
+  const choices = useMemo(() => [...flags.keys()].sort().map((k) => <option key={k}>{k}</option>), [flags]);
   const whole = useQuery({
     queryKey: ["flag", environment, start.flag, flag?.revision.toString() ?? "", "rules"],
     queryFn: async () => (await flagService.getFlag({ environment, flagKey: start.flag })).flag?.flag,
@@ -44,9 +47,7 @@ export function What({ start, set, problems }: Fields) {
           >
             <option value="">Choose a flag</option>
             {start.flag && !flag && <option>{start.flag}</option>}
-            {[...flags.keys()].sort().map((k) => (
-              <option key={k}>{k}</option>
-            ))}
+            {choices}
           </Select>
         )}
       </Field>

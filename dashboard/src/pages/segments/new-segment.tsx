@@ -6,6 +6,7 @@ import { Link, useLocation } from "wouter";
 import { segments } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
+import { useRefusal } from "../../api/use-write";
 import { Button, Card, Field, Input, TextArea } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
 import { LeaveDialog } from "../../components/leave-dialog";
@@ -19,6 +20,7 @@ import { readKeys } from "./words";
 // A segment begins with a name, and perhaps a list.
 export default function NewSegment() {
   const environment = useEnvironment();
+  const refusal = useRefusal(environment);
   const [location, navigate] = useLocation();
   const existing = useLive((l) => l.segments);
   const [key, setKey] = useState("");
@@ -29,7 +31,8 @@ export default function NewSegment() {
   const included = readKeys(pasted);
   const problem = existing.has(key) ? "There is a segment of this key already." : keyProblem(key, undefined, false);
   const entered = [key, description, owner, pasted].some((text) => text !== "");
-  const ready = key !== "" && !problem;
+  const no = refusal(...(key ? [key] : []));
+  const ready = key !== "" && !problem && !no;
 
   return (
     <div className="page">
@@ -96,12 +99,13 @@ export default function NewSegment() {
           </div>
         </Card>
         <div className="row">
-          <Button type="submit" kind="primary" disabled={!ready}>
+          <Button type="submit" kind="primary" disabled={!ready} title={no}>
             Create…
           </Button>
           <Link className="button" href={`/${environment}/segments`}>
             Cancel
           </Link>
+          {no && <span className="small soft">{no}.</span>}
         </div>
       </form>
       {creating && (

@@ -29,10 +29,10 @@ const (
 	Role_ROLE_UNSPECIFIED Role = 0
 	// Read: flags, segments, rollouts, histories, fleet.
 	Role_ROLE_VIEWER Role = 1
-	// Write flags and segments, start and steer rollouts; in protected environments only
-	// propose it.
+	// Write flags and segments, start and steer rollouts, propose, approve and apply such changes;
+	// not in protected environments.
 	Role_ROLE_EDITOR Role = 2
-	// Write in protected environments, approve what others propose, freeze.
+	// The same in protected environments, and freeze.
 	Role_ROLE_OPERATOR Role = 3
 	// Keys, identities, environments, the store.
 	Role_ROLE_ADMINISTRATOR Role = 4

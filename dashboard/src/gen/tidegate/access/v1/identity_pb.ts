@@ -248,15 +248,15 @@ export enum Role {
   VIEWER = 1,
 
   /**
-   * Write flags and segments, start and steer rollouts; in protected environments only
-   * propose it.
+   * Write flags and segments, start and steer rollouts, propose, approve and apply such changes;
+   * not in protected environments.
    *
    * @generated from enum value: ROLE_EDITOR = 2;
    */
   EDITOR = 2,
 
   /**
-   * Write in protected environments, approve what others propose, freeze.
+   * The same in protected environments, and freeze.
    *
    * @generated from enum value: ROLE_OPERATOR = 3;
    */
