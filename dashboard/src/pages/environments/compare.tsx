@@ -83,7 +83,7 @@ export default function Compare() {
           )
         }
       >
-        {query.data ? `${plural(found.length, "line")}: ` : ""}each is compared with {compared[0]}.
+        Flags and segments, beside each other.
       </PageHead>
       <div className="compare-filters">
         <Input
@@ -110,6 +110,9 @@ export default function Compare() {
           <input type="checkbox" checked={all} onChange={(e) => ask({ all: e.target.checked ? "1" : "" })} />
           Also what is the same
         </label>
+        <p className="small soft" role="status">
+          {query.data ? `${plural(found.length, "line")}, each compared with ${compared[0]}` : "Comparing…"}
+        </p>
       </div>
       {query.error ? (
         <ProblemNote failure={query.error} again={() => void query.refetch()} />
