@@ -148,12 +148,28 @@ func (g *guided) call(call doccommands.Call) {
 	if _, err := os.Stat(call.Comment + ".key"); call.Comment != "" && err == nil { // of whom it names
 		args = append(args, "--key-file", call.Comment+".key")
 	}
+	if strings.Contains(call.Comment, "@") {
+		defer g.logIn(call.Comment)()
+	}
 	out := g.run(args...)
 	if call.Out != "" {
 		if err := os.WriteFile(call.Out, []byte(out), 0o600); err != nil {
 			g.Fatal(err)
 		}
 	}
+}
+
+// logIn has what follows be done by a person; what it returns ends that.
+func (g *guided) logIn(person string) (logOut func()) {
+	g.Helper()
+	for name, value := range map[string]string{keyFileVariable: "", "XDG_CONFIG_HOME": g.TempDir()} {
+		g.Setenv(name, value)
+	}
+	input := g.input
+	g.input = g.read("password.txt")
+	g.run("login", "--name", person)
+	g.input = input
+	return func() { g.Setenv(keyFileVariable, "administrator") }
 }
 
 // firstWord is that of a line, counted from 0.

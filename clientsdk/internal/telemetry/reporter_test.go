@@ -346,19 +346,21 @@ func TestReporterIdle(t *testing.T) {
 func TestReporterTells(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var away atomic.Bool
-		g := newRig(t, &relay{before: func(int) error {
-			if away.Load() {
-				return errAway
-			}
-			return nil
-		}})
 		told := map[string]uint64{}
-		g.relay.report = func(in *telemetryv1.ReportRequest) error {
-			for _, e := range in.GetEvaluations() {
-				told[e.GetFlagKey()] += e.GetCount()
-			}
-			return nil
-		}
+		g := newRig(t, &relay{
+			before: func(int) error {
+				if away.Load() {
+					return errAway
+				}
+				return nil
+			},
+			report: func(in *telemetryv1.ReportRequest) error {
+				for _, e := range in.GetEvaluations() {
+					told[e.GetFlagKey()] += e.GetCount()
+				}
+				return nil
+			},
+		})
 		g.snapshot = plainSnapshot(t)
 		if err := g.tally.Apply(g.snapshot, time.Now()); err != nil {
 			t.Fatal(err)
