@@ -25,6 +25,8 @@ export default defineConfig({
   reporter: [["list"]],
   use: {
     viewport: { width: 1280, height: 900 },
+    // What waits longer waits for ever, and is to say for what.
+    actionTimeout: 30_000,
     trace: "retain-on-failure",
     launchOptions: {
       executablePath: chromium,
