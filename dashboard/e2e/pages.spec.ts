@@ -170,7 +170,10 @@ test("what opens", async ({ page, seeded }) => {
     await page.getByLabel("Description").fill("edited");
     await expect(page.getByRole("region", { name: "Unsaved changes" })).toContainText("1 unsaved change.");
     await look(page, "unsaved changes");
-    await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: /^Rollouts/ }).click();
+    await page
+      .getByRole("navigation", { name: "Pages" })
+      .getByRole("link", { name: /^Rollouts/ })
+      .click();
     await expect(dialog).toContainText("unsaved changes");
     await look(page, "to leave");
     await dialog.getByRole("button", { name: "Stay here" }).click();

@@ -38,17 +38,17 @@ if (!root) throw new Error("the page has no root");
 createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={queries}>
-      <ToastProvider>
-        <SessionProvider
-          waiting={<Waiting />}
-          unreachable={(again) => <Unreachable again={again} />}
-          login={(methods, done) => <Login methods={methods} done={done} />}
-        >
-          <Router hook={useAddress} searchHook={useAddressSearch} aroundNav={aroundNavigation}>
+      <Router hook={useAddress} searchHook={useAddressSearch} aroundNav={aroundNavigation}>
+        <ToastProvider>
+          <SessionProvider
+            waiting={<Waiting />}
+            unreachable={(again) => <Unreachable again={again} />}
+            login={(methods, done) => <Login methods={methods} done={done} />}
+          >
             <App />
-          </Router>
-        </SessionProvider>
-      </ToastProvider>
+          </SessionProvider>
+        </ToastProvider>
+      </Router>
     </QueryClientProvider>
   </StrictMode>,
 );

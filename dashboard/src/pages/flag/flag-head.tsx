@@ -2,6 +2,7 @@ import { Activity, AlertTriangle, Eye } from "lucide-react";
 import { useState } from "react";
 import { Link } from "wouter";
 import { useLive } from "../../api/use-live";
+import { useRefusal } from "../../api/use-write";
 import { Ago, Badge, CopyButton, Switch } from "../../components/basics";
 import { PageHead } from "../../components/page";
 import { PendingRequests } from "../../components/pending-requests";
@@ -33,6 +34,7 @@ export function FlagHead({
   maySwitch: boolean;
 }) {
   const [switching, setSwitching] = useState<boolean>();
+  const no = useRefusal(environment)(saved.key);
   const on = summary?.enabled ?? saved.enabled;
   return (
     <>
@@ -47,7 +49,7 @@ export function FlagHead({
         beside={<CopyButton text={saved.key} label="Copy the key" />}
         actions={
           <span className="row">
-            {maySwitch && summary?.rollouts.length === 0 && (
+            {no === undefined && summary && summary.rollouts.length + summary.hiddenRollouts === 0 && (
               <Link className="button" href={`/${environment}/rollouts/~new?flag=${encodeURIComponent(saved.key)}`}>
                 <Activity size={15} aria-hidden /> Start a rollout
               </Link>

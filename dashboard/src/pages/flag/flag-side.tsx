@@ -1,7 +1,5 @@
-import { Plus } from "lucide-react";
 import { Link } from "wouter";
 import { useLive } from "../../api/use-live";
-import { useRefusal } from "../../api/use-write";
 import { Card, CopyButton } from "../../components/basics";
 import { VariantChart } from "../../components/variant-chart";
 import type { FlagActivity, FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
@@ -51,8 +49,6 @@ function Neighbours({
     ),
   );
   const all = [...rollouts.values()].filter((r) => r.flagKey === flag.key).map((r) => r.key);
-  const moved = summary?.rollouts ?? [];
-  const no = useRefusal(environment)(flag.key);
   const needs = summary?.prerequisites ?? [];
   const links = (keys: Iterable<string>, kind: string) =>
     [...keys].map((k) => (
@@ -80,13 +76,6 @@ function Neighbours({
       <dt>Rollouts</dt>
       <dd className="stack tight">
         {all.length > 0 ? <ul>{links(all, "rollouts")}</ul> : <span className="faint">none</span>}
-        {no === undefined && moved.length === 0 && (
-          <div>
-            <Link className="button small" href={`/${environment}/rollouts/new?flag=${encodeURIComponent(flag.key)}`}>
-              <Plus size={14} aria-hidden /> Start a rollout
-            </Link>
-          </div>
-        )}
       </dd>
       <dt>In code</dt>
       <dd className="row tight fixed">

@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 import { useLive } from "../../api/use-live";
 import { Field, Input, Select } from "../../components/basics";
 import { Denominator, type Rollout, Statistic, Strategy } from "../../gen/tidegate/rollout/v1/rollout_pb";
@@ -14,11 +14,13 @@ type Props = {
 
 const own = /^(control|holdback|bake|false_rollback_budget|edge_breaker|success\.(denominator|alpha|relevant|give))/;
 
-// What has a sane default for nearly everybody. It opens itself where something in it is wrong.
+// What has a sane default for nearly everybody. It opens itself where something in it is wrong, and
+// stays open as that is mended.
 export function Advanced({ start, set, problems, checked }: Props) {
-  const wrong = [...problems.keys()].some((path) => own.test(path));
+  const [open, setOpen] = useState(false);
+  if (!open && [...problems.keys()].some((path) => own.test(path))) setOpen(true);
   return (
-    <details className="card more-fields" open={wrong || undefined}>
+    <details className="card more-fields" open={open} onToggle={(e) => setOpen(e.currentTarget.open)}>
       <summary>Advanced: how it ends, how sure it must be, and what relays do alone</summary>
       <div className="body stack">
         <p className="small soft">What is left empty is as the strategy has it.</p>

@@ -51,6 +51,6 @@ export default function NewRollout() {
         strategy: experiment ? Strategy.EXPERIMENT : Strategy.CANARY,
         treatment: known?.variants.find((v) => v !== known.defaultVariant && v !== known.offVariant) ?? "",
       };
-  const where = `tidegate-draft/${environment}/rollouts/new?${asked}`;
+  const where = `tidegate-draft/${environment}/rollouts/~new?${asked}`;
   return <StartForm key={where} where={where} first={first} />;
 }
