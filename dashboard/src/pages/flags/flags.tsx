@@ -60,11 +60,11 @@ export default function Flags() {
           </>
         }
       >
-        {ready ? summary(flags, found.length) : "Loading…"}
+        {ready ? summary(flags, found.length) : flags.size > 0 ? `${flags.size} flags so far…` : "Loading…"}
       </PageHead>
       <Filters query={query} flags={flags} ask={ask} />
       <section className="card flag-list" aria-label="Flags">
-        {!ready ? (
+        {!ready && found.length === 0 ? (
           <div className="body">
             <Loading rows={8} label="Loading the flags" />
           </div>
