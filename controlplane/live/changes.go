@@ -60,7 +60,8 @@ func flagOfRollout(in *snapshot.Snapshot, key string) string {
 	return r.GetFlagKey()
 }
 
-// changes adds what a delta puts and deletes: deletions, then puts in the order of revisions.
+// changes adds what a delta puts and deletes: deletions, then puts in the order of revisions. All of
+// a snapshot is in the order of keys: a page that shows it as it comes has a list that grows at its end.
 func (s *stream) changes(b *batch, now *snapshot.Snapshot, d snapshot.Delta) {
 	for _, gone := range d.Deletes {
 		if !s.shows(s.sent, gone.ID) {
@@ -77,7 +78,10 @@ func (s *stream) changes(b *batch, now *snapshot.Snapshot, d snapshot.Delta) {
 	}
 	unusable := s.unusable(now)
 	puts := slices.SortedFunc(slices.Values(d.Puts), func(x, y snapshot.Item) int {
-		return cmp.Or(cmp.Compare(x.ModRevision, y.ModRevision), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Key, y.Key))
+		if !d.Full && x.ModRevision != y.ModRevision {
+			return cmp.Compare(x.ModRevision, y.ModRevision)
+		}
+		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Key, y.Key))
 	})
 	for _, item := range puts {
 		if !s.shows(now, item.ID()) {

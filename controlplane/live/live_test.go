@@ -234,7 +234,8 @@ func flagIn(m *controlv1.WatchResponse, key string) *controlv1.FlagSummary {
 	return nil
 }
 
-// TestBoundedMessages: a large environment comes in messages that are not large.
+// TestBoundedMessages: a large environment comes in messages that are not large, its flags in the
+// order of their keys.
 func TestBoundedMessages(t *testing.T) {
 	f := newFixture(t)
 	const n = 3000
@@ -249,6 +250,7 @@ func TestBoundedMessages(t *testing.T) {
 	}
 	f.create("last")
 	flags, activities := map[string]bool{}, map[string]bool{}
+	before, ready := "", false
 	w := f.watch(flagsPart())
 	for len(activities) < n+1 || !flags["last"] {
 		m := w.next()
@@ -259,8 +261,13 @@ func TestBoundedMessages(t *testing.T) {
 			t.Error("it begins again")
 		}
 		for _, one := range m.GetFlags() {
-			flags[one.GetKey()] = true
+			if one.GetKey() <= before && !ready {
+				t.Fatalf("%s after %s", one.GetKey(), before)
+			}
+			before = one.GetKey()
+			flags[before] = true
 		}
+		ready = ready || m.GetReady()
 		for _, one := range m.GetActivities() {
 			activities[one.GetFlagKey()] = true
 		}

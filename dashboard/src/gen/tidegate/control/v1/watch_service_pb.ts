@@ -690,7 +690,8 @@ export const WatchService: GenService<{
    *
    * Protocol. Messages come in this order:
    *   1. The state: messages of which the first has 'reset', unless the caller goes on from a
-   *      cursor that this server still knows. With 'reset', all that was known is forgotten.
+   *      cursor that this server still knows. With 'reset', all that was known is forgotten, and
+   *      what there is comes in the order of keys.
    *   2. One with 'ready': the flags, segments and rollouts are whole. What takes longer to find
    *      (activities, standings, relays, entries, the series) may follow.
    *   3. Changes, as they are applied here, within about 100 ms of their commit: what is new or
