@@ -214,8 +214,14 @@ func (s *stream) denied(scopes []*scope) []denial {
 			}
 			continue
 		}
+		problem, here := why.Problem, snap.Cursor().Epoch
+		if why.Absent && sc.stranger(here) {
+			// A store that was made anew has no keys: nobody would get as far as takeOver.
+			s.hub.store.refuseKeyless(here, sc.have.Epoch)
+			problem += fmt.Sprintf("; and the follower's state is of epoch %s, of another store than this one, which is in its first: %s", sc.have.Epoch, here)
+		}
 		list = append(list, denial{
-			environment: sc.environment(), problem: why.Problem, forged: why.Forged,
+			environment: sc.environment(), problem: problem, forged: why.Forged,
 			// Who has no cursor may have a state all the same, and ask for it afresh.
 			undecided: why.Absent && (sc.have != nil && sc.have.Epoch != snap.Cursor().Epoch || !sc.synced && !later && !s.hub.opened.has(snap, s.key.ID)),
 		})

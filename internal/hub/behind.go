@@ -189,6 +189,23 @@ func (w *storeWatch) refuse(first, of snapshot.Epoch) {
 	}
 }
 
+// refuseKeyless notes that a follower of another store was refused, since its key is not here; once
+// the store says that this is its epoch: a server that is late may lack both the follower's epoch and
+// its key. It does not wait.
+func (w *storeWatch) refuseKeyless(first, of snapshot.Epoch) {
+	a := w.ask()
+	if a == nil {
+		w.refuse(first, of)
+		return
+	}
+	go func() {
+		<-a.done
+		if a.err == nil && a.epoch == first {
+			w.refuse(first, of)
+		}
+	}()
+}
+
 // Strangers returns the epoch of followers that were refused because the store was made anew since,
 // and they have the state of the one before. False: there were none, or an epoch was begun since.
 func (h *Hub) Strangers() (snapshot.Epoch, bool) {

@@ -167,13 +167,19 @@ func awaitEpoch(s *stream, sc *scope) (state, bool, error) {
 // and what it holds, nothing at first, would be served everywhere. Who served files before was told
 // to follow a store.
 func takeOver(s *stream, sc *scope, here snapshot.Epoch) (state, bool, error) {
-	if !here.First() || !sc.have.Epoch.OfStore() {
+	if !sc.stranger(here) {
 		return queue(s, sc)
 	}
 	s.hub.store.refuse(here, sc.have.Epoch)
 	return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND,
 		"environment %q is in epoch %s here, the first of a store that was made anew, and the follower in %s of another one: it keeps what it has, until the backup is restored, or 'tidegate epoch begin' says that the new store shall be followed",
 		sc.environment(), here, sc.have.Epoch)
+}
+
+// stranger tells whether what the follower has is of another store than the one here, which nobody
+// said that it should follow.
+func (sc *scope) stranger(here snapshot.Epoch) bool {
+	return here.First() && sc.have != nil && sc.have.Epoch.OfStore() && sc.have.Epoch != here
 }
 
 // lookSoon has the scope look again for what wakes nobody.
