@@ -217,7 +217,7 @@ func (s *stream) denied(scopes []*scope) []denial {
 		problem, here := why.Problem, snap.Cursor().Epoch
 		if why.Absent && sc.stranger(here) {
 			// A store that was made anew has no keys: nobody would get as far as takeOver.
-			s.hub.store.refuseKeyless(here, sc.have.Epoch)
+			s.hub.store.refuseKeyless(here, sc.named())
 			problem += fmt.Sprintf("; and the follower's state is of epoch %s, of another store than this one, which is in its first: %s", sc.have.Epoch, here)
 		}
 		list = append(list, denial{

@@ -170,7 +170,7 @@ func takeOver(s *stream, sc *scope, here snapshot.Epoch) (state, bool, error) {
 	if !sc.stranger(here) {
 		return queue(s, sc)
 	}
-	s.hub.store.refuse(here, sc.have.Epoch)
+	s.hub.store.refuse(here, sc.named())
 	return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND,
 		"environment %q is in epoch %s here, the first of a store that was made anew, and the follower in %s of another one: it keeps what it has, until the backup is restored, or 'tidegate epoch begin' says that the new store shall be followed",
 		sc.environment(), here, sc.have.Epoch)
@@ -180,6 +180,11 @@ func takeOver(s *stream, sc *scope, here snapshot.Epoch) (state, bool, error) {
 // said that it should follow.
 func (sc *scope) stranger(here snapshot.Epoch) bool {
 	return here.First() && sc.have != nil && sc.have.Epoch.OfStore() && sc.have.Epoch != here
+}
+
+// named is who has the state of another store.
+func (sc *scope) named() Stranger {
+	return Stranger{InstanceID: sc.stream.follower.InstanceID, Environment: sc.environment(), Epoch: sc.have.Epoch}
 }
 
 // lookSoon has the scope look again for what wakes nobody.
