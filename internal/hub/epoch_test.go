@@ -94,17 +94,22 @@ func TestStoreMadeAnew(t *testing.T) {
 		here   snapshot.Epoch
 		items  []string
 		has    *snapshot.Epoch
+		afresh bool // it asks for everything, without a cursor
 		served bool
 	}{
-		"nothing yet":                   {store(first), first, nil, &epoch, false},
-		"something":                     {store(first), first, []string{"a"}, &epoch, false},
-		"of another first":              {store(first), first, []string{"a"}, &snapshot.Epoch{Counter: 1, Random: 9}, false},
-		"no answer":                     {&fakeStore{err: errors.New("no quorum")}, first, nil, &snapshot.Epoch{Counter: 1, Random: 9}, false},
-		"a relay":                       {nil, first, []string{"a"}, &epoch, false},
-		"a follower that has nothing":   {store(first), first, []string{"a"}, nil, true},
-		"a follower that served files":  {store(first), first, []string{"a"}, &snapshot.Epoch{Random: 9}, true},
-		"begun by somebody":             {store(begun), begun, nil, &epoch, true},
-		"begun by somebody, of a first": {store(begun), begun, []string{"a"}, &first, true},
+		"nothing yet":                   {store(first), first, nil, &epoch, false, false},
+		"something":                     {store(first), first, []string{"a"}, &epoch, false, false},
+		"of another first":              {store(first), first, []string{"a"}, &snapshot.Epoch{Counter: 1, Random: 9}, false, false},
+		"no answer":                     {&fakeStore{err: errors.New("no quorum")}, first, nil, &snapshot.Epoch{Counter: 1, Random: 9}, false, false},
+		"a relay":                       {nil, first, []string{"a"}, &epoch, false, false},
+		"a follower that has nothing":   {store(first), first, []string{"a"}, nil, false, true},
+		"a follower that served files":  {store(first), first, []string{"a"}, &snapshot.Epoch{Random: 9}, false, true},
+		"begun by somebody":             {store(begun), begun, nil, &epoch, false, true},
+		"begun by somebody, of a first": {store(begun), begun, []string{"a"}, &first, false, true},
+		"asks afresh":                   {store(first), first, []string{"a"}, &epoch, true, false},
+		"asks afresh at a relay":        {nil, first, []string{"a"}, &epoch, true, false},
+		"asks afresh, begun":            {store(begun), begun, []string{"a"}, &epoch, true, true},
+		"asks afresh, of this store":    {store(first), first, []string{"a"}, &first, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := hub.Options{BehindWait: 50 * time.Millisecond}
@@ -123,6 +128,9 @@ func TestStoreMadeAnew(t *testing.T) {
 			h := hello("f", "production")
 			if tc.has != nil {
 				h = of(*tc.has)
+			}
+			if tc.afresh {
+				h.Scopes[0].Cursor, h.Scopes[0].HeldEpoch = nil, tc.has.Proto()
 			}
 			c := b.present(nil, h)
 			if tc.served {

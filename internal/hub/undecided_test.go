@@ -301,3 +301,30 @@ func TestKeyThatAStoreMadeAnewLacks(t *testing.T) {
 		})
 	}
 }
+
+// TestKeyThatIsAskedForAfresh: who asks for its state anew, and holds another store's, is not told to
+// drop it by a hub that lacks its key, however late that got its state.
+func TestKeyThatIsAskedForAfresh(t *testing.T) {
+	b := newBed(t, hub.Options{RequireKeys: true}, 0, "production")
+	secret, _ := newKey(0)
+	h := hello("f", "production")
+	h.Scopes[0].HeldEpoch = epoch.Proto()
+	c := b.present([]string{"Bearer " + secret}, h)
+	if got := c.outcome(); got != "welcome" {
+		t.Fatal(got)
+	}
+	anew, _ := snapshot.New("production", snapshot.Epoch{Counter: 1, Random: 3}).Next(9, nil, nil)
+	if err := b.set.Replica("production").Publish(anew, anew.Full()); err != nil {
+		t.Fatal(err)
+	}
+	b.set.Replica("production").Confirm(0)
+	var err error
+	for m := (*syncv1.StreamResponse)(nil); err == nil; m, err = c.stream.Recv() {
+		if m.GetGoodbye() != nil || m.GetUpdate() != nil {
+			t.Fatalf("it is told %v", m)
+		}
+	}
+	if status.Code(err) != codes.PermissionDenied {
+		t.Error(err)
+	}
+}
