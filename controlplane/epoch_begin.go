@@ -62,7 +62,7 @@ func (a *Authority) GetEpoch(ctx context.Context, _ *controlv1.GetEpochRequest) 
 		if snap == nil {
 			continue
 		}
-		flags := uint32(snap.Eval().FlagCount()) //nolint:gosec // far below
+		flags := uint32(snap.Eval().FlagCount())
 		resp.Contents = append(resp.Contents, &controlv1.EnvironmentContent{Environment: name, Flags: flags})
 		if snap.Cursor().Revision >= resp.GetAppliedRevision() {
 			resp.AppliedRevision, resp.AppliedEpoch = snap.Cursor().Revision, snap.Cursor().Epoch.Proto()

@@ -172,7 +172,7 @@ func (s epochService) GetEpoch(ctx context.Context, r *controlv1.GetEpochRequest
 	if err == nil {
 		resp.BehindFollowerRevision, _ = s.hub.StoreBehind()
 		strangers := s.hub.Strangers()
-		resp.RefusedCount = uint32(len(strangers)) //nolint:gosec // the hub keeps a few hundred at most
+		resp.RefusedCount = uint32(len(strangers))
 		for _, f := range strangers[:min(len(strangers), maxRefused)] {
 			resp.RefusedFollowers = append(resp.RefusedFollowers, &controlv1.RefusedFollower{
 				InstanceId: f.InstanceID, Environment: f.Environment, Epoch: f.Epoch.Proto(),

@@ -92,7 +92,7 @@ func refusedText(r *controlv1.GetEpochResponse) string {
 
 // contentsText is what followers will take over.
 func contentsText(r *controlv1.GetEpochResponse) string {
-	var all []string
+	all := make([]string, 0, len(r.GetContents()))
 	for _, c := range r.GetContents() {
 		all = append(all, fmt.Sprintf("%s %s", c.GetEnvironment(), counted(int(c.GetFlags()), "flag")))
 	}
