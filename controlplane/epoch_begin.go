@@ -58,7 +58,13 @@ func (a *Authority) GetEpoch(ctx context.Context, _ *controlv1.GetEpochRequest) 
 	// What is applied is read first: it goes on while the store answers.
 	resp := &controlv1.GetEpochResponse{}
 	for _, name := range a.replicas.Environments() {
-		if snap := a.replicas.Replica(name).Snapshot(); snap != nil && snap.Cursor().Revision >= resp.GetAppliedRevision() {
+		snap := a.replicas.Replica(name).Snapshot()
+		if snap == nil {
+			continue
+		}
+		flags := uint32(snap.Eval().FlagCount())
+		resp.Contents = append(resp.Contents, &controlv1.EnvironmentContent{Environment: name, Flags: flags})
+		if snap.Cursor().Revision >= resp.GetAppliedRevision() {
 			resp.AppliedRevision, resp.AppliedEpoch = snap.Cursor().Revision, snap.Cursor().Epoch.Proto()
 		}
 	}

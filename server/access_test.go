@@ -118,6 +118,48 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestFollowerOfAnotherStore: who has the state of another store is refused by one whose epoch nobody
+// began, and named where people look, until one is begun. The server is ready all the while.
+func TestFollowerOfAnotherStore(t *testing.T) {
+	s := start(t, Options{})
+	s.create("kept")
+	mine := &syncv1.Cursor{Epoch: &syncv1.Epoch{Counter: 3, Random: 7}, Revision: 5, Digest: make([]byte, 16)}
+	if g := goodbye(t, s.follow("", mine)); g.GetCode() != syncv1.Goodbye_CODE_BEHIND {
+		t.Errorf("%v", g)
+	}
+	code, body := s.get("/readyz")
+	for _, want := range []string{"of another store", `\"f\" has epoch 3-0000000000000007`, `\"production\"`, "tidegate epoch begin", "empty its state directory"} {
+		if code != 200 || !strings.Contains(body, want) {
+			t.Errorf("%d, without %s: %s", code, want, body)
+		}
+	}
+	epochs := controlv1.NewEpochServiceClient(s.conn)
+	before, err := epochs.GetEpoch(t.Context(), &controlv1.GetEpochRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := before.GetRefusedFollowers()
+	if len(refused) != 1 || before.GetRefusedCount() != 1 || refused[0].GetInstanceId() != "f" ||
+		refused[0].GetEnvironment() != "production" || refused[0].GetEpoch().GetRandom() != 7 {
+		t.Errorf("refused: %v", before)
+	}
+	flags := make(map[string]uint32)
+	for _, c := range before.GetContents() {
+		flags[c.GetEnvironment()] = c.GetFlags()
+	}
+	if len(flags) != 3 || flags["production"] != 1 || flags["dev"] != 0 {
+		t.Errorf("it has %v", flags)
+	}
+	if _, err := epochs.BeginEpoch(as(t), &controlv1.BeginEpochRequest{Expected: before.GetEpoch(), Reason: "a new start"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "nothing is told any more", func() bool {
+		now, err := epochs.GetEpoch(t.Context(), &controlv1.GetEpochRequest{})
+		_, body := s.get("/readyz")
+		return err == nil && now.GetRefusedCount() == 0 && !strings.Contains(body, "of another store")
+	})
+}
+
 // TestRestoredStore: a server that starts on a store that was restored from a backup does
 // not give its state to who has a newer one, and says what is wrong, until a new epoch
 // begins; then it gives it to all.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/controlplane"
+	"github.com/tidegate/tidegate/internal/hub"
 	"github.com/tidegate/tidegate/internal/version"
 )
 
@@ -93,9 +94,9 @@ func (s *Server) problems(following error) []string {
 		problems = append(problems, fmt.Sprintf(
 			"the store is behind its followers, which have revision %d of the same epoch and keep it: it lost data, or was restored from a backup; once it holds what shall be served, begin a new epoch: tidegate epoch begin --reason \"...\"", revision))
 	}
-	if epoch, refused := s.hub.Strangers(); refused {
-		problems = append(problems, fmt.Sprintf(
-			"the store was made anew, and followers have epoch %s of another one and keep it: restore the backup; or, if this store shall be followed from now on, begin an epoch: tidegate epoch begin --reason \"...\"", epoch))
+	if strangers := s.hub.Strangers(); len(strangers) > 0 {
+		problems = append(problems, fmt.Sprintf("followers have the state of another store than this one, and keep it (%s); nobody began the epoch of this one. %s",
+			hub.NameStrangers(strangers), hub.MendStrangers))
 	}
 	return problems
 }

@@ -164,10 +164,20 @@ type epochService struct {
 	hub       *hub.Hub
 }
 
+// maxRefused are named in an answer.
+const maxRefused = 16
+
 func (s epochService) GetEpoch(ctx context.Context, r *controlv1.GetEpochRequest) (*controlv1.GetEpochResponse, error) {
 	resp, err := s.authority.GetEpoch(ctx, r)
 	if err == nil {
 		resp.BehindFollowerRevision, _ = s.hub.StoreBehind()
+		strangers := s.hub.Strangers()
+		resp.RefusedCount = uint32(len(strangers))
+		for _, f := range strangers[:min(len(strangers), maxRefused)] {
+			resp.RefusedFollowers = append(resp.RefusedFollowers, &controlv1.RefusedFollower{
+				InstanceId: f.InstanceID, Environment: f.Environment, Epoch: f.Epoch.Proto(),
+			})
+		}
 	}
 	return resp, err
 }

@@ -27,18 +27,22 @@ func (o *clientOptions) checkAddress() error {
 	if o.address == "" {
 		return usagef("the address is empty: pass HOST:PORT, such as %s", usual)
 	}
-	if scheme, rest, ok := strings.Cut(o.address, "://"); ok && (scheme == "http" || scheme == "https") {
-		host, _, _ := strings.Cut(rest, "/")
+	if otherAddresses.MatchString(o.address) {
+		return nil
+	}
+	address, scheme, host := withoutUser(o.address)
+	if scheme == "http" || scheme == "https" {
+		host, _, _ = strings.Cut(host, "/")
 		if _, _, err := net.SplitHostPort(host); err != nil {
 			host = net.JoinHostPort(strings.Trim(host, "[]"), port)
 		}
 		if scheme == "https" {
 			host += " --tls"
 		}
-		return usagef("%s %s: expected HOST:PORT and no URL, such as %s %s", name, o.address, name, host)
+		return usagef("%s %s: expected HOST:PORT and no URL, such as %s %s", name, address, name, host)
 	}
-	if otherAddresses.MatchString(o.address) {
-		return nil
+	if address != o.address {
+		return usagef("%s %s: expected HOST:PORT without a user or a password, such as %s", name, address, usual)
 	}
 	_, given, err := net.SplitHostPort(o.address)
 	if err != nil {
@@ -52,6 +56,20 @@ func (o *clientOptions) checkAddress() error {
 		return usagef("%s %s: the port must be a number from 1 to 65535, such as %s", name, o.address, port)
 	}
 	return nil
+}
+
+// withoutUser cuts an address's user and password, which are not to be repeated; a password may hold
+// any character.
+func withoutUser(address string) (whole, scheme, rest string) {
+	scheme, rest, isURL := strings.Cut(address, "://")
+	if !isURL {
+		scheme, rest = "", address
+	}
+	rest = rest[strings.LastIndex(rest, "@")+1:]
+	if !isURL {
+		return rest, "", rest
+	}
+	return scheme + "://" + rest, scheme, rest
 }
 
 // unconnected is why no connection came about, by what gRPC and Go say of it: nothing else tells.

@@ -69,6 +69,10 @@ func TestNoConnection(t *testing.T) {
 		{"--server control-1:grpc!", "--server control-1:grpc!: the port must be a number from 1 to 65535, such as 7013", exitUsage},
 		{"--server control-1:99999", "--server control-1:99999: the port must be a number from 1 to 65535, such as 7013", exitUsage},
 		{"--server http://control-1:7014/flags", "expected HOST:PORT and no URL, such as --server control-1:7014", exitUsage},
+		{"--server https://user:sekret@control-1:7014/x", "--server https://control-1:7014/x: expected HOST:PORT and no URL, such as --server control-1:7014 --tls", exitUsage},
+		{"--server http://sek@ret@control-1", "--server http://control-1: expected HOST:PORT and no URL, such as --server control-1:7013", exitUsage},
+		{"--server user:sek/ret@control-1:7013", "--server control-1:7013: expected HOST:PORT without a user or a password", exitUsage},
+		{"--server sekret@control-1:7013", "--server control-1:7013: expected HOST:PORT without a user or a password", exitUsage},
 		{"--server https://control-1", "expected HOST:PORT and no URL, such as --server control-1:7013 --tls", exitUsage},
 		{"--server 127.0.0.1:1", "no server at 127.0.0.1:1: is it running? ('tidegate dev' starts everything)", exitFailure},
 		{"--server passthrough:///127.0.0.1:1", "no server at passthrough:///127.0.0.1:1: is it running?", exitFailure},
@@ -84,6 +88,9 @@ func TestNoConnection(t *testing.T) {
 			code, _, stderr := execute(t.Context(), append(strings.Fields(command), strings.Fields(c.args)...)...)
 			if code != c.code || !strings.Contains(stderr, "error: "+c.says) && (code != exitUsage || !strings.Contains(stderr, c.says)) {
 				t.Errorf("%s %s: %d\n%s", command, c.args, code, stderr)
+			}
+			if strings.Contains(stderr, "sek") || strings.Contains(stderr, "ret@") {
+				t.Errorf("%s %s: the password is repeated\n%s", command, c.args, stderr)
 			}
 			if strings.Contains(stderr, "unknown: look at the history") {
 				t.Errorf("%s %s: nothing was sent\n%s", command, c.args, stderr)

@@ -70,7 +70,33 @@ func epochProblems(r *controlv1.GetEpochResponse) []string {
 	if behind := r.GetBehindFollowerRevision(); behind > r.GetRevision() {
 		problems = append(problems, fmt.Sprintf("relays have revision %d of this epoch, and keep it: the store is behind them, and needs a new epoch", behind))
 	}
+	if n := int(r.GetRefusedCount()); n > 0 {
+		problems = append(problems, fmt.Sprintf("%s of late, with the state of another store, which they keep: %s. "+
+			"If this store was made anew, restore the backup, or begin an epoch, once this one holds what they shall take over; if they come from another installation, empty their state directories",
+			counted(n, "refused follower"), refusedText(r)))
+	}
 	return problems
+}
+
+// refusedText names the followers; the names are their own words.
+func refusedText(r *controlv1.GetEpochResponse) string {
+	var names []string
+	for _, f := range r.GetRefusedFollowers() {
+		names = append(names, fmt.Sprintf("%s (%s, epoch %s)", singleLine(f.GetInstanceId()), singleLine(f.GetEnvironment()), epochText(f.GetEpoch())))
+	}
+	if more := int(r.GetRefusedCount()) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
+}
+
+// contentsText is what followers will take over.
+func contentsText(r *controlv1.GetEpochResponse) string {
+	all := make([]string, 0, len(r.GetContents()))
+	for _, c := range r.GetContents() {
+		all = append(all, fmt.Sprintf("%s %s", c.GetEnvironment(), counted(int(c.GetFlags()), "flag")))
+	}
+	return strings.Join(all, ", ")
 }
 
 func epochText(e *syncv1.Epoch) string { return fmt.Sprintf("%d-%016x", e.GetCounter(), e.GetRandom()) }
@@ -125,7 +151,10 @@ func (c *client) confirmEpoch(current *controlv1.GetEpochResponse) error {
 	if len(problems) == 0 {
 		fmt.Fprintln(c.err, "this server sees no reason for a new epoch: the store is not behind what was seen of it")
 	}
-	return c.confirmTyped(fmt.Sprintf("Every relay and SDK will replace what it has by what the store holds now, at revision %d.\nType %s to begin epoch %s: ",
+	if contents := contentsText(current); contents != "" {
+		fmt.Fprintf(c.err, "here there are: %s\n", contents)
+	}
+	return c.confirmTyped(fmt.Sprintf("Every relay and SDK, those too that were refused, will replace what it has by what the store holds now, at revision %d.\nType %s to begin epoch %s: ",
 		current.GetRevision(), next, next), next)
 }
 

@@ -7,6 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/accesskey"
 )
 
@@ -117,6 +121,40 @@ func TestKeyCommands(t *testing.T) {
 	}
 }
 
+// TestEpochOfRefusedFollowers: who is asked to confirm an epoch is told who has another store's state,
+// and what all of them will take over.
+func TestEpochOfRefusedFollowers(t *testing.T) {
+	s := startServer(t)
+	t.Setenv(serverVariable, s.GRPCAddr())
+	conn, err := grpc.NewClient(s.GRPCAddr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	const name = "relay\x1b[31m-1"
+	stream, err := syncv1.NewSyncServiceClient(conn).Stream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = stream.Send(&syncv1.StreamRequest{Message: &syncv1.StreamRequest_Hello{Hello: &syncv1.Hello{
+		Protocol: 1, InstanceId: name, BootId: "b", Path: []string{name},
+		Scopes: []*syncv1.Scope{{Environment: "dev", Cursor: &syncv1.Cursor{Epoch: &syncv1.Epoch{Counter: 1, Random: 7}, Revision: 5, Digest: make([]byte, 16)}}},
+	}}})
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	refused := `1 refused follower of late, with the state of another store, which they keep: relay\x1b[31m-1 (dev, epoch 1-0000000000000007).`
+	if stdout, _, code := command(t, "", "epoch", "show"); !strings.Contains(stdout, refused) || code != exitOK {
+		t.Errorf("show: %d: %s", code, stdout)
+	}
+	_, stderr, code := command(t, "\n", "epoch", "begin", "--reason", "a new start")
+	for _, want := range []string{refused, "here there are: dev 0 flags, staging 0 flags, production 0 flags\n", "those too that were refused, will replace", "Type 2"} {
+		if code != exitFailure || !strings.Contains(stderr, want) || strings.Contains(stderr, "sees no reason") {
+			t.Errorf("begin, without %q: %d: %s", want, code, stderr)
+		}
+	}
+}
+
 func TestEpochCommands(t *testing.T) {
 	t.Setenv(serverVariable, startServer(t).GRPCAddr())
 	t.Setenv("USER", "alice")
@@ -127,7 +165,7 @@ func TestEpochCommands(t *testing.T) {
 	for _, in := range []string{"", "\n", "1\n", "yes\n"} {
 		stdout, stderr, code := command(t, in, "epoch", "begin", "--reason", "restored")
 		if code != exitFailure || stdout != "" || !strings.Contains(stderr, "Type 2 to begin epoch 2: ") || !strings.Contains(stderr, "nothing was changed") ||
-			!strings.Contains(stderr, "sees no reason") {
+			!strings.Contains(stderr, "sees no reason") || !strings.Contains(stderr, "dev 0 flags") {
 			t.Errorf("%q: %d: %s%s", in, code, stdout, stderr)
 		}
 	}

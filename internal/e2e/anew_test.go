@@ -62,7 +62,7 @@ func TestStoreMadeAnew(t *testing.T) {
 	refused := func() error {
 		body := fetch(t, "http://"+srv.HTTP+"/readyz")
 		switch {
-		case !strings.Contains(body, "the store was made anew, and followers have epoch 1-") || !strings.Contains(body, "tidegate epoch begin"):
+		case !strings.Contains(body, "followers have the state of another store than this one") || !strings.Contains(body, "tidegate epoch begin"):
 			return fmt.Errorf("readyz: %s", body)
 		case !strings.Contains(srv.Log(), "FOLLOWERS HAVE THE STATE OF ANOTHER STORE"):
 			return fmt.Errorf("the server's log does not tell: %s", srv.Log())

@@ -12,6 +12,10 @@ import (
 // errLeft: the upstream's state is of an epoch that was left here.
 var errLeft = errors.New("its epoch was left for a later one")
 
+// errAnew: the upstream's state is of another store, whose epoch nobody began. Upstreams that know
+// of it do not send it, but not all do, nor can one that was not told what is here.
+var errAnew = errors.New("its store was made anew, or is another one")
+
 // EpochRecord keeps which epochs were left, over restarts; oldest first.
 type EpochRecord interface {
 	LeftEpochs() ([]snapshot.Epoch, error)

@@ -3,10 +3,12 @@ package follower_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/replica"
 	"github.com/tidegate/tidegate/internal/snapshot"
 )
@@ -44,11 +46,11 @@ func ofEpoch(t *testing.T, e snapshot.Epoch, revision int64) *snapshot.Snapshot 
 
 // TestEpochsDoNotFlap: of two upstreams one is late with a new epoch. The follower goes to
 // the new one and stays, whoever it asks, and after a restart; the counter does not matter,
-// as a store made anew begins at 1 again.
+// as a backup that is restored twice has it twice.
 func TestEpochsDoNotFlap(t *testing.T) {
 	before := ofEpoch(t, snapshot.Epoch{Counter: 5, Random: 1}, 90)
-	after := ofEpoch(t, snapshot.Epoch{Counter: 1, Random: 2}, 10)
-	third := ofEpoch(t, snapshot.Epoch{Counter: 1, Random: 3}, 4)
+	after := ofEpoch(t, snapshot.Epoch{Counter: 2, Random: 2}, 10)
+	third := ofEpoch(t, snapshot.Epoch{Counter: 2, Random: 3}, 4)
 	n := newNetwork()
 	give := func(s *snapshot.Snapshot) func(*stage) error {
 		return func(st *stage) error {
@@ -103,5 +105,71 @@ func TestEpochsDoNotFlap(t *testing.T) {
 	}
 	if want := []snapshot.Epoch{before.Cursor().Epoch, after.Cursor().Epoch}; !slices.Equal(slices.Compact(epochs), want) {
 		t.Errorf("it showed the epochs %v", epochs)
+	}
+}
+
+// TestStoreMadeAnew: also an upstream that does not know better, as one of before, takes nobody over to
+// the first epoch of another store; the follower keeps what it has, whether it comes with a cursor or
+// asks afresh, and does not ask afresh because of that. Epochs that somebody began are followed, and
+// the first one by who has served files or has nothing.
+func TestStoreMadeAnew(t *testing.T) {
+	begun, first := snapshot.Epoch{Counter: 2, Random: 1}, snapshot.Epoch{Counter: 1, Random: 2}
+	for name, c := range map[string]struct {
+		has    *snapshot.Epoch
+		afresh bool
+		comes  snapshot.Epoch
+		kept   bool
+	}{
+		"of another store":            {&begun, false, first, true},
+		"of another first":            {&snapshot.Epoch{Counter: 1, Random: 9}, false, first, true},
+		"of another store, afresh":    {&begun, true, first, true},
+		"of files":                    {&snapshot.Epoch{Random: 9}, false, first, false},
+		"nothing":                     {nil, false, first, false},
+		"of this store":               {&first, true, first, false},
+		"begun, whatever came before": {&first, false, begun, false},
+		"begun, and it asks afresh":   {&first, true, begun, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			comes := ofEpoch(t, c.comes, 10)
+			n := newNetwork()
+			l := &liar{scripts: []func(*stage) error{func(s *stage) error {
+				if c.afresh && s.hello.GetScopes()[0].GetCursor() != nil {
+					s.welcome()
+					s.send(&syncv1.Goodbye{Code: syncv1.Goodbye_CODE_EPOCH}) // has it ask afresh
+					return nil
+				}
+				s.states(map[string]*snapshot.Snapshot{"production": comes})
+				return s.hold()
+			}}}
+			n.serve(t, "up", l)
+			set := replica.NewSet(replica.Options{})
+			r := set.Add("production")
+			want := comes
+			if c.has != nil {
+				had := ofEpoch(t, *c.has, 5)
+				r.Restore(had, time.Hour)
+				if c.kept {
+					want = had
+				}
+			}
+			shown := watch(t, r)
+			f, stop := run(t, n.options(set, "relay", "up"))
+			if c.kept {
+				eventually(t, "it is asked again and again", func() bool { return l.count() > 4 })
+				eventually(t, "the reason", func() bool {
+					err := f.State().Err
+					return err != nil && strings.Contains(err.Error(), "made anew")
+				})
+				if last := l.hello(3).GetScopes()[0]; c.afresh != (last.GetHeldEpoch().GetRandom() == c.has.Random) || c.afresh != (last.GetCursor() == nil) {
+					t.Errorf("it asks for %v", last)
+				}
+			} else {
+				eventually(t, "it is followed", has(r, want))
+			}
+			stop()
+			if all := shown(); len(all) > 0 && all[len(all)-1] != want.Cursor() || r.Snapshot().Cursor() != want.Cursor() {
+				t.Errorf("it showed %v, want %v", all, want.Cursor())
+			}
+		})
 	}
 }

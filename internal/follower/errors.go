@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
@@ -69,6 +70,28 @@ func atOnce(err error) bool {
 
 // sameAgain tells whether the upstream that failed is the one to ask again first.
 func sameAgain(err error) bool { return errors.Is(err, errDiffers) }
+
+// losses are what people were told of since the upstreams were followed last, to tell it once.
+type losses map[loss]struct{}
+
+type loss struct{ upstream, reason string }
+
+// news tells whether people have to be told why an upstream is not followed: of the first failure
+// after a success, and of each new reason; not of further attempts, of an upstream that was lost and
+// cannot be reached, nor of an end that this side wanted.
+func (l losses) news(upstream string, err error, followed bool) bool {
+	if atOnce(err) {
+		return false
+	}
+	if followed {
+		clear(l)
+	}
+	why := loss{upstream, reason(err)}
+	_, known := l[why]
+	l[why] = struct{}{}
+	away := why.reason == codes.Unavailable.String() && len(l) > 1
+	return followed || !known && !away
+}
 
 // reason is a metric's label.
 func reason(err error) string {

@@ -204,7 +204,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	defer beside.Wait()
 	defer cancel()
 
-	rotation, failing := newRotation(f.o), false
+	rotation, told := newRotation(f.o), make(losses)
 	for {
 		upstream, wait := rotation.next(time.Now())
 		if err := f.sleep(ctx, wait); err != nil {
@@ -220,13 +220,10 @@ func (f *Follower) Run(ctx context.Context) error {
 		f.leave(upstream, err)
 		f.metrics.disconnects.WithLabelValues(reason(err)).Inc()
 		rotation.failed(upstream, err, lived, time.Now())
-		// The first failure after a success is news, the attempts that follow are not; nor
-		// is an end that this side wanted.
-		level := zerolog.WarnLevel
-		if lived == 0 && failing || atOnce(err) {
-			level = zerolog.DebugLevel
+		level := zerolog.DebugLevel
+		if told.news(upstream, err, lived > 0) {
+			level = zerolog.WarnLevel
 		}
-		failing = failing || !atOnce(err)
 		f.o.Logger.WithLevel(level).Err(err).Str("upstream", upstream).Stringer("after", lived.Round(time.Millisecond)).Msg("upstream lost")
 	}
 }

@@ -97,7 +97,11 @@ func (in *intake) open(now time.Time) []*syncv1.Scope {
 			continue
 		}
 		asked := &syncv1.Scope{Environment: sc.replica.Environment()}
-		if snap := sc.replica.Snapshot(); snap != nil && !sc.afresh && !fault.Planted("accept-older") {
+		switch snap := sc.replica.Snapshot(); {
+		case snap == nil:
+		case sc.afresh || fault.Planted("accept-older"):
+			asked.HeldEpoch = snap.Cursor().Epoch.Proto()
+		default:
 			asked.Cursor = snap.Cursor().Proto()
 		}
 		scopes = append(scopes, asked)
@@ -171,7 +175,7 @@ func (in *intake) handleUpdate(u *syncv1.Update) error {
 		in.granted(sc)
 		in.metrics.updates.WithLabelValues(mode(d)).Inc()
 		return nil
-	case errors.Is(err, snapshot.ErrRevision), errors.Is(err, errLeft):
+	case errors.Is(err, snapshot.ErrRevision), errors.Is(err, errLeft), errors.Is(err, errAnew):
 		return fmt.Errorf("%w: environment %q: %w", errBehind, u.GetEnvironment(), err)
 	default:
 		sc.afresh = true
@@ -204,6 +208,9 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 	if to := d.Target.Epoch; in.left.has(to) && (now == nil || now.Cursor().Epoch != to) {
 		return fmt.Errorf("%w: %s", errLeft, to)
 	}
+	if to := d.Target.Epoch; now != nil && to.Strange(now.Cursor().Epoch) {
+		return fmt.Errorf("%w: it is in %s, what is here is of %s; 'tidegate epoch begin' has it followed, or an empty state directory", errAnew, to, now.Cursor().Epoch)
+	}
 	next, err := from.Apply(d)
 	if err != nil {
 		return err
@@ -217,7 +224,7 @@ func (in *intake) apply(sc *scope, d snapshot.Delta) error {
 		// Epochs have no order that could be relied on: also one with a lower counter counts.
 		in.left.leave(now.Cursor().Epoch)
 		in.log.Error().Str("environment", d.Environment).Stringer("had", now.Cursor()).Stringer("has", next.Cursor()).
-			Msg("NEW EPOCH: the store was restored or made anew; its state replaces the one that was served")
+			Msg("NEW EPOCH: the store was restored, or somebody began an epoch; its state replaces the one that was served")
 	case now.Cursor().SameState(next.Cursor()):
 		in.keep(sc, now)
 		return nil

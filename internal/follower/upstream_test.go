@@ -112,7 +112,7 @@ func TestUpstreamsThatFail(t *testing.T) {
 }
 
 func TestGoodbyeEpoch(t *testing.T) {
-	h, n := newHistory(t, epoch), newNetwork()
+	h, n := newHistory(t, snapshot.Epoch{Counter: 10, Random: 1}), newNetwork()
 	l := &liar{scripts: []func(*stage) error{
 		func(s *stage) error {
 			s.welcome()

@@ -13,6 +13,7 @@ import (
 	syncv1 "github.com/tidegate/tidegate/gen/go/tidegate/sync/v1"
 	"github.com/tidegate/tidegate/internal/accesskey"
 	"github.com/tidegate/tidegate/internal/fault"
+	"github.com/tidegate/tidegate/internal/snapshot"
 )
 
 // Who follows presents a key, and has what that key opens: the keys are items of the
@@ -214,10 +215,16 @@ func (s *stream) denied(scopes []*scope) []denial {
 			}
 			continue
 		}
+		problem, here := why.Problem, snap.Cursor().Epoch
+		if why.Absent && here.Strange(sc.held) {
+			// A store that was made anew has no keys: nobody would get as far as takeOver.
+			s.hub.store.refuseKeyless(here, sc.named())
+			problem += fmt.Sprintf("; and the follower's state is of epoch %s, of another store than this one, which is in its first: %s", sc.held, here)
+		}
 		list = append(list, denial{
-			environment: sc.environment(), problem: why.Problem, forged: why.Forged,
+			environment: sc.environment(), problem: problem, forged: why.Forged,
 			// Who has no cursor may have a state all the same, and ask for it afresh.
-			undecided: why.Absent && (sc.have != nil && sc.have.Epoch != snap.Cursor().Epoch || !sc.synced && !later && !s.hub.opened.has(snap, s.key.ID)),
+			undecided: why.Absent && (sc.held != (snapshot.Epoch{}) && sc.held != here || !sc.synced && !later && !s.hub.opened.has(snap, s.key.ID)),
 		})
 	}
 	return list

@@ -43,10 +43,10 @@ type storeWatch struct {
 	reported *snapshot.Cursor
 	looking  bool
 
-	// first is the epoch that followers of another one, strangers, were refused: it is the first of
-	// its store.
-	first, strangers snapshot.Epoch
-	refused          time.Time // logged
+	// strangers were refused, as this is the first epoch of its store, and they have another one's.
+	first     snapshot.Epoch
+	strangers strangers
+	refused   time.Time // logged
 }
 
 // headAnswer is what the store said; it is there once done is closed.
@@ -175,37 +175,6 @@ func (w *storeWatch) alarm(have snapshot.Cursor, store int64) {
 		w.logger.Error().Int64("store", store).Int64("followers", w.lost).Stringer("epoch", w.epoch).
 			Msg("THE STORE IS BEHIND ITS FOLLOWERS: it lost data, or was restored from a backup. They keep what they have. Once the store holds what shall be served, begin a new epoch: tidegate epoch begin --reason \"...\"")
 	}
-}
-
-// refuse notes that a follower of another store was refused.
-func (w *storeWatch) refuse(first, of snapshot.Epoch) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.first, w.strangers = first, of
-	if now := time.Now(); w.refused.IsZero() || now.Sub(w.refused) >= alarmInterval {
-		w.refused = now
-		w.logger.Error().Stringer("epoch", first).Stringer("followers", of).
-			Msg("FOLLOWERS HAVE THE STATE OF ANOTHER STORE, and this one was made anew: they keep what they have. Restore the backup; or, if this store shall be followed from now on, begin an epoch: tidegate epoch begin --reason \"...\"")
-	}
-}
-
-// Strangers returns the epoch of followers that were refused because the store was made anew since,
-// and they have the state of the one before. False: there were none, or an epoch was begun since.
-func (h *Hub) Strangers() (snapshot.Epoch, bool) {
-	w := h.store
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.refused.IsZero() {
-		return snapshot.Epoch{}, false
-	}
-	for _, name := range h.o.Replicas.Environments() {
-		snap := h.o.Replicas.Replica(name).Snapshot()
-		if snap != nil && snap.Cursor().Epoch != w.first {
-			w.refused = time.Time{}
-			return snapshot.Epoch{}, false
-		}
-	}
-	return w.strangers, true
 }
 
 // StoreBehind returns the highest revision that a follower has shown while the store was

@@ -77,6 +77,11 @@ func TestEpochArrives(t *testing.T) {
 	c.expect(syncv1.Begin_MODE_FULL, next)
 }
 
+// isStranger tells whether the follower of hello, alone, is one, with the state of the epoch.
+func isStranger(got []hub.Stranger, of snapshot.Epoch) bool {
+	return len(got) == 1 && got[0].InstanceID == "f" && got[0].Environment == "production" && got[0].Epoch == of
+}
+
 // TestStoreMadeAnew: the first epoch of a store, which nobody has begun, takes over nobody who has the
 // state of another one, whatever it holds, at a server and at a relay; who has nothing is served. One
 // that was begun does.
@@ -89,17 +94,22 @@ func TestStoreMadeAnew(t *testing.T) {
 		here   snapshot.Epoch
 		items  []string
 		has    *snapshot.Epoch
+		afresh bool // it asks for everything, without a cursor
 		served bool
 	}{
-		"nothing yet":                   {store(first), first, nil, &epoch, false},
-		"something":                     {store(first), first, []string{"a"}, &epoch, false},
-		"of another first":              {store(first), first, []string{"a"}, &snapshot.Epoch{Counter: 1, Random: 9}, false},
-		"no answer":                     {&fakeStore{err: errors.New("no quorum")}, first, nil, &snapshot.Epoch{Counter: 1, Random: 9}, false},
-		"a relay":                       {nil, first, []string{"a"}, &epoch, false},
-		"a follower that has nothing":   {store(first), first, []string{"a"}, nil, true},
-		"a follower that served files":  {store(first), first, []string{"a"}, &snapshot.Epoch{Random: 9}, true},
-		"begun by somebody":             {store(begun), begun, nil, &epoch, true},
-		"begun by somebody, of a first": {store(begun), begun, []string{"a"}, &first, true},
+		"nothing yet":                   {store(first), first, nil, &epoch, false, false},
+		"something":                     {store(first), first, []string{"a"}, &epoch, false, false},
+		"of another first":              {store(first), first, []string{"a"}, &snapshot.Epoch{Counter: 1, Random: 9}, false, false},
+		"no answer":                     {&fakeStore{err: errors.New("no quorum")}, first, nil, &snapshot.Epoch{Counter: 1, Random: 9}, false, false},
+		"a relay":                       {nil, first, []string{"a"}, &epoch, false, false},
+		"a follower that has nothing":   {store(first), first, []string{"a"}, nil, false, true},
+		"a follower that served files":  {store(first), first, []string{"a"}, &snapshot.Epoch{Random: 9}, false, true},
+		"begun by somebody":             {store(begun), begun, nil, &epoch, false, true},
+		"begun by somebody, of a first": {store(begun), begun, []string{"a"}, &first, false, true},
+		"asks afresh":                   {store(first), first, []string{"a"}, &epoch, true, false},
+		"asks afresh at a relay":        {nil, first, []string{"a"}, &epoch, true, false},
+		"asks afresh, begun":            {store(begun), begun, []string{"a"}, &epoch, true, true},
+		"asks afresh, of this store":    {store(first), first, []string{"a"}, &first, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := hub.Options{BehindWait: 50 * time.Millisecond}
@@ -119,6 +129,9 @@ func TestStoreMadeAnew(t *testing.T) {
 			if tc.has != nil {
 				h = of(*tc.has)
 			}
+			if tc.afresh {
+				h.Scopes[0].Cursor, h.Scopes[0].HeldEpoch = nil, tc.has.Proto()
+			}
 			c := b.present(nil, h)
 			if tc.served {
 				if got := c.outcome(); got != "welcome" {
@@ -129,14 +142,14 @@ func TestStoreMadeAnew(t *testing.T) {
 				!strings.Contains(g.GetMessage(), "made anew") || !strings.Contains(g.GetMessage(), "tidegate epoch begin") {
 				t.Errorf("%v, and it has %v", g, c.have)
 			}
-			if of, refused := b.hub.Strangers(); refused == tc.served || refused && of != *tc.has {
-				t.Errorf("strangers of %v: %t", of, refused)
+			if got := b.hub.Strangers(); tc.served && len(got) != 0 || !tc.served && !isStranger(got, *tc.has) {
+				t.Errorf("strangers %v", got)
 			}
 			next, _ := snapshot.New("production", begun).Next(10, nil, nil)
 			if err := b.set.Replica("production").Publish(next, next.Full()); err != nil && tc.here != begun {
 				t.Fatal(err)
 			}
-			if _, refused := b.hub.Strangers(); refused {
+			if len(b.hub.Strangers()) != 0 {
 				t.Error("an epoch was begun, and it goes on")
 			}
 		})

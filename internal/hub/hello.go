@@ -49,7 +49,7 @@ func (s *stream) admit(hello *syncv1.Hello) error {
 			}
 			have = &c
 		}
-		s.wanted = append(s.wanted, wanted{name, have})
+		s.wanted = append(s.wanted, wanted{name, have, heldEpoch(sc, have)})
 	}
 	s.follower = Follower{
 		InstanceID: hello.GetInstanceId(), Region: hello.GetRegion(), Version: hello.GetVersion(),
@@ -89,6 +89,15 @@ func (s *stream) checkPath(hello *syncv1.Hello) error {
 type wanted struct {
 	environment string
 	have        *snapshot.Cursor
+	held        snapshot.Epoch
+}
+
+// heldEpoch is the epoch of what a follower has: who asks for it anew shows no cursor.
+func heldEpoch(sc *syncv1.Scope, have *snapshot.Cursor) snapshot.Epoch {
+	if have != nil {
+		return have.Epoch
+	}
+	return snapshot.Epoch{Counter: sc.GetHeldEpoch().GetCounter(), Random: sc.GetHeldEpoch().GetRandom()}
 }
 
 // adopt makes scopes of the wanted environments that are known by now, and sets them
@@ -97,14 +106,14 @@ func (s *stream) adopt() {
 	s.wanted = slices.DeleteFunc(s.wanted, func(w wanted) bool {
 		r := s.hub.o.Replicas.Replica(w.environment)
 		if r != nil {
-			s.adoptOne(r, w.have)
+			s.adoptOne(r, w)
 		}
 		return r != nil
 	})
 }
 
-func (s *stream) adoptOne(r *replica.Replica, have *snapshot.Cursor) {
-	sc := &scope{stream: s, index: len(s.scopes), have: have, state: compare}
+func (s *stream) adoptOne(r *replica.Replica, w wanted) {
+	sc := &scope{stream: s, index: len(s.scopes), have: w.have, held: w.held, state: compare}
 	sc.feed = s.hub.join(r, sc)
 	sc.purged = sc.feed.purged.Load()
 	s.scopes = append(s.scopes, sc)

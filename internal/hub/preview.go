@@ -62,7 +62,7 @@ func (h *Hub) Preview(ctx context.Context, p *syncv1.Preview) *syncv1.PreviewAns
 		return h.previews.end(question.GetId())
 	}
 	for _, s := range streams {
-		if !s.question(m) {
+		if !s.question(m) { //nolint:contextcheck // the store is asked for all who wait
 			h.previews.settle(question.GetId(), s, nil)
 		}
 	}

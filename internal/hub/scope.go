@@ -34,6 +34,9 @@ type scope struct {
 	// have is the state that the follower has: what it said in Hello, then what it was
 	// sent. Nil: nothing.
 	have *snapshot.Cursor
+	// held is the epoch of what the follower has, also where it does not say of which state: zero
+	// where it has nothing, or did not say.
+	held snapshot.Epoch
 	// synced: have was sent, or confirmed, on this stream.
 	synced bool
 	// told: the follower was told how old the state is.
@@ -92,7 +95,7 @@ func compare(s *stream, sc *scope) (state, bool, error) {
 	}
 	switch {
 	case sc.have == nil:
-		return queue(s, sc)
+		return takeOver(s, sc, here.Epoch)
 	case sc.have.Epoch != here.Epoch:
 		sc.deadline, sc.head = time.Now().Add(s.hub.o.BehindWait), s.hub.store.ask()
 		return awaitEpoch(s, sc)
@@ -167,13 +170,18 @@ func awaitEpoch(s *stream, sc *scope) (state, bool, error) {
 // and what it holds, nothing at first, would be served everywhere. Who served files before was told
 // to follow a store.
 func takeOver(s *stream, sc *scope, here snapshot.Epoch) (state, bool, error) {
-	if !here.First() || !sc.have.Epoch.OfStore() {
+	if !here.Strange(sc.held) {
 		return queue(s, sc)
 	}
-	s.hub.store.refuse(here, sc.have.Epoch)
+	s.hub.store.refuse(here, sc.named())
 	return nil, false, goodbye(syncv1.Goodbye_CODE_BEHIND,
 		"environment %q is in epoch %s here, the first of a store that was made anew, and the follower in %s of another one: it keeps what it has, until the backup is restored, or 'tidegate epoch begin' says that the new store shall be followed",
-		sc.environment(), here, sc.have.Epoch)
+		sc.environment(), here, sc.held)
+}
+
+// named is who has the state of another store.
+func (sc *scope) named() Stranger {
+	return Stranger{InstanceID: sc.stream.follower.InstanceID, Environment: sc.environment(), Epoch: sc.held}
 }
 
 // lookSoon has the scope look again for what wakes nobody.
@@ -269,7 +277,7 @@ func send(s *stream, sc *scope) (state, bool, error) {
 func (sc *scope) sent(s *stream) (state, bool, error) {
 	s.hub.metrics.updates[sc.frame.mode].Inc()
 	have := sc.frame.target
-	sc.have, sc.synced, sc.frame = &have, true, nil
+	sc.have, sc.held, sc.synced, sc.frame = &have, have.Epoch, true, nil
 	sc.admitted()
 	if sc.look(); !sc.told && !sc.current.IsZero() {
 		sc.told = true

@@ -255,3 +255,76 @@ func TestKeyOfSome(t *testing.T) {
 	c = begin()
 	c.expect(syncv1.Begin_MODE_FULL, b.changeKeys("staging", []*accessv1.Key{key}))
 }
+
+// TestKeyThatAStoreMadeAnewLacks: a store that was made anew has no keys, so its followers are refused
+// for want of one; that they have another store's state is told all the same. A server that is only
+// late tells nothing of the kind.
+func TestKeyThatAStoreMadeAnewLacks(t *testing.T) {
+	first, later := snapshot.Epoch{Counter: 1, Random: 3}, snapshot.Epoch{Counter: 2, Random: 4}
+	for name, tc := range map[string]struct {
+		store *fakeStore
+		here  snapshot.Epoch
+		told  bool
+	}{
+		"made anew":                    {&fakeStore{epoch: first}, first, true},
+		"a relay":                      {nil, first, true},
+		"begun by somebody":            {&fakeStore{epoch: later}, later, false},
+		"the store has begun an epoch": {&fakeStore{epoch: later}, first, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var logged syncBuffer
+			o := hub.Options{RequireKeys: true, Logger: zerolog.New(&logged)}
+			if tc.store != nil {
+				o.Head = tc.store.head
+			}
+			b := newBed(t, o, 0, "production")
+			here, _ := snapshot.New("production", tc.here).Next(9, nil, nil)
+			if err := b.set.Replica("production").Publish(here, here.Full()); err != nil {
+				t.Fatal(err)
+			}
+			secret, key := newKey(0)
+			_, err := b.present([]string{"Bearer " + secret}, of(epoch)).stream.Recv()
+			if status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), key.GetId()) ||
+				strings.Contains(err.Error(), "of another store") != (tc.here == first) {
+				t.Errorf("the follower is told %v", err)
+			}
+			if !tc.told {
+				if len(b.hub.Strangers()) != 0 {
+					t.Error("an alarm")
+				}
+				return
+			}
+			eventually(t, "an alarm", func() bool { return isStranger(b.hub.Strangers(), epoch) })
+			if !strings.Contains(logged.String(), "FOLLOWERS HAVE THE STATE OF ANOTHER STORE") {
+				t.Errorf("logged:\n%s", logged.String())
+			}
+		})
+	}
+}
+
+// TestKeyThatIsAskedForAfresh: who asks for its state anew, and holds another store's, is not told to
+// drop it by a hub that lacks its key, however late that got its state.
+func TestKeyThatIsAskedForAfresh(t *testing.T) {
+	b := newBed(t, hub.Options{RequireKeys: true}, 0, "production")
+	secret, _ := newKey(0)
+	h := hello("f", "production")
+	h.Scopes[0].HeldEpoch = epoch.Proto()
+	c := b.present([]string{"Bearer " + secret}, h)
+	if got := c.outcome(); got != "welcome" {
+		t.Fatal(got)
+	}
+	anew, _ := snapshot.New("production", snapshot.Epoch{Counter: 1, Random: 3}).Next(9, nil, nil)
+	if err := b.set.Replica("production").Publish(anew, anew.Full()); err != nil {
+		t.Fatal(err)
+	}
+	b.set.Replica("production").Confirm(0)
+	var err error
+	for m := (*syncv1.StreamResponse)(nil); err == nil; m, err = c.stream.Recv() {
+		if m.GetGoodbye() != nil || m.GetUpdate() != nil {
+			t.Fatalf("it is told %v", m)
+		}
+	}
+	if status.Code(err) != codes.PermissionDenied {
+		t.Error(err)
+	}
+}

@@ -20,6 +20,10 @@ func (e Epoch) First() bool { return e.Counter == 1 }
 // OfStore tells whether it is an epoch of a store: those of files have the counter 0.
 func (e Epoch) OfStore() bool { return e.Counter != 0 }
 
+// Strange tells whether a state of this epoch is not to replace one of another, which is of another
+// store for all that is known: nobody has said that this one shall be followed.
+func (e Epoch) Strange(held Epoch) bool { return e.First() && held.OfStore() && held != e }
+
 // Proto converts to the wire form.
 func (e Epoch) Proto() *syncv1.Epoch { return &syncv1.Epoch{Counter: e.Counter, Random: e.Random} }
 

@@ -71,7 +71,14 @@ type GetEpochResponse struct {
 	// store was below it; 0: none.
 	BehindFollowerRevision int64 `protobuf:"varint,5,opt,name=behind_follower_revision,json=behindFollowerRevision,proto3" json:"behind_follower_revision,omitempty"`
 	// How the epoch began; unset for the first.
-	Entry         *AuditEntry `protobuf:"bytes,6,opt,name=entry,proto3" json:"entry,omitempty"`
+	Entry *AuditEntry `protobuf:"bytes,6,opt,name=entry,proto3" json:"entry,omitempty"`
+	// Followers that this server has refused in the last minutes, since they have the state of
+	// another store, and nobody began this epoch; at most 16 of the refused_count. A new epoch has
+	// them take over what is here.
+	RefusedFollowers []*RefusedFollower `protobuf:"bytes,7,rep,name=refused_followers,json=refusedFollowers,proto3" json:"refused_followers,omitempty"`
+	RefusedCount     uint32             `protobuf:"varint,8,opt,name=refused_count,json=refusedCount,proto3" json:"refused_count,omitempty"`
+	// What this server has of each environment.
+	Contents      []*EnvironmentContent `protobuf:"bytes,9,rep,name=contents,proto3" json:"contents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,6 +155,141 @@ func (x *GetEpochResponse) GetEntry() *AuditEntry {
 	return nil
 }
 
+func (x *GetEpochResponse) GetRefusedFollowers() []*RefusedFollower {
+	if x != nil {
+		return x.RefusedFollowers
+	}
+	return nil
+}
+
+func (x *GetEpochResponse) GetRefusedCount() uint32 {
+	if x != nil {
+		return x.RefusedCount
+	}
+	return 0
+}
+
+func (x *GetEpochResponse) GetContents() []*EnvironmentContent {
+	if x != nil {
+		return x.Contents
+	}
+	return nil
+}
+
+type RefusedFollower struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the follower calls itself.
+	InstanceId  string `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	Environment string `protobuf:"bytes,2,opt,name=environment,proto3" json:"environment,omitempty"`
+	// Of the state that it has, and keeps.
+	Epoch         *v1.Epoch `protobuf:"bytes,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefusedFollower) Reset() {
+	*x = RefusedFollower{}
+	mi := &file_tidegate_control_v1_epoch_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefusedFollower) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefusedFollower) ProtoMessage() {}
+
+func (x *RefusedFollower) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_epoch_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefusedFollower.ProtoReflect.Descriptor instead.
+func (*RefusedFollower) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_epoch_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RefusedFollower) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
+func (x *RefusedFollower) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *RefusedFollower) GetEpoch() *v1.Epoch {
+	if x != nil {
+		return x.Epoch
+	}
+	return nil
+}
+
+type EnvironmentContent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Environment   string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
+	Flags         uint32                 `protobuf:"varint,2,opt,name=flags,proto3" json:"flags,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnvironmentContent) Reset() {
+	*x = EnvironmentContent{}
+	mi := &file_tidegate_control_v1_epoch_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnvironmentContent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnvironmentContent) ProtoMessage() {}
+
+func (x *EnvironmentContent) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_control_v1_epoch_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnvironmentContent.ProtoReflect.Descriptor instead.
+func (*EnvironmentContent) Descriptor() ([]byte, []int) {
+	return file_tidegate_control_v1_epoch_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *EnvironmentContent) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *EnvironmentContent) GetFlags() uint32 {
+	if x != nil {
+		return x.Flags
+	}
+	return 0
+}
+
 type BeginEpochRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The epoch that ends; required.
@@ -160,7 +302,7 @@ type BeginEpochRequest struct {
 
 func (x *BeginEpochRequest) Reset() {
 	*x = BeginEpochRequest{}
-	mi := &file_tidegate_control_v1_epoch_service_proto_msgTypes[2]
+	mi := &file_tidegate_control_v1_epoch_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -172,7 +314,7 @@ func (x *BeginEpochRequest) String() string {
 func (*BeginEpochRequest) ProtoMessage() {}
 
 func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_epoch_service_proto_msgTypes[2]
+	mi := &file_tidegate_control_v1_epoch_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -185,7 +327,7 @@ func (x *BeginEpochRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginEpochRequest.ProtoReflect.Descriptor instead.
 func (*BeginEpochRequest) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_epoch_service_proto_rawDescGZIP(), []int{2}
+	return file_tidegate_control_v1_epoch_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *BeginEpochRequest) GetExpected() *v1.Epoch {
@@ -221,7 +363,7 @@ type BeginEpochResponse struct {
 
 func (x *BeginEpochResponse) Reset() {
 	*x = BeginEpochResponse{}
-	mi := &file_tidegate_control_v1_epoch_service_proto_msgTypes[3]
+	mi := &file_tidegate_control_v1_epoch_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -233,7 +375,7 @@ func (x *BeginEpochResponse) String() string {
 func (*BeginEpochResponse) ProtoMessage() {}
 
 func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_control_v1_epoch_service_proto_msgTypes[3]
+	mi := &file_tidegate_control_v1_epoch_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -246,7 +388,7 @@ func (x *BeginEpochResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginEpochResponse.ProtoReflect.Descriptor instead.
 func (*BeginEpochResponse) Descriptor() ([]byte, []int) {
-	return file_tidegate_control_v1_epoch_service_proto_rawDescGZIP(), []int{3}
+	return file_tidegate_control_v1_epoch_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BeginEpochResponse) GetEpoch() *v1.Epoch {
@@ -275,14 +417,25 @@ var File_tidegate_control_v1_epoch_service_proto protoreflect.FileDescriptor
 const file_tidegate_control_v1_epoch_service_proto_rawDesc = "" +
 	"\n" +
 	"'tidegate/control/v1/epoch_service.proto\x12\x13tidegate.control.v1\x1a\x1ftidegate/control/v1/audit.proto\x1a\x1btidegate/sync/v1/sync.proto\"\x11\n" +
-	"\x0fGetEpochRequest\"\xb7\x02\n" +
+	"\x0fGetEpochRequest\"\xf4\x03\n" +
 	"\x10GetEpochResponse\x12-\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x17.tidegate.sync.v1.EpochR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12)\n" +
 	"\x10applied_revision\x18\x03 \x01(\x03R\x0fappliedRevision\x12<\n" +
 	"\rapplied_epoch\x18\x04 \x01(\v2\x17.tidegate.sync.v1.EpochR\fappliedEpoch\x128\n" +
 	"\x18behind_follower_revision\x18\x05 \x01(\x03R\x16behindFollowerRevision\x125\n" +
-	"\x05entry\x18\x06 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\x7f\n" +
+	"\x05entry\x18\x06 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\x12Q\n" +
+	"\x11refused_followers\x18\a \x03(\v2$.tidegate.control.v1.RefusedFollowerR\x10refusedFollowers\x12#\n" +
+	"\rrefused_count\x18\b \x01(\rR\frefusedCount\x12C\n" +
+	"\bcontents\x18\t \x03(\v2'.tidegate.control.v1.EnvironmentContentR\bcontents\"\x83\x01\n" +
+	"\x0fRefusedFollower\x12\x1f\n" +
+	"\vinstance_id\x18\x01 \x01(\tR\n" +
+	"instanceId\x12 \n" +
+	"\venvironment\x18\x02 \x01(\tR\venvironment\x12-\n" +
+	"\x05epoch\x18\x03 \x01(\v2\x17.tidegate.sync.v1.EpochR\x05epoch\"L\n" +
+	"\x12EnvironmentContent\x12 \n" +
+	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x14\n" +
+	"\x05flags\x18\x02 \x01(\rR\x05flags\"\x7f\n" +
 	"\x11BeginEpochRequest\x123\n" +
 	"\bexpected\x18\x01 \x01(\v2\x17.tidegate.sync.v1.EpochR\bexpected\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
@@ -310,31 +463,36 @@ func file_tidegate_control_v1_epoch_service_proto_rawDescGZIP() []byte {
 	return file_tidegate_control_v1_epoch_service_proto_rawDescData
 }
 
-var file_tidegate_control_v1_epoch_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_tidegate_control_v1_epoch_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_tidegate_control_v1_epoch_service_proto_goTypes = []any{
 	(*GetEpochRequest)(nil),    // 0: tidegate.control.v1.GetEpochRequest
 	(*GetEpochResponse)(nil),   // 1: tidegate.control.v1.GetEpochResponse
-	(*BeginEpochRequest)(nil),  // 2: tidegate.control.v1.BeginEpochRequest
-	(*BeginEpochResponse)(nil), // 3: tidegate.control.v1.BeginEpochResponse
-	(*v1.Epoch)(nil),           // 4: tidegate.sync.v1.Epoch
-	(*AuditEntry)(nil),         // 5: tidegate.control.v1.AuditEntry
+	(*RefusedFollower)(nil),    // 2: tidegate.control.v1.RefusedFollower
+	(*EnvironmentContent)(nil), // 3: tidegate.control.v1.EnvironmentContent
+	(*BeginEpochRequest)(nil),  // 4: tidegate.control.v1.BeginEpochRequest
+	(*BeginEpochResponse)(nil), // 5: tidegate.control.v1.BeginEpochResponse
+	(*v1.Epoch)(nil),           // 6: tidegate.sync.v1.Epoch
+	(*AuditEntry)(nil),         // 7: tidegate.control.v1.AuditEntry
 }
 var file_tidegate_control_v1_epoch_service_proto_depIdxs = []int32{
-	4, // 0: tidegate.control.v1.GetEpochResponse.epoch:type_name -> tidegate.sync.v1.Epoch
-	4, // 1: tidegate.control.v1.GetEpochResponse.applied_epoch:type_name -> tidegate.sync.v1.Epoch
-	5, // 2: tidegate.control.v1.GetEpochResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	4, // 3: tidegate.control.v1.BeginEpochRequest.expected:type_name -> tidegate.sync.v1.Epoch
-	4, // 4: tidegate.control.v1.BeginEpochResponse.epoch:type_name -> tidegate.sync.v1.Epoch
-	5, // 5: tidegate.control.v1.BeginEpochResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	0, // 6: tidegate.control.v1.EpochService.GetEpoch:input_type -> tidegate.control.v1.GetEpochRequest
-	2, // 7: tidegate.control.v1.EpochService.BeginEpoch:input_type -> tidegate.control.v1.BeginEpochRequest
-	1, // 8: tidegate.control.v1.EpochService.GetEpoch:output_type -> tidegate.control.v1.GetEpochResponse
-	3, // 9: tidegate.control.v1.EpochService.BeginEpoch:output_type -> tidegate.control.v1.BeginEpochResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	6,  // 0: tidegate.control.v1.GetEpochResponse.epoch:type_name -> tidegate.sync.v1.Epoch
+	6,  // 1: tidegate.control.v1.GetEpochResponse.applied_epoch:type_name -> tidegate.sync.v1.Epoch
+	7,  // 2: tidegate.control.v1.GetEpochResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	2,  // 3: tidegate.control.v1.GetEpochResponse.refused_followers:type_name -> tidegate.control.v1.RefusedFollower
+	3,  // 4: tidegate.control.v1.GetEpochResponse.contents:type_name -> tidegate.control.v1.EnvironmentContent
+	6,  // 5: tidegate.control.v1.RefusedFollower.epoch:type_name -> tidegate.sync.v1.Epoch
+	6,  // 6: tidegate.control.v1.BeginEpochRequest.expected:type_name -> tidegate.sync.v1.Epoch
+	6,  // 7: tidegate.control.v1.BeginEpochResponse.epoch:type_name -> tidegate.sync.v1.Epoch
+	7,  // 8: tidegate.control.v1.BeginEpochResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	0,  // 9: tidegate.control.v1.EpochService.GetEpoch:input_type -> tidegate.control.v1.GetEpochRequest
+	4,  // 10: tidegate.control.v1.EpochService.BeginEpoch:input_type -> tidegate.control.v1.BeginEpochRequest
+	1,  // 11: tidegate.control.v1.EpochService.GetEpoch:output_type -> tidegate.control.v1.GetEpochResponse
+	5,  // 12: tidegate.control.v1.EpochService.BeginEpoch:output_type -> tidegate.control.v1.BeginEpochResponse
+	11, // [11:13] is the sub-list for method output_type
+	9,  // [9:11] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_epoch_service_proto_init() }
@@ -349,7 +507,7 @@ func file_tidegate_control_v1_epoch_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_control_v1_epoch_service_proto_rawDesc), len(file_tidegate_control_v1_epoch_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -58,6 +58,7 @@
 //     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
 //     Ack.rejections_unchanged, StreamResponse.checksum, RelayEnvironment.newest_rejection,
 //     RelayEnvironment.claimed, RelayDeparture.revoked, KIND_ROLLOUT.
+//   1 (2026-11): added what old sides ignore: Scope.held_epoch.
 //   1 (2026-11): added Preview and PreviewAnswer, between sides that say CAPABILITY_PREVIEW.
 
 package syncv1
@@ -755,7 +756,10 @@ type Scope struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Environment string                 `protobuf:"bytes,1,opt,name=environment,proto3" json:"environment,omitempty"`
 	// Unset: from nothing.
-	Cursor        *Cursor `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	Cursor *Cursor `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// Of the state that the follower has, and asks to be sent anew, without a cursor; unset where
+	// there is a cursor, or no state.
+	HeldEpoch     *Epoch `protobuf:"bytes,3,opt,name=held_epoch,json=heldEpoch,proto3" json:"held_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -800,6 +804,13 @@ func (x *Scope) GetEnvironment() string {
 func (x *Scope) GetCursor() *Cursor {
 	if x != nil {
 		return x.Cursor
+	}
+	return nil
+}
+
+func (x *Scope) GetHeldEpoch() *Epoch {
+	if x != nil {
+		return x.HeldEpoch
 	}
 	return nil
 }
@@ -2428,10 +2439,12 @@ const file_tidegate_sync_v1_sync_proto_rawDesc = "" +
 	"\aversion\x18\b \x01(\tR\aversion\x12C\n" +
 	"\rfollower_kind\x18\t \x01(\x0e2\x1e.tidegate.sync.v1.FollowerKindR\ffollowerKind\x12#\n" +
 	"\rstream_number\x18\n" +
-	" \x01(\x04R\fstreamNumber\"[\n" +
+	" \x01(\x04R\fstreamNumber\"\x93\x01\n" +
 	"\x05Scope\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x120\n" +
-	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\"k\n" +
+	"\x06cursor\x18\x02 \x01(\v2\x18.tidegate.sync.v1.CursorR\x06cursor\x126\n" +
+	"\n" +
+	"held_epoch\x18\x03 \x01(\v2\x17.tidegate.sync.v1.EpochR\theldEpoch\"k\n" +
 	"\x06Cursor\x12-\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x17.tidegate.sync.v1.EpochR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12\x16\n" +
@@ -2652,47 +2665,48 @@ var file_tidegate_sync_v1_sync_proto_depIdxs = []int32{
 	1,  // 10: tidegate.sync.v1.Hello.capabilities:type_name -> tidegate.sync.v1.Capability
 	0,  // 11: tidegate.sync.v1.Hello.follower_kind:type_name -> tidegate.sync.v1.FollowerKind
 	9,  // 12: tidegate.sync.v1.Scope.cursor:type_name -> tidegate.sync.v1.Cursor
-	10, // 13: tidegate.sync.v1.Cursor.epoch:type_name -> tidegate.sync.v1.Epoch
-	31, // 14: tidegate.sync.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
-	13, // 15: tidegate.sync.v1.Update.begin:type_name -> tidegate.sync.v1.Begin
-	14, // 16: tidegate.sync.v1.Update.puts:type_name -> tidegate.sync.v1.Put
-	15, // 17: tidegate.sync.v1.Update.deletes:type_name -> tidegate.sync.v1.Delete
-	16, // 18: tidegate.sync.v1.Update.commit:type_name -> tidegate.sync.v1.Commit
-	3,  // 19: tidegate.sync.v1.Begin.mode:type_name -> tidegate.sync.v1.Begin.Mode
-	9,  // 20: tidegate.sync.v1.Begin.base:type_name -> tidegate.sync.v1.Cursor
-	9,  // 21: tidegate.sync.v1.Begin.target:type_name -> tidegate.sync.v1.Cursor
-	2,  // 22: tidegate.sync.v1.Put.kind:type_name -> tidegate.sync.v1.Kind
-	2,  // 23: tidegate.sync.v1.Delete.kind:type_name -> tidegate.sync.v1.Kind
-	9,  // 24: tidegate.sync.v1.Commit.cursor:type_name -> tidegate.sync.v1.Cursor
-	9,  // 25: tidegate.sync.v1.Ack.cursor:type_name -> tidegate.sync.v1.Cursor
-	22, // 26: tidegate.sync.v1.Ack.rejections:type_name -> tidegate.sync.v1.Rejection
-	19, // 27: tidegate.sync.v1.Report.relays:type_name -> tidegate.sync.v1.RelayStatus
-	21, // 28: tidegate.sync.v1.Report.departures:type_name -> tidegate.sync.v1.RelayDeparture
-	20, // 29: tidegate.sync.v1.RelayStatus.environments:type_name -> tidegate.sync.v1.RelayEnvironment
-	9,  // 30: tidegate.sync.v1.RelayEnvironment.cursor:type_name -> tidegate.sync.v1.Cursor
-	31, // 31: tidegate.sync.v1.RelayEnvironment.age:type_name -> google.protobuf.Duration
-	9,  // 32: tidegate.sync.v1.RelayEnvironment.claimed:type_name -> tidegate.sync.v1.Cursor
-	2,  // 33: tidegate.sync.v1.Rejection.kind:type_name -> tidegate.sync.v1.Kind
-	24, // 34: tidegate.sync.v1.Heartbeat.environments:type_name -> tidegate.sync.v1.EnvironmentStatus
-	9,  // 35: tidegate.sync.v1.EnvironmentStatus.cursor:type_name -> tidegate.sync.v1.Cursor
-	31, // 36: tidegate.sync.v1.EnvironmentStatus.age:type_name -> google.protobuf.Duration
-	14, // 37: tidegate.sync.v1.Preview.puts:type_name -> tidegate.sync.v1.Put
-	15, // 38: tidegate.sync.v1.Preview.deletes:type_name -> tidegate.sync.v1.Delete
-	31, // 39: tidegate.sync.v1.Preview.timeout:type_name -> google.protobuf.Duration
-	27, // 40: tidegate.sync.v1.PreviewAnswer.flags:type_name -> tidegate.sync.v1.PreviewFlag
-	32, // 41: tidegate.sync.v1.PreviewAnswer.since:type_name -> google.protobuf.Timestamp
-	28, // 42: tidegate.sync.v1.PreviewFlag.transitions:type_name -> tidegate.sync.v1.PreviewTransition
-	29, // 43: tidegate.sync.v1.PreviewTransition.before:type_name -> tidegate.sync.v1.PreviewOutcome
-	29, // 44: tidegate.sync.v1.PreviewTransition.after:type_name -> tidegate.sync.v1.PreviewOutcome
-	4,  // 45: tidegate.sync.v1.Goodbye.code:type_name -> tidegate.sync.v1.Goodbye.Code
-	31, // 46: tidegate.sync.v1.Goodbye.backoff:type_name -> google.protobuf.Duration
-	5,  // 47: tidegate.sync.v1.SyncService.Stream:input_type -> tidegate.sync.v1.StreamRequest
-	6,  // 48: tidegate.sync.v1.SyncService.Stream:output_type -> tidegate.sync.v1.StreamResponse
-	48, // [48:49] is the sub-list for method output_type
-	47, // [47:48] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	10, // 13: tidegate.sync.v1.Scope.held_epoch:type_name -> tidegate.sync.v1.Epoch
+	10, // 14: tidegate.sync.v1.Cursor.epoch:type_name -> tidegate.sync.v1.Epoch
+	31, // 15: tidegate.sync.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
+	13, // 16: tidegate.sync.v1.Update.begin:type_name -> tidegate.sync.v1.Begin
+	14, // 17: tidegate.sync.v1.Update.puts:type_name -> tidegate.sync.v1.Put
+	15, // 18: tidegate.sync.v1.Update.deletes:type_name -> tidegate.sync.v1.Delete
+	16, // 19: tidegate.sync.v1.Update.commit:type_name -> tidegate.sync.v1.Commit
+	3,  // 20: tidegate.sync.v1.Begin.mode:type_name -> tidegate.sync.v1.Begin.Mode
+	9,  // 21: tidegate.sync.v1.Begin.base:type_name -> tidegate.sync.v1.Cursor
+	9,  // 22: tidegate.sync.v1.Begin.target:type_name -> tidegate.sync.v1.Cursor
+	2,  // 23: tidegate.sync.v1.Put.kind:type_name -> tidegate.sync.v1.Kind
+	2,  // 24: tidegate.sync.v1.Delete.kind:type_name -> tidegate.sync.v1.Kind
+	9,  // 25: tidegate.sync.v1.Commit.cursor:type_name -> tidegate.sync.v1.Cursor
+	9,  // 26: tidegate.sync.v1.Ack.cursor:type_name -> tidegate.sync.v1.Cursor
+	22, // 27: tidegate.sync.v1.Ack.rejections:type_name -> tidegate.sync.v1.Rejection
+	19, // 28: tidegate.sync.v1.Report.relays:type_name -> tidegate.sync.v1.RelayStatus
+	21, // 29: tidegate.sync.v1.Report.departures:type_name -> tidegate.sync.v1.RelayDeparture
+	20, // 30: tidegate.sync.v1.RelayStatus.environments:type_name -> tidegate.sync.v1.RelayEnvironment
+	9,  // 31: tidegate.sync.v1.RelayEnvironment.cursor:type_name -> tidegate.sync.v1.Cursor
+	31, // 32: tidegate.sync.v1.RelayEnvironment.age:type_name -> google.protobuf.Duration
+	9,  // 33: tidegate.sync.v1.RelayEnvironment.claimed:type_name -> tidegate.sync.v1.Cursor
+	2,  // 34: tidegate.sync.v1.Rejection.kind:type_name -> tidegate.sync.v1.Kind
+	24, // 35: tidegate.sync.v1.Heartbeat.environments:type_name -> tidegate.sync.v1.EnvironmentStatus
+	9,  // 36: tidegate.sync.v1.EnvironmentStatus.cursor:type_name -> tidegate.sync.v1.Cursor
+	31, // 37: tidegate.sync.v1.EnvironmentStatus.age:type_name -> google.protobuf.Duration
+	14, // 38: tidegate.sync.v1.Preview.puts:type_name -> tidegate.sync.v1.Put
+	15, // 39: tidegate.sync.v1.Preview.deletes:type_name -> tidegate.sync.v1.Delete
+	31, // 40: tidegate.sync.v1.Preview.timeout:type_name -> google.protobuf.Duration
+	27, // 41: tidegate.sync.v1.PreviewAnswer.flags:type_name -> tidegate.sync.v1.PreviewFlag
+	32, // 42: tidegate.sync.v1.PreviewAnswer.since:type_name -> google.protobuf.Timestamp
+	28, // 43: tidegate.sync.v1.PreviewFlag.transitions:type_name -> tidegate.sync.v1.PreviewTransition
+	29, // 44: tidegate.sync.v1.PreviewTransition.before:type_name -> tidegate.sync.v1.PreviewOutcome
+	29, // 45: tidegate.sync.v1.PreviewTransition.after:type_name -> tidegate.sync.v1.PreviewOutcome
+	4,  // 46: tidegate.sync.v1.Goodbye.code:type_name -> tidegate.sync.v1.Goodbye.Code
+	31, // 47: tidegate.sync.v1.Goodbye.backoff:type_name -> google.protobuf.Duration
+	5,  // 48: tidegate.sync.v1.SyncService.Stream:input_type -> tidegate.sync.v1.StreamRequest
+	6,  // 49: tidegate.sync.v1.SyncService.Stream:output_type -> tidegate.sync.v1.StreamResponse
+	49, // [49:50] is the sub-list for method output_type
+	48, // [48:49] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_sync_v1_sync_proto_init() }

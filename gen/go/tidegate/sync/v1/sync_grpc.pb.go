@@ -58,6 +58,7 @@
 //     the path in Welcome and Heartbeat, Goodbye.environments, KIND_KEY,
 //     Ack.rejections_unchanged, StreamResponse.checksum, RelayEnvironment.newest_rejection,
 //     RelayEnvironment.claimed, RelayDeparture.revoked, KIND_ROLLOUT.
+//   1 (2026-11): added what old sides ignore: Scope.held_epoch.
 //   1 (2026-11): added Preview and PreviewAnswer, between sides that say CAPABILITY_PREVIEW.
 
 package syncv1

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tidegate/control/v1/epoch_service.proto.
  */
 export const file_tidegate_control_v1_epoch_service: GenFile = /*@__PURE__*/
-  fileDesc("Cid0aWRlZ2F0ZS9jb250cm9sL3YxL2Vwb2NoX3NlcnZpY2UucHJvdG8SE3RpZGVnYXRlLmNvbnRyb2wudjEiEQoPR2V0RXBvY2hSZXF1ZXN0IugBChBHZXRFcG9jaFJlc3BvbnNlEiYKBWVwb2NoGAEgASgLMhcudGlkZWdhdGUuc3luYy52MS5FcG9jaBIQCghyZXZpc2lvbhgCIAEoAxIYChBhcHBsaWVkX3JldmlzaW9uGAMgASgDEi4KDWFwcGxpZWRfZXBvY2gYBCABKAsyFy50aWRlZ2F0ZS5zeW5jLnYxLkVwb2NoEiAKGGJlaGluZF9mb2xsb3dlcl9yZXZpc2lvbhgFIAEoAxIuCgVlbnRyeRgGIAEoCzIfLnRpZGVnYXRlLmNvbnRyb2wudjEuQXVkaXRFbnRyeSJiChFCZWdpbkVwb2NoUmVxdWVzdBIpCghleHBlY3RlZBgBIAEoCzIXLnRpZGVnYXRlLnN5bmMudjEuRXBvY2gSDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkifgoSQmVnaW5FcG9jaFJlc3BvbnNlEiYKBWVwb2NoGAEgASgLMhcudGlkZWdhdGUuc3luYy52MS5FcG9jaBIQCghyZXZpc2lvbhgCIAEoAxIuCgVlbnRyeRgDIAEoCzIfLnRpZGVnYXRlLmNvbnRyb2wudjEuQXVkaXRFbnRyeTLLAQoMRXBvY2hTZXJ2aWNlElwKCEdldEVwb2NoEiQudGlkZWdhdGUuY29udHJvbC52MS5HZXRFcG9jaFJlcXVlc3QaJS50aWRlZ2F0ZS5jb250cm9sLnYxLkdldEVwb2NoUmVzcG9uc2UiA5ACARJdCgpCZWdpbkVwb2NoEiYudGlkZWdhdGUuY29udHJvbC52MS5CZWdpbkVwb2NoUmVxdWVzdBonLnRpZGVnYXRlLmNvbnRyb2wudjEuQmVnaW5FcG9jaFJlc3BvbnNlQt0BChdjb20udGlkZWdhdGUuY29udHJvbC52MUIRRXBvY2hTZXJ2aWNlUHJvdG9QAVpBZ2l0aHViLmNvbS90aWRlZ2F0ZS90aWRlZ2F0ZS9nZW4vZ28vdGlkZWdhdGUvY29udHJvbC92MTtjb250cm9sdjGiAgNUQ1iqAhNUaWRlZ2F0ZS5Db250cm9sLlYxygITVGlkZWdhdGVcQ29udHJvbFxWMeICH1RpZGVnYXRlXENvbnRyb2xcVjFcR1BCTWV0YWRhdGHqAhVUaWRlZ2F0ZTo6Q29udHJvbDo6VjFiBnByb3RvMw", [file_tidegate_control_v1_audit, file_tidegate_sync_v1_sync]);
+  fileDesc("Cid0aWRlZ2F0ZS9jb250cm9sL3YxL2Vwb2NoX3NlcnZpY2UucHJvdG8SE3RpZGVnYXRlLmNvbnRyb2wudjEiEQoPR2V0RXBvY2hSZXF1ZXN0IvsCChBHZXRFcG9jaFJlc3BvbnNlEiYKBWVwb2NoGAEgASgLMhcudGlkZWdhdGUuc3luYy52MS5FcG9jaBIQCghyZXZpc2lvbhgCIAEoAxIYChBhcHBsaWVkX3JldmlzaW9uGAMgASgDEi4KDWFwcGxpZWRfZXBvY2gYBCABKAsyFy50aWRlZ2F0ZS5zeW5jLnYxLkVwb2NoEiAKGGJlaGluZF9mb2xsb3dlcl9yZXZpc2lvbhgFIAEoAxIuCgVlbnRyeRgGIAEoCzIfLnRpZGVnYXRlLmNvbnRyb2wudjEuQXVkaXRFbnRyeRI/ChFyZWZ1c2VkX2ZvbGxvd2VycxgHIAMoCzIkLnRpZGVnYXRlLmNvbnRyb2wudjEuUmVmdXNlZEZvbGxvd2VyEhUKDXJlZnVzZWRfY291bnQYCCABKA0SOQoIY29udGVudHMYCSADKAsyJy50aWRlZ2F0ZS5jb250cm9sLnYxLkVudmlyb25tZW50Q29udGVudCJjCg9SZWZ1c2VkRm9sbG93ZXISEwoLaW5zdGFuY2VfaWQYASABKAkSEwoLZW52aXJvbm1lbnQYAiABKAkSJgoFZXBvY2gYAyABKAsyFy50aWRlZ2F0ZS5zeW5jLnYxLkVwb2NoIjgKEkVudmlyb25tZW50Q29udGVudBITCgtlbnZpcm9ubWVudBgBIAEoCRINCgVmbGFncxgCIAEoDSJiChFCZWdpbkVwb2NoUmVxdWVzdBIpCghleHBlY3RlZBgBIAEoCzIXLnRpZGVnYXRlLnN5bmMudjEuRXBvY2gSDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkifgoSQmVnaW5FcG9jaFJlc3BvbnNlEiYKBWVwb2NoGAEgASgLMhcudGlkZWdhdGUuc3luYy52MS5FcG9jaBIQCghyZXZpc2lvbhgCIAEoAxIuCgVlbnRyeRgDIAEoCzIfLnRpZGVnYXRlLmNvbnRyb2wudjEuQXVkaXRFbnRyeTLLAQoMRXBvY2hTZXJ2aWNlElwKCEdldEVwb2NoEiQudGlkZWdhdGUuY29udHJvbC52MS5HZXRFcG9jaFJlcXVlc3QaJS50aWRlZ2F0ZS5jb250cm9sLnYxLkdldEVwb2NoUmVzcG9uc2UiA5ACARJdCgpCZWdpbkVwb2NoEiYudGlkZWdhdGUuY29udHJvbC52MS5CZWdpbkVwb2NoUmVxdWVzdBonLnRpZGVnYXRlLmNvbnRyb2wudjEuQmVnaW5FcG9jaFJlc3BvbnNlQt0BChdjb20udGlkZWdhdGUuY29udHJvbC52MUIRRXBvY2hTZXJ2aWNlUHJvdG9QAVpBZ2l0aHViLmNvbS90aWRlZ2F0ZS90aWRlZ2F0ZS9nZW4vZ28vdGlkZWdhdGUvY29udHJvbC92MTtjb250cm9sdjGiAgNUQ1iqAhNUaWRlZ2F0ZS5Db250cm9sLlYxygITVGlkZWdhdGVcQ29udHJvbFxWMeICH1RpZGVnYXRlXENvbnRyb2xcVjFcR1BCTWV0YWRhdGHqAhVUaWRlZ2F0ZTo6Q29udHJvbDo6VjFiBnByb3RvMw", [file_tidegate_control_v1_audit, file_tidegate_sync_v1_sync]);
 
 /**
  * @generated from message tidegate.control.v1.GetEpochRequest
@@ -72,6 +72,27 @@ export type GetEpochResponse = Message<"tidegate.control.v1.GetEpochResponse"> &
    * @generated from field: tidegate.control.v1.AuditEntry entry = 6;
    */
   entry?: AuditEntry | undefined;
+
+  /**
+   * Followers that this server has refused in the last minutes, since they have the state of
+   * another store, and nobody began this epoch; at most 16 of the refused_count. A new epoch has
+   * them take over what is here.
+   *
+   * @generated from field: repeated tidegate.control.v1.RefusedFollower refused_followers = 7;
+   */
+  refusedFollowers: RefusedFollower[];
+
+  /**
+   * @generated from field: uint32 refused_count = 8;
+   */
+  refusedCount: number;
+
+  /**
+   * What this server has of each environment.
+   *
+   * @generated from field: repeated tidegate.control.v1.EnvironmentContent contents = 9;
+   */
+  contents: EnvironmentContent[];
 };
 
 /**
@@ -80,6 +101,59 @@ export type GetEpochResponse = Message<"tidegate.control.v1.GetEpochResponse"> &
  */
 export const GetEpochResponseSchema: GenMessage<GetEpochResponse> = /*@__PURE__*/
   messageDesc(file_tidegate_control_v1_epoch_service, 1);
+
+/**
+ * @generated from message tidegate.control.v1.RefusedFollower
+ */
+export type RefusedFollower = Message<"tidegate.control.v1.RefusedFollower"> & {
+  /**
+   * As the follower calls itself.
+   *
+   * @generated from field: string instance_id = 1;
+   */
+  instanceId: string;
+
+  /**
+   * @generated from field: string environment = 2;
+   */
+  environment: string;
+
+  /**
+   * Of the state that it has, and keeps.
+   *
+   * @generated from field: tidegate.sync.v1.Epoch epoch = 3;
+   */
+  epoch?: Epoch | undefined;
+};
+
+/**
+ * Describes the message tidegate.control.v1.RefusedFollower.
+ * Use `create(RefusedFollowerSchema)` to create a new message.
+ */
+export const RefusedFollowerSchema: GenMessage<RefusedFollower> = /*@__PURE__*/
+  messageDesc(file_tidegate_control_v1_epoch_service, 2);
+
+/**
+ * @generated from message tidegate.control.v1.EnvironmentContent
+ */
+export type EnvironmentContent = Message<"tidegate.control.v1.EnvironmentContent"> & {
+  /**
+   * @generated from field: string environment = 1;
+   */
+  environment: string;
+
+  /**
+   * @generated from field: uint32 flags = 2;
+   */
+  flags: number;
+};
+
+/**
+ * Describes the message tidegate.control.v1.EnvironmentContent.
+ * Use `create(EnvironmentContentSchema)` to create a new message.
+ */
+export const EnvironmentContentSchema: GenMessage<EnvironmentContent> = /*@__PURE__*/
+  messageDesc(file_tidegate_control_v1_epoch_service, 3);
 
 /**
  * @generated from message tidegate.control.v1.BeginEpochRequest
@@ -108,7 +182,7 @@ export type BeginEpochRequest = Message<"tidegate.control.v1.BeginEpochRequest">
  * Use `create(BeginEpochRequestSchema)` to create a new message.
  */
 export const BeginEpochRequestSchema: GenMessage<BeginEpochRequest> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_epoch_service, 2);
+  messageDesc(file_tidegate_control_v1_epoch_service, 4);
 
 /**
  * @generated from message tidegate.control.v1.BeginEpochResponse
@@ -137,7 +211,7 @@ export type BeginEpochResponse = Message<"tidegate.control.v1.BeginEpochResponse
  * Use `create(BeginEpochResponseSchema)` to create a new message.
  */
 export const BeginEpochResponseSchema: GenMessage<BeginEpochResponse> = /*@__PURE__*/
-  messageDesc(file_tidegate_control_v1_epoch_service, 3);
+  messageDesc(file_tidegate_control_v1_epoch_service, 5);
 
 /**
  * EpochService keeps the store's epoch: the name of one life of the store. What relays hold
