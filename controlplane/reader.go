@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -26,6 +27,11 @@ func (r Reader) Sees(key string) bool { return holds(r.Reads, key) }
 
 // SeesRollout tells whether they may read a rollout on a flag.
 func (r Reader) SeesRollout(key, flagKey string) bool { return r.Sees(key) && r.Sees(flagKey) }
+
+// writesAll tells whether they may write all that has one of the keys.
+func (r Reader) writesAll(keys []string) bool {
+	return !slices.ContainsFunc(keys, func(key string) bool { return !holds(r.Writes, key) })
+}
 
 // KnowsRollout tells whether they may know which rollout it is that moves a flag.
 func (r Reader) KnowsRollout(key, flagKey string) bool {
