@@ -52,7 +52,7 @@ func (s *ChangeRequests) judge(ctx context.Context, held *controlv1.ChangeReques
 		}
 		resp.UncountedApprovals = standing.uncounted(held, protected, nil)
 		if lapsed := standing.refusal(held.GetProposer(), held, protected); lapsed != "" {
-			resp.Cautions = append(resp.Cautions, fmt.Sprintf("%s, who proposed it, %s: the schedule does not apply it, and whoever does in their place cannot have approved it",
+			resp.Cautions = append(resp.Cautions, fmt.Sprintf("%s, who proposed it, %s: the schedule does not apply it, and whoever does in their place is a person who has not approved it",
 				held.GetProposer().GetName(), lapsed))
 		}
 	}

@@ -94,7 +94,7 @@ func (a *Authority) readState(ctx context.Context, p *plan, requestID string) (*
 	}
 	if p.applied != nil && p.identified && !p.validateOnly {
 		var err error
-		if s.standing, err = a.readStanding(ctx, s.requested(), s.now); err != nil {
+		if s.standing, err = a.readStanding(ctx, s.requested(), s.now, party(p.caller)); err != nil {
 			return nil, err
 		}
 	}
