@@ -338,6 +338,36 @@ func TestServiceInPlaceOfTheProposer(t *testing.T) {
 	}
 }
 
+// TestApprovedAgain: somebody who was made anew, with the name that they had, approves anew: what
+// they approved before does not count.
+func TestApprovedAgain(t *testing.T) {
+	f := requestingFixture(t).asked()
+	f.require(1)
+	ann, ben := f.person("ann"), f.person("ben")
+	number := f.propose(ann, "a")
+	if err := f.approve(ben, number); err != nil {
+		t.Fatal(err)
+	}
+	f.remove(ben)
+	again := f.person("ben")
+	if _, err := f.applyAs(ann, number); err == nil {
+		t.Fatal("applied with the approval of somebody who was deleted")
+	}
+	for range 2 {
+		if err := f.approve(again, number); err != nil {
+			t.Fatal(err)
+		}
+		shown := f.request(number)
+		all := shown.GetChangeRequest().GetApprovals()
+		if len(all) != 1 || all[0].GetBy().GetIdentityId() != again.Identity || len(shown.GetUncountedApprovals()) > 0 {
+			t.Errorf("approvals %v, of which do not count %v", all, shown.GetUncountedApprovals())
+		}
+	}
+	if _, err := f.applyAs(ann, number); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestApplierOfTheTransaction: nor is what was applied by somebody who is no longer who they were
 // found to be.
 func TestApplierOfTheTransaction(t *testing.T) {
