@@ -44,10 +44,21 @@ func (s *ChangeRequests) ApproveChangeRequest(ctx context.Context, c Caller, r *
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := s.approvalsRequired(ctx, r.GetEnvironment())
-	return &controlv1.ApproveChangeRequestResponse{
-		ChangeRequest: stateOf(result), Revision: result.revision, ApprovalsRequired: wanted, Entry: result.entry,
-	}, err
+	settings, err := s.settings(ctx, r.GetEnvironment())
+	if err != nil {
+		return nil, err
+	}
+	resp := &controlv1.ApproveChangeRequestResponse{
+		ChangeRequest: stateOf(result), Revision: result.revision, ApprovalsRequired: settings.GetApproval().GetApprovals(), Entry: result.entry,
+	}
+	if s.o.Identified {
+		standing, err := s.authority.readStanding(ctx, resp.GetChangeRequest(), s.authority.now())
+		if err != nil {
+			return nil, err
+		}
+		resp.UncountedApprovals = standing.uncounted(resp.GetChangeRequest(), settings.GetProtected(), nil)
+	}
+	return resp, nil
 }
 
 // checkPerson refuses the approval of a service: who has its secret, and who could have used it,

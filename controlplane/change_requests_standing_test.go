@@ -368,6 +368,28 @@ func TestApprovedAgain(t *testing.T) {
 	}
 }
 
+// TestApproveTellsWhatCounts: the answer to who approves says which approvals do not count.
+func TestApproveTellsWhatCounts(t *testing.T) {
+	f := requestingFixture(t).asked()
+	f.require(2)
+	ann, ben, cleo := f.person("ann"), f.person("ben"), f.person("cleo")
+	number := f.propose(ann, "a")
+	if err := f.approve(ben, number); err != nil {
+		t.Fatal(err)
+	}
+	f.remove(ben)
+	for range 2 { // approved, and approved before
+		resp, err := f.ApproveChangeRequest(f.ctx, cleo, &controlv1.ApproveChangeRequestRequest{Environment: production, Number: number})
+		if err != nil {
+			t.Fatal(err)
+		}
+		not := resp.GetUncountedApprovals()
+		if len(resp.GetChangeRequest().GetApprovals()) != 2 || len(not) != 1 || not[0].GetBy().GetIdentityId() != ben.Identity || not[0].GetProblem() != "was deleted" {
+			t.Errorf("approved: %v", resp)
+		}
+	}
+}
+
 // TestApplierOfTheTransaction: nor is what was applied by somebody who is no longer who they were
 // found to be.
 func TestApplierOfTheTransaction(t *testing.T) {
