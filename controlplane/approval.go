@@ -78,11 +78,9 @@ func (s *state) checkBacked(p *plan) error {
 	s.policed = true
 	held, protected, policy := s.requested(), settings.GetProtected(), settings.GetApproval()
 	wanted, applies := int(policy.GetApprovals()), party(p.caller)
-	why := ""
+	why := s.standing.notApplied(held, applies, protected, wanted > 0)
 	if p.unattended {
 		why = s.standing.notPermitted(held, protected)
-	} else {
-		why = s.standing.notApplied(held, applies, protected, wanted > 0)
 	}
 	if why != "" {
 		return precluded("number", why)
