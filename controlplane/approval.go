@@ -68,8 +68,8 @@ func appliedByOne(settings *controlv1.EnvironmentSettings, source string) bool {
 }
 
 // checkBacked refuses to apply a change request that too few people stand behind who may still
-// write what it names; the schedule's, if its proposer may not. That they may is a condition of
-// the write then. It is the one place where approvals are counted, whoever applies it.
+// write what it names; the schedule's, if its proposer may not; and by a hand that may not. That
+// they may is a condition of the write then. It is the one place where approvals are counted, whoever applies it.
 func (s *state) checkBacked(p *plan) error {
 	settings, err := s.environmentSettings(p.environment)
 	if err != nil {
@@ -77,21 +77,23 @@ func (s *state) checkBacked(p *plan) error {
 	}
 	s.policed = true
 	held, protected, policy := s.requested(), settings.GetProtected(), settings.GetApproval()
+	wanted, applies := int(policy.GetApprovals()), party(p.caller)
+	why := s.standing.notApplied(held, applies, protected, wanted > 0)
 	if p.unattended {
-		if why := s.standing.notPermitted(held, protected); why != "" {
-			return precluded("number", why)
-		}
+		why = s.standing.notPermitted(held, protected)
 	}
-	uncounted := s.standing.uncounted(held, protected, party(p.caller))
+	if why != "" {
+		return precluded("number", why)
+	}
+	uncounted := s.standing.uncounted(held, protected, applies)
 	valid := slices.DeleteFunc(approvers(held), func(who *controlv1.Party) bool {
 		return slices.ContainsFunc(uncounted, func(u *controlv1.UncountedApproval) bool { return u.GetBy() == who })
 	})
-	wanted := int(policy.GetApprovals())
 	if len(valid) < wanted {
 		return precluded("number", fmt.Sprintf("change request #%d has %d of the %s that %s asks for%s%s",
 			held.GetNumber(), len(valid), counted(wanted, "approval"), p.environment, explained(policy), discounted(uncounted)))
 	}
-	s.backed = s.standing.unchanged(append(valid[:wanted], held.GetProposer())...)
+	s.backed = s.standing.unchanged(append(valid[:wanted], held.GetProposer(), applies)...)
 	return nil
 }
 

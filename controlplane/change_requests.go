@@ -268,6 +268,12 @@ func samePerson(a, b *controlv1.Party) bool {
 	return strings.EqualFold(a.GetName(), b.GetName()) || a.GetIdentityId() != "" && a.GetIdentityId() == b.GetIdentityId()
 }
 
+// sameParty tells whether two parties are one identity, whatever it is called; where nobody was asked
+// who they are, one name.
+func sameParty(a, b *controlv1.Party) bool {
+	return a.GetIdentityId() == b.GetIdentityId() && (a.GetIdentityId() != "" || samePerson(a, b))
+}
+
 // numberRequest is a request about one change request.
 type numberRequest interface {
 	environmentRequest

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -29,11 +30,11 @@ func (s *ChangeRequests) ApproveChangeRequest(ctx context.Context, c Caller, r *
 		if samePerson(next.GetProposer(), party(c)) {
 			return precluded("number", fmt.Sprintf("change request #%d was proposed by %s: somebody else has to approve it", r.GetNumber(), c.Actor))
 		}
-		for _, a := range next.GetApprovals() {
-			if samePerson(a.GetBy(), party(c)) {
-				return nil
-			}
+		if slices.ContainsFunc(next.GetApprovals(), func(a *controlv1.Approval) bool { return sameParty(a.GetBy(), party(c)) }) {
+			return nil
 		}
+		// Of somebody with their name who is another identity: in its place.
+		next.Approvals = slices.DeleteFunc(next.GetApprovals(), func(a *controlv1.Approval) bool { return samePerson(a.GetBy(), party(c)) })
 		if len(next.GetApprovals()) == maxApprovers {
 			return precluded("number", fmt.Sprintf("change request #%d has %d approvals, which is enough", r.GetNumber(), maxApprovers))
 		}
@@ -43,10 +44,21 @@ func (s *ChangeRequests) ApproveChangeRequest(ctx context.Context, c Caller, r *
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := s.approvalsRequired(ctx, r.GetEnvironment())
-	return &controlv1.ApproveChangeRequestResponse{
-		ChangeRequest: stateOf(result), Revision: result.revision, ApprovalsRequired: wanted, Entry: result.entry,
-	}, err
+	settings, err := s.settings(ctx, r.GetEnvironment())
+	if err != nil {
+		return nil, err
+	}
+	resp := &controlv1.ApproveChangeRequestResponse{
+		ChangeRequest: stateOf(result), Revision: result.revision, ApprovalsRequired: settings.GetApproval().GetApprovals(), Entry: result.entry,
+	}
+	if s.o.Identified {
+		standing, err := s.authority.readStanding(ctx, resp.GetChangeRequest(), s.authority.now())
+		if err != nil {
+			return nil, err
+		}
+		resp.UncountedApprovals = standing.uncounted(resp.GetChangeRequest(), settings.GetProtected(), nil)
+	}
+	return resp, nil
 }
 
 // checkPerson refuses the approval of a service: who has its secret, and who could have used it,

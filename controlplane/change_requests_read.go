@@ -12,8 +12,8 @@ import (
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 )
 
-// GetChangeRequest returns a change request, and how it stands now.
-func (s *ChangeRequests) GetChangeRequest(ctx context.Context, r *controlv1.GetChangeRequestRequest) (*controlv1.GetChangeRequestResponse, error) {
+// GetChangeRequest returns a change request, and how it stands now, as far as the reader may know it.
+func (s *ChangeRequests) GetChangeRequest(ctx context.Context, r *controlv1.GetChangeRequestRequest, reader Reader) (*controlv1.GetChangeRequestResponse, error) {
 	check := checkNumber(r.GetEnvironment(), r.GetNumber())
 	if err := check.err(); err != nil {
 		return nil, err
@@ -34,11 +34,11 @@ func (s *ChangeRequests) GetChangeRequest(ctx context.Context, r *controlv1.GetC
 	if held.GetState() != controlv1.ChangeRequest_STATE_OPEN {
 		return resp, nil
 	}
-	if resp.Conflicts, err = s.conflicts(ctx, held.ChangeRequest); err != nil {
+	if resp.Conflicts, err = s.conflicts(ctx, held.ChangeRequest, reader); err != nil {
 		return nil, err
 	}
 	if len(resp.GetConflicts()) == 0 {
-		resp.Obstacle = s.obstacle(ctx, held)
+		resp.Obstacle = s.obstacle(ctx, held, reader)
 	}
 	return resp, s.judge(ctx, held.ChangeRequest, settings.GetProtected(), resp)
 }
@@ -52,7 +52,7 @@ func (s *ChangeRequests) judge(ctx context.Context, held *controlv1.ChangeReques
 		}
 		resp.UncountedApprovals = standing.uncounted(held, protected, nil)
 		if lapsed := standing.refusal(held.GetProposer(), held, protected); lapsed != "" {
-			resp.Cautions = append(resp.Cautions, fmt.Sprintf("%s, who proposed it, %s: the schedule does not apply it, and whoever does in their place cannot have approved it",
+			resp.Cautions = append(resp.Cautions, fmt.Sprintf("%s, who proposed it, %s: the schedule does not apply it, and whoever does in their place is a person who has not approved it",
 				held.GetProposer().GetName(), lapsed))
 		}
 	}
@@ -66,15 +66,19 @@ func (s *ChangeRequests) judge(ctx context.Context, held *controlv1.ChangeReques
 	return nil
 }
 
-// obstacle says why a change request could not be applied now, if it had its approvals.
-func (s *ChangeRequests) obstacle(ctx context.Context, held heldRequest) string {
+// obstacle says why a change request could not be applied now, if it had its approvals. Why names
+// what is in the way, as a refusal does: that is for who could be refused, or may read all there is.
+func (s *ChangeRequests) obstacle(ctx context.Context, held heldRequest, reader Reader) string {
 	p, err := s.planOf(ctx, Caller{}, &controlv1.ApplyChangeRequestRequest{Environment: held.GetEnvironment(), Number: held.GetNumber()}, held)
 	if err == nil {
 		p.validateOnly = true
 		_, err = s.authority.write(ctx, p)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return ""
+	case !reader.Sees("") && !reader.writesAll(keysOf(held.ChangeRequest)):
+		return "it does not fit with what is there now; who may write what it names is told why"
 	}
 	return inWords(err)
 }
@@ -138,8 +142,8 @@ func (s *ChangeRequests) rolloutResults(ctx context.Context, r *controlv1.Change
 	}}, nil
 }
 
-// conflicts are with what somebody has changed since.
-func (s *ChangeRequests) conflicts(ctx context.Context, r *controlv1.ChangeRequest) ([]*controlv1.Conflict, error) {
+// conflicts are with what somebody has changed since, as a reader may know them.
+func (s *ChangeRequests) conflicts(ctx context.Context, r *controlv1.ChangeRequest, reader Reader) ([]*controlv1.Conflict, error) {
 	bases := basesOf(r)
 	ranges := make([]store.Range, 0, len(bases))
 	for _, b := range bases {
@@ -159,7 +163,7 @@ func (s *ChangeRequests) conflicts(ctx context.Context, r *controlv1.ChangeReque
 		if err := s.authority.conflict(ctx, b.resource, b.base); !errors.As(err, &conflict) {
 			return nil, err
 		}
-		conflicts = append(conflicts, conflict.Conflict)
+		conflicts = append(conflicts, reader.conflict(conflict).Conflict)
 	}
 	return conflicts, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 )
 
 // standing is what those who stand behind a change request may do, as it is when that is applied:
-// who proposed it, and who approved it. Nil: nobody is asked who they are, and everybody may.
+// who proposed it, who approved it, and who applies it. Nil: nobody is asked who they are, and everybody may.
 type standing struct {
 	now        time.Time
 	identities map[string]stood
@@ -26,11 +27,11 @@ type stood struct {
 	revision int64
 }
 
-// readStanding reads the identities behind a change request.
-func (a *Authority) readStanding(ctx context.Context, r *controlv1.ChangeRequest, now time.Time) (*standing, error) {
+// readStanding reads the identities behind a change request, and of others.
+func (a *Authority) readStanding(ctx context.Context, r *controlv1.ChangeRequest, now time.Time, others ...*controlv1.Party) (*standing, error) {
 	s := &standing{now: now, identities: make(map[string]stood)}
-	ids := make([]string, 0, 1+len(r.GetApprovals()))
-	for _, who := range append([]*controlv1.Party{r.GetProposer()}, approvers(r)...) {
+	ids := make([]string, 0, 1+len(r.GetApprovals())+len(others))
+	for _, who := range slices.Concat([]*controlv1.Party{r.GetProposer()}, approvers(r), others) {
 		if id := who.GetIdentityId(); id != "" {
 			ids = append(ids, id)
 		}
@@ -119,15 +120,32 @@ func (s *standing) uncounted(r *controlv1.ChangeRequest, protected bool, applies
 	return all
 }
 
+// notApplied says why whoever applies a change request by hand may not; empty: they may. Where others
+// have to approve it, a person takes the place of a proposer who may no longer: whoever approved it
+// could have the secret of a service.
+func (s *standing) notApplied(r *controlv1.ChangeRequest, applies *controlv1.Party, protected, approved bool) string {
+	if problem := s.refusal(applies, r, protected); problem != "" {
+		return fmt.Sprintf("%s, who applies it, %s", applies.GetName(), problem)
+	}
+	lapsed := s.refusal(r.GetProposer(), r, protected)
+	if lapsed == "" || !approved || !s.isService(applies) {
+		return ""
+	}
+	return fmt.Sprintf("%s, who proposed #%d, %s: a person has to apply it in their place ('tidegate login'), and %s is a service",
+		r.GetProposer().GetName(), r.GetNumber(), lapsed, applies.GetName())
+}
+
 // unchanged is the condition that some of them still are what they were found to be.
 func (s *standing) unchanged(parties ...*controlv1.Party) []store.Compare {
 	if s == nil {
 		return nil
 	}
 	var all []store.Compare
+	seen := make(map[string]bool)
 	for _, who := range parties {
-		if held, there := s.identities[who.GetIdentityId()]; there {
-			all = append(all, store.Unchanged(identity.Root+who.GetIdentityId(), held.revision))
+		id := who.GetIdentityId()
+		if held, there := s.identities[id]; there && !seen[id] { // who proposed it may apply it
+			all, seen[id] = append(all, store.Unchanged(identity.Root+id, held.revision)), true
 		}
 	}
 	return all

@@ -307,6 +307,107 @@ func TestInPlaceOfTheProposer(t *testing.T) {
 	}
 }
 
+// TestServiceInPlaceOfTheProposer: nor does a service take the place of a proposer who may no longer:
+// whoever approved it may have its secret.
+func TestServiceInPlaceOfTheProposer(t *testing.T) {
+	f := requestingFixture(t).asked()
+	f.require(1)
+	ann, ben, cleo := f.person("ann"), f.person("ben"), f.person("cleo")
+	robot := f.identify("ci", accessv1.IdentityKind_IDENTITY_KIND_SERVICE, granted(accessv1.Role_ROLE_EDITOR))
+	mine, left := f.propose(ann, "a"), f.propose(ann, "b")
+	for _, number := range []int64{mine, left} {
+		if err := f.approve(ben, number); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.applyAs(robot, mine); err != nil {
+		t.Errorf("while ann may: %v", err)
+	}
+	f.edit(ann, func(i *accessv1.Identity) { i.Disabled = true })
+	_, err := f.applyAs(robot, left)
+	mentions(t, as[*PreconditionError](t, err), "ann@example.com, who proposed #2, is disabled", "ci is a service", "a person", "tidegate login")
+	if _, err := f.applyAs(cleo, left); err != nil {
+		t.Errorf("by a person: %v", err)
+	}
+	// Where nobody has to approve, a service writes as it may without a change request.
+	f.require(0)
+	alone := f.propose(cleo, "c")
+	f.remove(cleo)
+	if _, err := f.applyAs(robot, alone); err != nil {
+		t.Errorf("without approvals: %v", err)
+	}
+}
+
+// TestApprovedAgain: somebody who was made anew, with the name that they had, approves anew: what
+// they approved before does not count.
+func TestApprovedAgain(t *testing.T) {
+	f := requestingFixture(t).asked()
+	f.require(1)
+	ann, ben := f.person("ann"), f.person("ben")
+	number := f.propose(ann, "a")
+	if err := f.approve(ben, number); err != nil {
+		t.Fatal(err)
+	}
+	f.remove(ben)
+	again := f.person("ben")
+	if _, err := f.applyAs(ann, number); err == nil {
+		t.Fatal("applied with the approval of somebody who was deleted")
+	}
+	for range 2 {
+		if err := f.approve(again, number); err != nil {
+			t.Fatal(err)
+		}
+		shown := f.request(number)
+		all := shown.GetChangeRequest().GetApprovals()
+		if len(all) != 1 || all[0].GetBy().GetIdentityId() != again.Identity || len(shown.GetUncountedApprovals()) > 0 {
+			t.Errorf("approvals %v, of which do not count %v", all, shown.GetUncountedApprovals())
+		}
+	}
+	if _, err := f.applyAs(ann, number); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestApproveTellsWhatCounts: the answer to who approves says which approvals do not count.
+func TestApproveTellsWhatCounts(t *testing.T) {
+	f := requestingFixture(t).asked()
+	f.require(2)
+	ann, ben, cleo := f.person("ann"), f.person("ben"), f.person("cleo")
+	number := f.propose(ann, "a")
+	if err := f.approve(ben, number); err != nil {
+		t.Fatal(err)
+	}
+	f.remove(ben)
+	for range 2 { // approved, and approved before
+		resp, err := f.ApproveChangeRequest(f.ctx, cleo, &controlv1.ApproveChangeRequestRequest{Environment: production, Number: number})
+		if err != nil {
+			t.Fatal(err)
+		}
+		not := resp.GetUncountedApprovals()
+		if len(resp.GetChangeRequest().GetApprovals()) != 2 || len(not) != 1 || not[0].GetBy().GetIdentityId() != ben.Identity || not[0].GetProblem() != "was deleted" {
+			t.Errorf("approved: %v", resp)
+		}
+	}
+}
+
+// TestApplierOfTheTransaction: nor is what was applied by somebody who is no longer who they were
+// found to be.
+func TestApplierOfTheTransaction(t *testing.T) {
+	f, s := newFixture(t)
+	between := &intercepted{Store: s}
+	other := newRequesting(runOn(t, between)).asked()
+	f.require(1)
+	ann, ben, cleo := other.person("ann"), other.person("ben"), other.person("cleo")
+	number := other.propose(ann, "a")
+	if err := other.approve(ben, number); err != nil {
+		t.Fatal(err)
+	}
+	gone := newRequesting(f)
+	between.before(func() { gone.edit(cleo, func(i *accessv1.Identity) { i.Disabled = true }) })
+	_, err := other.applyAs(cleo, number)
+	mentions(t, as[*PreconditionError](t, err), "cleo@example.com, who applies it, is disabled")
+}
+
 // TestRightsOfTheTransaction: rights that are taken before it commits are not there.
 func TestRightsOfTheTransaction(t *testing.T) {
 	f, s := newFixture(t)
@@ -315,15 +416,17 @@ func TestRightsOfTheTransaction(t *testing.T) {
 	f.require(1)
 	ann, ben := other.person("ann"), other.person("ben")
 	gone := newRequesting(f)
-	for name, who := range map[string]Caller{"the approver": ben, "the proposer": ann} {
+	for name, c := range map[string]struct{ loses, applies Caller }{
+		"the approver": {ben, ann}, "the proposer": {ann, ben}, // in whose place ben applies
+	} {
 		number := other.propose(ann, strings.ReplaceAll(name, " ", "-"))
 		if err := other.approve(ben, number); err != nil {
 			t.Fatal(err)
 		}
-		between.before(func() { gone.edit(who, func(i *accessv1.Identity) { i.Disabled = true }) })
-		_, err := other.applyAs(ben, number) // in place of ann, when she is gone
+		between.before(func() { gone.edit(c.loses, func(i *accessv1.Identity) { i.Disabled = true }) })
+		_, err := other.applyAs(c.applies, number)
 		mentions(t, as[*PreconditionError](t, err), "has 0 of the 1 approval", "disabled")
-		gone.edit(who, func(i *accessv1.Identity) { i.Disabled = false })
+		gone.edit(c.loses, func(i *accessv1.Identity) { i.Disabled = false })
 	}
 }
 

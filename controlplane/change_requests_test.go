@@ -103,7 +103,7 @@ func (f *requesting) withdraw(c Caller, number int64) error {
 
 func (f *requesting) request(number int64) *controlv1.GetChangeRequestResponse {
 	f.t.Helper()
-	resp, err := f.GetChangeRequest(f.ctx, &controlv1.GetChangeRequestRequest{Environment: production, Number: number})
+	resp, err := f.GetChangeRequest(f.ctx, &controlv1.GetChangeRequestRequest{Environment: production, Number: number}, Reader{})
 	if err != nil {
 		f.t.Fatalf("GetChangeRequest(%d): %v", number, err)
 	}

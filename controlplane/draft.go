@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidegate/tidegate/controlplane/store"
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
+	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 )
 
 // state is what one attempt at a write is decided on.
@@ -93,7 +94,7 @@ func (a *Authority) readState(ctx context.Context, p *plan, requestID string) (*
 	}
 	if p.applied != nil && p.identified && !p.validateOnly {
 		var err error
-		if s.standing, err = a.readStanding(ctx, s.requested(), s.now); err != nil {
+		if s.standing, err = a.readStanding(ctx, s.requested(), s.now, party(p.caller)); err != nil {
 			return nil, err
 		}
 	}
@@ -235,8 +236,12 @@ func (a *Authority) conflict(ctx context.Context, r resource, base int64) error 
 		Environment: r.environment, Kind: r.kind.control, Key: r.key,
 		BaseRevision: base, CurrentRevision: current.revision,
 	}
+	of := &ConflictError{Conflict: c}
+	if held, ok := current.message.(*rolloutv1.Rollout); ok {
+		of.flag = held.GetFlagKey()
+	}
 	if len(results[1].KVs) == 0 {
-		return &ConflictError{Conflict: c}
+		return of
 	}
 	// What cannot be read only makes the explanation shorter.
 	newest := results[1].KVs[0]
@@ -248,12 +253,12 @@ func (a *Authority) conflict(ctx context.Context, r resource, base int64) error 
 	}
 	sequence, err := sequenceOf(newest.Key)
 	if err != nil {
-		return &ConflictError{Conflict: c}
+		return of
 	}
 	if entry, err := a.entryAt(ctx, r, base, sequence); err == nil && entry != nil {
 		c.Changes = bounded(fieldChanges(entryResource(entry), auditable(current.message)), maxConflictText)
 	}
-	return &ConflictError{Conflict: c}
+	return of
 }
 
 // entryAt returns the audit entry that committed at a revision, or nil. Revisions rise

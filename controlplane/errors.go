@@ -45,7 +45,11 @@ type ExistsError struct{ What string }
 
 // ConflictError says that the write was based on a version that is no longer current, and
 // what happened since. Nothing was written.
-type ConflictError struct{ Conflict *controlv1.Conflict }
+type ConflictError struct {
+	Conflict *controlv1.Conflict
+	// flag of the rollout that the conflict is of; empty: it is of no rollout, or of one that is gone.
+	flag string
+}
 
 func (e *InvalidError) Error() string      { return "invalid request: " + e.Fields.Error() }
 func (e *PreconditionError) Error() string { return "not possible: " + e.Fields.Error() }

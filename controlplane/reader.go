@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -27,6 +28,11 @@ func (r Reader) Sees(key string) bool { return holds(r.Reads, key) }
 // SeesRollout tells whether they may read a rollout on a flag.
 func (r Reader) SeesRollout(key, flagKey string) bool { return r.Sees(key) && r.Sees(flagKey) }
 
+// writesAll tells whether they may write all that has one of the keys.
+func (r Reader) writesAll(keys []string) bool {
+	return !slices.ContainsFunc(keys, func(key string) bool { return !holds(r.Writes, key) })
+}
+
 // KnowsRollout tells whether they may know which rollout it is that moves a flag.
 func (r Reader) KnowsRollout(key, flagKey string) bool {
 	return r.Sees(key) || holds(r.Writes, flagKey)
@@ -37,23 +43,46 @@ func (r Reader) KnowsRollout(key, flagKey string) bool {
 // Of a change request or of the settings the key is a number or the environment's name, which says
 // nothing of what it is about: that takes all keys.
 func (r Reader) Entry(e *controlv1.AuditEntry, of string) *controlv1.AuditEntry {
-	var sees bool
-	switch e.GetKind() {
-	case controlv1.ResourceKind_RESOURCE_KIND_CHANGE_REQUEST, controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT:
-		sees = r.Sees("")
-	case controlv1.ResourceKind_RESOURCE_KIND_ROLLOUT:
-		sees = r.SeesRollout(e.GetKey(), of)
-	default:
-		sees = r.Sees(e.GetKey())
-	}
 	switch {
-	case !sees:
+	case !r.sees(e.GetKind(), e.GetKey(), of):
 		return nil
 	case e.GetRolloutKey() != "" && !r.KnowsRollout(e.GetRolloutKey(), e.GetKey()):
 		e = proto.CloneOf(e)
 		e.RolloutKey = ""
 	}
 	return e
+}
+
+// sees tells whether they may read a resource; of is the flag of a rollout.
+func (r Reader) sees(kind controlv1.ResourceKind, key, of string) bool {
+	switch kind {
+	case controlv1.ResourceKind_RESOURCE_KIND_CHANGE_REQUEST, controlv1.ResourceKind_RESOURCE_KIND_ENVIRONMENT:
+		return r.Sees("")
+	case controlv1.ResourceKind_RESOURCE_KIND_ROLLOUT:
+		return r.SeesRollout(key, of)
+	}
+	return r.Sees(key)
+}
+
+// Refusal is what they may know of why a request is refused: of a conflict with what they may not
+// read, the revisions alone; of other conflicts, the newest change as Entry has it.
+func (r Reader) Refusal(err error) error {
+	var conflict *ConflictError
+	if !errors.As(err, &conflict) {
+		return err
+	}
+	return r.conflict(conflict)
+}
+
+func (r Reader) conflict(e *ConflictError) *ConflictError {
+	c := proto.CloneOf(e.Conflict)
+	if c.GetLatest() != nil {
+		c.Latest = r.Entry(c.GetLatest(), e.flag)
+	}
+	if !r.sees(c.GetKind(), c.GetKey(), e.flag) {
+		c.Changes = nil
+	}
+	return &ConflictError{Conflict: c, flag: e.flag}
 }
 
 // EntryFlag is the flag of the rollout that an audit entry is of; empty: it is of no rollout, or the

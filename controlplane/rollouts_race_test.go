@@ -211,3 +211,28 @@ func checkHands(t *testing.T, f *rolling, key, flag string) {
 	}
 	f.checkDecisionChain(key, f.getRollout(key).GetRollout().GetStatus().GetDecision())
 }
+
+// TestSteerBasedOnTheRollout: what a person steers is based on the rollout's revision, not on its
+// flag's, of which they may not know: a change of that, meanwhile, is no conflict.
+func TestSteerBasedOnTheRollout(t *testing.T) {
+	s := memstore.New()
+	t.Cleanup(func() { _ = s.Close() })
+	between := &intercepted{Store: s}
+	f, other := newRolling(runOn(t, between)), newRolling(runOn(t, s))
+	base := f.startNew("r", "f").GetRevision()
+	between.before(func() {
+		held := other.get("f")
+		changed := proto.CloneOf(held.GetFlag())
+		changed.Description = "by somebody else"
+		if _, err := other.update(changed, held.GetRevision()); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := f.AbortRollout(f.ctx, alice, &controlv1.AbortRolloutRequest{Environment: production, Key: "r", BaseRevision: &base, Reason: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	f.checkTogether("r", controlv1.Action_ACTION_ABORTED, "off")
+	if got := f.get("f").GetFlag().GetDescription(); got != "by somebody else" {
+		t.Errorf("the flag is described as %q", got)
+	}
+}

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tidegate/tidegate/controlplane/store"
@@ -78,7 +79,8 @@ func (h *heldRollout) changes(next rollout.Next, verb controlv1.Action) []*chang
 }
 
 // steer makes of a rollout what step makes of it. Without a base it wins over whatever happens
-// at the same time: step sees what came of that.
+// at the same time: step sees what came of that. A base is the rollout's: it wins over what happens
+// to the flag all the same.
 func (s *Rollouts) steer(ctx context.Context, c Caller, r steerRequest, base *int64, verb controlv1.Action,
 	step func(*heldRollout) (rollout.Next, error),
 ) (*result, error) {
@@ -87,7 +89,7 @@ func (s *Rollouts) steer(ctx context.Context, c Caller, r steerRequest, base *in
 	}
 	for races := 0; ; races++ {
 		result, err := s.steerOnce(ctx, c, r, base, verb, step)
-		if changedMeanwhile(err) && base == nil && races < maxRaces {
+		if (base == nil && changedMeanwhile(err) || flagChanged(err)) && races < maxRaces {
 			if _, gone := s.authority.readRollout(ctx, r.GetEnvironment(), r.GetKey()); gone != nil {
 				return nil, gone
 			}
@@ -95,6 +97,12 @@ func (s *Rollouts) steer(ctx context.Context, c Caller, r steerRequest, base *in
 		}
 		return result, err
 	}
+}
+
+// flagChanged tells whether somebody changed the flag in between.
+func flagChanged(err error) bool {
+	var conflict *ConflictError
+	return errors.As(err, &conflict) && conflict.Conflict.GetKind() == flagKind.control
 }
 
 func (s *Rollouts) steerOnce(ctx context.Context, c Caller, r steerRequest, base *int64, verb controlv1.Action,

@@ -242,6 +242,11 @@ func TestReportOverRestart(t *testing.T) {
 	broken := report(3, 5, 0, 7)
 	broken.Tally.Counted = 8
 	send(r, broken, codes.InvalidArgument)
+	many := report(3, 5, 0, 7)
+	for range maxReportEvaluations + 1 {
+		many.Evaluations = append(many.Evaluations, &telemetryv1.Evaluations{FlagKey: "checkout", Count: 1})
+	}
+	send(r, many, codes.InvalidArgument)
 	ahead := report(3, 5, 0, 7)
 	ahead.Windows[0].Cells[0].Step = 2
 	send(r, ahead, codes.Unavailable)

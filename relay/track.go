@@ -21,8 +21,10 @@ import (
 const (
 	maxEvents        = 1000
 	maxReportWindows = 600
-	maxSenderID      = 128  // bytes
-	maxWaitingCalls  = 4096 // for the disk
+	// maxReportEvaluations is more than a batch of an SDK takes, which is 256 KiB.
+	maxReportEvaluations = 20_000
+	maxSenderID          = 128  // bytes
+	maxWaitingCalls      = 4096 // for the disk
 )
 
 // telemetryService implements telemetryv1.TelemetryServiceServer.
@@ -117,6 +119,8 @@ func (s *telemetryService) Report(ctx context.Context, r *telemetryv1.ReportRequ
 	switch n := len(r.GetWindows()); {
 	case n > maxReportWindows:
 		return nil, invalid("windows", "%d: want at most %d in a call", n, maxReportWindows)
+	case len(r.GetEvaluations()) > maxReportEvaluations:
+		return nil, invalid("evaluations", "%d: want at most %d in a call", len(r.GetEvaluations()), maxReportEvaluations)
 	case r.GetTally().GetLost() > r.GetTally().GetEmitted():
 		return nil, invalid("tally", "%d lost of %d emitted: lost events are among the emitted ones", r.GetTally().GetLost(), r.GetTally().GetEmitted())
 	case r.GetLost() > r.GetTally().GetLost():

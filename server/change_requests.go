@@ -28,7 +28,7 @@ func (s changeRequestService) ProposeChangeRequest(ctx context.Context, r *contr
 }
 
 func (s changeRequestService) GetChangeRequest(ctx context.Context, r *controlv1.GetChangeRequestRequest) (*controlv1.GetChangeRequestResponse, error) {
-	return s.requests.GetChangeRequest(ctx, r)
+	return s.requests.GetChangeRequest(ctx, r, readerOf(ctx, r.GetEnvironment()))
 }
 
 func (s changeRequestService) ListChangeRequests(ctx context.Context, r *controlv1.ListChangeRequestsRequest) (*controlv1.ListChangeRequestsResponse, error) {

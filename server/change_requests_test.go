@@ -224,7 +224,11 @@ func TestChangeRequestsWhereProtected(t *testing.T) {
 	if err := r.apply(operator, number); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("approved and applied by one operator: %v", err)
 	}
-	if err := r.apply(r.admin, number); err != nil {
+	if err := r.apply(r.admin, number); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("applied by a service: %v", err)
+	}
+	other, _ := r.somebody("other@example.com", role(accessv1.Role_ROLE_OPERATOR))
+	if err := r.apply(other, number); err != nil {
 		t.Error(err)
 	}
 }

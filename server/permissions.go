@@ -101,7 +101,7 @@ var permissions = map[string]rule{
 	controlv1.ChangeRequestService_ListChangeRequestHistory_FullMethodName: {requested: identity.Read},
 
 	controlv1.AuditService_ListEntries_FullMethodName:  {demands: readTrail},
-	controlv1.AuditService_WatchEntries_FullMethodName: {demands: readTrail},
+	controlv1.AuditService_WatchEntries_FullMethodName: {demands: readTrail, perKey: true},
 	controlv1.AuditService_GetTrailHead_FullMethodName: {demands: readTrail},
 	controlv1.AuditService_ExportTrail_FullMethodName:  {demands: exportTrail},
 

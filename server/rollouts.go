@@ -110,11 +110,13 @@ func (s rolloutService) GetRolloutSeries(ctx context.Context, r *controlv1.GetRo
 }
 
 func (s rolloutService) PauseRollout(ctx context.Context, r *controlv1.PauseRolloutRequest) (*controlv1.PauseRolloutResponse, error) {
+	reader := readerOf(ctx, r.GetEnvironment())
 	resp, err := s.rollouts.PauseRollout(ctx, callerOf(ctx), r)
-	if err == nil {
-		resp.Rollout, resp.Entry = readerOf(ctx, r.GetEnvironment()).Stopped(resp.GetRollout(), resp.GetEntry())
+	if err != nil {
+		return nil, reader.Refusal(err)
 	}
-	return resp, err
+	resp.Rollout, resp.Entry = reader.Stopped(resp.GetRollout(), resp.GetEntry())
+	return resp, nil
 }
 
 func (s rolloutService) ResumeRollout(ctx context.Context, r *controlv1.ResumeRolloutRequest) (*controlv1.ResumeRolloutResponse, error) {
@@ -126,11 +128,13 @@ func (s rolloutService) PromoteRollout(ctx context.Context, r *controlv1.Promote
 }
 
 func (s rolloutService) AbortRollout(ctx context.Context, r *controlv1.AbortRolloutRequest) (*controlv1.AbortRolloutResponse, error) {
+	reader := readerOf(ctx, r.GetEnvironment())
 	resp, err := s.rollouts.AbortRollout(ctx, callerOf(ctx), r)
-	if err == nil {
-		resp.Rollout, resp.Entry = readerOf(ctx, r.GetEnvironment()).Stopped(resp.GetRollout(), resp.GetEntry())
+	if err != nil {
+		return nil, reader.Refusal(err)
 	}
-	return resp, err
+	resp.Rollout, resp.Entry = reader.Stopped(resp.GetRollout(), resp.GetEntry())
+	return resp, nil
 }
 
 func (s rolloutService) DeleteRollout(ctx context.Context, r *controlv1.DeleteRolloutRequest) (*controlv1.DeleteRolloutResponse, error) {

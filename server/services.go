@@ -48,7 +48,11 @@ func (s flagService) SetEnabled(ctx context.Context, r *controlv1.SetEnabledRequ
 }
 
 func (s flagService) PromoteFlag(ctx context.Context, r *controlv1.PromoteFlagRequest) (*controlv1.PromoteFlagResponse, error) {
-	return s.authority.PromoteFlag(ctx, callerOf(ctx), r)
+	resp, err := s.authority.PromoteFlag(ctx, callerOf(ctx), r)
+	if err != nil {
+		return nil, refusalOf(ctx, err)
+	}
+	return resp, nil
 }
 
 func (s flagService) ListFlagHistory(ctx context.Context, r *controlv1.ListFlagHistoryRequest) (*controlv1.ListFlagHistoryResponse, error) {
@@ -217,7 +221,11 @@ func (s environmentService) CompareEnvironments(ctx context.Context, r *controlv
 }
 
 func (s environmentService) PromoteEnvironment(ctx context.Context, r *controlv1.PromoteEnvironmentRequest) (*controlv1.PromoteEnvironmentResponse, error) {
-	return s.authority.PromoteEnvironment(ctx, callerOf(ctx), r)
+	resp, err := s.authority.PromoteEnvironment(ctx, callerOf(ctx), r)
+	if err != nil {
+		return nil, refusalOf(ctx, err)
+	}
+	return resp, nil
 }
 
 func (s environmentService) RestoreEnvironment(ctx context.Context, r *controlv1.RestoreEnvironmentRequest) (*controlv1.RestoreEnvironmentResponse, error) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -55,6 +56,16 @@ func readerOf(ctx context.Context, environment string) controlplane.Reader {
 		return func(key string) bool { return c.allows(demand{p, identity.Scope{Environment: environment, Key: key}}) }
 	}
 	return controlplane.Reader{Reads: allows(identity.Read), Writes: allows(identity.Write)}
+}
+
+// refusalOf is what whoever calls may know of a refusal, which can be a conflict in another environment
+// than they write in.
+func refusalOf(ctx context.Context, err error) error {
+	var conflict *controlplane.ConflictError
+	if !errors.As(err, &conflict) {
+		return err
+	}
+	return readerOf(ctx, conflict.Conflict.GetEnvironment()).Refusal(err)
 }
 
 // seriesReader reads the series of rollouts: the leader has the newest points, which nobody else

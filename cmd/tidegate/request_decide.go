@@ -31,7 +31,8 @@ func newRequestApproveCommand(streams *streams) *cobra.Command {
 					return err
 				}
 				return c.show(response, func(out io.Writer) {
-					has, wanted := len(response.GetChangeRequest().GetApprovals()), int(response.GetApprovalsRequired())
+					has := len(response.GetChangeRequest().GetApprovals()) - len(response.GetUncountedApprovals())
+					wanted := int(response.GetApprovalsRequired())
 					if response.GetEntry() == nil {
 						fmt.Fprintf(out, "#%d was approved by you before; it has %s of %d\n", number, counted(has, "approval"), wanted)
 						return

@@ -652,9 +652,11 @@ type ApproveChangeRequestResponse struct {
 	Revision          int64                  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	ApprovalsRequired int32                  `protobuf:"varint,3,opt,name=approvals_required,json=approvalsRequired,proto3" json:"approvals_required,omitempty"`
 	// The change as audited; unset if nothing differed.
-	Entry         *AuditEntry `protobuf:"bytes,4,opt,name=entry,proto3" json:"entry,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Entry *AuditEntry `protobuf:"bytes,4,opt,name=entry,proto3" json:"entry,omitempty"`
+	// Its approvals that do not count now.
+	UncountedApprovals []*UncountedApproval `protobuf:"bytes,5,rep,name=uncounted_approvals,json=uncountedApprovals,proto3" json:"uncounted_approvals,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ApproveChangeRequestResponse) Reset() {
@@ -711,6 +713,13 @@ func (x *ApproveChangeRequestResponse) GetApprovalsRequired() int32 {
 func (x *ApproveChangeRequestResponse) GetEntry() *AuditEntry {
 	if x != nil {
 		return x.Entry
+	}
+	return nil
+}
+
+func (x *ApproveChangeRequestResponse) GetUncountedApprovals() []*UncountedApproval {
+	if x != nil {
+		return x.UncountedApprovals
 	}
 	return nil
 }
@@ -1299,12 +1308,13 @@ const file_tidegate_control_v1_change_request_service_proto_rawDesc = "" +
 	"\x06number\x18\x02 \x01(\x03R\x06number\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId\"\xeb\x01\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"\xc4\x02\n" +
 	"\x1cApproveChangeRequestResponse\x12I\n" +
 	"\x0echange_request\x18\x01 \x01(\v2\".tidegate.control.v1.ChangeRequestR\rchangeRequest\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12-\n" +
 	"\x12approvals_required\x18\x03 \x01(\x05R\x11approvalsRequired\x125\n" +
-	"\x05entry\x18\x04 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\"\x8d\x01\n" +
+	"\x05entry\x18\x04 \x01(\v2\x1f.tidegate.control.v1.AuditEntryR\x05entry\x12W\n" +
+	"\x13uncounted_approvals\x18\x05 \x03(\v2&.tidegate.control.v1.UncountedApprovalR\x12uncountedApprovals\"\x8d\x01\n" +
 	"\x1aRejectChangeRequestRequest\x12 \n" +
 	"\venvironment\x18\x01 \x01(\tR\venvironment\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x03R\x06number\x12\x16\n" +
@@ -1418,35 +1428,36 @@ var file_tidegate_control_v1_change_request_service_proto_depIdxs = []int32{
 	22, // 14: tidegate.control.v1.ListChangeRequestsResponse.change_requests:type_name -> tidegate.control.v1.ChangeRequest
 	22, // 15: tidegate.control.v1.ApproveChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
 	24, // 16: tidegate.control.v1.ApproveChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	22, // 17: tidegate.control.v1.RejectChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
-	24, // 18: tidegate.control.v1.RejectChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	22, // 19: tidegate.control.v1.WithdrawChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
-	24, // 20: tidegate.control.v1.WithdrawChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	22, // 21: tidegate.control.v1.ApplyChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
-	23, // 22: tidegate.control.v1.ApplyChangeRequestResponse.results:type_name -> tidegate.control.v1.ApplyResult
-	24, // 23: tidegate.control.v1.ApplyChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
-	24, // 24: tidegate.control.v1.ListChangeRequestHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
-	0,  // 25: tidegate.control.v1.ChangeRequestService.ProposeChangeRequest:input_type -> tidegate.control.v1.ProposeChangeRequestRequest
-	2,  // 26: tidegate.control.v1.ChangeRequestService.GetChangeRequest:input_type -> tidegate.control.v1.GetChangeRequestRequest
-	5,  // 27: tidegate.control.v1.ChangeRequestService.ListChangeRequests:input_type -> tidegate.control.v1.ListChangeRequestsRequest
-	7,  // 28: tidegate.control.v1.ChangeRequestService.ApproveChangeRequest:input_type -> tidegate.control.v1.ApproveChangeRequestRequest
-	9,  // 29: tidegate.control.v1.ChangeRequestService.RejectChangeRequest:input_type -> tidegate.control.v1.RejectChangeRequestRequest
-	11, // 30: tidegate.control.v1.ChangeRequestService.WithdrawChangeRequest:input_type -> tidegate.control.v1.WithdrawChangeRequestRequest
-	13, // 31: tidegate.control.v1.ChangeRequestService.ApplyChangeRequest:input_type -> tidegate.control.v1.ApplyChangeRequestRequest
-	15, // 32: tidegate.control.v1.ChangeRequestService.ListChangeRequestHistory:input_type -> tidegate.control.v1.ListChangeRequestHistoryRequest
-	1,  // 33: tidegate.control.v1.ChangeRequestService.ProposeChangeRequest:output_type -> tidegate.control.v1.ProposeChangeRequestResponse
-	3,  // 34: tidegate.control.v1.ChangeRequestService.GetChangeRequest:output_type -> tidegate.control.v1.GetChangeRequestResponse
-	6,  // 35: tidegate.control.v1.ChangeRequestService.ListChangeRequests:output_type -> tidegate.control.v1.ListChangeRequestsResponse
-	8,  // 36: tidegate.control.v1.ChangeRequestService.ApproveChangeRequest:output_type -> tidegate.control.v1.ApproveChangeRequestResponse
-	10, // 37: tidegate.control.v1.ChangeRequestService.RejectChangeRequest:output_type -> tidegate.control.v1.RejectChangeRequestResponse
-	12, // 38: tidegate.control.v1.ChangeRequestService.WithdrawChangeRequest:output_type -> tidegate.control.v1.WithdrawChangeRequestResponse
-	14, // 39: tidegate.control.v1.ChangeRequestService.ApplyChangeRequest:output_type -> tidegate.control.v1.ApplyChangeRequestResponse
-	16, // 40: tidegate.control.v1.ChangeRequestService.ListChangeRequestHistory:output_type -> tidegate.control.v1.ListChangeRequestHistoryResponse
-	33, // [33:41] is the sub-list for method output_type
-	25, // [25:33] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	4,  // 17: tidegate.control.v1.ApproveChangeRequestResponse.uncounted_approvals:type_name -> tidegate.control.v1.UncountedApproval
+	22, // 18: tidegate.control.v1.RejectChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
+	24, // 19: tidegate.control.v1.RejectChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	22, // 20: tidegate.control.v1.WithdrawChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
+	24, // 21: tidegate.control.v1.WithdrawChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	22, // 22: tidegate.control.v1.ApplyChangeRequestResponse.change_request:type_name -> tidegate.control.v1.ChangeRequest
+	23, // 23: tidegate.control.v1.ApplyChangeRequestResponse.results:type_name -> tidegate.control.v1.ApplyResult
+	24, // 24: tidegate.control.v1.ApplyChangeRequestResponse.entry:type_name -> tidegate.control.v1.AuditEntry
+	24, // 25: tidegate.control.v1.ListChangeRequestHistoryResponse.entries:type_name -> tidegate.control.v1.AuditEntry
+	0,  // 26: tidegate.control.v1.ChangeRequestService.ProposeChangeRequest:input_type -> tidegate.control.v1.ProposeChangeRequestRequest
+	2,  // 27: tidegate.control.v1.ChangeRequestService.GetChangeRequest:input_type -> tidegate.control.v1.GetChangeRequestRequest
+	5,  // 28: tidegate.control.v1.ChangeRequestService.ListChangeRequests:input_type -> tidegate.control.v1.ListChangeRequestsRequest
+	7,  // 29: tidegate.control.v1.ChangeRequestService.ApproveChangeRequest:input_type -> tidegate.control.v1.ApproveChangeRequestRequest
+	9,  // 30: tidegate.control.v1.ChangeRequestService.RejectChangeRequest:input_type -> tidegate.control.v1.RejectChangeRequestRequest
+	11, // 31: tidegate.control.v1.ChangeRequestService.WithdrawChangeRequest:input_type -> tidegate.control.v1.WithdrawChangeRequestRequest
+	13, // 32: tidegate.control.v1.ChangeRequestService.ApplyChangeRequest:input_type -> tidegate.control.v1.ApplyChangeRequestRequest
+	15, // 33: tidegate.control.v1.ChangeRequestService.ListChangeRequestHistory:input_type -> tidegate.control.v1.ListChangeRequestHistoryRequest
+	1,  // 34: tidegate.control.v1.ChangeRequestService.ProposeChangeRequest:output_type -> tidegate.control.v1.ProposeChangeRequestResponse
+	3,  // 35: tidegate.control.v1.ChangeRequestService.GetChangeRequest:output_type -> tidegate.control.v1.GetChangeRequestResponse
+	6,  // 36: tidegate.control.v1.ChangeRequestService.ListChangeRequests:output_type -> tidegate.control.v1.ListChangeRequestsResponse
+	8,  // 37: tidegate.control.v1.ChangeRequestService.ApproveChangeRequest:output_type -> tidegate.control.v1.ApproveChangeRequestResponse
+	10, // 38: tidegate.control.v1.ChangeRequestService.RejectChangeRequest:output_type -> tidegate.control.v1.RejectChangeRequestResponse
+	12, // 39: tidegate.control.v1.ChangeRequestService.WithdrawChangeRequest:output_type -> tidegate.control.v1.WithdrawChangeRequestResponse
+	14, // 40: tidegate.control.v1.ChangeRequestService.ApplyChangeRequest:output_type -> tidegate.control.v1.ApplyChangeRequestResponse
+	16, // 41: tidegate.control.v1.ChangeRequestService.ListChangeRequestHistory:output_type -> tidegate.control.v1.ListChangeRequestHistoryResponse
+	34, // [34:42] is the sub-list for method output_type
+	26, // [26:34] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_change_request_service_proto_init() }
