@@ -228,7 +228,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			{Listener: r.httpListener(), Handler: r.httpHandler(), Origins: r.corsOrigins},
 			{Listener: r.management, Handler: r.managementHandler(), Plain: true},
 		},
-		Drain: func() {
+		Drain: func() { //nolint:contextcheck // what the hub asks of a store has a time limit of its own
 			r.logger.Info().Msg("relay drains")
 			r.evaluation.drain()
 			r.hub.Drain()

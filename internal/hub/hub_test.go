@@ -280,7 +280,11 @@ func TestHeartbeatsAmongChanges(t *testing.T) {
 	go func() {
 		for range last - 1 {
 			if s := b.publish("production", 1, "a"); s.Cursor().Revision%100 == 0 {
-				<-beat // there are some on the way
+				select {
+				case <-beat: // there are some on the way
+				case <-t.Context().Done():
+					return
+				}
 			}
 			b.set.Replica("production").Confirm(0)
 		}
