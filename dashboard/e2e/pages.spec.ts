@@ -30,12 +30,23 @@ const narrow = { width: 390, height: 844 };
 // Looks at what is shown, light and dark; goes on where something is wrong.
 async function look(page: Page, at: string, size = wide) {
   const found: string[] = [];
-  const beyond = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  if (beyond > 0) found.push(`${beyond} px too wide`);
+  const over = await beyond(page);
+  if (over > 0) found.push(`${over} px too wide`);
   // What is narrow has the colours of what is wide.
   for (const theme of size === narrow ? (["dark"] as const) : (["dark", "light"] as const))
     found.push(...(await stumblingBlocks(page, theme)));
   expect.soft(found, at).toEqual([]);
+}
+
+// How many px of the page, or of a dialog that is open, are out of sight at the side.
+async function beyond(page: Page): Promise<number> {
+  return page.evaluate(() =>
+    Math.max(
+      ...[document.documentElement, ...document.querySelectorAll("dialog[open]")].map(
+        (e) => e.scrollWidth - e.clientWidth,
+      ),
+    ),
+  );
 }
 
 // How much may move while a page loads: a line, not a block.
@@ -138,6 +149,9 @@ test("what opens", async ({ page, seeded }) => {
     await open();
     await expect(page.locator(".skeleton")).toHaveCount(0);
     await look(page, at);
+    await page.setViewportSize(narrow);
+    expect.soft(await beyond(page), `${at}: px too wide where it is narrow`).toBe(0);
+    await page.setViewportSize(wide);
   }
   const button = (name: string | RegExp) => page.getByRole("button", { name });
   const opened = (name: string | RegExp) => async () => {
