@@ -2,8 +2,8 @@ import { useEffect, useState } from "react";
 import { fleet } from "../api/transport";
 import type { WaitAppliedResponse } from "../gen/tidegate/control/v1/fleet_service_pb";
 import { plural } from "../lib/numbers";
-import { missingWords } from "../lib/receipt-words";
-import { secondsOf, span } from "../lib/time";
+import { afterWords, missingWords } from "../lib/receipt-words";
+import { secondsOf } from "../lib/time";
 import { useHold } from "./toast";
 
 // How far a change has come: how many of the relays have applied its revision, as it happens.
@@ -45,7 +45,7 @@ export function Receipt({
   return (
     <span className="soft small num">
       {told.applied} of {plural(told.total, "relay")} {told.total === 1 ? "has" : "have"} it
-      {told.reached && !past && ` after ${span(secondsOf(told.elapsed) ?? 0)}`}
+      {told.reached && !past && ` ${afterWords(secondsOf(told.elapsed) ?? 0)}`}
       {missing && ` · ${missing}`}
       {told.unreachableServers.length > 0 && ` · not asked: ${told.unreachableServers.join(", ")}`}
     </span>

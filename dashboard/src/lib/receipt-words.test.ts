@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { missingWords } from "./receipt-words";
+import { afterWords, missingWords } from "./receipt-words";
 
 test.each([
   [[], 0, true, ""],
@@ -10,4 +10,9 @@ test.each([
   [["a", "b"], 40, true, "not: a, b, 38 others"],
 ])("%j, %i in all", (names, total, last, want) => {
   expect(missingWords(names, total, last)).toBe(want);
+});
+
+test("what is there before somebody asks is there already", () => {
+  expect(afterWords(0.0004)).toBe("already");
+  expect(afterWords(0.25)).toBe("after 250 ms");
 });
