@@ -19,5 +19,6 @@ export default defineConfig({
       ["/tidegate.", "/auth/", "/readyz"].map((path) => [path, { target: server, changeOrigin: false }]),
     ),
   },
-  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"] },
+  // Where a test needs a browser's objects, it says so in its first line: jsdom takes a second a file.
+  test: { environment: "node", include: ["src/**/*.test.{ts,tsx}"] },
 });

@@ -1,3 +1,4 @@
+// @vitest-environment jsdom
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { FlagSummarySchema, WatchResponseSchema } from "../gen/tidegate/control/v1/watch_service_pb";

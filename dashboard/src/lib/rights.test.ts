@@ -1,3 +1,4 @@
+// @vitest-environment jsdom
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { allows } from "../api/session";
