@@ -141,12 +141,17 @@ export class World {
     w.open = !!o.open;
     w.extra = o.server ?? [];
     for (const name of Object.keys(w.ports) as (keyof World["ports"])[]) w.ports[name] = await freePort();
-    if (o.provider) await w.startProvider(o.provider);
-    await w.startServer();
-    if (!w.open) await w.keepAdministrator();
-    for (const p of o.people ?? []) await w.person(p);
-    for (const p of o.provider ?? []) await w.person({ ...p, password: "" });
-    await w.startRelay("eu-west", w.ports);
+    try {
+      if (o.provider) await w.startProvider(o.provider);
+      await w.startServer();
+      if (!w.open) await w.keepAdministrator();
+      for (const p of o.people ?? []) await w.person(p);
+      for (const p of o.provider ?? []) await w.person({ ...p, password: "" });
+      await w.startRelay("eu-west", w.ports);
+    } catch (failed) {
+      await w.stop(); // what was started would outlive the tests
+      throw failed;
+    }
     return w;
   }
 
