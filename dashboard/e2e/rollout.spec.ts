@@ -1,11 +1,7 @@
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import type { Page } from "@playwright/test";
+import { stumblingBlocks } from "./axe";
 import { ada, eve, expect, logIn, test } from "./fixtures";
 import { FlagTraffic } from "./flag-traffic";
 import type { World } from "./processes";
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 async function make(world: World, ...keys: string[]) {
   const flags = keys.map(
@@ -20,17 +16,6 @@ async function make(world: World, ...keys: string[]) {
   );
   const manifest = `apiVersion: tidegate/v1\nflags:\n${flags.join("")}`;
   await world.cli(["apply", "-f", "-", "-e", "staging", "--reason", "a test"], manifest);
-}
-
-async function serious(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  return page.evaluate(async () => {
-    // biome-ignore lint/suspicious/noExplicitAny: axe brings no types to the page
-    const results = await (window as any).axe.run();
-    return results.violations
-      .filter((v: { impact: string }) => v.impact === "serious" || v.impact === "critical")
-      .map((v: { id: string; nodes: { html: string }[] }) => `${v.id}: ${v.nodes.map((n) => n.html).join(" ")}`);
-  });
 }
 
 test("a rollout is started from the page, widens, and is shut with its reason on the screen", async ({
@@ -115,7 +100,7 @@ test("a rollout is started from the page, widens, and is shut with its reason on
     await page.getByRole("button", { name: /roll back/ }).click();
     await expect(page.getByText("Decided by")).toBeVisible();
     await expect(page.getByText("rollout shut").or(page.getByText("rolled back")).first()).toBeVisible();
-    expect(await serious(page)).toEqual([]);
+    expect(await stumblingBlocks(page, "light")).toEqual([]);
 
     const replayed = await world.cli(["rollout", "replay", "new-cart-1", "--all", "-e", "staging"]);
     expect(replayed).toMatch(/the chain of \d+ decisions is whole/);
@@ -161,30 +146,4 @@ test("a rollout is paused, widened, resumed and aborted by hand", async ({ page,
   await act("Delete", "Delete");
   await expect(page.getByRole("heading", { name: "Rollouts", exact: true })).toBeVisible();
   await expect(page.getByRole("link", { name: "new-menu-1" })).toBeHidden();
-});
-
-test("axe finds nothing serious on lists, the form and an experiment", async ({ page, world }) => {
-  await make(world, "price-page");
-  await world.cli([
-    ..."rollout start price-1 --flag price-page --to on --strategy experiment -e staging --reason test".split(" "),
-    "--success",
-    "rate(purchases) rises",
-  ]);
-  await logIn(page, world, ada);
-  for (const theme of ["light", "dark"] as const) {
-    for (const [path, seen] of [
-      ["rollouts", "Under way"],
-      ["experiments", "Under way"],
-      ["experiments/price-1", "Peeking is fine"],
-      ["rollouts/~new?flag=price-page", "What will happen"],
-      ["rollouts/not-there", "There is no rollout “not-there”"],
-    ] as const) {
-      await page.goto(`${world.url}/staging/${path}`);
-      await expect(page.getByText(seen).first()).toBeVisible();
-      await page.evaluate((t) => {
-        document.documentElement.dataset.theme = t;
-      }, theme);
-      expect(await serious(page), `${path}, ${theme}`).toEqual([]);
-    }
-  }
 });
