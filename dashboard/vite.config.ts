@@ -13,6 +13,19 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     sourcemap: false,
     chunkSizeWarningLimit: 600,
+    // A request costs more than some code that this page does not need: what the first page needs of
+    // libraries is one file, and what several pages share is with what all pages need.
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: "libraries", test: /node_modules\/(?!@fontsource)/, tags: ["$initial"], priority: 2 },
+            { name: "icons", test: /lucide-react/, priority: 1 },
+            { name: "shared", test: /\/src\//, minShareCount: 3 },
+          ],
+        },
+      },
+    },
   },
   server: {
     proxy: Object.fromEntries(

@@ -7,24 +7,30 @@ import (
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 )
 
-// maxBatch is about how large a message is.
-const maxBatch = 256 << 10
+// How large a message is, about. Each is at most twice as large as the one before: who waits for
+// many flags sees the first of them while the others are gathered.
+const (
+	firstBatch = 16 << 10
+	maxBatch   = 256 << 10
+)
 
 // batch gathers what is to be sent into messages that are not too large.
 type batch struct {
-	send func(*controlv1.WatchResponse) error
-	next *controlv1.WatchResponse
-	size int
-	err  error // the first; nothing is sent after it
+	send  func(*controlv1.WatchResponse) error
+	next  *controlv1.WatchResponse
+	size  int
+	limit int
+	err   error // the first; nothing is sent after it
 }
 
 func newBatch(send func(*controlv1.WatchResponse) error) *batch {
-	return &batch{send: send, next: &controlv1.WatchResponse{}}
+	return &batch{send: send, next: &controlv1.WatchResponse{}, limit: firstBatch}
 }
 
 // room makes room for an element of that size.
 func (b *batch) room(size int) *controlv1.WatchResponse {
-	if b.size > 0 && b.size+size > maxBatch {
+	if b.size > 0 && b.size+size > b.limit {
+		b.limit = min(2*b.limit, maxBatch)
 		b.flush()
 	}
 	b.size += size

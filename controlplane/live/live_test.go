@@ -234,8 +234,8 @@ func flagIn(m *controlv1.WatchResponse, key string) *controlv1.FlagSummary {
 	return nil
 }
 
-// TestBoundedMessages: a large environment comes in messages that are not large, its flags in the
-// order of their keys.
+// TestBoundedMessages: a large environment comes in messages that are not large, the first ones
+// least of all, its flags in the order of their keys.
 func TestBoundedMessages(t *testing.T) {
 	f := newFixture(t)
 	const n = 3000
@@ -250,12 +250,15 @@ func TestBoundedMessages(t *testing.T) {
 	}
 	f.create("last")
 	flags, activities := map[string]bool{}, map[string]bool{}
-	before, ready := "", false
+	before, ready, limit := "", false, firstBatch
 	w := f.watch(flagsPart())
 	for len(activities) < n+1 || !flags["last"] {
 		m := w.next()
-		if size := proto.Size(m); size > maxBatch+8<<10 {
-			t.Errorf("a message of %d bytes", size)
+		if size := proto.Size(m); size > limit+8<<10 {
+			t.Errorf("a message of %d bytes, where %d are the most", size, limit)
+		}
+		if limit = min(2*limit, maxBatch); m.GetReady() {
+			limit = maxBatch
 		}
 		if m.GetReset_() && len(flags) > 0 {
 			t.Error("it begins again")

@@ -44,10 +44,24 @@ export async function listen(context: BrowserContext) {
   });
 }
 
-export type Cost = { usable: number; scripting: number; tasks: number; requests: number; bytes: number; heap: number };
+// Times are in ms after the navigation began: when the page could be used, and when all of it had
+// come, until when the rest was spent.
+export type Cost = {
+  usable: number;
+  whole: number;
+  scripting: number;
+  tasks: number;
+  requests: number;
+  bytes: number;
+  heap: number;
+};
 
-// Opens an address and waits until something is rendered; what that took.
-export async function open(page: Page, url: string, selector: string, text: string): Promise<Cost> {
+// What is rendered: an element, and how its text begins.
+export type Sight = readonly [selector: string, text: string];
+
+// Opens an address and waits until something is rendered that can be used, and something that shows
+// that all has come; what that took.
+export async function open(page: Page, url: string, usableAt: Sight, wholeAt: Sight = usableAt): Promise<Cost> {
   const session = await page.context().newCDPSession(page);
   await session.send("Network.enable");
   await session.send("Performance.enable");
@@ -62,9 +76,12 @@ export async function open(page: Page, url: string, selector: string, text: stri
     bytes += e.encodedDataLength;
   });
   await page.goto(url, { waitUntil: "commit" });
-  const usable = await page.evaluate(([s, t]) => window.told.until(s, t), [selector, text] as const);
+  const [usable, whole] = await page.evaluate(
+    (sights) => Promise.all(sights.map(([selector, text]) => window.told.until(selector, text))),
+    [usableAt, wholeAt],
+  );
   const { scripting, tasks, heap } = await metrics(session);
-  return { usable, scripting, tasks, heap, requests: requests.size, bytes };
+  return { usable: usable ?? 0, whole: whole ?? 0, scripting, tasks, heap, requests: requests.size, bytes };
 }
 
 async function metrics(session: CDPSession) {

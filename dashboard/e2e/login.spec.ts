@@ -30,3 +30,16 @@ test("no secret is in the page, and its policy lets nothing else in", async ({ p
   ).not.toMatch(/tg[ks]_/);
   expect(violations).toEqual([]);
 });
+
+test("a page whose code does not come says so, and the others go on", async ({ page, world }) => {
+  await logIn(page, world, ada);
+  // As after an upgrade of the server, which has files of other names.
+  await page.route(/\/assets\/fleet-.*\.js$/, (route) => route.fulfill({ status: 404 }));
+  await page.getByRole("link", { name: "Fleet" }).click();
+  await expect(page.getByText("This page cannot be shown")).toBeVisible();
+  await page.getByRole("link", { name: "Learn" }).click();
+  await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
+  await page.unroute(/\/assets\/fleet-.*\.js$/);
+  await page.getByRole("link", { name: "Fleet" }).click();
+  await expect(page.getByRole("heading", { level: 1, name: "Fleet" })).toBeVisible();
+});

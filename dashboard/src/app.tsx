@@ -1,10 +1,9 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { Suspense, useEffect, useRef, useState } from "react";
-import { Redirect, Route, Switch, useLocation } from "wouter";
-import { LiveStore } from "./api/live";
-import { EnvironmentContext, useEnvironments } from "./api/use-environment";
-import { LiveContext, useLive } from "./api/use-live";
-import { Loading } from "./components/basics";
+import { useEffect, useRef } from "react";
+import { matchRoute, Redirect, Route, Switch, useLocation, useRouter } from "wouter";
+import { EnvironmentContext, environmentNames, useEnvironments } from "./api/use-environment";
+import { useLive, useLiveStore } from "./api/use-live";
+import { Guard } from "./components/guard";
 import { ProblemNote } from "./components/problem";
 import { Shell } from "./components/shell";
 import { Waiting } from "./pages/login";
@@ -13,12 +12,34 @@ import { pages } from "./pages/pages";
 
 const lastEnvironment = "tidegate-environment";
 
+// While it is found out who asks: what most likely comes next is loaded meanwhile.
+export function Ahead() {
+  const queries = useQueryClient();
+  const live = useLiveStore();
+  const { parser } = useRouter();
+  const [location] = useLocation();
+  useEffect(() => {
+    void queries.prefetchQuery(environmentNames);
+    const page = pages.find((p) => matchRoute(parser, p.path, location)[0]);
+    page?.ahead().catch(() => {}); // who shows it says so
+    const { environment, rollout } = lookedAt(location);
+    if (environment) live.look(environment, rollout);
+  }, [queries, live, parser, location]);
+  return <Waiting />;
+}
+
+// What of the environment that an address begins with is looked at more closely.
+function lookedAt(location: string) {
+  const [, environment = "", kind, key = ""] = location.split("/");
+  const closely = (kind === "rollouts" || kind === "experiments") && !key.startsWith("~");
+  return { environment, rollout: closely ? key : "" };
+}
+
 // Every address begins with the environment that it is of.
 export function App() {
   const names = useEnvironments();
   const [location] = useLocation();
-  const [live] = useState(() => new LiveStore());
-  const first = location.split("/")[1] ?? "";
+  const first = lookedAt(location).environment;
   const known = names.data?.includes(first);
 
   useEffect(() => {
@@ -46,39 +67,30 @@ export function App() {
     );
   return (
     <EnvironmentContext.Provider value={first}>
-      <LiveContext.Provider value={live}>
-        <Looking live={live} environment={first} />
-      </LiveContext.Provider>
+      <Looking environment={first} />
     </EnvironmentContext.Provider>
   );
 }
 
-function Looking({ live, environment }: { live: LiveStore; environment: string }) {
+function Looking({ environment }: { environment: string }) {
+  const live = useLiveStore();
   const [location] = useLocation();
-  const rollout = /^\/[^/]+\/(?:rollouts|experiments)\/(?!~)([^/]+)/.exec(location)?.[1] ?? "";
-  useEffect(() => {
-    live.look(environment, decodeURIComponent(rollout));
-  }, [live, environment, rollout]);
+  const { rollout } = lookedAt(location);
+  useEffect(() => live.look(environment, rollout), [live, environment, rollout]);
   useEffect(() => () => live.close(), [live]);
   useReturn();
   return (
     <Shell environment={environment}>
-      <Suspense
-        fallback={
-          <div className="page">
-            <Loading />
-          </div>
-        }
-      >
+      <Guard address={location}>
         <Switch>
           {pages.map((p) => (
-            <Route key={p.path} path={`/:environment${p.path}`} component={p.page} />
+            <Route key={p.path} path={p.path} component={p.page} />
           ))}
           <Route>
             <NotFound what="There is no page at this address." />
           </Route>
         </Switch>
-      </Suspense>
+      </Guard>
     </Shell>
   );
 }

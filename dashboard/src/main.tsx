@@ -11,12 +11,14 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { Router } from "wouter";
 import { problemOf } from "./api/errors";
+import { LiveStore } from "./api/live";
 import { SessionProvider } from "./api/session";
-import { App } from "./app";
+import { LiveContext } from "./api/use-live";
+import { Ahead, App } from "./app";
 import { ToastProvider } from "./components/toast";
 import { aroundNavigation, followHistory, useAddress, useAddressSearch } from "./lib/address";
 import { followSystemTheme } from "./lib/theme";
-import { Login, Unreachable, Waiting } from "./pages/login";
+import { Login, Unreachable } from "./pages/login";
 
 const queries = new QueryClient({
   defaultOptions: {
@@ -30,6 +32,8 @@ const queries = new QueryClient({
   },
 });
 
+const live = new LiveStore();
+
 followSystemTheme();
 followHistory();
 
@@ -40,13 +44,15 @@ createRoot(root).render(
     <QueryClientProvider client={queries}>
       <Router hook={useAddress} searchHook={useAddressSearch} aroundNav={aroundNavigation}>
         <ToastProvider>
-          <SessionProvider
-            waiting={<Waiting />}
-            unreachable={(again) => <Unreachable again={again} />}
-            login={(methods, done) => <Login methods={methods} done={done} />}
-          >
-            <App />
-          </SessionProvider>
+          <LiveContext.Provider value={live}>
+            <SessionProvider
+              waiting={<Ahead />}
+              unreachable={(again) => <Unreachable again={again} />}
+              login={(methods, done) => <Login methods={methods} done={done} />}
+            >
+              <App />
+            </SessionProvider>
+          </LiveContext.Provider>
         </ToastProvider>
       </Router>
     </QueryClientProvider>

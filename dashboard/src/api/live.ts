@@ -104,8 +104,40 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
+// The next frame; a tab that nobody sees has none: soon.
+function nextFrame(): Promise<void> {
+  return new Promise((resolve) => {
+    const frame = requestAnimationFrame(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    const timer = setTimeout(() => {
+      cancelAnimationFrame(frame);
+      resolve();
+    }, 100);
+  });
+}
+
+// When the browser has nothing more urgent to do. Safari does not tell.
+function idle(): Promise<void> {
+  return new Promise((resolve) => {
+    if ("requestIdleCallback" in window) requestIdleCallback(() => resolve(), { timeout: 100 });
+    else setTimeout(resolve);
+  });
+}
+
 // What was heard since somebody looked, and is not shown yet.
-type Heard = { signal: AbortSignal; cursor: Cursor | undefined; pending: WatchResponse[] };
+type Heard = {
+  signal: AbortSignal;
+  cursor: Cursor | undefined;
+  pending: WatchResponse[];
+  // The state was whole once.
+  whole: boolean;
+  // It was, and is being replaced: it is shown until the new one is whole.
+  replacing: boolean;
+  // When what is pending will have been shown.
+  shown?: Promise<void>;
+};
 
 // LiveStore is the one stream of a tab: of the environment, and the rollout, that are looked at.
 export class LiveStore {
@@ -176,7 +208,7 @@ export class LiveStore {
   }
 
   private async run(signal: AbortSignal) {
-    const heard: Heard = { signal, cursor: this.cursor, pending: [] };
+    const heard: Heard = { signal, cursor: this.cursor, pending: [], whole: this.state.ready, replacing: false };
     for (let attempt = 0; !signal.aborted; attempt++) {
       const problem = await this.once(heard, () => {
         attempt = 0;
@@ -188,9 +220,10 @@ export class LiveStore {
         await pause(200, signal);
         continue;
       }
+      if (problem.code === Code.Unauthenticated) return this.close();
       const refused = problem.code === Code.PermissionDenied || problem.code === Code.NotFound;
       this.lose(refused ? "refused" : "lost", problem.rawMessage);
-      if (refused || problem.code === Code.Unauthenticated) return;
+      if (refused) return;
       const wait = Math.min(5000, 250 * 2 ** Math.min(attempt, 5)) * (0.75 + Math.random() / 2);
       await pause(wait, signal);
     }
@@ -203,6 +236,12 @@ export class LiveStore {
     const give = () => mine.abort();
     signal.addEventListener("abort", give, { once: true });
     let watchdog = setTimeout(give, silence);
+    if (heard.replacing) {
+      // The last stream brought a part of a new state: all after what is shown is asked for again.
+      heard.pending = [];
+      heard.cursor = this.cursor;
+      heard.replacing = false;
+    }
     try {
       const request = {
         environment: this.state.environment,
@@ -217,6 +256,7 @@ export class LiveStore {
         watchdog = setTimeout(give, silence);
         if (m.cursor) heard.cursor = m.cursor;
         this.take(m, heard);
+        if (!this.state.ready) await this.breathe(heard);
       }
       return new ConnectError("the server ended the stream", Code.Unavailable);
     } catch (failure) {
@@ -229,21 +269,33 @@ export class LiveStore {
     }
   }
 
-  // Messages that come together are shown together: once a frame, or, in a tab that nobody sees,
-  // soon.
+  // Messages that come together are shown together, in one frame.
   private take(m: WatchResponse, heard: Heard) {
     heard.pending.push(m);
-    if (heard.pending.length > 1) return;
-    const show = () => {
-      const messages = heard.pending;
-      heard.pending = [];
-      // What is not shown when somebody looks elsewhere is asked for again.
-      if (heard.signal.aborted) return;
-      this.cursor = messages.findLast((one) => one.cursor)?.cursor ?? this.cursor;
-      this.set(messages.reduce(apply, this.state));
-    };
-    if (document.visibilityState === "visible") requestAnimationFrame(show);
-    else setTimeout(show, 50);
+    if (m.reset) heard.replacing = heard.whole;
+    if (m.ready) {
+      heard.whole = true;
+      heard.replacing = false;
+    }
+    if (!heard.replacing) heard.shown ??= nextFrame().then(() => this.show(heard));
+  }
+
+  private show(heard: Heard) {
+    heard.shown = undefined;
+    // What is not shown when somebody looks elsewhere is asked for again.
+    if (heard.replacing || heard.signal.aborted) return;
+    const messages = heard.pending;
+    heard.pending = [];
+    this.cursor = messages.findLast((one) => one.cursor)?.cursor ?? this.cursor;
+    this.set(messages.reduce(apply, this.state));
+  }
+
+  // A large state comes in many messages, each of which takes a while to read: who waits for it
+  // sees the first one at once, and is not kept from typing by the others.
+  private async breathe(heard: Heard) {
+    if (document.visibilityState !== "visible") return;
+    if (this.state.flags.size === 0) await heard.shown;
+    await idle();
   }
 
   private lose(connection: Connection, problem: string) {

@@ -100,10 +100,7 @@ export function SessionProvider(props: {
     }
   }, []);
 
-  useEffect(() => {
-    void ask();
-    onLoggedOut(() => setState((now) => (now.kind === "in" ? { kind: "asking" } : now)));
-  }, [ask]);
+  useEffect(() => onLoggedOut(() => setState((now) => (now.kind === "in" ? { kind: "asking" } : now))), []);
 
   useEffect(() => {
     if (state.kind === "asking") void ask();

@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { queryOptions, useQuery } from "@tanstack/react-query";
 import { createContext, useContext } from "react";
 import { environments } from "./transport";
 
@@ -9,12 +9,13 @@ export function useEnvironment(): string {
   return useContext(EnvironmentContext);
 }
 
+export const environmentNames = queryOptions({
+  queryKey: ["environments"],
+  queryFn: async () => (await environments.listEnvironments({})).environments.map((e) => e.name),
+});
+
 export function useEnvironments() {
-  return useQuery({
-    queryKey: ["environments"],
-    queryFn: async () => (await environments.listEnvironments({})).environments.map((e) => e.name),
-    refetchInterval: 30_000,
-  });
+  return useQuery({ ...environmentNames, refetchInterval: 30_000 });
 }
 
 // What holds for the environment as a whole.

@@ -86,18 +86,16 @@ export function filterFlags(flags: Iterable<FlagSummary>, activities: Activities
     if (words.length > 0 && !words.every((w) => haystack(f).includes(w))) continue;
     found.push(f);
   }
-  const by: Record<FlagQuery["sort"], (f: FlagSummary) => number> = {
-    key: () => 0,
-    changed: (f) => -Number(f.revision),
-    evaluated: (f) => -Number(activities.get(f.key)?.lastEvaluatedAt?.seconds ?? 0n),
-    evaluations: (f) => -sum(activities.get(f.key)),
-  };
-  const rank = new Map(found.map((f) => [f, by[q.sort](f)]));
   const sign = q.down ? -1 : 1;
-  return found.sort((a, b) => {
-    const order = (rank.get(a) ?? 0) - (rank.get(b) ?? 0);
-    return sign * (order || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
-  });
+  const byKey = (a: FlagSummary, b: FlagSummary) => (a.key < b.key ? -sign : a.key > b.key ? sign : 0);
+  if (q.sort === "key") return found.sort(byKey);
+  const by = {
+    changed: (f: FlagSummary) => -Number(f.revision),
+    evaluated: (f: FlagSummary) => -Number(activities.get(f.key)?.lastEvaluatedAt?.seconds ?? 0n),
+    evaluations: (f: FlagSummary) => -sum(activities.get(f.key)),
+  }[q.sort];
+  const rank = new Map(found.map((f) => [f, by(f)]));
+  return found.sort((a, b) => sign * ((rank.get(a) ?? 0) - (rank.get(b) ?? 0)) || byKey(a, b));
 }
 
 // What there is to choose from, the most frequent first.

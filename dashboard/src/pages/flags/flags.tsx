@@ -25,6 +25,7 @@ export default function Flags() {
   const query = useMemo(() => readQuery(search), [search]);
   const asked = useDeferredValue(query);
   const found = useMemo(() => filterFlags(flags.values(), activities, asked), [flags, activities, asked]);
+  const on = useMemo(() => [...flags.values()].filter((f) => f.enabled).length, [flags]);
   const [switching, setSwitching] = useState<{
     flag: FlagSummary;
     on: boolean;
@@ -60,7 +61,7 @@ export default function Flags() {
           </>
         }
       >
-        {ready ? summary(flags, found.length) : flags.size > 0 ? `${flags.size} flags so far…` : "Loading…"}
+        {ready ? summary(flags.size, on, found.length) : flags.size > 0 ? `${flags.size} flags so far…` : "Loading…"}
       </PageHead>
       <Filters query={query} flags={flags} ask={ask} />
       <section className="card flag-list" aria-label="Flags">
@@ -94,10 +95,9 @@ export default function Flags() {
   );
 }
 
-function summary(flags: ReadonlyMap<string, FlagSummary>, found: number): string {
-  const on = [...flags.values()].filter((f) => f.enabled).length;
-  const all = `${plural(flags.size, "flag")}, ${on} on`;
-  return found === flags.size ? all : `${found} of ${all}`;
+function summary(flags: number, on: number, found: number): string {
+  const all = `${plural(flags, "flag")}, ${on} on`;
+  return found === flags ? all : `${found} of ${all}`;
 }
 
 function Nothing(props: { none: boolean; environment: string; clear: () => void; mayWrite: boolean }) {

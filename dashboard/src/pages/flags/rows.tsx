@@ -34,7 +34,7 @@ export function Rows({
   const rows = useWindowVirtualizer({
     count: found.length,
     estimateSize: () => rowHeight,
-    overscan: 12,
+    overscan: 6,
     scrollMargin: margin,
     getItemKey: (i) => found[i]?.key ?? i,
   });
