@@ -92,11 +92,10 @@ export function RolloutHead(props: {
 
 // The share that is served now, and where the stages are.
 export function StageBar({ weight, stages, tone = "" }: { weight: number; stages: number[]; tone?: string }) {
-  // Small shares matter most, and are to be seen: the scale is that of the square root.
-  const at = (w: number) => `${Math.sqrt(w / 10_000) * 100}%`;
+  const at = (w: number) => `${w / 100}%`;
   return (
     <span className={`stage-bar ${tone}`} aria-hidden>
-      <span style={{ width: at(weight) }} />
+      <span className={weight > 0 ? "some" : ""} style={{ width: at(weight) }} />
       {stages
         .filter((s) => s > 0 && s < 10_000)
         .map((s) => (
