@@ -9,14 +9,20 @@ const root = resolve(import.meta.dirname, "../..");
 const bin = (name: string) => join(process.env.TIDEGATE_BIN ?? join(root, "bin"), name);
 export const grpcurl = join(root, ".tmp/bin/grpcurl");
 
+// A port that nobody listens at. It is below those that the system gives to whoever asks for any: one
+// of these could be given away before it is used.
 export async function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    if (await isFree(port)) return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((tell) => {
     const server = createServer();
-    server.once("error", fail);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => done(typeof address === "object" && address ? address.port : 0));
-    });
+    server.once("error", () => tell(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => tell(true)));
   });
 }
 
