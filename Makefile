@@ -12,6 +12,9 @@ TOOLS := $(TMP)/bin
 BUF   := $(TMP)/npm/node_modules/.bin/buf
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/tidegate/tidegate/internal/version.Version=$(VERSION)
+# Tests without the race detector are built like this, too, and so are the binaries that they start
+# (internal/shipped): what is compiled once is there for all of them.
+AS_SHIPPED := -trimpath -tags grpcnotrace
 DATA_DIR ?= tidegate-data
 # What `make breaking` compares the protos with.
 AGAINST ?= HEAD^
@@ -27,7 +30,7 @@ run: build ## Build, and run everything on loopback: server, relay, example flag
 
 .PHONY: build
 build: web ## Build the binaries into bin/, with the dashboard if there is Node.js
-	CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tidegate ./cmd/tidegate-relay
+	CGO_ENABLED=0 go build $(AS_SHIPPED) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tidegate ./cmd/tidegate-relay
 
 # The web app, which the binary embeds. Without Node.js it has none, and says so: never an old one.
 WEB        := dashboard/dist/index.html
@@ -65,9 +68,9 @@ screenshots: build $(TOOLS)/grpcurl-$(GRPCURL) ## Make docs/images: every page o
 .PHONY: test
 test: ## Run every test, race detector on; the fault suite, one model and the engine beside its rivals without; the dashboard in Chromium
 	go test -race -timeout 20m $$(go list ./... | grep -v '/internal/chaos$$')
-	go test -timeout 20m ./controlplane/collector -run TestConservation # which the detector is wrong about
-	go test -timeout 20m ./internal/chaos # on processes that the detector would not see, and alone
-	cd bench/rivals && go test ./...
+	CGO_ENABLED=0 go test $(AS_SHIPPED) -timeout 20m ./controlplane/collector -run TestConservation # which the detector is wrong about
+	CGO_ENABLED=0 go test $(AS_SHIPPED) -timeout 20m ./internal/chaos # on processes that the detector would not see, and alone
+	cd bench/rivals && CGO_ENABLED=0 go test $(AS_SHIPPED) ./...
 	cd internal/e2e/openid && go test -race ./... # with a provider of its own
 	$(MAKE) --no-print-directory webtest
 

@@ -24,6 +24,7 @@ import (
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 
 	"github.com/tidegate/tidegate/bench/testbed"
+	"github.com/tidegate/tidegate/internal/shipped"
 )
 
 func main() {
@@ -46,7 +47,7 @@ func run(ctx context.Context, out io.Writer, rate int, limit time.Duration) erro
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintln(out, "building")
-	if err := testbed.Build(ctx, dir); err != nil {
+	if err := shipped.Build(ctx, ".", dir, ""); err != nil {
 		return err
 	}
 	s, err := open(ctx, dir)

@@ -41,6 +41,7 @@ import (
 	"strings"
 
 	"github.com/tidegate/tidegate/bench/testbed"
+	"github.com/tidegate/tidegate/internal/shipped"
 )
 
 type options struct {
@@ -106,7 +107,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := testbed.Build(ctx, dir, "./bench/fanout/floor"); err != nil {
+	if err := shipped.Build(ctx, ".", dir, "", "./bench/fanout/floor"); err != nil {
 		return err
 	}
 	var tables tables

@@ -36,6 +36,7 @@ import (
 
 	"github.com/tidegate/tidegate/bench/testbed"
 	"github.com/tidegate/tidegate/internal/rollout"
+	"github.com/tidegate/tidegate/internal/shipped"
 )
 
 type options struct {
@@ -74,7 +75,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := testbed.Build(ctx, dir, "./bench/rpc/echo"); err != nil {
+	if err := shipped.Build(ctx, ".", dir, "", "./bench/rpc/echo"); err != nil {
 		return err
 	}
 	bed, err := startRelay(ctx, dir)

@@ -20,6 +20,7 @@ import (
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/loopback"
+	"github.com/tidegate/tidegate/internal/shipped"
 )
 
 // Environment is where the flags are.
@@ -27,22 +28,6 @@ const Environment = "production"
 
 // patience bounds the wait for processes to be ready.
 const patience = time.Minute
-
-// Build builds the binaries as releases are built, and other packages the same way, into
-// dir. The working directory must be the repository's root.
-func Build(ctx context.Context, dir string, others ...string) error {
-	args := append([]string{
-		"build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w",
-		"-o", dir + string(filepath.Separator), "./cmd/tidegate", "./cmd/tidegate-relay",
-	}, others...)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("building the binaries (run this from the repository's root): %w", err)
-	}
-	return nil
-}
 
 // ForSizes builds the binaries into a directory of its own and calls measure for each of
 // the sizes, numbers separated by commas, with a directory for its data; it removes them
@@ -53,7 +38,7 @@ func ForSizes(ctx context.Context, sizes string, measure func(bin, data string, 
 		return err
 	}
 	defer os.RemoveAll(bin)
-	if err := Build(ctx, bin); err != nil {
+	if err := shipped.Build(ctx, ".", bin, ""); err != nil {
 		return err
 	}
 	for size := range strings.SplitSeq(sizes, ",") {

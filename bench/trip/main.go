@@ -29,7 +29,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/tidegate/tidegate/bench/testbed"
+	"github.com/tidegate/tidegate/internal/shipped"
 )
 
 // options are what is asked for.
@@ -79,7 +79,7 @@ func run(ctx context.Context, out, progress io.Writer, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := testbed.Build(ctx, dir); err != nil {
+	if err := shipped.Build(ctx, ".", dir, ""); err != nil {
 		return err
 	}
 	s, err := open(ctx, dir, filepath.Join(dir, "data"), o)

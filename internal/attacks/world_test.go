@@ -29,6 +29,7 @@ import (
 	evaluationv1 "github.com/tidegate/tidegate/gen/go/tidegate/evaluation/v1"
 	flagv1 "github.com/tidegate/tidegate/gen/go/tidegate/flag/v1"
 	"github.com/tidegate/tidegate/internal/e2e/bed"
+	"github.com/tidegate/tidegate/internal/shipped"
 )
 
 const (
@@ -50,7 +51,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if err := bed.Build("../..", dir, ""); err != nil {
+	if err := shipped.Build(context.Background(), "../..", dir, ""); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -9,6 +9,7 @@
 package chaos
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"hash/fnv"
@@ -18,7 +19,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
-	"github.com/tidegate/tidegate/internal/e2e/bed"
+	"github.com/tidegate/tidegate/internal/shipped"
 )
 
 var (
@@ -50,7 +51,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if err := bed.Build("../..", dir, "faults"); err != nil {
+	if err := shipped.Build(context.Background(), "../..", dir, "faults"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

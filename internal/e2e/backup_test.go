@@ -288,7 +288,8 @@ func (c *triple) lose(t *testing.T) {
 }
 
 func (c *triple) restore(t *testing.T, backup string) {
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "etcdutl"), "go.etcd.io/etcd/etcdutl/v3")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", filepath.Join(bin, "etcdutl"), "go.etcd.io/etcd/etcdutl/v3")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build etcdutl: %v\n%s", err, out)
 	}

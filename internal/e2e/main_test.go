@@ -3,12 +3,13 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"testing"
 
 	"github.com/tidegate/tidegate/controlplane/store/etcdtest"
-	"github.com/tidegate/tidegate/internal/e2e/bed"
+	"github.com/tidegate/tidegate/internal/shipped"
 )
 
 // bin holds the binaries under test, built once.
@@ -26,7 +27,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if err := bed.Build("../..", dir, ""); err != nil {
+	if err := shipped.Build(context.Background(), "../..", dir, ""); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

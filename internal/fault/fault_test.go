@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tidegate/tidegate/internal/shipped"
 )
 
 const root = "../.."
@@ -17,10 +18,8 @@ const root = "../.."
 // TestNothingIsLeft: a binary as it ships knows nothing of this package.
 func TestNothingIsLeft(t *testing.T) {
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-o", dir, "./cmd/tidegate", "./cmd/tidegate-relay")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := shipped.Build(t.Context(), root, dir, ""); err != nil {
+		t.Fatal(err)
 	}
 	for _, name := range []string{"tidegate", "tidegate-relay"} {
 		binary, err := os.ReadFile(filepath.Join(dir, name))

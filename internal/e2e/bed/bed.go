@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -25,17 +23,6 @@ const Patience = 60 * time.Second
 
 // Environment is where the writers' flags are.
 const Environment = "production"
-
-// Build builds our binaries into dir, with tags if there are any; root is the
-// repository's.
-func Build(root, dir, tags string) error {
-	build := exec.Command("go", "build", "-tags", tags, "-o", dir+string(filepath.Separator), "./cmd/tidegate", "./cmd/tidegate-relay") //nolint:gosec,noctx // our own, and it ends
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the binaries: %w\n%s", err, out)
-	}
-	return nil
-}
 
 // FreeAddrs returns addresses for one process; when it is started again, it needs the same.
 func FreeAddrs(t testing.TB, n int) []string {

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
-	"github.com/tidegate/tidegate/internal/e2e/bed"
+	"github.com/tidegate/tidegate/internal/shipped"
 )
 
 // TestLogin: at the first login a person is found by the address that the provider has verified,
@@ -194,7 +194,7 @@ func TestCommandLine(t *testing.T) {
 // TestBinary: the command line as it ships logs in through a browser, and out.
 func TestBinary(t *testing.T) {
 	bin, config := t.TempDir(), t.TempDir()
-	if err := bed.Build("../../..", bin, ""); err != nil {
+	if err := shipped.Build(t.Context(), "../../..", bin, ""); err != nil {
 		t.Fatal(err)
 	}
 	r := start(t)
