@@ -1,30 +1,4 @@
-import { type ComponentType, useEffect, useReducer, useState } from "react";
-import { Loading } from "../components/basics";
-
-type Load = () => Promise<{ default: ComponentType }>;
-
-// A page's path is below its environment. Its code is loaded when it is shown, or ahead of that.
-function at(path: string, load: Load) {
-  let Loaded: ComponentType | undefined;
-  const ahead = async () => {
-    Loaded ??= (await load()).default;
-  };
-  function Page() {
-    const [, show] = useReducer((n: number) => n + 1, 0);
-    const [failure, setFailure] = useState<Error>();
-    useEffect(() => {
-      if (!Loaded) ahead().then(show, setFailure);
-    }, []);
-    if (failure) throw failure;
-    if (Loaded) return <Loaded />;
-    return (
-      <div className="page">
-        <Loading />
-      </div>
-    );
-  }
-  return { path: `/:environment${path}`, ahead, page: Page };
-}
+import { at } from "./at";
 
 // Of two that an address fits, the first one is meant.
 export const pages = [
