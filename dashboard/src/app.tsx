@@ -20,13 +20,15 @@ export function Ahead() {
   const [location] = useLocation();
   useEffect(() => {
     void queries.prefetchQuery(environmentNames);
-    const page = pages.find((p) => matchRoute(parser, p.path, location)[0]);
+    const page = pages.find((p) => matchRoute(parser, routeOf(p.path), location)[0]);
     page?.ahead().catch(() => {}); // who shows it says so
     const { environment, rollout } = lookedAt(location);
     if (environment) live.look(environment, rollout);
   }, [queries, live, parser, location]);
   return <Waiting />;
 }
+
+const routeOf = (path: string) => `/:environment${path}`;
 
 // What of the environment that an address begins with is looked at more closely.
 function lookedAt(location: string) {
@@ -84,7 +86,7 @@ function Looking({ environment }: { environment: string }) {
       <Guard address={location}>
         <Switch>
           {pages.map((p) => (
-            <Route key={p.path} path={p.path} component={p.page} />
+            <Route key={p.path} path={routeOf(p.path)} component={p.page} />
           ))}
           <Route>
             <NotFound what="There is no page at this address." />

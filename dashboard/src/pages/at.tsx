@@ -3,7 +3,7 @@ import { Loading } from "../components/basics";
 
 type Load = () => Promise<{ default: ComponentType }>;
 
-// A page's path is below its environment. Its code is loaded when it is shown, or ahead of that.
+// A page, whose path is below its environment. Its code is loaded when it is shown, or ahead of that.
 export function at(path: string, load: Load) {
   let Loaded: ComponentType | undefined;
   const ahead = async () => {
@@ -24,5 +24,5 @@ export function at(path: string, load: Load) {
       </div>
     );
   }
-  return { path: `/:environment${path}`, ahead, page: Page };
+  return { path, ahead, page: Page };
 }
