@@ -26,12 +26,27 @@ const identify: Interceptor = (next) => async (request) => {
   const name = actor();
   if (name) request.header.set("tidegate-actor", name);
   try {
-    return await next(request);
+    const response = await next(request);
+    return response.stream ? { ...response, message: untilLoggedOut(response.message) } : response;
   } catch (failure) {
-    if (failure instanceof ConnectError && failure.code === Code.Unauthenticated) loggedOut();
+    noticeLogout(failure);
     throw failure;
   }
 };
+
+// A stream tells how it ended after its messages.
+async function* untilLoggedOut<T>(messages: AsyncIterable<T>) {
+  try {
+    yield* messages;
+  } catch (failure) {
+    noticeLogout(failure);
+    throw failure;
+  }
+}
+
+function noticeLogout(failure: unknown) {
+  if (failure instanceof ConnectError && failure.code === Code.Unauthenticated) loggedOut();
+}
 
 const transport = createConnectTransport({
   baseUrl: window.location.origin,
