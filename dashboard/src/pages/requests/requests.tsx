@@ -2,6 +2,7 @@ import "./requests.css";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { ClipboardCheck } from "lucide-react";
 import { Link, useSearch } from "wouter";
+import { instead } from "../../api/errors";
 import { changeRequests } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
 import { Ago, Badge, Button, Empty, Loading } from "../../components/basics";
@@ -34,6 +35,7 @@ export default function Requests() {
     refetchInterval: 5_000,
   });
   const found = query.data?.pages.flatMap((p) => p.changeRequests) ?? [];
+  const failure = instead(query);
   const required = query.data?.pages[0]?.approvalsRequired ?? 0;
   return (
     <div className="page">
@@ -51,8 +53,8 @@ export default function Requests() {
           </Link>
         ))}
       </nav>
-      {query.error ? (
-        <ProblemNote failure={query.error} again={() => void query.refetch()} />
+      {failure ? (
+        <ProblemNote failure={failure} again={() => void query.refetch()} />
       ) : (
         <section className="card" aria-label="Change requests">
           {!query.data ? (
@@ -74,6 +76,7 @@ export default function Requests() {
           )}
         </section>
       )}
+      {query.isFetchNextPageError && <ProblemNote failure={query.error} />}
       {query.hasNextPage && (
         <div>
           <Button disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
