@@ -4,7 +4,7 @@ import { Loading } from "../components/basics";
 type Load = () => Promise<{ default: ComponentType }>;
 
 // A page's path is below its environment. Its code is loaded when it is shown, or ahead of that.
-function at(path: string, load: Load) {
+export function at(path: string, load: Load) {
   let Loaded: ComponentType | undefined;
   const ahead = async () => {
     Loaded ??= (await load()).default;
@@ -12,9 +12,11 @@ function at(path: string, load: Load) {
   function Page() {
     const [, show] = useReducer((n: number) => n + 1, 0);
     const [failure, setFailure] = useState<Error>();
+    // As it is drawn: when the effect runs, the code may be there, and nothing draws it.
+    const missing = !Loaded;
     useEffect(() => {
-      if (!Loaded) ahead().then(show, setFailure);
-    }, []);
+      if (missing) ahead().then(show, setFailure);
+    }, [missing]);
     if (failure) throw failure;
     if (Loaded) return <Loaded />;
     return (
