@@ -10,7 +10,7 @@ import { PageHead } from "../../components/page";
 import { ProblemNote } from "../../components/problem";
 import { type ChangeRequest, ChangeRequest_State as State } from "../../gen/tidegate/control/v1/change_request_pb";
 import { dateOf, moment } from "../../lib/time";
-import { names, stateTones, stateWords, waitsFor } from "./words";
+import { given, names, stateTones, stateWords } from "./words";
 
 const states: [name: string, label: string, state: State][] = [
   ["", "Open", State.OPEN],
@@ -111,7 +111,7 @@ function Row({ request: r, environment, required }: { request: ChangeRequest; en
       <div className="row tight">
         {r.state === State.OPEN && applyAt && <Badge title={applyAt.toString()}>at {moment(applyAt)}</Badge>}
         {r.state === State.OPEN ? (
-          <Badge tone={r.approvals.length >= required ? "good" : "warn"}>{waitsFor(r, required)}</Badge>
+          <Badge tone={r.approvals.length >= required ? "good" : "warn"}>{given(r, required)}</Badge>
         ) : (
           <Badge tone={stateTones[r.state]}>{stateWords[r.state]}</Badge>
         )}
