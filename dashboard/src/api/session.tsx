@@ -3,6 +3,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
 import type { Identity } from "../gen/tidegate/access/v1/identity_pb";
 import { Role } from "../gen/tidegate/access/v1/identity_pb";
+import { type May, someKey } from "../lib/rights";
 import { belongTo } from "../lib/tab-storage";
 import { actor } from "./actor";
 import { identities, onLoggedOut } from "./transport";
@@ -20,8 +21,7 @@ export type Session = {
   identity?: Identity;
   name: string;
   open: boolean;
-  // Whether somebody may do what a role may in an environment ("": in all), for a key ("": for some key).
-  may(role: Role, environment: string, key?: string): boolean;
+  may: May;
   logOut(): Promise<void>;
 };
 
@@ -47,14 +47,16 @@ async function methods(): Promise<LoginMethods> {
   return response.json();
 }
 
-export function allows(identity: Identity | undefined, role: Role, environment: string, key?: string): boolean {
+export function allows(identity: Identity | undefined, ...[role, environment, key]: Parameters<May>): boolean {
   if (!identity) return true;
   return identity.grants.some(
     (g) =>
       g.role >= role &&
       g.role <= Role.ADMINISTRATOR &&
       (g.environments.length === 0 || g.environments.includes(environment)) &&
-      (key === undefined || g.keyPrefixes.length === 0 || g.keyPrefixes.some((p) => key.startsWith(p))),
+      (g.keyPrefixes.length === 0 ||
+        key === someKey ||
+        (key !== undefined && g.keyPrefixes.some((p) => key.startsWith(p)))),
   );
 }
 
