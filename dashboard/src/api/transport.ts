@@ -1,4 +1,4 @@
-import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { AuditService } from "../gen/tidegate/control/v1/audit_service_pb";
 import { ChangeRequestService } from "../gen/tidegate/control/v1/change_request_service_pb";
@@ -48,11 +48,20 @@ function noticeLogout(failure: unknown) {
   if (failure instanceof ConnectError && failure.code === Code.Unauthenticated) loggedOut();
 }
 
-const transport = createConnectTransport({
+// In ms. Whoever waits for longer is better told that it is not known.
+const patience = 30_000;
+
+const connect = createConnectTransport({
   baseUrl: window.location.origin,
   useBinaryFormat: true,
   interceptors: [identify],
 });
+
+// Streams last for as long as somebody looks.
+const transport: Transport = {
+  ...connect,
+  unary: (method, signal, timeoutMs, ...rest) => connect.unary(method, signal, timeoutMs ?? patience, ...rest),
+};
 
 // The services, as everybody has them: what is possible here is possible with grpcurl.
 export const flags = createClient(FlagService, transport);
