@@ -85,6 +85,9 @@ func (b *batch) goneRelay(id string) {
 	to.GoneRelays = append(to.GoneRelays, id)
 }
 
+// begins says that what is added of a part from now on is all of it.
+func (b *batch) begins(part controlv1.Part) { b.next.ResetParts = append(b.next.ResetParts, part) }
+
 func (b *batch) entry(m *controlv1.AuditEntry) {
 	to := b.room(sizeOf(m))
 	to.Entries = append(to.Entries, m)

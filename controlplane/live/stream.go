@@ -202,7 +202,7 @@ func (s *stream) follow(ctx context.Context) error {
 	if err := s.series.follow(ctx, s, b); err != nil {
 		return err
 	}
-	if b.size > 0 || b.next.GetEntriesMissed() || len(b.next.GetUnreachableServers()) > 0 {
+	if b.size > 0 || b.next.GetEntriesMissed() || len(b.next.GetUnreachableServers()) > 0 || len(b.next.GetResetParts()) > 0 {
 		b.flush()
 	}
 	return b.err
@@ -233,6 +233,9 @@ func (s *stream) fromView(b *batch) {
 			b.flush() // what was before came before the gap
 			b.next.EntriesMissed = true
 		}
+		if s.sentVersions.entries < 0 && next > 0 {
+			b.begins(controlv1.Part_PART_ENTRIES)
+		}
 		for _, one := range list {
 			if e := s.reader.Entry(one.AuditEntry, one.flag); e != nil {
 				b.entry(e)
@@ -248,6 +251,9 @@ func (s *stream) addRelays(b *batch) {
 	next, all, changed, unreachable := s.relays.since(s.sentVersions.relays)
 	if all == nil {
 		return
+	}
+	if s.sentVersions.relays == 0 {
+		b.begins(controlv1.Part_PART_RELAYS)
 	}
 	s.sentVersions.relays = next
 	for _, m := range changed {

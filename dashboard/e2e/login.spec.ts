@@ -1,4 +1,15 @@
-import { ada, expect, logIn, test } from "./fixtures";
+import { ada, ben, expect, logIn, test } from "./fixtures";
+
+const manifest = `apiVersion: tidegate/v1
+flags:
+  drafted:
+    owner: web
+    type: boolean
+    enabled: true
+    variants: {"on": true, "off": false}
+    offVariant: "off"
+    default: "on"
+`;
 
 test("somebody logs in and out, and a wrong password is told", async ({ page, world }) => {
   await page.goto(world.url);
@@ -13,6 +24,41 @@ test("somebody logs in and out, and a wrong password is told", async ({ page, wo
   await page.getByRole("button", { name: "Log out" }).click();
   await expect(page.getByRole("heading", { name: "Log in" })).toBeVisible();
   await page.goto(`${world.url}/production/flags`);
+  await expect(page.getByRole("heading", { name: "Log in" })).toBeVisible();
+});
+
+test("a tab shows who acts, whoever logs in in another one, and nothing of who was there before", async ({
+  page,
+  context,
+  world,
+}) => {
+  await world.cli(["apply", "-f", "-", "-e", "staging", "--reason", "for a test"], manifest);
+  await logIn(page, world, ada);
+  await page.goto(`${world.url}/staging/flags/drafted?tab=settings`);
+  await page.getByLabel("Description").fill("a thought of hers");
+  await expect(page.getByRole("region", { name: "Unsaved changes" })).toBeVisible();
+  const other = await context.newPage();
+  await other.goto(`${world.url}/staging/flags`);
+
+  // The server cannot end the session: she stays.
+  await other.route("**/auth/logout", (route) => route.fulfill({ status: 503 }));
+  await other.getByRole("button", { name: ada.name }).click();
+  await other.getByRole("button", { name: "Log out" }).click();
+  await expect(other.getByText("You are still logged in", { exact: false })).toBeVisible();
+  await expect(other.getByRole("button", { name: ada.name })).toBeVisible();
+  await other.unroute("**/auth/logout");
+
+  await other.getByRole("button", { name: ada.name }).click();
+  await other.getByRole("button", { name: "Log out" }).click();
+  await expect(page.getByRole("heading", { name: "Log in" })).toBeVisible();
+  await logIn(other, world, ben);
+  await expect(page.getByRole("button", { name: ben.name })).toBeVisible();
+  await expect(page.getByLabel("Description")).toHaveValue("");
+  await expect(page.getByRole("region", { name: "Unsaved changes" })).toHaveCount(0);
+
+  // As when nobody told this tab: it asks when it is looked at again.
+  await context.clearCookies();
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
   await expect(page.getByRole("heading", { name: "Log in" })).toBeVisible();
 });
 

@@ -108,6 +108,28 @@ test("the server is killed and comes back: what is shown stays, what is entered 
   expect(saved).toContain("payments");
 });
 
+test("a write that fails after its dialog was closed is told", async ({ page, world }) => {
+  await world.cli(["apply", "-f", "-", "-e", "staging", "--enable", "--reason", "for a test"], manifest("web"));
+  await logIn(page, world, ada);
+  await open(page, world, "flags");
+  let fail = () => {};
+  const closed = new Promise<void>((then) => {
+    fail = then;
+  });
+  await page.route("**/SetEnabled", (route) => closed.then(() => route.abort()));
+  await page.getByRole("switch", { name: "switched is on" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Why").fill("it is bad");
+  await dialog.getByRole("button", { name: "Turn off", exact: true }).click();
+  await expect(dialog.getByRole("button", { name: "Writing…" })).toBeVisible();
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await expect(dialog).toHaveCount(0);
+  fail();
+  const told = page.getByRole("status").filter({ hasText: "The server did not confirm it" });
+  await expect(told).toContainText("switched");
+  await expect(page.getByRole("switch", { name: "switched is on" })).toBeVisible();
+});
+
 test("a page that is opened while the server is away is there when it is", async ({ page, world }) => {
   await logIn(page, world, ada);
   await open(page, world, "segments");

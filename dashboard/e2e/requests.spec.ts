@@ -206,6 +206,17 @@ test("keys and people are made, and a secret is shown once", async ({ page, worl
   await expect(page.getByRole("link", { name: "checkout service" })).toBeVisible();
   expect(await page.content()).not.toContain("tgk_");
 
+  // The only copy of a secret is there until somebody has kept it, whatever can be read meanwhile.
+  await page.getByRole("link", { name: "checkout service" }).click();
+  await page.getByRole("button", { name: "Rotate…" }).click();
+  await dialog.getByLabel("Why").fill("a test");
+  await page.route("**/GetKey", (route) => route.fulfill({ status: 404, json: { code: "not_found" } }));
+  await dialog.getByRole("button", { name: "Rotate", exact: true }).click();
+  await expect(page.getByRole("heading", { name: /^Key / })).toBeVisible();
+  await expect(page.getByRole("dialog", { name: "The secret of checkout service" })).toContainText("tgk_");
+  await page.getByRole("button", { name: "I have kept it" }).click();
+  await page.unroute("**/GetKey");
+
   await page.goto(`${world.url}/production/people`);
   await page.getByRole("button", { name: "Add somebody" }).click();
   await dialog.getByLabel("E-mail address").fill("cleo@example.com");

@@ -43,17 +43,17 @@ createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={queries}>
       <Router hook={useAddress} searchHook={useAddressSearch} aroundNav={aroundNavigation}>
-        <ToastProvider>
-          <LiveContext.Provider value={live}>
-            <SessionProvider
-              waiting={<Ahead />}
-              unreachable={(again) => <Unreachable again={again} />}
-              login={(methods, done) => <Login methods={methods} done={done} />}
-            >
+        <LiveContext.Provider value={live}>
+          <SessionProvider
+            waiting={<Ahead />}
+            unreachable={(again) => <Unreachable again={again} />}
+            login={(methods, done) => <Login methods={methods} done={done} />}
+          >
+            <ToastProvider>
               <App />
-            </SessionProvider>
-          </LiveContext.Provider>
-        </ToastProvider>
+            </ToastProvider>
+          </SessionProvider>
+        </LiveContext.Provider>
       </Router>
     </QueryClientProvider>
   </StrictMode>,

@@ -38,6 +38,14 @@ export function problemOf(failure: unknown): Problem {
   return problem;
 }
 
+// The failure of a query to show in place of what it found; null: what was known stays, as the server
+// could not be asked again. That something is gone, or not for these eyes any more, is an answer.
+export function instead(query: { data: unknown; error: Error | null }): Error | null {
+  if (!query.error || query.data === undefined) return query.error;
+  const { code } = problemOf(query.error);
+  return code === Code.NotFound || code === Code.PermissionDenied ? query.error : null;
+}
+
 // fetch fails with a TypeError where nobody answers, whatever the browser's words for it are.
 function isUnreachable(error: ConnectError): boolean {
   return error.code === Code.Unknown && error.cause instanceof TypeError;

@@ -123,3 +123,26 @@ test.each<DocumentVisibilityState>(["visible", "hidden"])(
     vi.unstubAllGlobals();
   },
 );
+
+test("what waits to be shown when a stream is refused does not make it live again", async () => {
+  streams = [{ messages: large, failure: new ConnectError("not yours any more", Code.PermissionDenied) }];
+  const live = new LiveStore();
+  live.look("staging");
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(live.read().connection).toBe("refused");
+  expect(shown(live)).toBe("a b c d");
+  live.close();
+});
+
+test("who is logged out is told so", async () => {
+  streams = [{ messages: large, failure: new ConnectError("who?", Code.Unauthenticated) }];
+  const live = new LiveStore();
+  let told = "";
+  live.subscribe(() => {
+    told = live.read().connection;
+  });
+  live.look("staging");
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(told).toBe("refused");
+  live.close();
+});

@@ -12,6 +12,7 @@ import {
   type WatchResponse,
 } from "../gen/tidegate/control/v1/watch_service_pb";
 import type { Cursor } from "../gen/tidegate/sync/v1/sync_pb";
+import { isOver } from "../lib/rollout-words";
 import { watch } from "./transport";
 
 // How the stream stands. Whatever it is, what was known stays to be looked at.
@@ -71,9 +72,28 @@ function replaced<V>(map: ReadonlyMap<string, V>, news: V[], key: (v: V) => stri
   return next;
 }
 
+// What is known once `m` says which parts begin anew. Entries after a gap do, too: a list that has
+// one would be taken for whole.
+function forgotten(now: Live, m: WatchResponse): Live {
+  if (m.reset) return { ...now, ...nothing, ready: now.ready };
+  const relays = m.resetParts.includes(Part.RELAYS) ? nothing.relays : now.relays;
+  const entries = m.entriesMissed || m.resetParts.includes(Part.ENTRIES) ? nothing.entries : now.entries;
+  return { ...now, relays, entries };
+}
+
+// The server does not say of a rollout that is over that nothing is judged any more.
+function underWay(standings: Live["standings"], rollouts: Live["rollouts"], m: WatchResponse): Live["standings"] {
+  const told = [...m.rollouts.map((r) => r.key), ...m.standings.map((s) => s.rolloutKey)];
+  const gone = told.filter((key) => standings.has(key) && isOver(rollouts.get(key)?.status));
+  return replaced(standings, [], (s) => s.rolloutKey, gone);
+}
+
 // Applies one message. What it does not mention stays the same object.
 export function apply(now: Live, m: WatchResponse): Live {
-  const before = m.reset ? { ...now, ...nothing, ready: now.ready } : now;
+  const before = forgotten(now, m);
+  const rollouts = replaced(before.rollouts, m.rollouts, (r) => r.key, m.deletedRollouts);
+  const standings = replaced(before.standings, m.standings, (s) => s.rolloutKey, m.deletedRollouts);
+  const tellsRelays = m.relays.length > 0 || m.resetParts.includes(Part.RELAYS);
   return {
     ...before,
     connection: "live",
@@ -82,10 +102,10 @@ export function apply(now: Live, m: WatchResponse): Live {
     flags: replaced(before.flags, m.flags, (f) => f.key, m.deletedFlags),
     activities: replaced(before.activities, m.activities, (a) => a.flagKey, m.deletedFlags),
     segments: replaced(before.segments, m.segments, (s) => s.key, m.deletedSegments),
-    rollouts: replaced(before.rollouts, m.rollouts, (r) => r.key, m.deletedRollouts),
-    standings: replaced(before.standings, m.standings, (s) => s.rolloutKey, m.deletedRollouts),
+    rollouts,
+    standings: underWay(standings, rollouts, m),
     relays: replaced(before.relays, m.relays, (r) => r.instanceId, m.goneRelays),
-    unreachableServers: m.relays.length > 0 ? m.unreachableServers : before.unreachableServers,
+    unreachableServers: tellsRelays ? m.unreachableServers : before.unreachableServers,
     entries:
       m.entries.length > 0 ? [...m.entries].reverse().concat(before.entries).slice(0, maxEntries) : before.entries,
     series: m.series.length > 0 ? [...before.series, ...m.series].slice(-maxSeries) : before.series,
@@ -220,7 +240,12 @@ export class LiveStore {
         await pause(200, signal);
         continue;
       }
-      if (problem.code === Code.Unauthenticated) return this.close();
+      // What was heard comes before how it ended.
+      this.show(heard);
+      if (problem.code === Code.Unauthenticated) {
+        this.lose("refused", problem.rawMessage);
+        return this.close();
+      }
       const refused = problem.code === Code.PermissionDenied || problem.code === Code.NotFound;
       this.lose(refused ? "refused" : "lost", problem.rawMessage);
       if (refused) return;
@@ -283,7 +308,7 @@ export class LiveStore {
   private show(heard: Heard) {
     heard.shown = undefined;
     // What is not shown when somebody looks elsewhere is asked for again.
-    if (heard.replacing || heard.signal.aborted) return;
+    if (heard.replacing || heard.signal.aborted || heard.pending.length === 0) return;
     const messages = heard.pending;
     heard.pending = [];
     this.cursor = messages.findLast((one) => one.cursor)?.cursor ?? this.cursor;

@@ -1,8 +1,19 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { useQueryClient } from "@tanstack/react-query";
-import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
+import {
+  createContext,
+  type ReactNode,
+  type RefObject,
+  useCallback,
+  useContext,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import type { Identity } from "../gen/tidegate/access/v1/identity_pb";
 import { Role } from "../gen/tidegate/access/v1/identity_pb";
+import { type May, someKey } from "../lib/rights";
 import { belongTo } from "../lib/tab-storage";
 import { actor } from "./actor";
 import { identities, onLoggedOut } from "./transport";
@@ -20,16 +31,18 @@ export type Session = {
   identity?: Identity;
   name: string;
   open: boolean;
-  // Whether somebody may do what a role may in an environment ("": in all), for a key ("": for some key).
-  may(role: Role, environment: string, key?: string): boolean;
+  may: May;
+  // Fails with words where one is logged in as before, or may be.
   logOut(): Promise<void>;
 };
 
-type State =
-  | { kind: "asking" }
+// Who it is, so far as one can tell: nobody, somebody, or whoever comes.
+type Answer =
   | { kind: "unreachable" }
   | { kind: "out"; methods: LoginMethods }
-  | { kind: "in"; session: Session };
+  | { kind: "in"; identity: Identity | undefined };
+
+type State = { kind: "asking" } | Exclude<Answer, { kind: "in" }> | { kind: "in"; session: Session };
 
 const Current = createContext<Session | undefined>(undefined);
 
@@ -47,18 +60,65 @@ async function methods(): Promise<LoginMethods> {
   return response.json();
 }
 
-export function allows(identity: Identity | undefined, role: Role, environment: string, key?: string): boolean {
+export function allows(identity: Identity | undefined, ...[role, environment, key]: Parameters<May>): boolean {
   if (!identity) return true;
   return identity.grants.some(
     (g) =>
       g.role >= role &&
       g.role <= Role.ADMINISTRATOR &&
       (g.environments.length === 0 || g.environments.includes(environment)) &&
-      (key === undefined || g.keyPrefixes.length === 0 || g.keyPrefixes.some((p) => key.startsWith(p))),
+      (g.keyPrefixes.length === 0 ||
+        key === someKey ||
+        (key !== undefined && g.keyPrefixes.some((p) => key.startsWith(p)))),
   );
 }
 
-// SessionProvider finds out who looks at the page, and shows `login` to who has to say it.
+async function whoIsIt(): Promise<Answer> {
+  try {
+    return { kind: "in", identity: (await identities.whoAmI({})).identity?.identity };
+  } catch (failure) {
+    if (ConnectError.from(failure).code !== Code.Unauthenticated) return { kind: "unreachable" };
+  }
+  try {
+    return { kind: "out", methods: await methods() };
+  } catch {
+    return { kind: "unreachable" };
+  }
+}
+
+async function endSession() {
+  const response = await fetch("/auth/logout", { method: "POST" }).catch(() => undefined);
+  if (!response) throw new Error("The server cannot be reached. You may still be logged in: try again.");
+  if (!response.ok) throw new Error("The server could not end your session. You are still logged in: try again.");
+  sessionStorage.clear();
+}
+
+// Asks again when another tab of this browser, which has the same cookie, was told of somebody else
+// than this one; and when the tab is looked at again, as browsers put tabs to sleep.
+function useOtherTabs(
+  channel: RefObject<BroadcastChannel | undefined>,
+  known: RefObject<string | undefined>,
+  ask: () => Promise<void>,
+) {
+  useEffect(() => {
+    const mine = new BroadcastChannel("tidegate-session");
+    channel.current = mine;
+    mine.onmessage = ({ data }) => {
+      if (data !== known.current) void ask();
+    };
+    const onVisible = () => {
+      if (document.visibilityState === "visible") void ask();
+    };
+    document.addEventListener("visibilitychange", onVisible);
+    return () => {
+      mine.close();
+      document.removeEventListener("visibilitychange", onVisible);
+    };
+  }, [channel, known, ask]);
+}
+
+// SessionProvider finds out who looks at the page, and shows `login` to who has to say it. Whoever
+// it is next finds nothing of the one before.
 export function SessionProvider(props: {
   children: ReactNode;
   login: (methods: LoginMethods, done: () => void) => ReactNode;
@@ -67,44 +127,55 @@ export function SessionProvider(props: {
 }) {
   const [state, setState] = useState<State>({ kind: "asking" });
   const queries = useQueryClient();
+  // Who it was by the newest answer; undefined: there was none.
+  const known = useRef<string | undefined>(undefined);
+  const asked = useRef(0);
+  const others = useRef<BroadcastChannel | undefined>(undefined);
+  const shown = useRef(state);
+  shown.current = state;
 
   const ask = useCallback(async () => {
-    try {
-      const who = await identities.whoAmI({});
-      const identity = who.identity?.identity;
-      belongTo(identity?.id ?? "");
-      setState({
-        kind: "in",
-        session: {
-          identity,
-          name: identity ? identity.displayName || identity.name : actor() || "anonymous",
-          open: !identity,
-          may: (role, environment, key) => allows(identity, role, environment, key),
-          logOut: async () => {
-            await fetch("/auth/logout", { method: "POST" });
-            sessionStorage.clear();
-            setState({ kind: "out", methods: await methods() });
-          },
-        },
-      });
-    } catch (failure) {
-      if (ConnectError.from(failure).code !== Code.Unauthenticated) {
-        setState({ kind: "unreachable" });
-        return;
-      }
-      try {
-        setState({ kind: "out", methods: await methods() });
-      } catch {
-        setState({ kind: "unreachable" });
-      }
+    const mine = ++asked.current;
+    const answer = await whoIsIt();
+    if (mine !== asked.current) return; // a newer question has the newer answer
+    if (answer.kind === "unreachable") {
+      setState((now) => (now.kind === "in" ? now : answer));
+      return;
     }
+    const before = known.current;
+    const who = answer.kind === "out" ? "nobody" : `id ${answer.identity?.id ?? ""}`;
+    known.current = who;
+    if (before !== who) others.current?.postMessage(who);
+    if (answer.kind === "out") {
+      setState(answer);
+      return;
+    }
+    const { identity } = answer;
+    const session: Session = {
+      identity,
+      name: identity ? identity.displayName || identity.name : actor() || "anonymous",
+      open: !identity,
+      may: (...asked) => allows(identity, ...asked),
+      logOut: async () => {
+        await endSession();
+        setState({ kind: "asking" });
+      },
+    };
+    // The page goes before somebody else's comes: it would go on with what it holds, and keep it.
+    if (shown.current.kind === "in" && before !== who) {
+      setState({ kind: "asking" });
+      return;
+    }
+    belongTo(identity?.id ?? "");
+    setState({ kind: "in", session });
   }, []);
+  useOtherTabs(others, known, ask);
 
   useEffect(() => onLoggedOut(() => setState((now) => (now.kind === "in" ? { kind: "asking" } : now))), []);
 
   useEffect(() => {
+    if (known.current !== undefined && state.kind !== "in") queries.clear(); // the next one may be somebody else
     if (state.kind === "asking") void ask();
-    if (state.kind === "out") queries.clear(); // the next one may be somebody else
   }, [state.kind, ask, queries]);
 
   return useMemo(() => {

@@ -1,4 +1,4 @@
-import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { AuditService } from "../gen/tidegate/control/v1/audit_service_pb";
 import { ChangeRequestService } from "../gen/tidegate/control/v1/change_request_service_pb";
@@ -26,18 +26,42 @@ const identify: Interceptor = (next) => async (request) => {
   const name = actor();
   if (name) request.header.set("tidegate-actor", name);
   try {
-    return await next(request);
+    const response = await next(request);
+    return response.stream ? { ...response, message: untilLoggedOut(response.message) } : response;
   } catch (failure) {
-    if (failure instanceof ConnectError && failure.code === Code.Unauthenticated) loggedOut();
+    noticeLogout(failure);
     throw failure;
   }
 };
 
-const transport = createConnectTransport({
+// A stream tells how it ended after its messages.
+async function* untilLoggedOut<T>(messages: AsyncIterable<T>) {
+  try {
+    yield* messages;
+  } catch (failure) {
+    noticeLogout(failure);
+    throw failure;
+  }
+}
+
+function noticeLogout(failure: unknown) {
+  if (failure instanceof ConnectError && failure.code === Code.Unauthenticated) loggedOut();
+}
+
+// In ms. Whoever waits for longer is better told that it is not known.
+const patience = 30_000;
+
+const connect = createConnectTransport({
   baseUrl: window.location.origin,
   useBinaryFormat: true,
   interceptors: [identify],
 });
+
+// Streams last for as long as somebody looks.
+const transport: Transport = {
+  ...connect,
+  unary: (method, signal, timeoutMs, ...rest) => connect.unary(method, signal, timeoutMs ?? patience, ...rest),
+};
 
 // The services, as everybody has them: what is possible here is possible with grpcurl.
 export const flags = createClient(FlagService, transport);

@@ -8,6 +8,7 @@ import { chooseTheme, chosenTheme } from "../lib/theme";
 import { Button, Field, Input } from "./basics";
 import { Dialog } from "./dialog";
 import { Menu } from "./menu";
+import { useToast } from "./toast";
 
 // Who looks, and how it looks.
 export function Account() {
@@ -15,6 +16,7 @@ export function Account() {
   const environment = useEnvironment();
   const [theme, setTheme] = useState(chosenTheme);
   const [naming, setNaming] = useState(false);
+  const say = useToast();
   const choose = (t: typeof theme) => {
     chooseTheme(t);
     setTheme(t);
@@ -48,7 +50,7 @@ export function Account() {
             <Link href={`/${environment}/account`}>
               <ShieldCheck size={15} aria-hidden /> Your account
             </Link>
-            <button type="button" onClick={() => void session.logOut()}>
+            <button type="button" onClick={() => session.logOut().catch((failed) => say("bad", failed.message))}>
               <LogOut size={15} aria-hidden /> Log out
             </button>
           </>

@@ -202,6 +202,15 @@ export function Loading({ rows = 6, label = "Loading" }: { rows?: number; label?
   );
 }
 
+// In the place of what is still to come.
+export function Unknown() {
+  return (
+    <span className="faint" title="Not known yet">
+      …
+    </span>
+  );
+}
+
 // A time, as how long ago it is; exactly, when pointed at.
 export function Ago({ at }: { at: Date | undefined }) {
   const [, tick] = useState(0);

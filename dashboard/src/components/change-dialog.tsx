@@ -1,4 +1,5 @@
 import { type ReactNode, useEffect, useRef, useState } from "react";
+import { problemOf } from "../api/errors";
 import { useSettings } from "../api/use-environment";
 import { Button, Field, TextArea } from "./basics";
 import { Dialog } from "./dialog";
@@ -7,6 +8,31 @@ import { type Proposal, ProposalFields, ProposedLink, propose, readLocal } from 
 import { Receipt } from "./receipt";
 import { useToast } from "./toast";
 import { TypedName } from "./typed-name";
+
+// Whether it is still there, whatever was waited for.
+function useOpen() {
+  const open = useRef(true);
+  useEffect(() => {
+    open.current = true;
+    return () => {
+      open.current = false;
+    };
+  }, []);
+  return open;
+}
+
+// Of a write whose dialog was closed before it was answered.
+function FailedUnseen({ title, failure }: { title: string; failure: unknown }) {
+  const problem = problemOf(failure);
+  return (
+    <div className="stack tight">
+      <strong>
+        {problem.unknown || problem.unreachable ? "The server did not confirm it" : "It was not done"}: {title}
+      </strong>
+      <span>{problem.message}</span>
+    </div>
+  );
+}
 
 // What every write passes: what it will do, why, in a protected environment its name typed, and
 // what became of it. It keeps what was entered until the server has taken it. Where others have
@@ -61,6 +87,7 @@ export function ChangeDialog({
   const [when, setWhen] = useState("");
   const say = useToast();
   const why = useRef<HTMLTextAreaElement>(null);
+  const open = useOpen();
   // Who is in a hurry begins with the reason.
   useEffect(() => {
     if (unconfirmed) why.current?.focus();
@@ -107,9 +134,10 @@ export function ChangeDialog({
     try {
       if (proposing) await suggest(await proposal());
       else await write();
-      onClose();
+      if (open.current) onClose();
     } catch (failed) {
-      setFailure(failed);
+      if (open.current) setFailure(failed);
+      else say("bad", <FailedUnseen title={title} failure={failed} />);
     } finally {
       setBusy(false);
     }

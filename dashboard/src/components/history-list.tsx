@@ -1,6 +1,7 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { RotateCcw } from "lucide-react";
 import { Link } from "wouter";
+import { instead } from "../api/errors";
 import type { AuditEntry } from "../gen/tidegate/control/v1/audit_pb";
 import { actionWords, badActions } from "../lib/history-words";
 import { dateOf } from "../lib/time";
@@ -34,7 +35,8 @@ export function HistoryList({
     initialPageParam: "",
     getNextPageParam: (page) => page.nextPageToken || undefined,
   });
-  if (query.error) return <ProblemNote failure={query.error} again={() => void query.refetch()} />;
+  const failure = instead(query);
+  if (failure) return <ProblemNote failure={failure} again={() => void query.refetch()} />;
   if (!query.data) return <Loading rows={5} label="Loading the history" />;
   const entries = query.data.pages.flatMap((p) => p.entries);
   return (
@@ -82,7 +84,8 @@ export function HistoryList({
         </li>
       ))}
       {query.hasNextPage && (
-        <li>
+        <li className="stack tight">
+          {query.isFetchNextPageError && <ProblemNote failure={query.error} />}
           <Button small disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
             {query.isFetchingNextPage ? "Loading…" : "Show older ones"}
           </Button>

@@ -18,12 +18,13 @@ import {
   UserRound,
   Users,
 } from "lucide-react";
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useSession } from "../api/session";
 import { useEnvironments, useSettings } from "../api/use-environment";
 import { useLive, useLiveStore } from "../api/use-live";
 import { Role } from "../gen/tidegate/access/v1/identity_pb";
+import { isOver } from "../lib/rollout-words";
 import { span } from "../lib/time";
 import { Account } from "./account";
 import { Button, IconButton } from "./basics";
@@ -119,7 +120,8 @@ function useSearchKey() {
 
 function Navigation({ environment }: { environment: string }) {
   const [location] = useLocation();
-  const running = useLive((l) => l.standings.size);
+  const rollouts = useLive((l) => l.rollouts);
+  const underWay = useMemo(() => [...rollouts.values()].filter((r) => !isOver(r.status)).length, [rollouts]);
   return (
     <nav aria-label="Pages">
       {groups.map((g) => (
@@ -131,7 +133,7 @@ function Navigation({ environment }: { environment: string }) {
             return (
               <Link key={i.path} href={to} aria-current={here ? "page" : undefined}>
                 <i.icon size={16} aria-hidden /> {i.label}
-                {i.path === "/rollouts" && running > 0 && <span className="badge accent count">{running}</span>}
+                {i.path === "/rollouts" && underWay > 0 && <span className="badge accent count">{underWay}</span>}
               </Link>
             );
           })}

@@ -1,6 +1,7 @@
 import type { FlagActivity, FlagSummary } from "../gen/tidegate/control/v1/watch_service_pb";
 import { seriesColor } from "../lib/flag-words";
 import { count } from "../lib/numbers";
+import { Unknown } from "./basics";
 
 const height = 26;
 const slot = 12;
@@ -12,6 +13,7 @@ export function Sparkline({ flag, activity }: { flag: FlagSummary; activity: Fla
   const sums = Array.from({ length: spans }, (_, i) => all.reduce((sum, e) => sum + Number(e.counts[i] ?? 0), 0));
   const most = Math.max(1, ...sums);
   const total = sums.reduce((a, b) => a + b, 0);
+  if (!activity) return <Unknown />;
   if (total === 0) return <span className="faint small">none</span>;
   const words = all
     .map((e) => `${e.variant || "the caller's default"} ${count(e.counts.reduce((a, b) => a + b, 0n))}`)

@@ -11,6 +11,7 @@ import {
   rememberedContexts,
   rowsOf,
 } from "./context";
+import { belongTo } from "./tab-storage";
 
 it.each([
   ["Canada", "Canada"],
@@ -45,7 +46,10 @@ it("a context is read flat, or as requests have it", () => {
 });
 
 describe("remembered contexts", () => {
-  beforeEach(() => localStorage.clear());
+  beforeEach(() => {
+    localStorage.clear();
+    belongTo("ada");
+  });
   it("are kept by their names, the newest first", () => {
     const c = (name: string) => ({ name, targetingKey: name, attributes: {} });
     rememberContext(c("a"));
@@ -53,7 +57,15 @@ describe("remembered contexts", () => {
     rememberContext(c("a"));
     expect(rememberedContexts().map((x) => x.name)).toEqual(["a", "b"]);
     expect(forgetContext("a").map((x) => x.name)).toEqual(["b"]);
-    localStorage.setItem("tidegate-contexts", "{broken");
+    localStorage.setItem("tidegate-contexts/ada", "{broken");
     expect(rememberedContexts()).toEqual([]);
+  });
+
+  it("are of who remembered them", () => {
+    rememberContext({ name: "a", targetingKey: "somebody@example.com", attributes: {} });
+    belongTo("ben");
+    expect(rememberedContexts()).toEqual([]);
+    belongTo("ada");
+    expect(rememberedContexts()).toHaveLength(1);
   });
 });

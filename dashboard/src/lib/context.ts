@@ -1,4 +1,5 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { whose } from "./tab-storage";
 import { readJson } from "./values";
 
 // An evaluation context, as somebody types it.
@@ -48,12 +49,13 @@ export function contextText(c: Omit<Context, "name">): string {
   return JSON.stringify({ targetingKey: c.targetingKey, ...c.attributes }, null, 2);
 }
 
-const where = "tidegate-contexts";
+// They name people: each has their own.
+const where = () => `tidegate-contexts/${whose()}`;
 const most = 30;
 
 export function rememberedContexts(): Context[] {
   try {
-    const all = JSON.parse(localStorage.getItem(where) ?? "[]");
+    const all = JSON.parse(localStorage.getItem(where()) ?? "[]");
     return Array.isArray(all)
       ? all.filter((c) => typeof c?.name === "string" && typeof c?.attributes === "object")
       : [];
@@ -71,6 +73,6 @@ export function forgetContext(name: string): Context[] {
 }
 
 function store(all: Context[]): Context[] {
-  localStorage.setItem(where, JSON.stringify(all));
+  localStorage.setItem(where(), JSON.stringify(all));
   return all;
 }

@@ -3,7 +3,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { allows } from "../api/session";
 import { type GrantSchema, IdentitySchema, Role } from "../gen/tidegate/access/v1/identity_pb";
-import { type May, refusal } from "./rights";
+import { type May, refusal, someKey } from "./rights";
 
 const who =
   (...grants: MessageInitShape<typeof GrantSchema>[]): May =>
@@ -22,4 +22,12 @@ test.each([
   const got = refusal(may, "prod", isProtected, ...keys);
   if (want === undefined) expect(got).toBeUndefined();
   else expect(got).toMatch(want);
+});
+
+test("without a key it is about all of them, as the server asks", () => {
+  const some = who({ role: Role.OPERATOR, keyPrefixes: ["shop."] });
+  expect(some(Role.OPERATOR, "prod")).toBe(false);
+  expect(some(Role.OPERATOR, "prod", "shop.a")).toBe(true);
+  expect(some(Role.OPERATOR, "prod", someKey)).toBe(true);
+  expect(who({ role: Role.OPERATOR })(Role.OPERATOR, "prod")).toBe(true);
 });

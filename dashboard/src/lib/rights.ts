@@ -1,6 +1,11 @@
 import { Role } from "../gen/tidegate/access/v1/identity_pb";
 
-export type May = (role: Role, environment: string, key?: string) => boolean;
+// In the place of a key: of some keys at least.
+export const someKey = Symbol("some key");
+
+// Whether somebody may do what a role may in an environment ("": in all), to a key; without one: to
+// whatever is there.
+export type May = (role: Role, environment: string, key?: string | typeof someKey) => boolean;
 
 // What it takes to write in an environment.
 export const writer = (isProtected: boolean | undefined) => (isProtected ? Role.OPERATOR : Role.EDITOR);
@@ -14,7 +19,7 @@ export function refusal(
   ...keys: string[]
 ): string | undefined {
   const role = writer(isProtected);
-  if (!may(role, environment))
+  if (!may(role, environment, someKey))
     return isProtected
       ? `${environment} is protected: it takes an operator to change something there`
       : `It takes an editor to change something in ${environment}`;

@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { instead } from "../../api/errors";
 import { type AuditEntry, ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
 import { actionName } from "../../lib/entry-words";
 import { dateOf } from "../../lib/time";
@@ -15,7 +16,8 @@ export function AccessHistory({
   fetch: () => Promise<{ entries: AuditEntry[] }>;
 }) {
   const query = useQuery({ queryKey, queryFn: fetch });
-  if (query.error) return <ProblemNote failure={query.error} again={() => void query.refetch()} />;
+  const failure = instead(query);
+  if (failure) return <ProblemNote failure={failure} again={() => void query.refetch()} />;
   if (!query.data) return <Loading rows={3} label="Loading the history" />;
   return (
     <ol className="access-history">

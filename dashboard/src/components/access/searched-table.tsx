@@ -3,6 +3,7 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import { type LucideIcon, Search } from "lucide-react";
 import type { ReactNode } from "react";
 import { useLocation, useSearch } from "wouter";
+import { instead } from "../../api/errors";
 import { Empty, Input, Loading } from "../basics";
 import { ProblemNote } from "../problem";
 
@@ -39,7 +40,8 @@ export function SearchedTable<T>({
     const all = said(one).toLowerCase();
     return words.every((w) => all.includes(w));
   });
-  if (query.error) return <ProblemNote failure={query.error} again={() => void query.refetch()} />;
+  const failure = instead(query);
+  if (failure) return <ProblemNote failure={failure} again={() => void query.refetch()} />;
   return (
     <>
       <search className="searched">

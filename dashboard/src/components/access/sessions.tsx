@@ -1,5 +1,6 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
+import { instead } from "../../api/errors";
 import { sessions } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
 import { dateOf } from "../../lib/time";
@@ -16,7 +17,8 @@ export function Sessions({ identityId, onEnded }: { identityId: string; onEnded?
     queryKey: ["sessions", identityId],
     queryFn: async () => (await sessions.listSessions({ identityId })).sessions,
   });
-  if (query.error) return <ProblemNote failure={query.error} again={() => void query.refetch()} />;
+  const failure = instead(query);
+  if (failure) return <ProblemNote failure={failure} again={() => void query.refetch()} />;
   if (!query.data) return <Loading rows={2} label="Loading the sessions" />;
   if (query.data.length === 0) return <p className="soft">Logged in nowhere.</p>;
   return (

@@ -16,11 +16,12 @@ export function joined(...lists: (readonly AuditEntry[])[]): AuditEntry[] {
   );
 }
 
-// Whether entries may be missing between what was read at a revision and the newest ones, of
-// which only so many are kept.
-export function hasGap(readAt: bigint, newest: readonly AuditEntry[], kept: number): boolean {
+// Whether entries may be missing between what was read at a revision and the newest ones, which a
+// stream begins anew: how many those are says nothing, who may not read all of them gets fewer.
+// At 0 nothing was known of the stream.
+export function hasGap(readAt: bigint, newest: readonly AuditEntry[]): boolean {
   const oldest = newest.at(-1);
-  return newest.length >= kept && !!oldest && oldest.revision > readAt;
+  return readAt > 0n && !!oldest && oldest.revision > readAt;
 }
 
 // What was written by one commit: what it is best told by, and what else.

@@ -1,6 +1,5 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo } from "react";
-import { maxEntries } from "../../api/live";
 import { audit } from "../../api/transport";
 import { useLive, useLiveStore } from "../../api/use-live";
 import { type AuditEntry, ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
@@ -49,7 +48,7 @@ export function useEntries(environment: string, query: AuditQuery) {
   );
   const { refetch } = pages;
   const readAt = pages.data?.pages[0]?.readAt;
-  const gap = streamed && readAt !== undefined && hasGap(readAt, newest, maxEntries);
+  const gap = streamed && readAt !== undefined && hasGap(readAt, newest);
   useEffect(() => {
     if (gap) void refetch();
   }, [gap, refetch]);

@@ -3,6 +3,7 @@ import { useQueries, useQuery } from "@tanstack/react-query";
 import { ArrowRight, Boxes, GitCompare, Plus, Settings2 } from "lucide-react";
 import { useState } from "react";
 import { Link } from "wouter";
+import { instead } from "../../api/errors";
 import { useSession } from "../../api/session";
 import { environments } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
@@ -37,6 +38,7 @@ export default function Environments() {
   });
   const known = all.map((e, i) => ({ name: e.name, from: settings[i]?.data?.settings?.promotion?.from ?? "" }));
   const order = chains(known);
+  const failure = instead(query);
   const mayCreate = session.may(Role.ADMINISTRATOR, "");
   return (
     <div className="page">
@@ -69,8 +71,8 @@ export default function Environments() {
           </div>
         </Card>
       )}
-      {query.error ? (
-        <ProblemNote failure={query.error} again={() => void query.refetch()} />
+      {failure ? (
+        <ProblemNote failure={failure} again={() => void query.refetch()} />
       ) : (
         <section className="card" aria-label="Environments">
           {!query.data ? (

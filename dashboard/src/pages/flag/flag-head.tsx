@@ -3,7 +3,7 @@ import { useState } from "react";
 import { Link } from "wouter";
 import { useLive } from "../../api/use-live";
 import { useRefusal } from "../../api/use-write";
-import { Ago, Badge, CopyButton, Switch } from "../../components/basics";
+import { Ago, Badge, CopyButton, Switch, Unknown } from "../../components/basics";
 import { PageHead } from "../../components/page";
 import { PendingRequests } from "../../components/pending-requests";
 import { Words } from "../../components/words";
@@ -95,12 +95,10 @@ export function FlagHead({
           Owner: <strong>{saved.owner || "nobody"}</strong>
         </span>
         <span className="soft">
-          Changed <Ago at={dateOf(activity?.updatedAt)} />
+          Changed {activity ? <Ago at={dateOf(activity.updatedAt)} /> : <Unknown />}
           {activity?.updatedBy && ` by ${activity.updatedBy}`}
         </span>
-        <span className="soft">
-          Evaluated <Ago at={dateOf(activity?.lastEvaluatedAt)} />
-        </span>
+        <span className="soft">Evaluated {activity ? <Ago at={dateOf(activity.lastEvaluatedAt)} /> : <Unknown />}</span>
       </div>
       <p className="serves">
         <Words words={explainFlag({ ...flag, enabled: on })} />

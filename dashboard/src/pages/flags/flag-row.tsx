@@ -2,7 +2,7 @@ import { AlertTriangle } from "lucide-react";
 import { memo } from "react";
 import { Link } from "wouter";
 import { useLive } from "../../api/use-live";
-import { Ago, Badge, Switch } from "../../components/basics";
+import { Ago, Badge, Switch, Unknown } from "../../components/basics";
 import { ShareBar, Sparkline } from "../../components/sparkline";
 import type { FlagActivity, FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { kindWords, served, servesWords } from "../../lib/flag-words";
@@ -97,7 +97,7 @@ export const FlagRow = memo(function FlagRow({
         <div className="truncate faint">{flag.tags.join(", ")}</div>
       </div>
       <div role="cell" className="medium small soft">
-        <Ago at={dateOf(activity?.updatedAt)} />
+        {activity ? <Ago at={dateOf(activity.updatedAt)} /> : <Unknown />}
         <div className="truncate faint" title={activity && `${activity.updatedBy}: ${activity.updatedReason}`}>
           {activity?.updatedBy.replace(/@.*/, "")}
         </div>

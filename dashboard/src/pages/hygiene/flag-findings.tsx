@@ -1,5 +1,5 @@
 import { Link } from "wouter";
-import { Ago, Badge, Button } from "../../components/basics";
+import { Ago, Badge, Button, Unknown } from "../../components/basics";
 import type { FlagActivity } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { FlagKind } from "../../gen/tidegate/flag/v1/flag_pb";
 import { kindWords } from "../../lib/flag-words";
@@ -58,13 +58,9 @@ export function FlagFindings({
       </div>
       <dl className="small facts">
         <dt>Evaluated</dt>
-        <dd>
-          <Ago at={dateOf(activity?.lastEvaluatedAt)} />
-        </dd>
+        <dd>{activity ? <Ago at={dateOf(activity.lastEvaluatedAt)} /> : <Unknown />}</dd>
         <dt>Changed</dt>
-        <dd>
-          <Ago at={dateOf(activity?.updatedAt)} />
-        </dd>
+        <dd>{activity ? <Ago at={dateOf(activity.updatedAt)} /> : <Unknown />}</dd>
         <dt>Kind</dt>
         <dd>{kindWords[flag.kind] || <span className="faint">none</span>}</dd>
       </dl>

@@ -1,10 +1,8 @@
 import "./hygiene.css";
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { Sparkles } from "lucide-react";
 import { useCallback, useMemo, useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 import { useSession } from "../../api/session";
-import { flags as flagService } from "../../api/transport";
 import { useEnvironment, useSettings } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
 import { Ago, Button, Card, Empty, Field, Loading, Select } from "../../components/basics";
@@ -18,26 +16,9 @@ import { byOwner, counts, findAll, type Problem, problemHelp, problemNames, prob
 import { FlagFindings } from "./flag-findings";
 import { PermanentDialog } from "./permanent-dialog";
 import { type HygieneQuery, readQuery, writeQuery } from "./query";
+import { useStale } from "./use-stale";
 
 const day = 86_400;
-const duration = (s: number) => (s > 0 ? { seconds: BigInt(s), nanos: 0 } : undefined);
-
-// What is stale. It is asked for again when a flag changes, and as time passes.
-function useStale(environment: string, query: HygieneQuery) {
-  const revision = useLive((l) => l.revision);
-  return useQuery({
-    queryKey: ["stale", environment, query.unusedFor, query.constantFor, revision.toString()],
-    queryFn: () =>
-      flagService.listStaleFlags({
-        environment,
-        unusedFor: duration(query.unusedFor),
-        constantFor: duration(query.constantFor),
-      }),
-    placeholderData: keepPreviousData,
-    refetchInterval: 60_000,
-  });
-}
-
 export default function Hygiene() {
   const environment = useEnvironment();
   const session = useSession();

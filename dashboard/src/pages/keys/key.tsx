@@ -3,6 +3,7 @@ import "../../styles/rules.css";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useLocation, useParams } from "wouter";
+import { instead } from "../../api/errors";
 import { useSession } from "../../api/session";
 import { keys } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
@@ -27,6 +28,9 @@ export default function KeyPage() {
   const keyId = useParams<{ id: string }>().id;
   const query = useQuery({ queryKey: ["key", keyId], queryFn: () => keys.getKey({ keyId }) });
   const version = query.data?.key;
+  const failure = instead(query);
+  // Here, as it is not to go with what else is shown: there is no other copy of it.
+  const [made, setMade] = useState<{ version: KeyVersion; secret: string }>();
   const above = (
     <div className="small">
       <Link href={`/${environment}/keys`}>Keys</Link>
@@ -34,10 +38,10 @@ export default function KeyPage() {
   );
   return (
     <div className="page">
-      {query.error ? (
+      {failure ? (
         <>
           <PageHead title={`Key ${keyId}`} tab={`Key · ${environment}`} above={above} />
-          <ProblemNote failure={query.error} again={() => void query.refetch()} />
+          <ProblemNote failure={failure} again={() => void query.refetch()} />
           <Card title="History">
             <AccessHistory
               queryKey={["key-history", environment, keyId]}
@@ -46,10 +50,11 @@ export default function KeyPage() {
           </Card>
         </>
       ) : version?.key ? (
-        <Shown version={version} of={version.key} environment={environment} above={above} />
+        <Shown version={version} of={version.key} environment={environment} above={above} onSecret={setMade} />
       ) : (
         <Loading rows={8} label="Loading the key" />
       )}
+      {made && <MadeKey version={made.version} secret={made.secret} onClose={() => setMade(undefined)} />}
     </div>
   );
 }
@@ -61,17 +66,18 @@ function Shown({
   of: k,
   environment,
   above,
+  onSecret,
 }: {
   version: KeyVersion;
   of: Key;
   environment: string;
   above: React.ReactNode;
+  onSecret: (made: { version: KeyVersion; secret: string }) => void;
 }) {
   const session = useSession();
   const queries = useQueryClient();
   const [, navigate] = useLocation();
   const [deed, setDeed] = useState<Deed>();
-  const [secret, setSecret] = useState("");
   const may = version.environments.every((e) => session.may(Role.ADMINISTRATOR, e));
   const again = () => {
     for (const key of [["key", k.id], ["keys"], ["key-history"]]) void queries.invalidateQueries({ queryKey: key });
@@ -157,7 +163,7 @@ function Shown({
               requestId,
             });
             again();
-            setSecret(r.secret);
+            onSecret({ version, secret: r.secret });
           }}
         />
       )}
@@ -185,7 +191,6 @@ function Shown({
           </Note>
         </ChangeDialog>
       )}
-      {secret && <MadeKey version={version} secret={secret} onClose={() => setSecret("")} />}
     </>
   );
 }

@@ -3,6 +3,7 @@ import "../../styles/rules.css";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useLocation, useParams } from "wouter";
+import { instead } from "../../api/errors";
 import { useSession } from "../../api/session";
 import { identities } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
@@ -23,28 +24,45 @@ export default function Person() {
   const environment = useEnvironment();
   const id = useParams<{ id: string }>().id;
   const query = useQuery({ queryKey: ["identity", id], queryFn: () => identities.getIdentity({ identity: id }) });
+  const failure = instead(query);
+  // Here, as it is not to go with what else is shown: there is no other copy of it.
+  const [made, setMade] = useState<{ name: string; secret: string }>();
   return (
     <div className="page">
-      {query.error ? (
+      {failure ? (
         <>
           <PageHead title="Nobody" tab="People" above={<Link href={`/${environment}/people`}>People</Link>} />
-          <ProblemNote failure={query.error} again={() => void query.refetch()} />
+          <ProblemNote failure={failure} again={() => void query.refetch()} />
         </>
       ) : query.data?.identity ? (
-        <Shown version={query.data.identity} environment={environment} />
+        <Shown version={query.data.identity} environment={environment} onSecret={setMade} />
       ) : (
         <Loading rows={8} />
+      )}
+      {made && (
+        <SecretDialog
+          title={`The new secret of ${made.name}`}
+          secret={made.secret}
+          onClose={() => setMade(undefined)}
+        />
       )}
     </div>
   );
 }
 
-function Shown({ version, environment }: { version: IdentityVersion; environment: string }) {
+function Shown({
+  version,
+  environment,
+  onSecret,
+}: {
+  version: IdentityVersion;
+  environment: string;
+  onSecret: (made: { name: string; secret: string }) => void;
+}) {
   const session = useSession();
   const queries = useQueryClient();
   const [, navigate] = useLocation();
   const [deed, setDeed] = useState<PersonDeed>();
-  const [secret, setSecret] = useState("");
   const i = version.identity;
   if (!i) return null;
   const mayAdminister = session.may(Role.ADMINISTRATOR, "");
@@ -143,10 +161,9 @@ function Shown({ version, environment }: { version: IdentityVersion; environment
             again();
             if (deed === "delete") navigate(`/${environment}/people`);
           }}
-          onSecret={setSecret}
+          onSecret={(secret) => onSecret({ name: i.name, secret })}
         />
       )}
-      {secret && <SecretDialog title={`The new secret of ${i.name}`} secret={secret} onClose={() => setSecret("")} />}
     </>
   );
 }

@@ -2,6 +2,7 @@ import "./requests.css";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { ClipboardCheck } from "lucide-react";
 import { Link, useSearch } from "wouter";
+import { instead } from "../../api/errors";
 import { changeRequests } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
 import { Ago, Badge, Button, Empty, Loading } from "../../components/basics";
@@ -9,7 +10,7 @@ import { PageHead } from "../../components/page";
 import { ProblemNote } from "../../components/problem";
 import { type ChangeRequest, ChangeRequest_State as State } from "../../gen/tidegate/control/v1/change_request_pb";
 import { dateOf, moment } from "../../lib/time";
-import { names, stateTones, stateWords, waitsFor } from "./words";
+import { given, names, stateTones, stateWords } from "./words";
 
 const states: [name: string, label: string, state: State][] = [
   ["", "Open", State.OPEN],
@@ -34,6 +35,7 @@ export default function Requests() {
     refetchInterval: 5_000,
   });
   const found = query.data?.pages.flatMap((p) => p.changeRequests) ?? [];
+  const failure = instead(query);
   const required = query.data?.pages[0]?.approvalsRequired ?? 0;
   return (
     <div className="page">
@@ -51,8 +53,8 @@ export default function Requests() {
           </Link>
         ))}
       </nav>
-      {query.error ? (
-        <ProblemNote failure={query.error} again={() => void query.refetch()} />
+      {failure ? (
+        <ProblemNote failure={failure} again={() => void query.refetch()} />
       ) : (
         <section className="card" aria-label="Change requests">
           {!query.data ? (
@@ -74,6 +76,7 @@ export default function Requests() {
           )}
         </section>
       )}
+      {query.isFetchNextPageError && <ProblemNote failure={query.error} />}
       {query.hasNextPage && (
         <div>
           <Button disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
@@ -108,7 +111,7 @@ function Row({ request: r, environment, required }: { request: ChangeRequest; en
       <div className="row tight">
         {r.state === State.OPEN && applyAt && <Badge title={applyAt.toString()}>at {moment(applyAt)}</Badge>}
         {r.state === State.OPEN ? (
-          <Badge tone={r.approvals.length >= required ? "good" : "warn"}>{waitsFor(r, required)}</Badge>
+          <Badge tone={r.approvals.length >= required ? "good" : "warn"}>{given(r, required)}</Badge>
         ) : (
           <Badge tone={stateTones[r.state]}>{stateWords[r.state]}</Badge>
         )}

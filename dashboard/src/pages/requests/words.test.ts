@@ -3,7 +3,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { ChangeRequestSchema } from "../../gen/tidegate/control/v1/change_request_pb";
 import { GetChangeRequestResponseSchema } from "../../gen/tidegate/control/v1/change_request_service_pb";
-import { hasApproved, isEarly, isProposer, lacks, names, waitsFor, whyNot } from "./words";
+import { given, hasApproved, isEarly, isProposer, lacks, names, whyNot } from "./words";
 
 const by = (name: string, identityId = "") => ({ name, identityId });
 
@@ -27,12 +27,12 @@ test("a person is told by their identity, and by the name only where there is no
   expect(hasApproved(r, { id: "", name: "Eve" })).toBe(true);
 });
 
-test("what it waits for", () => {
+test("what it has got, as far as a list knows", () => {
   const r = create(ChangeRequestSchema, { approvals: [{ by: by("ben") }] });
-  expect(waitsFor(r, 2)).toBe("1 of 2 approvals");
-  expect(waitsFor(r, 1)).toBe("ready to apply");
+  expect(given(r, 2)).toBe("1 of 2 approvals");
+  expect(given(r, 1)).toBe("1 approval given");
   r.applyAt = timestampFromDate(new Date(0));
-  expect(waitsFor(r, 1)).toBe("approved, and scheduled");
+  expect(given(r, 1)).toBe("1 approval given, scheduled");
 });
 
 test("it is early before its time, and never without one", () => {

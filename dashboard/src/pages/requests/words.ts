@@ -76,9 +76,10 @@ export function whyNot(approval: Approval, uncounted: UncountedApproval[]): stri
     ?.problem;
 }
 
-// What an open one waits for.
-export function waitsFor(r: ChangeRequest, required: number): string {
-  const missing = required - r.approvals.length;
-  if (missing > 0) return `${r.approvals.length} of ${plural(required, "approval")}`;
-  return r.applyAt ? "approved, and scheduled" : "ready to apply";
+// What an open one has got. A list does not know which approvals count: it cannot say what is ready.
+export function given(r: ChangeRequest, required: number): string {
+  const has = r.approvals.length;
+  if (has < required) return `${has} of ${plural(required, "approval")}`;
+  const approvals = has === 0 ? "needs no approval" : `${plural(has, "approval")} given`;
+  return r.applyAt ? `${approvals}, scheduled` : approvals;
 }

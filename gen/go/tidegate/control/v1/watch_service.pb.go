@@ -190,7 +190,11 @@ type WatchResponse struct {
 	// There are entries between these and those before that were not sent.
 	EntriesMissed bool `protobuf:"varint,17,opt,name=entries_missed,json=entriesMissed,proto3" json:"entries_missed,omitempty"`
 	// Of rollout_key, to be appended.
-	Series        []*SeriesPoint `protobuf:"bytes,18,rep,name=series,proto3" json:"series,omitempty"`
+	Series []*SeriesPoint `protobuf:"bytes,18,rep,name=series,proto3" json:"series,omitempty"`
+	// Forget what was known of these parts: what there is of them begins with this message. RELAYS
+	// and ENTRIES, once they are known, in each stream (in one that goes on from a cursor, too), and
+	// after each later reset.
+	ResetParts    []Part `protobuf:"varint,19,rep,packed,name=reset_parts,json=resetParts,proto3,enum=tidegate.control.v1.Part" json:"reset_parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -347,6 +351,13 @@ func (x *WatchResponse) GetEntriesMissed() bool {
 func (x *WatchResponse) GetSeries() []*SeriesPoint {
 	if x != nil {
 		return x.Series
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetResetParts() []Part {
+	if x != nil {
+		return x.ResetParts
 	}
 	return nil
 }
@@ -1110,7 +1121,7 @@ const file_tidegate_control_v1_watch_service_proto_rawDesc = "" +
 	"\x05parts\x18\x02 \x03(\x0e2\x19.tidegate.control.v1.PartR\x05parts\x12,\n" +
 	"\x04from\x18\x03 \x01(\v2\x18.tidegate.sync.v1.CursorR\x04from\x12\x1f\n" +
 	"\vrollout_key\x18\x04 \x01(\tR\n" +
-	"rolloutKey\"\x89\a\n" +
+	"rolloutKey\"\xc5\a\n" +
 	"\rWatchResponse\x12\x14\n" +
 	"\x05reset\x18\x01 \x01(\bR\x05reset\x12\x14\n" +
 	"\x05ready\x18\x02 \x01(\bR\x05ready\x120\n" +
@@ -1133,7 +1144,9 @@ const file_tidegate_control_v1_watch_service_proto_rawDesc = "" +
 	"\x13unreachable_servers\x18\x0f \x03(\tR\x12unreachableServers\x129\n" +
 	"\aentries\x18\x10 \x03(\v2\x1f.tidegate.control.v1.AuditEntryR\aentries\x12%\n" +
 	"\x0eentries_missed\x18\x11 \x01(\bR\rentriesMissed\x128\n" +
-	"\x06series\x18\x12 \x03(\v2 .tidegate.control.v1.SeriesPointR\x06series\"\xa9\x01\n" +
+	"\x06series\x18\x12 \x03(\v2 .tidegate.control.v1.SeriesPointR\x06series\x12:\n" +
+	"\vreset_parts\x18\x13 \x03(\x0e2\x19.tidegate.control.v1.PartR\n" +
+	"resetParts\"\xa9\x01\n" +
 	"\tHeartbeat\x12;\n" +
 	"\vserver_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"serverTime\x12+\n" +
@@ -1278,29 +1291,30 @@ var file_tidegate_control_v1_watch_service_proto_depIdxs = []int32{
 	11, // 9: tidegate.control.v1.WatchResponse.relays:type_name -> tidegate.control.v1.Relay
 	12, // 10: tidegate.control.v1.WatchResponse.entries:type_name -> tidegate.control.v1.AuditEntry
 	13, // 11: tidegate.control.v1.WatchResponse.series:type_name -> tidegate.control.v1.SeriesPoint
-	14, // 12: tidegate.control.v1.Heartbeat.server_time:type_name -> google.protobuf.Timestamp
-	15, // 13: tidegate.control.v1.Heartbeat.age:type_name -> google.protobuf.Duration
-	16, // 14: tidegate.control.v1.FlagSummary.kind:type_name -> tidegate.flag.v1.FlagKind
-	17, // 15: tidegate.control.v1.FlagSummary.type:type_name -> tidegate.flag.v1.ValueType
-	18, // 16: tidegate.control.v1.FlagSummary.default_split:type_name -> tidegate.flag.v1.WeightedVariant
-	14, // 17: tidegate.control.v1.FlagActivity.created_at:type_name -> google.protobuf.Timestamp
-	14, // 18: tidegate.control.v1.FlagActivity.updated_at:type_name -> google.protobuf.Timestamp
-	19, // 19: tidegate.control.v1.FlagActivity.updated_action:type_name -> tidegate.control.v1.Action
-	14, // 20: tidegate.control.v1.FlagActivity.last_evaluated_at:type_name -> google.protobuf.Timestamp
-	14, // 21: tidegate.control.v1.FlagActivity.counted_from:type_name -> google.protobuf.Timestamp
-	6,  // 22: tidegate.control.v1.FlagActivity.evaluations:type_name -> tidegate.control.v1.VariantEvaluations
-	20, // 23: tidegate.control.v1.FlagActivity.stale:type_name -> tidegate.control.v1.StaleReason.Kind
-	21, // 24: tidegate.control.v1.RolloutSummary.strategy:type_name -> tidegate.rollout.v1.Strategy
-	22, // 25: tidegate.control.v1.RolloutSummary.status:type_name -> tidegate.rollout.v1.Status
-	23, // 26: tidegate.control.v1.RolloutSummary.success_statistic:type_name -> tidegate.rollout.v1.Statistic
-	24, // 27: tidegate.control.v1.RolloutStanding.assessment:type_name -> tidegate.rollout.v1.Assessment
-	1,  // 28: tidegate.control.v1.WatchService.Watch:input_type -> tidegate.control.v1.WatchRequest
-	2,  // 29: tidegate.control.v1.WatchService.Watch:output_type -> tidegate.control.v1.WatchResponse
-	29, // [29:30] is the sub-list for method output_type
-	28, // [28:29] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	0,  // 12: tidegate.control.v1.WatchResponse.reset_parts:type_name -> tidegate.control.v1.Part
+	14, // 13: tidegate.control.v1.Heartbeat.server_time:type_name -> google.protobuf.Timestamp
+	15, // 14: tidegate.control.v1.Heartbeat.age:type_name -> google.protobuf.Duration
+	16, // 15: tidegate.control.v1.FlagSummary.kind:type_name -> tidegate.flag.v1.FlagKind
+	17, // 16: tidegate.control.v1.FlagSummary.type:type_name -> tidegate.flag.v1.ValueType
+	18, // 17: tidegate.control.v1.FlagSummary.default_split:type_name -> tidegate.flag.v1.WeightedVariant
+	14, // 18: tidegate.control.v1.FlagActivity.created_at:type_name -> google.protobuf.Timestamp
+	14, // 19: tidegate.control.v1.FlagActivity.updated_at:type_name -> google.protobuf.Timestamp
+	19, // 20: tidegate.control.v1.FlagActivity.updated_action:type_name -> tidegate.control.v1.Action
+	14, // 21: tidegate.control.v1.FlagActivity.last_evaluated_at:type_name -> google.protobuf.Timestamp
+	14, // 22: tidegate.control.v1.FlagActivity.counted_from:type_name -> google.protobuf.Timestamp
+	6,  // 23: tidegate.control.v1.FlagActivity.evaluations:type_name -> tidegate.control.v1.VariantEvaluations
+	20, // 24: tidegate.control.v1.FlagActivity.stale:type_name -> tidegate.control.v1.StaleReason.Kind
+	21, // 25: tidegate.control.v1.RolloutSummary.strategy:type_name -> tidegate.rollout.v1.Strategy
+	22, // 26: tidegate.control.v1.RolloutSummary.status:type_name -> tidegate.rollout.v1.Status
+	23, // 27: tidegate.control.v1.RolloutSummary.success_statistic:type_name -> tidegate.rollout.v1.Statistic
+	24, // 28: tidegate.control.v1.RolloutStanding.assessment:type_name -> tidegate.rollout.v1.Assessment
+	1,  // 29: tidegate.control.v1.WatchService.Watch:input_type -> tidegate.control.v1.WatchRequest
+	2,  // 30: tidegate.control.v1.WatchService.Watch:output_type -> tidegate.control.v1.WatchResponse
+	30, // [30:31] is the sub-list for method output_type
+	29, // [29:30] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_control_v1_watch_service_proto_init() }

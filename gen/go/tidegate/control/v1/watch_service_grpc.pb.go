@@ -35,7 +35,9 @@ type WatchServiceClient interface {
 	//     cursor that this server still knows. With 'reset', all that was known is forgotten, and
 	//     what there is comes in the order of keys.
 	//  2. One with 'ready': the flags, segments and rollouts are whole. What takes longer to find
-	//     (activities, standings, relays, entries, the series) may follow.
+	//     (activities, standings, relays, entries, the series) may follow. No cursor says which
+	//     relays and entries a caller has: they come anew in each stream, and reset_parts says
+	//     where they begin.
 	//  3. Changes, as they are applied here, within about 100 ms of their commit: what is new or
 	//     changed replaces what there was of the same key, what is deleted is named. They are in
 	//     the order of revisions: a message with a cursor completes all changes up to its revision.
@@ -94,7 +96,9 @@ type WatchServiceServer interface {
 	//     cursor that this server still knows. With 'reset', all that was known is forgotten, and
 	//     what there is comes in the order of keys.
 	//  2. One with 'ready': the flags, segments and rollouts are whole. What takes longer to find
-	//     (activities, standings, relays, entries, the series) may follow.
+	//     (activities, standings, relays, entries, the series) may follow. No cursor says which
+	//     relays and entries a caller has: they come anew in each stream, and reset_parts says
+	//     where they begin.
 	//  3. Changes, as they are applied here, within about 100 ms of their commit: what is new or
 	//     changed replaces what there was of the same key, what is deleted is named. They are in
 	//     the order of revisions: a message with a cursor completes all changes up to its revision.
