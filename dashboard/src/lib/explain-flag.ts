@@ -7,7 +7,7 @@ import { code, list, type Words } from "./words";
 
 // What a flag says, in sentences.
 
-const callersDefault = "the caller's own default";
+export const callersDefault = "the caller's own default";
 
 // Everything that a flag does, in one sentence. Long ones tell the first rules, and how many
 // come after them.

@@ -90,7 +90,7 @@ export const standingTones: Record<Standing, Tone> = {
 
 export const unitWords = (unit: Unit) => (unit === Unit.REQUEST ? "requests" : "subjects");
 
-export function isOver(status: Status | undefined): boolean {
+export function isOver(status: Pick<Status, "state"> | undefined): boolean {
   return (status?.state ?? State.RUNNING) > State.PAUSED;
 }
 
