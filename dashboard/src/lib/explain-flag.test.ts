@@ -72,7 +72,7 @@ describe("explainFlag", () => {
           { flagKey: "b", variants: ["x", "y"] },
         ],
       },
-      "Only where `a` serves `on` and `b` serves `x` or `y`: serves `off` to everyone; elsewhere `off`.",
+      "Only where `a` is on and serves `on` and `b` is on and serves `x` or `y`: serves `off` to everyone; elsewhere `off`.",
     ],
     [
       "expressions, and a rule for everyone",

@@ -42,7 +42,7 @@ export function explainFlag(flag: Flag, mostRules = 3): Words {
 function prerequisiteWords(p: { flagKey: string; variants: string[] }): Words {
   return [
     code(p.flagKey),
-    " serves ",
+    " is on and serves ", // the off variant of one that is off does not count
     ...list(
       p.variants.map((v) => [code(v)]),
       "or",

@@ -42,7 +42,7 @@ describe("the share that is served", () => {
       rollout(),
       running,
       summary({ prerequisites: ["a", "b"] }),
-      "20% get `on`, the others `off`, where `a` and `b` serve what they must.",
+      "20% get `on`, the others `off`, where `a` and `b` are on and serve what they must; elsewhere `none`.",
     ],
     [
       "none: the flag is off",
@@ -109,7 +109,7 @@ it.each([
         },
       },
     },
-    "Now everyone whom no rule matches gets `off` (100%), where `a` serves what it must.",
+    "Now everyone whom no rule matches gets `off` (100%), where `a` is on and serves what it must; elsewhere the caller's default.",
   ],
   [
     "beta",

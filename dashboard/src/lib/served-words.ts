@@ -2,8 +2,9 @@ import type { FlagSummary, RolloutSummary } from "../gen/tidegate/control/v1/wat
 import type { Flag } from "../gen/tidegate/flag/v1/flag_pb";
 import { State, type Status } from "../gen/tidegate/rollout/v1/rollout_pb";
 import { callersDefault, outcomeWords } from "./explain-flag";
+import { whereWords } from "./flag-words";
 import { isOver, share } from "./rollout-words";
-import { code, list, type Words } from "./words";
+import { code, type Words } from "./words";
 
 // What a rollout has to do with what is served, and to whom.
 
@@ -15,16 +16,6 @@ type Moved = Pick<RolloutSummary, "rule" | "control" | "treatment">;
 export function audience(rule: string, rules: number | undefined): string {
   if (rule !== "") return `everyone whom the rule “${rule}” matches`;
   return rules === 0 ? "everyone" : "everyone whom no rule matches";
-}
-
-// Under which condition a flag serves what it says, to be put after that.
-export function whereWords(prerequisites: string[]): Words {
-  if (prerequisites.length === 0) return [];
-  const keys = list(
-    prerequisites.map((key) => [code(key)]),
-    "and",
-  );
-  return [", where ", ...keys, prerequisites.length === 1 ? " serves what it must" : " serve what they must"];
 }
 
 const offWords = (flag: { offVariant: string }): Words => [
@@ -45,7 +36,7 @@ export function shareWords(
     return { big: share(weight), words: [` when it ended: ${whom} got `, weight > 0 ? on : off, "."] };
   const of = whom === "everyone" ? "" : ` of ${whom}`;
   const others: Words = weight === 0 ? [`: ${whom} gets `, off] : weight === 10_000 ? [] : [", the others ", off];
-  const get: Words = [`${weight === 0 ? "" : of} get `, on, ...others, ...whereWords(flag?.prerequisites ?? []), "."];
+  const get: Words = [`${weight === 0 ? "" : of} get `, on, ...others, ...(flag ? whereWords(flag) : []), "."];
   if (!flag || flag.enabled) return { big: share(weight), words: get };
   return { big: "Off", words: [": ", ...offWords(flag), `. When the flag is on again, ${share(weight)}`, ...get] };
 }
@@ -71,7 +62,7 @@ export function nowWords(rule: string, flag: Flag): Words {
   return [
     `Now ${audience(rule, flag.rules.length)} gets `,
     ...outcomeWords(one ? one.outcome : flag.defaultOutcome),
-    ...whereWords(flag.prerequisites.map((p) => p.flagKey)),
+    ...whereWords({ ...flag, prerequisites: flag.prerequisites.map((p) => p.flagKey) }),
     ".",
   ];
 }

@@ -8,6 +8,9 @@ export function plain(words: Words): string {
   return words.map((w) => (typeof w === "string" ? w : `\`${w.code}\``)).join("");
 }
 
+// A part without its mark.
+export const text = (word: Words[number]): string => (typeof word === "string" ? word : word.code);
+
 // As a sentence begins.
 export const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
