@@ -7,7 +7,15 @@ import {
   SuccessVerdict,
   Verdict,
 } from "../gen/tidegate/rollout/v1/decision_pb";
-import { State, Statistic, type Status, Strategy, Unit } from "../gen/tidegate/rollout/v1/rollout_pb";
+import {
+  Action,
+  type Guardrail,
+  State,
+  Statistic,
+  type Status,
+  Strategy,
+  Unit,
+} from "../gen/tidegate/rollout/v1/rollout_pb";
 import { percent, plural } from "./numbers";
 
 export type Tone = "good" | "warn" | "bad" | "accent" | undefined;
@@ -152,9 +160,13 @@ export function bandWords(g: {
 }
 
 // What one more window would have to hold to change the decider's mind.
-export function changeOfMind(g: GuardrailAssessment, name: string): string | undefined {
+export function changeOfMind(
+  g: GuardrailAssessment,
+  { name, action }: Pick<Guardrail, "name" | "action">,
+): string | undefined {
   if (g.standing === Standing.BREACH || g.eventsToBreach === undefined) return undefined;
-  return `${plural(Number(g.eventsToBreach), `more “${name}” event`)} of the treatment in one window would shut it.`;
+  const would = action === Action.HOLD ? "stop it where it is" : "shut it";
+  return `${plural(Number(g.eventsToBreach), `more “${name}” event`)} of the treatment in one window would ${would}.`;
 }
 
 export function detectableWords(g: GuardrailAssessment): string | undefined {

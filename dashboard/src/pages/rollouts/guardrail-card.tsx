@@ -120,7 +120,7 @@ export function GuardrailCard({
               {!over && (
                 <ul className="small soft plain">
                   {[
-                    changeOfMind(a, guardrail.name),
+                    changeOfMind(a, guardrail),
                     detectableWords(a),
                     until ? `Safety is proven in about ${span(until)} at this traffic.` : undefined,
                   ]
