@@ -1,4 +1,3 @@
-import type { RolloutSummary } from "../gen/tidegate/control/v1/watch_service_pb";
 import {
   Comparison,
   type GuardrailAssessment,
@@ -203,11 +202,6 @@ export const successTones: Record<SuccessVerdict, Tone> = {
   [SuccessVerdict.WON]: "good",
   [SuccessVerdict.LOST]: "bad",
 };
-
-// What a list says of the path: "1 → 5 → 20 → 50 → 100%".
-export function pathWords(r: Pick<RolloutSummary, "stages">): string {
-  return `${r.stages.map((w) => share(w).slice(0, -1)).join(" → ")}%`;
-}
 
 // Where a success metric's interval lies on a line that has 0 in its middle, from 0 to 1.
 export function effectPlace(
