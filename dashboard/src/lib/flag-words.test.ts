@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
 import { FlagSummarySchema } from "../gen/tidegate/control/v1/watch_service_pb";
-import { servesWords } from "./flag-words";
+import { seriesColor, servesWords } from "./flag-words";
 
 it.each<[string, MessageInitShape<typeof FlagSummarySchema>]>([
   ["on", {}],
@@ -16,4 +16,9 @@ it.each<[string, MessageInitShape<typeof FlagSummarySchema>]>([
 ])("what a flag serves: %s", (words, flag) => {
   const usual = { enabled: true, offVariant: "off", defaultVariant: "on" };
   expect(servesWords(create(FlagSummarySchema, { ...usual, ...(flag as object) }))).toBe(words);
+});
+
+it("gives what is no variant of the flag, such as the caller's default, a colour of its own", () => {
+  expect([0, 5, 6].map(seriesColor)).toEqual(["var(--series-1)", "var(--series-6)", "var(--series-1)"]);
+  expect(seriesColor(-1)).toBe("var(--border-strong)");
 });

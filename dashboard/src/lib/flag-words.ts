@@ -72,7 +72,8 @@ export function whereWords(f: Pick<FlagSummary, "prerequisites" | "offVariant">)
   return [", where ", ...keys, hold, "; elsewhere ", f.offVariant ? code(f.offVariant) : "the caller's default"];
 }
 
-// The colour of a variant, by its place in the flag.
+// The colour of a variant, by its place in the flag; -1: it has none, as the caller's default.
 export function seriesColor(place: number): string {
+  if (place < 0) return "var(--border-strong)";
   return `var(--series-${(place % 6) + 1})`;
 }

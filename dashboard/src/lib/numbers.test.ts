@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { percent } from "./numbers";
+import { count, percent, whole } from "./numbers";
 
 it.each([
   [0, "0%"],
@@ -24,4 +24,9 @@ it.each([
   [0.7 + 0.1 + 0.2, "100%"],
 ])("a share of %d is %s", (share, words) => {
   expect(percent(share)).toBe(words);
+});
+
+it("a number that is to be compared is told to its last digit", () => {
+  expect(count(12_345)).toBe("12.3K");
+  expect(whole(12_345)).toBe("12,345");
 });

@@ -9,6 +9,11 @@ export function count(n: number | bigint): string {
   return Math.abs(value) < 10000 ? plain.format(value) : compact.format(value);
 }
 
+// A number that is to be compared, to its last digit.
+export function whole(n: number | bigint): string {
+  return plain.format(n);
+}
+
 // A share of 1 in per cent, with as many digits as say something: what is not all or nothing never
 // looks as if it were.
 export function percent(share: number): string {
