@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
 import { FlagSummarySchema } from "../gen/tidegate/control/v1/watch_service_pb";
-import { RolloutSchema } from "../gen/tidegate/rollout/v1/rollout_pb";
+import { Action, RolloutSchema } from "../gen/tidegate/rollout/v1/rollout_pb";
 import { steeringWords } from "./steering-words";
 
 const rollout = create(RolloutSchema, {
@@ -38,4 +38,20 @@ it("says who gets the control again", () => {
   expect(words(flag).what).toBe(`Everyone whom the rule “beta” matches gets “off” again, at once.${over}`);
   expect(words(undefined).what).toBe(words(flag).what);
   expect(words(off).what).toBe(`When the flag is on again, everyone whom the rule “beta” matches gets “off”.${over}`);
+});
+
+it("says what guardrails do from now on, if there are any", () => {
+  const words = (act: "pause" | "promote", ...actions: Action[]) => {
+    const guardrails = actions.map((action) => ({ name: "g", action }));
+    const r = create(RolloutSchema, { ...rollout, guardrails } as never);
+    return steeringWords(act, { environment: "e", rollout: r, flag, stage: 1 });
+  };
+  const shut = "Guardrails are watched on, and shut it if they are violated.";
+  expect(words("pause", Action.HOLD, Action.ROLLBACK).what).toBe(`It stays at 20%. ${shut}`);
+  expect(words("pause", Action.HOLD).what).toBe("It stays at 20%. Guardrails are watched on; none of them shuts it.");
+  expect(words("pause").what).toBe("It stays at 20%. No guardrail watches it.");
+  expect(words("promote", Action.ROLLBACK).caution).toBe(`This goes past what is not proven yet. ${shut}`);
+  expect(steeringWords("promote", { environment: "e", rollout, flag, stage: 3 }).caution).toBe(
+    "This goes past what is not proven yet. No guardrail watches it after that.",
+  );
 });

@@ -1,5 +1,5 @@
 import type { FlagSummary } from "../gen/tidegate/control/v1/watch_service_pb";
-import type { Rollout } from "../gen/tidegate/rollout/v1/rollout_pb";
+import { Action, type Rollout } from "../gen/tidegate/rollout/v1/rollout_pb";
 import { share } from "./rollout-words";
 import { audience } from "./served-words";
 import { stageWeight } from "./stages";
@@ -12,7 +12,7 @@ export type Act = "pause" | "resume" | "promote" | "abort" | "delete";
 export function steeringWords(
   act: Act,
   of: { environment: string; rollout: Rollout; flag: FlagSummary | undefined; stage: number },
-): { title: string; label: string; done: string; what: string } {
+): { title: string; label: string; done: string; what: string; caution?: string } {
   const { environment, rollout, flag, stage } = of;
   const { key, treatment, control } = rollout;
   const now = share(rollout.status?.weight ?? 0);
@@ -23,7 +23,7 @@ export function steeringWords(
         title: `Pause ${key} in ${environment}`,
         label: "Pause",
         done: `${key} is paused`,
-        what: `It stays at ${now}. Guardrails are watched on, and shut it if they are violated.`,
+        what: `It stays at ${now}. ${watchWords(rollout)}`,
       };
     case "resume":
       return {
@@ -34,12 +34,14 @@ export function steeringWords(
       };
     case "promote": {
       const next = rollout.stages[stage];
+      const unproven = "This goes past what is not proven yet.";
       if (!next)
         return {
           title: `Complete ${key} in ${environment}`,
           label: "Complete",
           done: `${key} is complete`,
           what: `“${treatment}” goes from ${now} to 100%: ${whom} gets it. The rollout is over then.`,
+          caution: `${unproven} No guardrail watches it after that.`,
         };
       const to = share(stageWeight(rollout, next));
       return {
@@ -47,6 +49,7 @@ export function steeringWords(
         label: `Widen to ${to}`,
         done: `${key} is widened to ${to}`,
         what: `“${treatment}” goes from ${now} to ${to}.`,
+        caution: `${unproven} ${watchWords(rollout)}`,
       };
     }
     case "abort": {
@@ -69,4 +72,11 @@ export function steeringWords(
         what: "It leaves the list. Its history and its decisions remain; its key stays taken.",
       };
   }
+}
+
+// What guardrails do while a rollout is not over.
+function watchWords(r: Rollout): string {
+  if (r.guardrails.length === 0) return "No guardrail watches it.";
+  if (r.guardrails.every((g) => g.action === Action.HOLD)) return "Guardrails are watched on; none of them shuts it.";
+  return "Guardrails are watched on, and shut it if they are violated.";
 }

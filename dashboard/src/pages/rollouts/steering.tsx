@@ -105,9 +105,9 @@ function ActDialog(props: { act: Act; environment: string; rollout: Rollout; onC
       onDone={act === "delete" ? () => navigate(`/${environment}/rollouts`) : undefined}
     >
       <p>{said.what}</p>
-      {act === "promote" && (
+      {said.caution && (
         <Note tone="warn">
-          <span>This goes past what is not proven yet. The guardrails watch on, and shut it if they are violated.</span>
+          <span>{said.caution}</span>
         </Note>
       )}
     </ChangeDialog>
