@@ -89,7 +89,7 @@ test("a flag's life, with somebody else looking on", async ({ page, browser, wor
       await expect(share.getByText("60%", { exact: true })).toBeVisible({ timeout: 60_000 });
     }
 
-    const shut = "Shut: everyone whom no rule matches got “off” again";
+    const shut = "Shut: everyone whom no rule matched got “off” again";
     await clocks.both("the rollout is shut", other, "strong.ended", shut, () => traffic.set("errors", "on", 0.5));
     for (const p of [page, other])
       await expect(p.getByText(/errors.*evidence of harm .* of \d+/).first()).toBeVisible();

@@ -18,6 +18,11 @@ it.each<[string, MessageInitShape<typeof PrerequisiteExplanationSchema>]>([
     "`a` must serve `on` or `more`. It is off: what it serves then, `on`, does not count.",
     { flag: { decided: Decided.DISABLED, served: "on" } },
   ],
+  [
+    "`a` must serve `on` or `more`. It is off: what it serves then, `on`, does not count.",
+    { flag: { decided: Decided.HIDDEN, served: "on" } },
+  ],
+  ["`a` must serve `on` or `more`, and serves `no`.", { flag: { decided: Decided.HIDDEN, served: "no" } }],
   ["`a` must serve `on` or `more`, and there is no such flag.", { flag: { decided: Decided.NOT_FOUND } }],
   ["`a` must serve `on` or `more`: it needs this flag itself, so it does not hold.", { cyclic: true }],
   // It was explained before.

@@ -1,6 +1,5 @@
 import {
   FlagExplanation_Decided as Decided,
-  type FlagExplanation,
   type PrerequisiteExplanation,
 } from "../gen/tidegate/control/v1/explanation_pb";
 import { code, list, type Words } from "./words";
@@ -12,20 +11,16 @@ export function prerequisiteStepWords(p: PrerequisiteExplanation): Words {
     "or",
     Number.POSITIVE_INFINITY,
   );
-  return [code(p.flagKey), " must serve ", ...wanted, ...(p.flag ? servedThere(p.flag) : []), ...cycle(p), "."];
+  return [code(p.flagKey), " must serve ", ...wanted, ...outcome(p), "."];
 }
 
-function servedThere(e: FlagExplanation): Words {
-  const served = e.served ? code(e.served) : "the caller’s own default";
-  switch (e.decided) {
-    case Decided.NOT_FOUND:
-      return [", and there is no such flag"];
-    case Decided.DISABLED:
-      return [". It is off: what it serves then, ", served, ", does not count"];
-    default:
-      return [", and serves ", served];
-  }
+function outcome(p: PrerequisiteExplanation): Words {
+  if (p.cyclic) return [": it needs this flag itself, so it does not hold"];
+  if (!p.flag) return [];
+  const { decided, served } = p.flag;
+  if (decided === Decided.NOT_FOUND) return [", and there is no such flag"];
+  const there = served ? code(served) : "the caller’s own default";
+  // Of a flag that may not be read, it shows by what does not hold.
+  const off = decided === Decided.DISABLED || (!p.held && p.wanted.includes(served));
+  return off ? [". It is off: what it serves then, ", there, ", does not count"] : [", and serves ", there];
 }
-
-const cycle = (p: PrerequisiteExplanation): Words =>
-  p.cyclic ? [": it needs this flag itself, so it does not hold"] : [];

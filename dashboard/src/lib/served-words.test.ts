@@ -72,7 +72,7 @@ describe("the share that is served", () => {
       rollout("beta"),
       { state: State.ROLLED_BACK, weight: 0 },
       summary(),
-      "0% when it ended: everyone whom the rule “beta” matches got `off`.",
+      "0% when it ended: everyone whom the rule “beta” matched got `off`.",
     ],
   ])("%s", (_, r, status, flag, want) => {
     const { big, words } = shareWords(r, status, flag);
@@ -83,10 +83,10 @@ describe("the share that is served", () => {
 it("how a rollout ended", () => {
   expect(endedWords(rollout(), State.COMPLETED, 0)).toBe("Complete: everyone got “on”");
   expect(endedWords(rollout("beta"), State.ROLLED_BACK, 1)).toBe(
-    "Shut: everyone whom the rule “beta” matches got “off” again",
+    "Shut: everyone whom the rule “beta” matched got “off” again",
   );
   expect(endedWords(rollout(), State.ABORTED, 1)).toBe(
-    "Aborted by a person: everyone whom no rule matches got “off” again",
+    "Aborted by a person: everyone whom no rule matched got “off” again",
   );
 });
 

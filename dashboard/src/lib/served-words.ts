@@ -13,9 +13,9 @@ type Moved = Pick<RolloutSummary, "rule" | "control" | "treatment">;
 
 // Whom a rollout moves: those of one outcome of its flag, not all. `rules` is how many the flag
 // has, if that is known.
-export function audience(rule: string, rules: number | undefined): string {
-  if (rule !== "") return `everyone whom the rule “${rule}” matches`;
-  return rules === 0 ? "everyone" : "everyone whom no rule matches";
+export function audience(rule: string, rules: number | undefined, matches = "matches"): string {
+  if (rule !== "") return `everyone whom the rule “${rule}” ${matches}`;
+  return rules === 0 ? "everyone" : `everyone whom no rule ${matches}`;
 }
 
 const offWords = (flag: { offVariant: string }): Words => [
@@ -30,10 +30,12 @@ export function shareWords(
   flag: FlagSummary | undefined,
 ): { big: string; words: Words } {
   const weight = status?.weight ?? 0;
-  const whom = audience(r.rule, flag?.rules);
   const [on, off] = [code(r.treatment), code(r.control)];
-  if (status && isOver(status))
-    return { big: share(weight), words: [` when it ended: ${whom} got `, weight > 0 ? on : off, "."] };
+  if (status && isOver(status)) {
+    const got = ` when it ended: ${audience(r.rule, flag?.rules, "matched")} got `;
+    return { big: share(weight), words: [got, weight > 0 ? on : off, "."] };
+  }
+  const whom = audience(r.rule, flag?.rules);
   const of = whom === "everyone" ? "" : ` of ${whom}`;
   const others: Words = weight === 0 ? [`: ${whom} gets `, off] : weight === 10_000 ? [] : [", the others ", off];
   const get: Words = [`${weight === 0 ? "" : of} get `, on, ...others, ...(flag ? whereWords(flag) : []), "."];
@@ -43,7 +45,7 @@ export function shareWords(
 
 // How a rollout ended, of which the flag may tell nothing any more.
 export function endedWords(r: Moved, state: State, rules: number | undefined): string {
-  const whom = audience(r.rule, rules);
+  const whom = audience(r.rule, rules, "matched");
   switch (state) {
     case State.COMPLETED:
       return `Complete: ${whom} got “${r.treatment}”`;
@@ -62,7 +64,7 @@ export function nowWords(rule: string, flag: Flag): Words {
   return [
     `Now ${audience(rule, flag.rules.length)} gets `,
     ...outcomeWords(one ? one.outcome : flag.defaultOutcome),
-    ...whereWords({ ...flag, prerequisites: flag.prerequisites.map((p) => p.flagKey) }),
+    ...whereWords({ offVariant: flag.offVariant, prerequisites: flag.prerequisites.map((p) => p.flagKey) }),
     ".",
   ];
 }
