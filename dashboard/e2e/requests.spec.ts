@@ -119,7 +119,7 @@ test("a rollout is proposed from its form, for a time, and is seen at its flag",
   const page = await (await browser.newContext()).newPage();
   await logIn(page, world, ada);
   await page.goto(`${world.url}/production/rollouts/~new?flag=new-footer`);
-  await expect(page.getByText(/At once, 1% of those who get “off” get “on”/)).toBeVisible();
+  await expect(page.getByText(/At once, 1% of everyone.* get “on”/)).toBeVisible();
   await page.getByRole("button", { name: "Start…" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Why").fill("a new footer");

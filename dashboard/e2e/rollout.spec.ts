@@ -34,7 +34,7 @@ test("a rollout is started from the page, widens, and is shut with its reason on
     await logIn(page, world, ada);
     await page.goto(`${world.url}/staging/rollouts/~new?flag=new-cart`);
     await expect(page.getByLabel("Key", { exact: true })).toHaveValue("new-cart-1");
-    await expect(page.getByText(/At once, 1% of those/)).toBeVisible();
+    await expect(page.getByText(/At once, 1% of everyone/)).toBeVisible();
 
     // A guardrail is a line, and fields that write it.
     const line = page.getByLabel("Guardrail 1, as a line");
@@ -53,7 +53,7 @@ test("a rollout is started from the page, widens, and is shut with its reason on
     await page.getByLabel("Stage 1: time").fill("3s");
     await page.getByLabel("Stage 2: share in per cent").fill("60");
     await page.getByLabel("Stage 2: time").fill("10m");
-    await expect(page.getByText(/At once, 30% of those/)).toBeVisible();
+    await expect(page.getByText(/At once, 30% of everyone/)).toBeVisible();
 
     // What has defaults can be said as well, and what is not started yet is not lost by leaving.
     await page.getByText(/^Advanced/).click();
@@ -87,10 +87,11 @@ test("a rollout is started from the page, widens, and is shut with its reason on
     await expect(other.getByRole("button", { name: "Abort" })).toBeDisabled();
 
     traffic.set("errors", "on", 0.5);
-    await expect(page.getByText("Shut: everybody gets “off” again")).toBeVisible({ timeout: 60_000 });
-    await expect(other.getByText("Shut: everybody gets “off” again")).toBeVisible({ timeout: 1000 });
+    await expect(page.getByText("Shut: everyone got “off” again")).toBeVisible({ timeout: 60_000 });
+    await expect(other.getByText("Shut: everyone got “off” again")).toBeVisible({ timeout: 1000 });
     await expect(page.getByText(/evidence of harm .* of \d+/)).toBeVisible();
     await expect(page.getByText("1 of 1 relay has it")).toBeVisible();
+    await expect(page.getByText("Now everyone gets off.")).toBeVisible();
     await expect(page.getByText("tidegate rollout replay new-cart-1").first()).toBeVisible();
     await expect
       .poll(async () => (await world.evaluate("new-cart", { targetingKey: "u" }, "staging")).variant)
@@ -129,7 +130,8 @@ test("a rollout is paused, widened, resumed and aborted by hand", async ({ page,
   await page.goto(`${world.url}/staging/rollouts/new-menu-1`);
   const share = page.getByRole("region", { name: "Share served now" });
   async function act(button: string, label: string) {
-    await page.getByRole("button", { name: button, exact: true }).click();
+    const name = { name: button, exact: true };
+    await page.getByRole("button", name).or(page.getByRole("switch", name)).click();
     const dialog = page.getByRole("dialog");
     await dialog.getByLabel("Why").fill("a test");
     await dialog.getByRole("button", { name: label, exact: true }).click();
@@ -138,6 +140,11 @@ test("a rollout is paused, widened, resumed and aborted by hand", async ({ page,
   await expect(share.getByText("10%", { exact: true })).toBeVisible();
   await act("Pause", "Pause");
   await act("Widen", "Widen to 50%");
+  await expect(share.getByText("50%", { exact: true })).toBeVisible();
+  // What a flag that is off serves is not the rollout's share.
+  await act("new-menu is on", "Turn off");
+  await expect(share).toContainText("everyone gets off. When the flag is on again, 50% get on, the others off.");
+  await act("new-menu is off", "Turn on");
   await expect(share.getByText("50%", { exact: true })).toBeVisible();
   await act("Resume", "Resume");
   await expect(page.getByRole("button", { name: "Pause", exact: true })).toBeVisible();

@@ -78,18 +78,18 @@ test("a flag's life, with somebody else looking on", async ({ page, browser, wor
     await page.getByLabel("Stage 1: time").fill("3s");
     await page.getByLabel("Stage 2: share in per cent").fill("60");
     await page.getByLabel("Stage 2: time").fill("10m");
-    await expect(page.getByText(/At once, 30% of those/)).toBeVisible();
+    await expect(page.getByText(/At once, 30% of everyone whom no rule matches/)).toBeVisible();
     await page.getByRole("button", { name: "Start…" }).click();
     await clocks.seen("a rollout is started", "/StartRollout", other, ".rollout-strip", "one-page-checkout-1", () =>
       confirm(page, "Start", "a month of staff was enough"),
     );
-    await other.getByRole("link", { name: /one-page-checkout-1 brings on to everyone/ }).click();
+    await other.getByRole("link", { name: /one-page-checkout-1 brings on to everyone whom no rule matches/ }).click();
     for (const p of [page, other]) {
       const share = p.getByRole("region", { name: "Share served now" });
       await expect(share.getByText("60%", { exact: true })).toBeVisible({ timeout: 60_000 });
     }
 
-    const shut = "Shut: everybody gets “off” again";
+    const shut = "Shut: everyone whom no rule matched got “off” again";
     await clocks.both("the rollout is shut", other, "strong.ended", shut, () => traffic.set("errors", "on", 0.5));
     for (const p of [page, other])
       await expect(p.getByText(/errors.*evidence of harm .* of \d+/).first()).toBeVisible();

@@ -116,7 +116,7 @@ async function travel(page: Page, s: Seeded) {
   const flagKey = "ops.postgres-replica";
   for (const enabled of [false, true])
     await s.ben.call("FlagService/SetEnabled", { ...inProduction, flagKey, enabled, reason: "a drill" });
-  await expect(page.getByText(/Half of the relays/)).toBeVisible();
+  await expect(page.getByText(/had applied it/)).toBeVisible();
   await expect(page.getByText("5 of 5 relays have it")).toBeVisible();
 }
 

@@ -40,6 +40,15 @@ describe("entryWords", () => {
       flag({ action: Action.ADVANCED, actor: "decider", rolloutKey: "new-checkout-1" }),
       "decider widened new-checkout, by the rollout new-checkout-1",
     ],
+    // Of one outcome of the flag, which may be a rule's: not of everyone.
+    [
+      flag({ action: Action.COMPLETED, actor: "decider", rolloutKey: "new-checkout-1" }),
+      "decider widened new-checkout to 100%, by the rollout new-checkout-1",
+    ],
+    [
+      flag({ action: Action.ROLLED_BACK, actor: "decider", rolloutKey: "new-checkout-1" }),
+      "decider took new-checkout back to the control, by the rollout new-checkout-1",
+    ],
     [rollout(Action.ROLLED_BACK), "decider shut the rollout new-checkout-1"],
     [rollout(Action.HELD), "decider made the rollout new-checkout-1 wait"],
     [

@@ -57,8 +57,8 @@ const sentences: Record<string, Record<string, string>> = {
     RESUMED: "let * be widened again",
     ADVANCED: "widened *",
     HELD: "left * as it is",
-    COMPLETED: "gave * to everyone",
-    ROLLED_BACK: "shut * for everyone",
+    COMPLETED: "widened * to 100%",
+    ROLLED_BACK: "took * back to the control",
     ABORTED: "gave * back to the control",
   },
   ROLLOUT: {

@@ -28,6 +28,11 @@ describe("explainFlag", () => {
       "Serves `on` (5%) or `off` (95%) to everyone.",
     ],
     [
+      "nearly all",
+      { ...on, defaultOutcome: split(["on", 9_999], ["off", 1]) },
+      "Serves `on` (99.99%) or `off` (0.01%) to everyone.",
+    ],
+    [
       "a rule, and a share of others",
       {
         ...on,
@@ -67,7 +72,7 @@ describe("explainFlag", () => {
           { flagKey: "b", variants: ["x", "y"] },
         ],
       },
-      "Only where `a` serves `on` and `b` serves `x` or `y`: serves `off` to everyone; elsewhere `off`.",
+      "Only where `a` is on and serves `on` and `b` is on and serves `x` or `y`: serves `off` to everyone; elsewhere `off`.",
     ],
     [
       "expressions, and a rule for everyone",

@@ -7,7 +7,7 @@ import { code, list, type Words } from "./words";
 
 // What a flag says, in sentences.
 
-const callersDefault = "the caller's own default";
+export const callersDefault = "the caller's own default";
 
 // Everything that a flag does, in one sentence. Long ones tell the first rules, and how many
 // come after them.
@@ -42,7 +42,7 @@ export function explainFlag(flag: Flag, mostRules = 3): Words {
 function prerequisiteWords(p: { flagKey: string; variants: string[] }): Words {
   return [
     code(p.flagKey),
-    " serves ",
+    " is on and serves ", // the off variant of one that is off does not count
     ...list(
       p.variants.map((v) => [code(v)]),
       "or",

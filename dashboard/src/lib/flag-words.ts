@@ -1,6 +1,7 @@
 import type { FlagSummary } from "../gen/tidegate/control/v1/watch_service_pb";
 import { FlagKind, ValueType } from "../gen/tidegate/flag/v1/flag_pb";
 import { percent, plural } from "./numbers";
+import { code, list, text, type Words } from "./words";
 
 export const kindWords: Record<FlagKind, string> = {
   [FlagKind.UNSPECIFIED]: "",
@@ -46,18 +47,33 @@ export function served(f: FlagSummary): Share[] {
   return shares(f.defaultSplit).filter((s) => s.share > 0);
 }
 
-// What a flag serves, in a few words.
-export function servesWords(f: FlagSummary): string {
-  const parts = served(f);
-  const words =
-    parts.length === 0
-      ? "the caller's default"
-      : parts.map((p) => (p.share === 1 ? p.variant : `${percent(p.share)} ${p.variant}`)).join(", ");
-  if (!f.enabled) return words;
-  return f.rules > 0 ? `${words}, after ${plural(f.rules, "rule")}` : words;
+// "on", or "5% on, 95% off".
+export function sharesWords(parts: Share[]): string {
+  if (parts.length === 0) return "the caller's default";
+  return parts.map((p) => (p.share === 1 ? p.variant : `${percent(p.share)} ${p.variant}`)).join(", ");
 }
 
-// The colour of a variant, by its place in the flag.
+// What a flag serves, in a few words.
+export function servesWords(f: FlagSummary): string {
+  const words = sharesWords(served(f));
+  if (!f.enabled) return words;
+  const after = f.rules > 0 ? `, after ${plural(f.rules, "rule")}` : "";
+  return words + after + whereWords(f).map(text).join("");
+}
+
+// Under which condition a flag serves what it says, to be put after that.
+export function whereWords(f: Pick<FlagSummary, "prerequisites" | "offVariant">): Words {
+  if (f.prerequisites.length === 0) return [];
+  const keys = list(
+    f.prerequisites.map((key) => [code(key)]),
+    "and",
+  );
+  const hold = f.prerequisites.length === 1 ? " is on and serves what it must" : " are on and serve what they must";
+  return [", where ", ...keys, hold, "; elsewhere ", f.offVariant ? code(f.offVariant) : "the caller's default"];
+}
+
+// The colour of a variant, by its place in the flag; -1: it has none, as the caller's default.
 export function seriesColor(place: number): string {
+  if (place < 0) return "var(--border-strong)";
   return `var(--series-${(place % 6) + 1})`;
 }

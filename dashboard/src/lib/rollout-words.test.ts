@@ -7,7 +7,7 @@ import {
   SuccessAssessmentSchema,
   SuccessVerdict,
 } from "../gen/tidegate/rollout/v1/decision_pb";
-import { RolloutSchema, State, Statistic, Strategy } from "../gen/tidegate/rollout/v1/rollout_pb";
+import { Action, RolloutSchema, State, Statistic, Strategy } from "../gen/tidegate/rollout/v1/rollout_pb";
 import { bandWords, changeOfMind, compared, effectPlace, successWords } from "./rollout-words";
 import { leastSeconds, stageLadder } from "./stages";
 import { fromRollout, nextKey, noStart, problemAt, toRollout } from "./start";
@@ -26,8 +26,12 @@ test("a figure has the unit of its comparison", () => {
 
 test("what would change its mind is said only where something would", () => {
   const g = create(GuardrailAssessmentSchema, { eventsToBreach: 12n });
-  expect(changeOfMind(g, "errors")).toBe("12 more “errors” events of the treatment in one window would shut it.");
-  expect(changeOfMind(create(GuardrailAssessmentSchema), "errors")).toBeUndefined();
+  const shuts = { name: "errors", action: Action.UNSPECIFIED };
+  expect(changeOfMind(g, shuts)).toBe("12 more “errors” events of the treatment in one window would shut it.");
+  expect(changeOfMind(g, { ...shuts, action: Action.HOLD })).toBe(
+    "12 more “errors” events of the treatment in one window would stop it where it is.",
+  );
+  expect(changeOfMind(create(GuardrailAssessmentSchema), shuts)).toBeUndefined();
 });
 
 test("an experiment that knows nothing does not pretend", () => {

@@ -1,4 +1,3 @@
-import type { RolloutSummary } from "../gen/tidegate/control/v1/watch_service_pb";
 import {
   Comparison,
   type GuardrailAssessment,
@@ -7,7 +6,15 @@ import {
   SuccessVerdict,
   Verdict,
 } from "../gen/tidegate/rollout/v1/decision_pb";
-import { State, Statistic, type Status, Strategy, Unit } from "../gen/tidegate/rollout/v1/rollout_pb";
+import {
+  Action,
+  type Guardrail,
+  State,
+  Statistic,
+  type Status,
+  Strategy,
+  Unit,
+} from "../gen/tidegate/rollout/v1/rollout_pb";
 import { percent, plural } from "./numbers";
 
 export type Tone = "good" | "warn" | "bad" | "accent" | undefined;
@@ -90,7 +97,7 @@ export const standingTones: Record<Standing, Tone> = {
 
 export const unitWords = (unit: Unit) => (unit === Unit.REQUEST ? "requests" : "subjects");
 
-export function isOver(status: Status | undefined): boolean {
+export function isOver(status: Pick<Status, "state"> | undefined): boolean {
   return (status?.state ?? State.RUNNING) > State.PAUSED;
 }
 
@@ -152,9 +159,13 @@ export function bandWords(g: {
 }
 
 // What one more window would have to hold to change the decider's mind.
-export function changeOfMind(g: GuardrailAssessment, name: string): string | undefined {
+export function changeOfMind(
+  g: GuardrailAssessment,
+  { name, action }: Pick<Guardrail, "name" | "action">,
+): string | undefined {
   if (g.standing === Standing.BREACH || g.eventsToBreach === undefined) return undefined;
-  return `${plural(Number(g.eventsToBreach), `more “${name}” event`)} of the treatment in one window would shut it.`;
+  const would = action === Action.HOLD ? "stop it where it is" : "shut it";
+  return `${plural(Number(g.eventsToBreach), `more “${name}” event`)} of the treatment in one window would ${would}.`;
 }
 
 export function detectableWords(g: GuardrailAssessment): string | undefined {
@@ -191,11 +202,6 @@ export const successTones: Record<SuccessVerdict, Tone> = {
   [SuccessVerdict.WON]: "good",
   [SuccessVerdict.LOST]: "bad",
 };
-
-// What a list says of the path: "1 → 5 → 20 → 50 → 100%".
-export function pathWords(r: Pick<RolloutSummary, "stages">): string {
-  return `${r.stages.map((w) => share(w).slice(0, -1)).join(" → ")}%`;
-}
 
 // Where a success metric's interval lies on a line that has 0 in its middle, from 0 to 1.
 export function effectPlace(

@@ -12,6 +12,11 @@ export type StageView = {
   needs: string[];
 };
 
+// The weight that is in force at a stage: the listed one, less what the holdback keeps.
+export function stageWeight(r: Rollout, stage: { weight: number }): number {
+  return Math.min(stage.weight, 10_000 - (r.holdback ?? 0));
+}
+
 // The stages of a rollout as a ladder: which are done, and what each needs.
 export function stageLadder(r: Rollout): StageView[] {
   const status = r.status;
@@ -19,9 +24,8 @@ export function stageLadder(r: Rollout): StageView[] {
   const state = status?.state ?? State.RUNNING;
   const last = r.stages.length - 1;
   const current = status?.stage ?? 0;
-  const most = 10_000 - (r.holdback ?? 0);
   return r.stages.map((stage, index) => {
-    const weight = Math.min(stage.weight, most);
+    const weight = stageWeight(r, stage);
     const at = steps.findIndex((s) => s.weight === weight);
     const began = at < 0 || (index > current && state !== State.COMPLETED) ? undefined : dateOf(steps[at]?.beganAt);
     const standing = standingOf(state, index, current);

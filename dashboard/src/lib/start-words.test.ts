@@ -19,16 +19,24 @@ const canary: MessageInitShape<typeof RolloutSchema> = {
   guardrails: [{ name: "errors" }, { name: "slow" }, { name: "drift", action: Action.HOLD }],
 };
 
-const words = (change: MessageInitShape<typeof RolloutSchema>) =>
-  startWords(create(RolloutSchema, { ...canary, ...change } as MessageInitShape<typeof RolloutSchema>)).join("\n");
+const words = (change: MessageInitShape<typeof RolloutSchema>, rules = 0) =>
+  startWords(create(RolloutSchema, { ...canary, ...change } as MessageInitShape<typeof RolloutSchema>), rules).join(
+    "\n",
+  );
 
 test("a canary: its stages, what shuts it, and how long it takes", () => {
   expect(words({})).toBe(
-    `At once, 1% of those who get “off” get “on”, for 1 min at least, then 20% for 5 min, then 98% for 20 min, while 2% keep “off” to compare with; then everybody gets “on”.
+    `At once, 1% of everyone get “on”, for 1 min at least, then 20% for 5 min, then 98% for 20 min, while 2% keep “off” to compare with; then all of them get “on”.
 A stage is left when its guardrails are proven safe there: with little traffic that takes longer.
-Shut within seconds if “errors” or “slow” is proven worse than allowed: everybody gets “off” again. “drift” only stops it.
+Shut within seconds if “errors” or “slow” is proven worse than allowed: everyone gets “off” again. “drift” only stops it.
 About 26 min in all, if all is well.`,
   );
+});
+
+test("whom it moves, and no others", () => {
+  expect(words({}, 1)).toContain("At once, 1% of everyone whom no rule matches get “on”");
+  expect(words({}, 1)).toContain("than allowed: everyone whom no rule matches gets “off” again");
+  expect(words({ rule: "beta" }, 1)).toContain("1% of everyone whom the rule “beta” matches get “on”");
 });
 
 test("blue-green waits for a person", () => {

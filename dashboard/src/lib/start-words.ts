@@ -1,22 +1,27 @@
 import { Action, type Rollout, type Stage, Strategy } from "../gen/tidegate/rollout/v1/rollout_pb";
 import { share } from "./rollout-words";
-import { leastSeconds } from "./stages";
+import { audience } from "./served-words";
+import { leastSeconds, stageWeight } from "./stages";
 import { secondsOf, span } from "./time";
 
-// What a rollout will do, in sentences, from how the server would start it.
-export function startWords(r: Rollout): string[] {
-  return [stagesWords(r), advanceWords(r), harmWords(r), endWords(r), successWords(r)].filter((s) => s !== "");
+// What a rollout will do, in sentences, from how the server would start it, and how many rules
+// its flag has.
+export function startWords(r: Rollout, rules: number | undefined): string[] {
+  const whom = audience(r.rule, rules);
+  return [stagesWords(r, whom), advanceWords(r), harmWords(r, whom), endWords(r), successWords(r)].filter(
+    (s) => s !== "",
+  );
 }
 
-function stagesWords(r: Rollout): string {
+function stagesWords(r: Rollout, whom: string): string {
   const last = r.stages.length - 1;
   const parts = r.stages.map((stage, i) => {
-    const weight = Math.min(stage.weight, 10_000 - (r.holdback ?? 0));
+    const weight = stageWeight(r, stage);
     const time = `for ${span(stageSeconds(r, stage, i))}`;
     if (i === 0)
       return weight === 0
         ? `At once, nobody gets “${r.treatment}” yet`
-        : `At once, ${share(weight)} of those who get “${r.control}” get “${r.treatment}”, ${time} at least`;
+        : `At once, ${share(weight)} of ${whom} get “${r.treatment}”, ${time} at least`;
     const when = r.stages[i - 1]?.manual ? "when a person promotes it, " : "then ";
     return `${when}${share(weight)} ${time}`;
   });
@@ -24,7 +29,7 @@ function stagesWords(r: Rollout): string {
     r.holdback && (r.stages[last]?.weight ?? 0) > 10_000 - r.holdback
       ? `, while ${share(r.holdback)} keep “${r.control}” to compare with`
       : "";
-  const whole = r.stages[last]?.weight === 10_000 && kept !== "" ? `; then everybody gets “${r.treatment}”` : "";
+  const whole = r.stages[last]?.weight === 10_000 && kept !== "" ? `; then all of them get “${r.treatment}”` : "";
   return `${parts.join(", ")}${kept}${whole}.`;
 }
 
@@ -38,7 +43,7 @@ function advanceWords(r: Rollout): string {
   return "A stage is left when its guardrails are proven safe there: with little traffic that takes longer.";
 }
 
-function harmWords(r: Rollout): string {
+function harmWords(r: Rollout, whom: string): string {
   const named = (action: boolean) =>
     r.guardrails.filter((g) => (g.action === Action.HOLD) === action).map((g) => `“${g.name}”`);
   const shutting = named(false);
@@ -46,7 +51,7 @@ function harmWords(r: Rollout): string {
   const out: string[] = [];
   if (shutting.length > 0)
     out.push(
-      `Shut within seconds if ${shutting.join(" or ")} is proven worse than allowed: everybody gets “${r.control}” again.`,
+      `Shut within seconds if ${shutting.join(" or ")} is proven worse than allowed: ${whom} gets “${r.control}” again.`,
     );
   if (holding.length > 0) out.push(`${holding.join(" and ")} only ${holding.length === 1 ? "stops" : "stop"} it.`);
   if (out.length === 0) out.push("Nothing watches it: it is shut by a person alone.");

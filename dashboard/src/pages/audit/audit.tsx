@@ -1,6 +1,6 @@
 import "./audit.css";
 import { ScrollText } from "lucide-react";
-import { useCallback, useEffect, useMemo, useRef } from "react";
+import { useCallback, useMemo } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
@@ -12,6 +12,7 @@ import { byCommit, byDay } from "./entries";
 import { EntryRow } from "./entry-row";
 import { type AuditQuery, filtersSet, noQuery, readQuery, writeQuery } from "./filter";
 import { Filters } from "./filters";
+import { Older } from "./older";
 import { TrailHead } from "./trail-head";
 import { useEntries } from "./use-entries";
 
@@ -88,7 +89,18 @@ export default function Audit() {
               </section>
             ))
           )}
-          {pages.hasNextPage && <Older busy={pages.isFetchingNextPage} more={() => void pages.fetchNextPage()} />}
+          {pages.isFetchNextPageError && (
+            <div className="body">
+              <ProblemNote failure={pages.error} />
+            </div>
+          )}
+          {pages.hasNextPage && (
+            <Older
+              busy={pages.isFetchingNextPage}
+              failed={pages.isFetchNextPageError}
+              more={() => void pages.fetchNextPage()}
+            />
+          )}
           {!pages.hasNextPage && entries.length > 0 && pages.isSuccess && (
             <p className="end small faint">
               {filtersSet(query) > 0 ? "Nothing older was found." : "This is where the trail begins."}
@@ -114,25 +126,5 @@ function Nothing({ filtered, clear }: { filtered: boolean; clear: () => void }) 
     <Empty icon={ScrollText} title="Nothing was changed yet">
       <p>The first change will be the first entry here.</p>
     </Empty>
-  );
-}
-
-// Loads what is older when one comes near the end, or asks for it.
-function Older({ busy, more }: { busy: boolean; more: () => void }) {
-  const end = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    if (busy || !end.current) return;
-    const seen = new IntersectionObserver((all) => all.some((e) => e.isIntersecting) && more(), {
-      rootMargin: "600px",
-    });
-    seen.observe(end.current);
-    return () => seen.disconnect();
-  }, [busy, more]);
-  return (
-    <div ref={end} className="end">
-      <Button small disabled={busy} onClick={more}>
-        {busy ? "Loading…" : "Show older entries"}
-      </Button>
-    </div>
   );
 }

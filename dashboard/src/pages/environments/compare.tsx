@@ -5,6 +5,7 @@ import { GitCompare } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 import { environments } from "../../api/transport";
+import { useAllPages } from "../../api/use-all-pages";
 import { useEnvironment, useEnvironments, useSettings } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
 import { useRefusal } from "../../api/use-write";
@@ -51,10 +52,7 @@ export default function Compare() {
     enabled: compared.length >= 2,
     placeholderData: (before) => before,
   });
-  const { hasNextPage, isFetchingNextPage, fetchNextPage } = query;
-  useEffect(() => {
-    if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
-  }, [hasNextPage, isFetchingNextPage, fetchNextPage]);
+  useAllPages(query);
   const found = useMemo(() => {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
     return (query.data?.pages ?? [])
@@ -111,10 +109,13 @@ export default function Compare() {
           Also what is the same
         </label>
         <p className="small soft" role="status">
-          {query.data ? `${plural(found.length, "line")}, each compared with ${compared[0]}` : "Comparing…"}
+          {query.data
+            ? `${plural(found.length, "line")}${query.hasNextPage ? " so far" : ""}, each compared with ${compared[0]}`
+            : "Comparing…"}
         </p>
       </div>
-      {query.error ? (
+      {query.isFetchNextPageError && <ProblemNote failure={query.error} again={() => void query.fetchNextPage()} />}
+      {query.error && !query.data ? (
         <ProblemNote failure={query.error} again={() => void query.refetch()} />
       ) : (
         <section className="card matrix" aria-label="Comparison">

@@ -10,7 +10,7 @@ import { kindName } from "../../lib/entry-words";
 import { plural } from "../../lib/numbers";
 import { dateOf } from "../../lib/time";
 import { Plan } from "./plan";
-import { promotionProposal } from "./promotion";
+import { promotionDone, promotionProposal, shown } from "./promotion";
 
 // Makes flags and segments of one environment what they are in another, after a look at all of it.
 export function PromoteDialog({
@@ -53,22 +53,22 @@ export function PromoteDialog({
       environment={to}
       wide
       label={drifts.length > 0 && overwriteDrift ? "Promote, and overwrite" : "Promote"}
-      done={`${to} has what ${from} has`}
+      done={preview.data ? promotionDone(preview.data, from, to) : ""}
       run={async (reason, requestId) => {
         const r = await environments.promoteEnvironment({
           ...asked,
           overwriteDrift,
-          baseRevision: preview.data?.currentRevision,
+          baseRevision: shown(preview.data).currentRevision,
           reason,
           requestId,
         });
         return { revision: r.revision || undefined };
       }}
       proposal={async () => {
-        if (!preview.data) throw new Error("Choose what can be promoted first.");
+        const { results } = shown(preview.data);
         if (drifts.length > 0 && !overwriteDrift)
           throw new Error(`First say that what was changed in ${to} itself is to be overwritten.`);
-        return promotionProposal(preview.data.results, { from, to, includeEnabled });
+        return promotionProposal(results, { from, to, includeEnabled });
       }}
       onDone={() => void queries.invalidateQueries({ queryKey: ["compare"] })}
       onClose={onClose}

@@ -1,9 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, test, vi } from "vitest";
 import { Action, ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
+import { PromoteEnvironmentResponseSchema } from "../../gen/tidegate/control/v1/environment_service_pb";
 import { ApplyResultSchema } from "../../gen/tidegate/control/v1/flag_service_pb";
 import { FlagSchema, SegmentSchema } from "../../gen/tidegate/flag/v1/flag_pb";
-import { most, promotionProposal, type Source } from "./promotion";
+import { most, promotionDone, promotionProposal, type Source, shown } from "./promotion";
 
 vi.mock("../../api/transport", () => ({}));
 
@@ -48,4 +49,17 @@ test("says why it cannot be proposed", async () => {
   await expect(promotionProposal(many, asked, source)).rejects.toThrow(/31: choose keys/);
   const gone = [result(ResourceKind.FLAG, "gone", Action.CREATED, 0n)];
   await expect(promotionProposal(gone, asked, source)).rejects.toThrow(/gone is not in staging/);
+});
+
+test("nothing is promoted that was not shown", () => {
+  expect(() => shown(undefined)).toThrow(/it is not shown yet/);
+  const preview = create(PromoteEnvironmentResponseSchema, { currentRevision: 7n, created: 1, updated: 2 });
+  expect(shown(preview)).toBe(preview);
+});
+
+test("what was promoted is told, and not that all is the same now", () => {
+  const done = (created: number, updated: number, deleted: number) =>
+    promotionDone(create(PromoteEnvironmentResponseSchema, { created, updated, deleted }), "staging", "production");
+  expect(done(1, 2, 0)).toBe("Promoted from staging to production: 1 new, 2 changed, 0 deleted");
+  expect(done(0, 0, 0)).toBe("Nothing differed between staging and production");
 });

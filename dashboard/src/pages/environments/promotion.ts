@@ -1,6 +1,7 @@
 import { flags, segments } from "../../api/transport";
 import type { Proposal } from "../../components/proposal";
 import { Action, ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
+import type { PromoteEnvironmentResponse } from "../../gen/tidegate/control/v1/environment_service_pb";
 import type { ApplyResult } from "../../gen/tidegate/control/v1/flag_service_pb";
 import type { Flag, Segment } from "../../gen/tidegate/flag/v1/flag_pb";
 
@@ -14,6 +15,22 @@ export const stored: Source = {
   flag: async (environment, flagKey) => (await flags.getFlag({ environment, flagKey })).flag?.flag,
   segment: async (environment, segmentKey) => (await segments.getSegment({ environment, segmentKey })).segment?.segment,
 };
+
+// What somebody has seen of a promotion: nothing else is written.
+export function shown<T>(preview: T | undefined): T {
+  if (preview === undefined) throw new Error("First look at what this would change: it is not shown yet.");
+  return preview;
+}
+
+// What a promotion that has been written came to.
+export function promotionDone(
+  { created, updated, deleted }: Pick<PromoteEnvironmentResponse, "created" | "updated" | "deleted">,
+  from: string,
+  to: string,
+): string {
+  if (created + updated + deleted === 0) return `Nothing differed between ${from} and ${to}`;
+  return `Promoted from ${from} to ${to}: ${created} new, ${updated} changed, ${deleted} deleted`;
+}
 
 // How many things a change request may name.
 export const most = 30;

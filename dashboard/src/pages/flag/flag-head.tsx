@@ -11,6 +11,8 @@ import type { FlagActivity, FlagSummary } from "../../gen/tidegate/control/v1/wa
 import type { Flag } from "../../gen/tidegate/flag/v1/flag_pb";
 import { explainFlag } from "../../lib/explain-flag";
 import { kindWords, typeWords } from "../../lib/flag-words";
+import { share } from "../../lib/rollout-words";
+import { audience } from "../../lib/served-words";
 import { dateOf } from "../../lib/time";
 import { SwitchDialog } from "../flags/switch-dialog";
 
@@ -124,9 +126,9 @@ function RolloutsOf({ environment, summary }: { environment: string; summary: Fl
         <span className="truncate">
           {r ? (
             <>
-              <strong>{key}</strong> brings <code>{r.treatment}</code> to{" "}
-              {r.rule ? `users of the rule ${r.rule}` : "everyone"}
-              {weight !== undefined && `: ${weight / 100}% now`}
+              <strong>{key}</strong> brings <code>{r.treatment}</code> to {audience(r.rule, summary.rules)}
+              {weight !== undefined &&
+                (summary.enabled ? `: ${share(weight)} now` : ": it waits while the flag is off")}
             </>
           ) : (
             <>
@@ -136,7 +138,7 @@ function RolloutsOf({ environment, summary }: { environment: string; summary: Fl
         </span>
         {weight !== undefined && (
           <span className="bar" aria-hidden>
-            <span style={{ width: `${weight / 100}%`, background: "var(--accent)" }} />
+            <span style={{ width: `${summary.enabled ? weight / 100 : 0}%`, background: "var(--accent)" }} />
           </span>
         )}
       </Link>

@@ -11,7 +11,7 @@ import { type Flag, type Prerequisite, PrerequisiteSchema } from "../../gen/tide
 import { suggest } from "../../lib/suggest";
 import type { Edit } from "./targeting";
 
-// Other flags that must serve something before this one is looked at.
+// Other flags that must be on and serve something before this one is looked at.
 export function Prerequisites({ environment, flag, edit }: { environment: string; flag: Flag; edit: Edit }) {
   const { disabled } = useForm();
   const flags = useLive((l) => l.flags);
@@ -137,7 +137,9 @@ function One({
       <Link className="mono" href={`/${environment}/flags/${prerequisite.flagKey}`}>
         {prerequisite.flagKey}
       </Link>
-      <span className="soft">{other && !other.enabled ? "is off now; it must serve" : "must serve"}</span>
+      <span className="soft">
+        {other && !other.enabled ? "is off now; it must be on and serve" : "must be on and serve"}
+      </span>
       {variants.map((v) => (
         <label key={v} className="check">
           <input

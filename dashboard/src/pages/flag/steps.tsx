@@ -13,6 +13,7 @@ import {
   type SegmentExplanation,
 } from "../../gen/tidegate/control/v1/explanation_pb";
 import { clausesWords } from "../../lib/explain-flag";
+import { prerequisiteStepWords } from "../../lib/explain-steps";
 import { valueText } from "../../lib/values";
 
 // What was looked at, in its order, up to what decided.
@@ -94,15 +95,7 @@ function PrerequisiteStep({ step: p, flag }: { step: PrerequisiteExplanation; fl
   return (
     <Step state={p.held ? "yes" : decided ? "decided" : "no"}>
       <span>
-        <code className="name">{p.flagKey}</code> must serve{" "}
-        {p.wanted.map((w, i) => (
-          <span key={w}>
-            {i > 0 && " or "}
-            <code className="name">{w}</code>
-          </span>
-        ))}
-        {p.flag && <>, and serves {served(p.flag)}</>}
-        {p.cyclic && ": it needs this flag itself, so it does not hold"}.
+        <Words words={prerequisiteStepWords(p)} />
         {decided && <> So this flag serves {served(flag)}.</>}
       </span>
       {p.flag && (

@@ -9,8 +9,9 @@ import { kindWords, served, servesWords } from "../../lib/flag-words";
 import { share } from "../../lib/rollout-words";
 import { dateOf } from "../../lib/time";
 
-// The rollout that moves the flag, and how far it is.
-function RunningRollout({ rolloutKey, environment }: { rolloutKey: string; environment: string }) {
+// The rollout that moves the flag, and how far it is; of a flag that is off it serves nobody.
+function RunningRollout(props: { rolloutKey: string; on: boolean; environment: string }) {
+  const { rolloutKey, on, environment } = props;
   const rollout = useLive((l) => l.rollouts.get(rolloutKey));
   const weight = rollout?.status?.weight;
   return (
@@ -19,7 +20,7 @@ function RunningRollout({ rolloutKey, environment }: { rolloutKey: string; envir
       href={`/${environment}/rollouts/${encodeURIComponent(rolloutKey)}`}
       title={`${rolloutKey}${rollout ? ` brings ${rollout.treatment}` : ""}`}
     >
-      rollout{weight === undefined ? "" : ` ${share(weight)}`}
+      rollout{weight === undefined ? "" : on ? ` ${share(weight)}` : " waits"}
     </Link>
   );
 }
@@ -66,7 +67,7 @@ export const FlagRow = memo(function FlagRow({
             {flag.key}
           </Link>
           {flag.rollouts.map((key) => (
-            <RunningRollout key={key} rolloutKey={key} environment={environment} />
+            <RunningRollout key={key} rolloutKey={key} on={flag.enabled} environment={environment} />
           ))}
           {flag.hiddenRollouts > 0 && <Badge tone="accent">rollout</Badge>}
           {flag.unusable && (

@@ -3,8 +3,11 @@ import { flags } from "../../api/transport";
 import { useLiveStore } from "../../api/use-live";
 import { Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
+import { Words } from "../../components/words";
 import { type FlagSummary, FlagSummarySchema } from "../../gen/tidegate/control/v1/watch_service_pb";
-import { servesWords } from "../../lib/flag-words";
+import { served, sharesWords, whereWords } from "../../lib/flag-words";
+import { audience } from "../../lib/served-words";
+import { capital } from "../../lib/words";
 
 // The kill switch, and its way back. Off needs no more than a reason, wherever it is.
 export function SwitchDialog({
@@ -57,7 +60,8 @@ export function SwitchDialog({
       onClose={onClose}
     >
       <p>
-        Everyone {on && flag.rules > 0 ? "whom no rule matches " : ""}gets: <strong>{servesWords(after)}</strong>.
+        {capital(audience("", on ? flag.rules : 0))} gets: <strong>{sharesWords(served(after))}</strong>
+        {on && <Words words={whereWords(flag)} />}.
       </p>
       {!on && flag.rollouts.length > 0 && (
         <Note tone="warn">

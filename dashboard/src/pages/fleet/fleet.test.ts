@@ -3,8 +3,9 @@ import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { AuditEntrySchema, ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
 import { type Relay, RelaySchema } from "../../gen/tidegate/control/v1/fleet_service_pb";
-import { arrivals, isSent, middleAndMost, observe, ticks } from "./propagation";
+import { type Arrival, arrivals, isSent, middleAndMost, observe, ticks } from "./propagation";
 import { byRegion, standingOf } from "./relays";
+import { measuredWords, olderWords } from "./spread-words";
 import { place, treeOf } from "./tree";
 
 type Init = { region?: string; upstream?: string; revision?: bigint; seen?: number; connected?: boolean };
@@ -60,6 +61,35 @@ describe("propagation", () => {
   it("finds the middle and the most", () => {
     expect(middleAndMost([30, 10, 20])).toEqual({ middle: 20, most: 30 });
     expect(middleAndMost([])).toBeUndefined();
+  });
+});
+
+describe("what is said of how a change travelled", () => {
+  const spread = (...afters: Arrival["after"][]) => afters.map((after, i) => ({ relay: relay(`r${i + 1}`), after }));
+
+  it("says all only of all", () => {
+    expect(olderWords(spread(12, 120))).toBe("all after 120 ms");
+    expect(olderWords(spread(120))).toBe("after 120 ms");
+    expect(olderWords(spread(12, 120, undefined))).toBe("2 of 3 after 120 ms, not r3");
+    expect(olderWords(spread(12, 120, "before"))).toBe("2 of 3 after 120 ms, the others were not measured");
+    expect(olderWords(spread(12, "before", undefined, undefined, undefined))).toBe(
+      "1 of 5 after 12 ms, not r3, r4 and 1 more",
+    );
+    expect(olderWords(spread("before", undefined))).toBeUndefined();
+  });
+
+  it("says how many had it when", () => {
+    expect(measuredWords(spread(12))).toBe("It was applied 12 ms after the commit.");
+    expect(measuredWords(spread(10, 20, 30))).toBe(
+      "Half of the relays had applied it 20 ms after the commit, the last one of 3 after 30 ms.",
+    );
+    expect(measuredWords(spread(10, 20, 30, undefined))).toBe(
+      "Of the 3 of 4 relays that were measured, half had applied it 20 ms after the commit, the last one after 30 ms. Not yet: r4.",
+    );
+    expect(measuredWords(spread(10, "before"))).toBe(
+      "Of 2 relays 1 was measured: it had applied it 10 ms after the commit.",
+    );
+    expect(measuredWords(spread(undefined))).toBeUndefined();
   });
 });
 

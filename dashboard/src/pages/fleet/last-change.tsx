@@ -6,12 +6,11 @@ import type { AuditEntry } from "../../gen/tidegate/control/v1/audit_pb";
 import type { WaitAppliedResponse } from "../../gen/tidegate/control/v1/fleet_service_pb";
 import { entryId } from "../../lib/entry-words";
 import { plural } from "../../lib/numbers";
-import { dateOf, span } from "../../lib/time";
-import { type Arrival, arrivals, middleAndMost, type Passings } from "./propagation";
+import { dateOf } from "../../lib/time";
+import { type Arrival, arrivals, type Passings } from "./propagation";
 import { SpreadChart } from "./spread-chart";
+import { measuredWords, olderWords } from "./spread-words";
 import { useApplied } from "./use-passings";
-
-const took = (ms: number) => span(ms / 1000);
 
 // How the newest change came to the relays, and how those before it did.
 export function LastChange({
@@ -83,38 +82,30 @@ function Applied({ told }: { told: WaitAppliedResponse | undefined }) {
 }
 
 function spreadWords(spread: Arrival[]): string {
-  const times = spread.map((a) => a.after).filter((a) => typeof a === "number");
-  const measured = middleAndMost(times);
-  if (!measured)
-    return "Times are measured while this page is open, from the commit until the server has heard that a relay applied it and keeps it. The relays had this change before that: make another one to see it travel.";
-  const words =
-    times.length === 1
-      ? `It was applied ${took(measured.most)} after the commit.`
-      : `Half of the relays had applied it ${took(measured.middle)} after the commit, the last one of ${times.length} after ${took(measured.most)}.`;
+  const words = measuredWords(spread);
+  if (!words) {
+    const none = spread.some((a) => a.after === undefined)
+      ? "No relay was measured with this change yet."
+      : "The relays had this change before that: make another one to see it travel.";
+    return `Times are measured while this page is open, from the commit until the server has heard that a relay applied it and keeps it. ${none}`;
+  }
   return `${words} Measured while this page is open, by the clock of the servers, until they have heard of it; relays of other servers are looked at once a second.`;
 }
 
 function Older({ entries, environment, passings }: { entries: AuditEntry[]; environment: string; passings: Passings }) {
   const relays = useLive((l) => l.relays);
   const measured = entries
-    .map((entry) => ({
-      entry,
-      times: middleAndMost(
-        arrivals(entry, relays.values(), passings)
-          .map((a) => a.after)
-          .filter((a) => typeof a === "number"),
-      ),
-    }))
-    .filter((m) => m.times);
+    .map((entry) => ({ entry, words: olderWords(arrivals(entry, relays.values(), passings)) }))
+    .filter((m) => m.words);
   if (measured.length === 0) return null;
   return (
     <div className="stack tight">
       <h3>Before that</h3>
       <ul className="stack tight">
-        {measured.map(({ entry, times }) => (
+        {measured.map(({ entry, words }) => (
           <li key={entryId(entry)} className="row spread small">
             <EntrySentence entry={entry} environment={environment} />
-            <span className="soft num">all after {took(times?.most ?? 0)}</span>
+            <span className="soft num">{words}</span>
           </li>
         ))}
       </ul>

@@ -2,6 +2,7 @@ import type { FlagPolicy } from "../../gen/tidegate/control/v1/environment_pb";
 import { type StaleFlag, StaleReason_Kind } from "../../gen/tidegate/control/v1/flag_service_pb";
 import type { FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { FlagKind } from "../../gen/tidegate/flag/v1/flag_pb";
+import { plural } from "../../lib/numbers";
 
 // What can be wrong with a flag, the most urgent first.
 export const problems = ["unusable", "expired", "unused", "constant", "policy", "owner", "kind"] as const;
@@ -38,7 +39,8 @@ export const problemAdvice: Record<Problem, string> = {
   kind: "Say what it is for: a release, an experiment, operations, a permission.",
 };
 
-export type Finding = { problem: Problem; text: string };
+// `says`: the other problems that its text tells as well.
+export type Finding = { problem: Problem; text: string; says?: Problem[] };
 export type Found = { flag: FlagSummary; findings: Finding[] };
 
 const staleProblems: Partial<Record<StaleReason_Kind, Problem>> = {
@@ -65,7 +67,10 @@ export function findAll(
       if (problem) add(problem, sentence(r.text));
     }
     const against = wrong?.(flag) ?? [];
-    if (against.length > 0) add("policy", `The policy asks for ${against.join(", ")}.`);
+    if (against.length > 0) {
+      const text = `The policy asks for ${against.map((a) => a.lacks).join(", ")}.`;
+      findings.push({ problem: "policy", text, says: against.flatMap((a) => a.says ?? []) });
+    }
     if (!flag.owner) add("owner", problemHelp.owner);
     if (!flag.kind) add("kind", problemHelp.kind);
     if (findings.length === 0) continue;
@@ -85,16 +90,18 @@ function sentence(text: string): string {
 }
 
 // What a flag lacks of what a policy asks for.
-function judge(policy: FlagPolicy): (f: FlagSummary) => string[] {
+type Lack = { lacks: string; says?: Problem };
+
+function judge(policy: FlagPolicy): (f: FlagSummary) => Lack[] {
   const pattern = expression(policy.keyPattern);
   return (f) => {
-    const lacks: string[] = [];
-    if (pattern && !pattern.test(f.key)) lacks.push(`a key like ${policy.keyPattern}`);
+    const all: Lack[] = [];
+    if (pattern && !pattern.test(f.key)) all.push({ lacks: `a key like ${policy.keyPattern}` });
     if (policy.keyPrefixes.length > 0 && !policy.keyPrefixes.some((p) => f.key.startsWith(p)))
-      lacks.push(`a key that begins with ${policy.keyPrefixes.join(" or ")}`);
-    if (policy.requireOwner && !f.owner) lacks.push("an owner");
-    if (policy.requireKind && f.kind === FlagKind.UNSPECIFIED) lacks.push("a kind");
-    return lacks;
+      all.push({ lacks: `a key that begins with ${policy.keyPrefixes.join(" or ")}` });
+    if (policy.requireOwner && !f.owner) all.push({ lacks: "an owner", says: "owner" });
+    if (policy.requireKind && f.kind === FlagKind.UNSPECIFIED) all.push({ lacks: "a kind", says: "kind" });
+    return all;
   };
 }
 
@@ -110,9 +117,16 @@ function expression(pattern: string): RegExp | undefined {
 
 // What is to be read: that the policy asks for an owner or a kind says that there is none.
 export function told(f: Found): Finding[] {
-  const policy = f.findings.find((x) => x.problem === "policy");
-  if (!policy) return f.findings;
-  return f.findings.filter((x) => !(x.problem === "owner" || x.problem === "kind") || !policy.text.includes(x.problem));
+  const said = new Set(f.findings.flatMap((x) => x.says ?? []));
+  return f.findings.filter((x) => !said.has(x.problem));
+}
+
+// What the findings come to. Known: everything that they are made from is there.
+export function summaryWords(of: { known: boolean; failed: boolean; found: number; flags: number }): string {
+  if (of.failed) return "Not everything could be looked at.";
+  if (!of.known) return "Loading…";
+  const flags = plural(of.flags, "flag");
+  return of.found === 0 ? `All ${flags} are in order.` : `${of.found} of ${flags} could do with some care.`;
 }
 
 export function counts(found: readonly Found[]): Record<Problem, number> {

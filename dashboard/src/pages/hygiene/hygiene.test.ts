@@ -4,7 +4,7 @@ import { FlagPolicySchema } from "../../gen/tidegate/control/v1/environment_pb";
 import { StaleFlagSchema, StaleReason_Kind } from "../../gen/tidegate/control/v1/flag_service_pb";
 import { FlagSummarySchema } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { FlagKind } from "../../gen/tidegate/flag/v1/flag_pb";
-import { byOwner, counts, findAll, told } from "./findings";
+import { byOwner, counts, findAll, summaryWords, told } from "./findings";
 import { readQuery, seconds, short, writeQuery } from "./query";
 
 const flag = (key: string, o: Parameters<typeof create<typeof FlagSummarySchema>>[1] = {}) =>
@@ -40,6 +40,22 @@ describe("findings", () => {
     const policy = create(FlagPolicySchema, { requireOwner: true });
     const [found] = findAll([flag("api", { owner: "", kind: 0 })], [], policy);
     expect(found && told(found).map((f) => f.problem)).toEqual(["policy", "kind"]);
+  });
+
+  it("take a policy's words for its words, whatever is in its pattern", () => {
+    const policy = create(FlagPolicySchema, { keyPattern: "owner-.*", keyPrefixes: ["kind-"] });
+    const [found] = findAll([flag("api", { owner: "", kind: 0 })], [], policy);
+    expect(found && told(found).map((f) => f.problem)).toEqual(["policy", "owner", "kind"]);
+  });
+
+  it("are in order only where everything was looked at", () => {
+    const none = { found: 0, flags: 3 };
+    expect(summaryWords({ ...none, known: true, failed: false })).toBe("All 3 flags are in order.");
+    expect(summaryWords({ found: 1, flags: 3, known: true, failed: false })).toBe(
+      "1 of 3 flags could do with some care.",
+    );
+    expect(summaryWords({ ...none, known: false, failed: false })).toBe("Loading…");
+    expect(summaryWords({ ...none, known: false, failed: true })).toBe("Not everything could be looked at.");
   });
 
   it("do not judge by an expression that a browser cannot read", () => {

@@ -12,7 +12,7 @@ import { ProblemNote } from "../../components/problem";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import { plural } from "../../lib/numbers";
 import { dateOf, span } from "../../lib/time";
-import { byOwner, counts, findAll, type Problem, problemHelp, problemNames, problems } from "./findings";
+import { byOwner, counts, findAll, type Problem, problemHelp, problemNames, problems, summaryWords } from "./findings";
 import { FlagFindings } from "./flag-findings";
 import { PermanentDialog } from "./permanent-dialog";
 import { type HygieneQuery, readQuery, writeQuery } from "./query";
@@ -46,26 +46,24 @@ export default function Hygiene() {
       (!query.owner || f.flag.owner === query.owner),
   );
   const owners = byOwner(found).map((o) => o.owner);
-  const loaded = ready && !stale.isPending;
+  const known = ready && stale.data !== undefined && settings.data !== undefined;
+  const failure = known ? undefined : (stale.error ?? settings.error);
+  const again = () => void Promise.all([stale.refetch(), settings.refetch()]);
   const writer = settings.data?.settings?.protected ? Role.OPERATOR : Role.EDITOR;
 
   return (
     <div className="page">
       <PageHead title="Hygiene" tab={`Hygiene · ${environment}`}>
-        {loaded
-          ? found.length === 0
-            ? `All ${plural(flags.size, "flag")} are in order.`
-            : `${found.length} of ${plural(flags.size, "flag")} could do with some care.`
-          : "Loading…"}
+        {summaryWords({ known, failed: !!failure, found: found.length, flags: flags.size })}
       </PageHead>
-      {stale.error && <ProblemNote failure={stale.error} again={() => void stale.refetch()} />}
-      <Tiles counts={counts(found)} chosen={query.problem} choose={(problem) => ask({ problem })} />
+      {failure && <ProblemNote failure={failure} again={again} />}
+      <Tiles counts={counts(found)} known={known} chosen={query.problem} choose={(problem) => ask({ problem })} />
       <Standards query={query} owners={owners} ask={ask} />
-      {!loaded ? (
+      {!known && !failure ? (
         <Card>
           <Loading rows={7} label="Looking through the flags" />
         </Card>
-      ) : shown.length === 0 ? (
+      ) : failure && found.length === 0 ? null : shown.length === 0 ? (
         <Card>
           <Empty icon={Sparkles} title={found.length === 0 ? "Nothing to tidy up" : "No flag is like that"}>
             {found.length > 0 && <Button onClick={() => ask({ problem: "", owner: "" })}>Show all</Button>}
@@ -93,8 +91,8 @@ export default function Hygiene() {
           </Card>
         ))
       )}
-      {loaded && <Elsewhere environment={environment} />}
-      <p className="small faint" hidden={!loaded}>
+      {known && <Elsewhere environment={environment} />}
+      <p className="small faint" hidden={!known}>
         {stale.data?.countedSince ? (
           <>
             Evaluations are counted since <Ago at={dateOf(stale.data.countedSince)} />: no flag is called unused for
@@ -119,10 +117,13 @@ export default function Hygiene() {
 
 function Tiles({
   counts,
+  known,
   chosen,
   choose,
 }: {
   counts: Record<Problem, number>;
+  // None found is none there.
+  known: boolean;
   chosen: Problem | "";
   choose: (p: Problem | "") => void;
 }) {
@@ -138,7 +139,7 @@ function Tiles({
           disabled={counts[p] === 0 && chosen !== p}
           onClick={() => choose(chosen === p ? "" : p)}
         >
-          <strong className="num">{counts[p]}</strong>
+          <strong className="num">{known || counts[p] > 0 ? counts[p] : "–"}</strong>
           <span className="small">{problemNames[p]}</span>
         </button>
       ))}

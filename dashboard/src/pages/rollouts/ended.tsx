@@ -1,17 +1,23 @@
 import { Link } from "wouter";
+import { useLive } from "../../api/use-live";
 import { Ago, CopyButton, Note } from "../../components/basics";
 import { Receipt } from "../../components/receipt";
+import { Words } from "../../components/words";
+import type { FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import type { Decision } from "../../gen/tidegate/rollout/v1/decision_pb";
 import { type Rollout, State } from "../../gen/tidegate/rollout/v1/rollout_pb";
 import { evidence } from "../../lib/evidence";
 import { count, percent } from "../../lib/numbers";
 import { unitWords } from "../../lib/rollout-words";
+import { endedWords, nowWords } from "../../lib/served-words";
 import { dateOf, span } from "../../lib/time";
-import type { Seen } from "./use-rollout";
+import { type Seen, useWholeFlag } from "./use-rollout";
 
-// How it ended: what, when, why in figures, whether everybody has it, and how to go on.
+// How it ended: what, when, why in figures, whether relays have it, what is served since, and how
+// to go on.
 export function Ended({ environment, seen, rollout }: { environment: string; seen: Seen; rollout: Rollout }) {
   const status = seen.summary?.status ?? rollout.status;
+  const flag = useLive((l) => l.flags.get(rollout.flagKey));
   const ended = dateOf(status?.endedAt);
   const started = dateOf(status?.startedAt);
   if (!status || !ended) return null;
@@ -21,7 +27,7 @@ export function Ended({ environment, seen, rollout }: { environment: string; see
   const { last } = seen;
   return (
     <Note tone={tone}>
-      <strong className="ended">{title(state, rollout)}</strong>
+      <strong className="ended">{endedWords(rollout, state, flag?.rules)}</strong>
       <span>
         <Ago at={ended} />
         {after && `, ${after} after it started`}.{state !== State.ABORTED && last && ` ${last.headline}`}
@@ -30,6 +36,7 @@ export function Ended({ environment, seen, rollout }: { environment: string; see
       <span className="row tight">
         <Receipt environment={environment} revision={seen.revision} past />
       </span>
+      {flag && <Now environment={environment} rollout={rollout} flag={flag} />}
       {state !== State.COMPLETED && (
         <span className="small">
           To go on: find out why, mend it, then{" "}
@@ -38,7 +45,7 @@ export function Ended({ environment, seen, rollout }: { environment: string; see
           >
             start again with the same guardrails
           </Link>
-          . The flag itself is as it was before the rollout.
+          .
         </span>
       )}
       {state === State.ROLLED_BACK && last && <Proof environment={environment} rollout={rollout} decision={last} />}
@@ -46,15 +53,11 @@ export function Ended({ environment, seen, rollout }: { environment: string; see
   );
 }
 
-function title(state: State, rollout: Rollout): string {
-  switch (state) {
-    case State.COMPLETED:
-      return `Complete: everybody gets “${rollout.treatment}”`;
-    case State.ROLLED_BACK:
-      return `Shut: everybody gets “${rollout.control}” again`;
-    default:
-      return `Aborted by a person: everybody gets “${rollout.control}” again`;
-  }
+// What is served where the rollout had its hand, whoever has changed that since.
+function Now({ environment, rollout, flag }: { environment: string; rollout: Rollout; flag: FlagSummary }) {
+  const whole = useWholeFlag(environment, flag);
+  // An empty line is its place until it is known.
+  return <span>{whole ? <Words words={nowWords(rollout.rule, whole)} /> : "\u00a0"}</span>;
 }
 
 function Why({ decision, rollout }: { decision: Decision; rollout: Rollout }) {

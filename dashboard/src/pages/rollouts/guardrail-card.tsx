@@ -6,7 +6,7 @@ import type { SeriesPoint } from "../../gen/tidegate/control/v1/rollout_series_p
 import type { Counts, GuardrailAssessment } from "../../gen/tidegate/rollout/v1/decision_pb";
 import { Action, Denominator, type Guardrail, Statistic, type Unit } from "../../gen/tidegate/rollout/v1/rollout_pb";
 import { formatGuardrail } from "../../lib/guardrail-text";
-import { count, percent } from "../../lib/numbers";
+import { percent, whole } from "../../lib/numbers";
 import {
   bandWords,
   changeOfMind,
@@ -120,7 +120,7 @@ export function GuardrailCard({
               {!over && (
                 <ul className="small soft plain">
                   {[
-                    changeOfMind(a, guardrail.name),
+                    changeOfMind(a, guardrail),
                     detectableWords(a),
                     until ? `Safety is proven in about ${span(until)} at this traffic.` : undefined,
                   ]
@@ -167,8 +167,8 @@ function Arms({ a, guardrail, unit }: { a: GuardrailAssessment; guardrail: Guard
           return (
             <tr key={arm}>
               <td>{arm}</td>
-              <td className="right">{count(events)}</td>
-              <td className="right">{count(all)}</td>
+              <td className="right">{whole(events)}</td>
+              <td className="right">{whole(all)}</td>
               <td className="right">{value(arm)}</td>
             </tr>
           );

@@ -1,10 +1,13 @@
 import type { ReactNode } from "react";
 import { Link } from "wouter";
+import { useLive } from "../../api/use-live";
 import { Badge, CopyButton } from "../../components/basics";
 import { PageHead } from "../../components/page";
+import { Words } from "../../components/words";
 import { type Rollout, State } from "../../gen/tidegate/rollout/v1/rollout_pb";
 import { count } from "../../lib/numbers";
-import { isOver, share, stateTones, stateWords, strategyWords } from "../../lib/rollout-words";
+import { isOver, stateTones, stateWords, strategyWords } from "../../lib/rollout-words";
+import { shareWords } from "../../lib/served-words";
 import type { Seen } from "./use-rollout";
 
 // What somebody wants to know first: how far it is, how it goes, what it waits for.
@@ -18,6 +21,10 @@ export function RolloutHead(props: {
   const { environment, rollout, seen, list } = props;
   const status = seen.summary?.status ?? rollout.status;
   const state = status?.state ?? State.UNSPECIFIED;
+  const over = isOver(status);
+  const flag = useLive((l) => l.flags.get(rollout.flagKey));
+  const served = shareWords(rollout, status, flag);
+  const off = !over && flag?.enabled === false;
   const traffic = seen.assessment?.traffic;
   return (
     <>
@@ -49,37 +56,27 @@ export function RolloutHead(props: {
           )}
         </span>
       </PageHead>
-      <section className="card share-now" aria-label="Share served now">
+      <section className="card share-now" aria-label={over ? "Share when it ended" : "Share served now"}>
         <div className="body">
           <div className="row spread">
             <div>
-              <span className="big num">{share(status?.weight ?? 0)}</span>{" "}
+              <span className="big num">{served.big}</span>
               <span className="soft">
-                {status?.weight === 10_000 ? "everybody gets" : "get"} <code>{rollout.treatment}</code>
-                {status?.weight !== 10_000 && status?.weight !== 0 && (
-                  <>
-                    , the others <code>{rollout.control}</code>
-                  </>
-                )}
-                {status?.weight === 0 && (
-                  <>
-                    , everybody gets <code>{rollout.control}</code>
-                  </>
-                )}
+                <Words words={served.words} />
               </span>
             </div>
-            {!isOver(status) && traffic !== undefined && (
+            {!over && traffic !== undefined && (
               <span className="small soft num">
                 {traffic < 10 ? traffic.toFixed(1) : count(Math.round(traffic))} exposures a second
               </span>
             )}
           </div>
           <StageBar
-            weight={status?.weight ?? 0}
+            weight={off ? 0 : (status?.weight ?? 0)}
             stages={rollout.stages.map((s) => s.weight)}
             tone={state === State.ROLLED_BACK ? "bad" : state === State.COMPLETED ? "good" : ""}
           />
-          {!isOver(status) && (
+          {!over && (
             <p className="headline" aria-live="polite">
               {seen.assessment?.headline || status?.headline || "It has begun; nothing was counted yet."}
             </p>

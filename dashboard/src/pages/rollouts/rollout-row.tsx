@@ -1,5 +1,6 @@
 import { memo } from "react";
 import { Link } from "wouter";
+import { useLive } from "../../api/use-live";
 import { Ago, Badge } from "../../components/basics";
 import { EvidenceMeter } from "../../components/evidence-meter";
 import type { RolloutSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
@@ -32,6 +33,7 @@ export const RolloutRow = memo(function RolloutRow({
 }) {
   const state = r.status?.state ?? State.UNSPECIFIED;
   const over = isOver(r.status);
+  const off = useLive((l) => l.flags.get(r.flagKey)?.enabled === false) && !over;
   // The guardrail with the most evidence of harm.
   const worst = assessment?.guardrails
     .filter((g) => g.logE !== undefined && g.logThreshold > 0)
@@ -68,9 +70,9 @@ export const RolloutRow = memo(function RolloutRow({
         )}
       </div>
       <div className="share">
-        <span className="num">{share(r.status?.weight ?? 0)}</span>
+        <span className="num">{off ? "Off" : share(r.status?.weight ?? 0)}</span>
         <StageBar
-          weight={r.status?.weight ?? 0}
+          weight={off ? 0 : (r.status?.weight ?? 0)}
           stages={r.stages}
           tone={state === State.ROLLED_BACK ? "bad" : state === State.COMPLETED ? "good" : ""}
         />

@@ -1,12 +1,15 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { flags as flagService, notifications } from "../../api/transport";
+import { notifications } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
 import { Field, Input, Note, Select } from "../../components/basics";
 import { Chips } from "../../components/chips";
 import { Direction, Statistic, Unit } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { audience } from "../../lib/served-words";
 import { nextKey, problemAt, type Start } from "../../lib/start";
+import { capital } from "../../lib/words";
+import { useWholeFlag } from "./use-rollout";
 
 type Fields = { start: Start; set: (change: Partial<Start>) => void; problems: ReadonlyMap<string, string> };
 
@@ -18,11 +21,7 @@ export function What({ start, set, problems }: Fields) {
   const flag = flags.get(start.flag);
   // They may be thousands, and are the same as somebody types elsewhere.
   const choices = useMemo(() => [...flags.keys()].sort().map((k) => <option key={k}>{k}</option>), [flags]);
-  const whole = useQuery({
-    queryKey: ["flag", environment, start.flag, flag?.revision.toString() ?? "", "rules"],
-    queryFn: async () => (await flagService.getFlag({ environment, flagKey: start.flag })).flag?.flag,
-    enabled: flag !== undefined,
-  });
+  const whole = useWholeFlag(environment, flag);
   const taken = existing.has(start.key)
     ? "There is a rollout of this key already; keys are taken for ever."
     : undefined;
@@ -70,8 +69,8 @@ export function What({ start, set, problems }: Fields) {
         <Field label="To whom" problem={problemAt(problems, "rule")}>
           {(ids) => (
             <Select {...ids} value={start.rule} onChange={(e) => set({ rule: e.target.value })}>
-              <option value="">Everybody whom no rule matches</option>
-              {(whole.data?.rules ?? []).map((r) => (
+              <option value="">{capital(audience("", flag?.rules))}</option>
+              {(whole?.rules ?? []).map((r) => (
                 <option key={r.id} value={r.id}>
                   Those of the rule “{r.id}”
                 </option>

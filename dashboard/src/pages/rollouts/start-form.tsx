@@ -169,9 +169,10 @@ export function StartForm({ first, where }: { first: Start; where: string }) {
 }
 
 function Plan({ rollout }: { rollout: Rollout }) {
+  const rules = useLive((l) => l.flags.get(rollout.flagKey)?.rules);
   return (
     <ul className="plan">
-      {startWords(rollout).map((sentence) => (
+      {startWords(rollout, rules).map((sentence) => (
         <li key={sentence}>{sentence}</li>
       ))}
     </ul>

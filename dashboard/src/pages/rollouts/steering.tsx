@@ -2,14 +2,14 @@ import { ChevronsRight, Pause, Play, Trash2, XOctagon } from "lucide-react";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import { rollouts } from "../../api/transport";
+import { useLive } from "../../api/use-live";
 import { Button, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
 import { Standing } from "../../gen/tidegate/rollout/v1/decision_pb";
 import { type Rollout, State } from "../../gen/tidegate/rollout/v1/rollout_pb";
-import { isOver, share } from "../../lib/rollout-words";
+import { isOver } from "../../lib/rollout-words";
+import { type Act, steeringWords } from "../../lib/steering-words";
 import type { Seen } from "./use-rollout";
-
-type Act = "pause" | "resume" | "promote" | "abort" | "delete";
 
 // What a person can do with a rollout. To end it is at hand, and asks for no more than why.
 export function Steering({ environment, seen, may }: { environment: string; seen: Seen; may: boolean }) {
@@ -68,11 +68,10 @@ function ActDialog(props: { act: Act; environment: string; rollout: Rollout; onC
   const { act, environment, rollout, onClose } = props;
   const [, navigate] = useLocation();
   const { key } = rollout;
-  const stage = rollout.status?.stage ?? 0;
   // As it was when the dialog was opened: what one sees is what one does.
-  const [opened] = useState({ stage, next: rollout.stages[stage + 1] });
-  const to = opened.next ? share(opened.next.weight) : "everybody";
-  const said = words(act, key, environment, rollout, to);
+  const [opened] = useState(rollout.status?.stage ?? 0);
+  const flag = useLive((l) => l.flags.get(rollout.flagKey));
+  const said = steeringWords(act, { environment, rollout, flag, stage: opened + 1 });
 
   async function run(reason: string, requestId: string) {
     const request = { environment, key, reason, requestId };
@@ -82,7 +81,7 @@ function ActDialog(props: { act: Act; environment: string; rollout: Rollout; onC
       case "resume":
         return { revision: (await rollouts.resumeRollout(request)).rollout?.revision };
       case "promote": {
-        const made = await rollouts.promoteRollout({ ...request, stage: opened.stage + 1 });
+        const made = await rollouts.promoteRollout({ ...request, stage: opened + 1 });
         return { revision: made.rollout?.revision };
       }
       case "abort":
@@ -106,52 +105,11 @@ function ActDialog(props: { act: Act; environment: string; rollout: Rollout; onC
       onDone={act === "delete" ? () => navigate(`/${environment}/rollouts`) : undefined}
     >
       <p>{said.what}</p>
-      {act === "promote" && (
+      {said.caution && (
         <Note tone="warn">
-          <span>This goes past what is not proven yet. The guardrails watch on, and shut it if they are violated.</span>
+          <span>{said.caution}</span>
         </Note>
       )}
     </ChangeDialog>
   );
-}
-
-function words(act: Act, key: string, environment: string, rollout: Rollout, to: string) {
-  const now = share(rollout.status?.weight ?? 0);
-  switch (act) {
-    case "pause":
-      return {
-        title: `Pause ${key} in ${environment}`,
-        label: "Pause",
-        done: `${key} is paused`,
-        what: `It stays at ${now}. Guardrails are watched on, and shut it if they are violated.`,
-      };
-    case "resume":
-      return {
-        title: `Resume ${key} in ${environment}`,
-        label: "Resume",
-        done: `${key} goes on`,
-        what: `It goes on from ${now}, as the evidence allows.`,
-      };
-    case "promote":
-      return {
-        title: `Widen ${key} in ${environment}`,
-        label: `Widen to ${to}`,
-        done: `${key} is widened to ${to}`,
-        what: `“${rollout.treatment}” goes from ${now} to ${to}.`,
-      };
-    case "abort":
-      return {
-        title: `Abort ${key} in ${environment}`,
-        label: "Abort",
-        done: `${key} is aborted`,
-        what: `Everybody gets “${rollout.control}” again, at once. The rollout is over; another one can be started.`,
-      };
-    case "delete":
-      return {
-        title: `Delete ${key} from ${environment}`,
-        label: "Delete",
-        done: `${key} is deleted`,
-        what: "It leaves the list. Its history and its decisions remain; its key stays taken.",
-      };
-  }
 }

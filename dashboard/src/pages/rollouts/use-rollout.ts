@@ -1,8 +1,9 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { rollouts } from "../../api/transport";
+import { flags, rollouts } from "../../api/transport";
 import { useLive } from "../../api/use-live";
+import type { FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { isOver } from "../../lib/rollout-words";
 import { orderly } from "../../lib/series";
 
@@ -56,4 +57,14 @@ export function useDecisions(environment: string, key: string, newest: bigint) {
     enabled: newest > 0n,
     placeholderData: keepPreviousData,
   });
+}
+
+// A flag with its rules and outcomes, which the live state does not have.
+export function useWholeFlag(environment: string, flag: FlagSummary | undefined) {
+  const key = flag?.key ?? "";
+  return useQuery({
+    queryKey: ["flag", environment, key, flag?.revision.toString() ?? "", "rules"],
+    queryFn: async () => (await flags.getFlag({ environment, flagKey: key })).flag?.flag,
+    enabled: flag !== undefined,
+  }).data;
 }
