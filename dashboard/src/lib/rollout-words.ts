@@ -1,13 +1,6 @@
 import type { RolloutSummary } from "../gen/tidegate/control/v1/watch_service_pb";
-import {
-  Comparison,
-  type GuardrailAssessment,
-  Standing,
-  type SuccessAssessment,
-  SuccessVerdict,
-  Verdict,
-} from "../gen/tidegate/rollout/v1/decision_pb";
-import { State, Statistic, type Status, Strategy, Unit } from "../gen/tidegate/rollout/v1/rollout_pb";
+import { Comparison, type GuardrailAssessment, Standing, Verdict } from "../gen/tidegate/rollout/v1/decision_pb";
+import { State, type Status, Strategy, Unit } from "../gen/tidegate/rollout/v1/rollout_pb";
 import { percent, plural } from "./numbers";
 
 export type Tone = "good" | "warn" | "bad" | "accent" | undefined;
@@ -107,7 +100,7 @@ function signed(text: string, v: number): string {
   return v > 0 ? `+${text}` : text.replace("-", "−");
 }
 
-function short(v: number): string {
+export function short(v: number): string {
   const abs = Math.abs(v);
   return String(Number(abs < 1 ? v.toPrecision(2) : v.toFixed(abs >= 100 ? 0 : abs >= 10 ? 1 : 2)));
 }
@@ -162,48 +155,7 @@ export function detectableWords(g: GuardrailAssessment): string | undefined {
   return `At this traffic, ten minutes find ${g.comparison === Comparison.RATIO ? "a ratio" : "a difference"} of ${compared(g.comparison, g.detectable)}.`;
 }
 
-// The difference of a success metric: a rate's in percentage points.
-export function successFigure(statistic: Statistic, v: number): string {
-  return statistic === Statistic.RATE ? compared(Comparison.RATE_DIFFERENCE, v) : compared(Comparison.DIFFERENCE, v);
-}
-
-export function successValue(statistic: Statistic, v: number): string {
-  return statistic === Statistic.RATE ? percent(v) : short(v);
-}
-
-// The verdict of an experiment in honest words.
-export function successWords(s: SuccessAssessment | undefined, statistic: Statistic): string {
-  if (!s || s.lower === undefined || s.upper === undefined) return "Undecided: too little was counted to say anything.";
-  const between = `between ${successFigure(statistic, s.lower)} and ${successFigure(statistic, s.upper)}`;
-  switch (s.verdict) {
-    case SuccessVerdict.WON:
-      return `The treatment is better: ${between}.`;
-    case SuccessVerdict.LOST:
-      return `The treatment is worse: ${between}.`;
-    default:
-      return `Undecided: the difference is ${between}. Zero is still possible.`;
-  }
-}
-
-export const successTones: Record<SuccessVerdict, Tone> = {
-  [SuccessVerdict.UNSPECIFIED]: undefined,
-  [SuccessVerdict.UNDECIDED]: undefined,
-  [SuccessVerdict.WON]: "good",
-  [SuccessVerdict.LOST]: "bad",
-};
-
 // What a list says of the path: "1 → 5 → 20 → 50 → 100%".
 export function pathWords(r: Pick<RolloutSummary, "stages">): string {
   return `${r.stages.map((w) => share(w).slice(0, -1)).join(" → ")}%`;
-}
-
-// Where a success metric's interval lies on a line that has 0 in its middle, from 0 to 1.
-export function effectPlace(
-  s: Pick<SuccessAssessment, "estimate" | "lower" | "upper"> | undefined,
-): { zero: number; from: number; to: number; estimate: number } | undefined {
-  if (s?.estimate === undefined || s.lower === undefined || s.upper === undefined) return undefined;
-  const reach = Math.max(Math.abs(s.lower), Math.abs(s.upper));
-  if (!Number.isFinite(reach) || reach === 0) return undefined;
-  const at = (v: number) => 0.5 + (v / reach) * 0.46;
-  return { zero: at(0), from: at(s.lower), to: at(s.upper), estimate: at(s.estimate) };
 }

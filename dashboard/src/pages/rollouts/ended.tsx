@@ -7,6 +7,7 @@ import { evidence } from "../../lib/evidence";
 import { count, percent } from "../../lib/numbers";
 import { unitWords } from "../../lib/rollout-words";
 import { dateOf, span } from "../../lib/time";
+import { EffectLine } from "../experiments/effect";
 import type { Seen } from "./use-rollout";
 
 // How it ended: what, when, why in figures, whether everybody has it, and how to go on.
@@ -26,6 +27,9 @@ export function Ended({ environment, seen, rollout }: { environment: string; see
         <Ago at={ended} />
         {after && `, ${after} after it started`}.{state !== State.ABORTED && last && ` ${last.headline}`}
       </span>
+      {rollout.success && (
+        <EffectLine metric={rollout.success.metric} statistic={rollout.success.statistic} effect={seen.success} over />
+      )}
       {state === State.ROLLED_BACK && last && <Why decision={last} rollout={rollout} />}
       <span className="row tight">
         <Receipt environment={environment} revision={seen.revision} past />

@@ -91,7 +91,7 @@ function Shown(props: { environment: string; rollout: Rollout; seen: Seen; list:
       {over && <Ended environment={environment} seen={seen} rollout={rollout} />}
       <div className="rollout-columns">
         <div className="stack main">
-          {experiment && <SuccessCard rollout={rollout} seen={seen} steps={steps} />}
+          {experiment && <SuccessCard rollout={rollout} seen={seen} steps={steps} over={over} />}
           {rollout.guardrails.map((g, i) => (
             <GuardrailCard
               key={g.name}
