@@ -143,6 +143,10 @@ test("a rollout is paused, widened, resumed and aborted by hand", async ({ page,
   await expect(page.getByRole("button", { name: "Pause", exact: true })).toBeVisible();
   await act("Abort", "Abort");
   await expect(page.getByText("Aborted by a person")).toBeVisible();
+  await expect(page.getByText(/ yet|waiting for/i)).toBeHidden();
+  await page.goto(`${world.url}/staging/rollouts`);
+  await expect(page.getByRole("region", { name: "Over" }).getByText(/^A person aborted it/)).toBeVisible();
+  await page.getByRole("link", { name: "new-menu-1" }).click();
   await act("Delete", "Delete");
   await expect(page.getByRole("heading", { name: "Rollouts", exact: true })).toBeVisible();
   await expect(page.getByRole("link", { name: "new-menu-1" })).toBeHidden();

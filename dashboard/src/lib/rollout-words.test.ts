@@ -3,7 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { Comparison, GuardrailAssessmentSchema } from "../gen/tidegate/rollout/v1/decision_pb";
 import { RolloutSchema, State, Strategy } from "../gen/tidegate/rollout/v1/rollout_pb";
-import { bandWords, changeOfMind, compared } from "./rollout-words";
+import { bandWords, changeOfMind, compared, endedStanding, endedWords } from "./rollout-words";
 import { leastSeconds, stageLadder } from "./stages";
 import { fromRollout, nextKey, noStart, problemAt, toRollout } from "./start";
 
@@ -23,6 +23,23 @@ test("what would change its mind is said only where something would", () => {
   const g = create(GuardrailAssessmentSchema, { eventsToBreach: 12n });
   expect(changeOfMind(g, "errors")).toBe("12 more “errors” events of the treatment in one window would shut it.");
   expect(changeOfMind(create(GuardrailAssessmentSchema), "errors")).toBeUndefined();
+});
+
+test("what is over says who ended it, and does not wait for anything", () => {
+  expect(endedWords({ state: State.ABORTED, headline: "" })).toBe("A person aborted it before the first decision.");
+  expect(endedWords({ state: State.ABORTED, headline: "Held at 1%: paused" })).toBe(
+    "A person aborted it. Before that: “Held at 1%: paused”",
+  );
+  expect(endedWords({ state: State.COMPLETED, headline: "" })).toContain("A person completed it before");
+  expect(endedWords({ state: State.COMPLETED, headline: "Held at 50%: a person promotes this stage" })).toContain(
+    "A person completed it. Before that: “Held",
+  );
+  for (const [state, headline] of [
+    [State.COMPLETED, "Completed: errors 1.1x: proven"],
+    [State.ROLLED_BACK, "Rolled back from 5%: errors 4.9x"],
+  ] as const)
+    expect(endedWords({ state, headline })).toBe(headline);
+  for (const said of Object.values(endedStanding)) expect(said.words).not.toContain("yet");
 });
 
 test("the ladder knows what is done, when, and what is never reached", () => {

@@ -81,10 +81,31 @@ export const standingTones: Record<Standing, Tone> = {
   [Standing.BREACH]: "bad",
 };
 
+// The same of a rollout that is over: nothing will be proven any more.
+export const endedStanding: Record<Standing, { words: string; meaning: string }> = {
+  [Standing.UNSPECIFIED]: { words: "no data", meaning: "Nothing was counted at its last stage." },
+  [Standing.NO_DATA]: { words: "no data", meaning: "Nothing was counted at its last stage." },
+  [Standing.UNPROVEN]: { words: "not proven", meaning: "Neither harm nor safety was proven." },
+  [Standing.SAFE]: { words: "safe", meaning: "Harm beyond what the stage allowed was disproved." },
+  [Standing.BREACH]: { words: "violated", meaning: standingMeaning[Standing.BREACH] },
+};
+
 export const unitWords = (unit: Unit) => (unit === Unit.REQUEST ? "requests" : "subjects");
 
 export function isOver(status: Status | undefined): boolean {
   return (status?.state ?? State.RUNNING) > State.PAUSED;
+}
+
+// How it ended: what the decider decided, or that a person ended it, and what was decided before.
+export function endedWords({ state, headline }: Pick<Status, "state" | "headline">): string {
+  const deed =
+    state === State.ABORTED
+      ? "A person aborted it"
+      : state === State.COMPLETED && !headline.startsWith("Completed")
+        ? "A person completed it"
+        : "";
+  if (!headline) return `${deed || "It ended"} before the first decision.`;
+  return deed ? `${deed}. Before that: “${headline}”` : headline;
 }
 
 export function isExperiment(r: { strategy: Strategy; successMetric: string }): boolean {

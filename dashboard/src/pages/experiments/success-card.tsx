@@ -50,6 +50,7 @@ export function SuccessCard(props: { rollout: Rollout; seen: Seen; steps: Marker
             comparison={success.statistic === Statistic.RATE ? Comparison.RATE_DIFFERENCE : Comparison.DIFFERENCE}
             label={`${success.metric}, treatment minus control, over time. ${words}`}
             steps={steps}
+            over={over}
             zero
           />
           <p className="small soft">

@@ -14,16 +14,20 @@ export function Decisions({
   environment,
   rolloutKey,
   decisions,
+  over,
 }: {
   environment: string;
   rolloutKey: string;
   decisions: Decision[] | undefined;
+  over: boolean;
 }) {
   const [open, setOpen] = useState<bigint>();
   return (
     <Card title="Decisions" flush>
       {!decisions ? (
-        <p className="body small soft">None yet: the first comes with the first counts.</p>
+        <p className="body small soft">
+          {over ? "None: it ended before the first." : "None yet: the first comes with the first counts."}
+        </p>
       ) : (
         <ol className="decisions">
           {decisions.map((d) => (

@@ -5,7 +5,7 @@ import type { Decision } from "../../gen/tidegate/rollout/v1/decision_pb";
 import { type Rollout, State } from "../../gen/tidegate/rollout/v1/rollout_pb";
 import { evidence } from "../../lib/evidence";
 import { count, percent } from "../../lib/numbers";
-import { unitWords } from "../../lib/rollout-words";
+import { endedWords, unitWords } from "../../lib/rollout-words";
 import { dateOf, span } from "../../lib/time";
 import { EffectLine } from "../experiments/effect";
 import type { Seen } from "./use-rollout";
@@ -25,7 +25,7 @@ export function Ended({ environment, seen, rollout }: { environment: string; see
       <strong className="ended">{title(state, rollout)}</strong>
       <span>
         <Ago at={ended} />
-        {after && `, ${after} after it started`}.{state !== State.ABORTED && last && ` ${last.headline}`}
+        {after && `, ${after} after it started`}. {endedWords(status)}
       </span>
       {rollout.success && (
         <EffectLine metric={rollout.success.metric} statistic={rollout.success.statistic} effect={seen.success} over />

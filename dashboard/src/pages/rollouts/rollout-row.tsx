@@ -6,7 +6,7 @@ import type { RolloutSummary } from "../../gen/tidegate/control/v1/watch_service
 import type { Assessment } from "../../gen/tidegate/rollout/v1/decision_pb";
 import { State } from "../../gen/tidegate/rollout/v1/rollout_pb";
 import { count } from "../../lib/numbers";
-import { isOver, share, stateTones, stateWords } from "../../lib/rollout-words";
+import { endedWords, isOver, share, stateTones, stateWords } from "../../lib/rollout-words";
 import { successTones, successVerdicts } from "../../lib/success-words";
 import { dateOf, span } from "../../lib/time";
 import { EffectLine } from "../experiments/effect";
@@ -48,7 +48,9 @@ export const RolloutRow = memo(function RolloutRow({
       </div>
       <div className="how small">
         <span className="headline">
-          {(over ? undefined : assessment?.headline) || r.status?.headline || "Nothing was counted yet."}
+          {over && r.status
+            ? endedWords(r.status)
+            : assessment?.headline || r.status?.headline || "Nothing was counted yet."}
         </span>
         {r.successMetric !== "" && (
           <EffectLine metric={r.successMetric} statistic={r.successStatistic} effect={effect} over={over} />

@@ -110,7 +110,7 @@ function Shown(props: { environment: string; rollout: Rollout; seen: Seen; list:
               <p className="small soft">None: people alone move this rollout.</p>
             </Card>
           )}
-          <Decisions environment={environment} rolloutKey={rollout.key} decisions={decisions.data} />
+          <Decisions environment={environment} rolloutKey={rollout.key} decisions={decisions.data} over={over} />
           <RolloutHistory environment={environment} rolloutKey={rollout.key} revision={seen.revision} />
         </div>
         <div className="stack side">
@@ -121,7 +121,7 @@ function Shown(props: { environment: string; rollout: Rollout; seen: Seen; list:
             flagKey={rollout.flagKey}
             may={session.may(role, environment, rollout.flagKey)}
           />
-          <SampleRatioCard assessment={seen.assessment} />
+          <SampleRatioCard assessment={seen.assessment} over={over} />
         </div>
       </div>
     </div>
