@@ -2,6 +2,7 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { RotateCcw } from "lucide-react";
 import { Link } from "wouter";
 import type { AuditEntry } from "../gen/tidegate/control/v1/audit_pb";
+import { reasonWords } from "../lib/figures";
 import { actionWords, badActions } from "../lib/history-words";
 import { dateOf } from "../lib/time";
 import { Ago, Badge, Button, Loading } from "./basics";
@@ -66,7 +67,7 @@ export function HistoryList({
               )
             )}
           </div>
-          <p className="why">{e.reason || <span className="faint">no reason was given</span>}</p>
+          <p className="why">{reasonWords(e) || <span className="faint">no reason was given</span>}</p>
           {e.changes.length > 0 && (
             <details className="more" open={i === 0 && e.changes.length <= 6}>
               <summary>

@@ -1,4 +1,5 @@
 import { problemOf } from "../api/errors";
+import { reasonWords } from "../lib/figures";
 import { dateOf } from "../lib/time";
 import { Ago, Button, Note } from "./basics";
 import { Diff } from "./diff";
@@ -21,7 +22,7 @@ export function ProblemNote({ failure, again }: { failure: unknown; again?: () =
         <>
           <span>
             {problem.conflict.latest.actor}, <Ago at={dateOf(problem.conflict.latest.time)} />: “
-            {problem.conflict.latest.reason}”
+            {reasonWords(problem.conflict.latest)}”
           </span>
           <Diff changes={problem.conflict.changes} />
         </>

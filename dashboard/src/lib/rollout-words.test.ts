@@ -3,6 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { Comparison, GuardrailAssessmentSchema } from "../gen/tidegate/rollout/v1/decision_pb";
 import { RolloutSchema, State, Strategy } from "../gen/tidegate/rollout/v1/rollout_pb";
+import { figures } from "./figures";
 import { bandWords, changeOfMind, compared, endedStanding, endedWords } from "./rollout-words";
 import { leastSeconds, stageLadder } from "./stages";
 import { fromRollout, nextKey, noStart, problemAt, toRollout } from "./start";
@@ -38,7 +39,7 @@ test("what is over says who ended it, and does not wait for anything", () => {
     [State.COMPLETED, "Completed: errors 1.1x: proven"],
     [State.ROLLED_BACK, "Rolled back from 5%: errors 4.9x"],
   ] as const)
-    expect(endedWords({ state, headline })).toBe(headline);
+    expect(endedWords({ state, headline })).toBe(figures(headline));
   for (const said of Object.values(endedStanding)) expect(said.words).not.toContain("yet");
 });
 

@@ -1,6 +1,7 @@
 import type { RolloutSummary } from "../gen/tidegate/control/v1/watch_service_pb";
 import { Comparison, type GuardrailAssessment, Standing, Verdict } from "../gen/tidegate/rollout/v1/decision_pb";
 import { State, type Status, Strategy, Unit } from "../gen/tidegate/rollout/v1/rollout_pb";
+import { figures } from "./figures";
 import { percent, plural } from "./numbers";
 
 export type Tone = "good" | "warn" | "bad" | "accent" | undefined;
@@ -105,7 +106,7 @@ export function endedWords({ state, headline }: Pick<Status, "state" | "headline
         ? "A person completed it"
         : "";
   if (!headline) return `${deed || "It ended"} before the first decision.`;
-  return deed ? `${deed}. Before that: “${headline}”` : headline;
+  return deed ? `${deed}. Before that: “${figures(headline)}”` : figures(headline);
 }
 
 export function isExperiment(r: { strategy: Strategy; successMetric: string }): boolean {

@@ -4,6 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { AuditEntry } from "../../gen/tidegate/control/v1/audit_pb";
 import { type Kind, onTopOf } from "../../lib/draft";
+import { reasonWords } from "../../lib/figures";
 import type { Overlap, Side } from "../../lib/merge";
 import { plural } from "../../lib/numbers";
 import { dateOf } from "../../lib/time";
@@ -55,7 +56,7 @@ export function ConflictNote<S extends DescMessage>({
         </strong>
         {since.map((e) => (
           <span key={e.revision.toString()}>
-            {e.actor}, <Ago at={dateOf(e.time)} />: “{e.reason}”
+            {e.actor}, <Ago at={dateOf(e.time)} />: “{reasonWords(e)}”
           </span>
         ))}
         <span>

@@ -18,6 +18,7 @@ import { Diff } from "../../components/diff";
 import { EntrySentence } from "../../components/entry-sentence";
 import { Action, type AuditEntry, ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
 import { entryId, entryPath, entryTone, entryWords } from "../../lib/entry-words";
+import { reasonWords } from "../../lib/figures";
 import { dateOf, exactly } from "../../lib/time";
 import type { Commit } from "./entries";
 
@@ -70,7 +71,7 @@ export const EntryRow = memo(
               </time>
             )}
           </div>
-          <p className="why soft">{entry.reason || <span className="faint">No reason was given.</span>}</p>
+          <p className="why soft">{reasonWords(entry) || <span className="faint">No reason was given.</span>}</p>
           <More entry={entry} environment={environment} narrow={narrow} summary={summaryOf(entry)} />
           {along.map((e) => (
             <More

@@ -16,6 +16,7 @@ import { ChangeRequest_State as State } from "../../gen/tidegate/control/v1/chan
 import type { GetChangeRequestResponse } from "../../gen/tidegate/control/v1/change_request_service_pb";
 import type { ApplyResult } from "../../gen/tidegate/control/v1/flag_service_pb";
 import { kindName } from "../../lib/entry-words";
+import { reasonWords } from "../../lib/figures";
 import { dateOf, exactly } from "../../lib/time";
 import { type Deed, DeedDialog } from "./deed-dialog";
 import { RequestSide } from "./request-side";
@@ -221,7 +222,7 @@ function InTheWay({ conflict: c }: { conflict: Conflict }) {
       </strong>
       {c.latest && (
         <span>
-          {c.latest.actor}, <Ago at={dateOf(c.latest.time)} />: “{c.latest.reason}”
+          {c.latest.actor}, <Ago at={dateOf(c.latest.time)} />: “{reasonWords(c.latest)}”
         </span>
       )}
       {c.changes.length > 0 && <Diff changes={c.changes} />}

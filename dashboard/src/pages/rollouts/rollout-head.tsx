@@ -3,6 +3,7 @@ import { Link } from "wouter";
 import { Badge, CopyButton } from "../../components/basics";
 import { PageHead } from "../../components/page";
 import { type Rollout, State } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { figures } from "../../lib/figures";
 import { count } from "../../lib/numbers";
 import { isOver, share, stateTones, stateWords, strategyWords } from "../../lib/rollout-words";
 import type { Seen } from "./use-rollout";
@@ -81,7 +82,7 @@ export function RolloutHead(props: {
           />
           {!isOver(status) && (
             <p className="headline" aria-live="polite">
-              {seen.assessment?.headline || status?.headline || "It has begun; nothing was counted yet."}
+              {figures(seen.assessment?.headline || status?.headline || "It has begun; nothing was counted yet.")}
             </p>
           )}
         </div>

@@ -5,6 +5,7 @@ import { EvidenceMeter } from "../../components/evidence-meter";
 import type { RolloutSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import type { Assessment } from "../../gen/tidegate/rollout/v1/decision_pb";
 import { State } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { figures } from "../../lib/figures";
 import { count } from "../../lib/numbers";
 import { endedWords, isOver, share, stateTones, stateWords } from "../../lib/rollout-words";
 import { successTones, successVerdicts } from "../../lib/success-words";
@@ -50,7 +51,7 @@ export const RolloutRow = memo(function RolloutRow({
         <span className="headline">
           {over && r.status
             ? endedWords(r.status)
-            : assessment?.headline || r.status?.headline || "Nothing was counted yet."}
+            : figures(assessment?.headline || r.status?.headline || "Nothing was counted yet.")}
         </span>
         {r.successMetric !== "" && (
           <EffectLine metric={r.successMetric} statistic={r.successStatistic} effect={effect} over={over} />

@@ -10,6 +10,7 @@ import { Card, Empty, Loading } from "../../components/basics";
 import { ProblemNote } from "../../components/problem";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { Rollout } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { figures } from "../../lib/figures";
 import { isExperiment, isOver, share } from "../../lib/rollout-words";
 import { stepMarkers } from "../../lib/series";
 import { dateOf } from "../../lib/time";
@@ -70,7 +71,11 @@ function Shown(props: { environment: string; rollout: Rollout; seen: Seen; list:
   const decisions = useDecisions(environment, rollout.key, status?.decision ?? 0n);
   const steps = useMemo(() => stepMarkers(seen.series, share), [seen.series]);
   const marks = useMemo(
-    () => (decisions.data ?? []).map((d) => ({ time: (dateOf(d.time)?.getTime() ?? 0) / 1000, label: d.headline })),
+    () =>
+      (decisions.data ?? []).map((d) => ({
+        time: (dateOf(d.time)?.getTime() ?? 0) / 1000,
+        label: figures(d.headline),
+      })),
     [decisions.data],
   );
   // The rollout with what is newest of it.

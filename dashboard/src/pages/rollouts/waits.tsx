@@ -1,6 +1,7 @@
 import { Card, Note } from "../../components/basics";
 import type { Assessment } from "../../gen/tidegate/rollout/v1/decision_pb";
 import { evidence } from "../../lib/evidence";
+import { figures } from "../../lib/figures";
 import { count, percent } from "../../lib/numbers";
 import { secondsOf, span } from "../../lib/time";
 
@@ -17,7 +18,7 @@ export function Waits({ assessment }: { assessment: Assessment | undefined }) {
             const until = secondsOf(w.until);
             return (
               <li key={`${w.reason}-${w.guardrail}`} className={i === 0 ? "first" : ""}>
-                <span>{w.message}</span>
+                <span>{figures(w.message)}</span>
                 {until ? <span className="soft num nowrap">about {span(until)}</span> : null}
               </li>
             );
