@@ -22,6 +22,8 @@ type Assessor interface {
 	Assess(ctx context.Context, environment, rollout string) (*rolloutv1.Assessment, error)
 	// Violated names the guardrails that are violated.
 	Violated(ctx context.Context, environment, rollout string) ([]string, error)
+	// Success is what the success metric has come to; nil: there is none.
+	Success(ctx context.Context, environment, rollout string) (*rolloutv1.SuccessAssessment, error)
 }
 
 // RolloutsOptions are what Rollouts are made of.

@@ -116,6 +116,7 @@ func (s *Rollouts) steerOnce(ctx context.Context, c Caller, r steerRequest, base
 		} else {
 			next, err = step(h)
 			err = unfit("", err)
+			s.keepSuccess(ctx, h, next)
 		}
 	}
 	if err != nil {
@@ -130,6 +131,19 @@ func (s *Rollouts) steerOnce(ctx context.Context, c Caller, r steerRequest, base
 		return nil, err
 	}
 	return w.results[0], nil
+}
+
+// keepSuccess has a rollout that somebody ends say what it came to. It ends also where nobody can
+// tell.
+func (s *Rollouts) keepSuccess(ctx context.Context, h *heldRollout, next rollout.Next) {
+	if s.o.Assessor == nil || h.rollout.GetSuccess() == nil || !rollout.Active(h.rollout) || next.Rollout == nil || rollout.Active(next.Rollout) {
+		return
+	}
+	success, err := s.o.Assessor.Success(ctx, h.environment, h.key)
+	if err != nil {
+		s.authority.logger.Warn().Err(err).Stringer("of", h.resource).Msg("a rollout ends, and what its success metric came to is not known")
+	}
+	next.Rollout.Status.Success = success
 }
 
 // PauseRollout stops the widening.

@@ -416,6 +416,10 @@ func (a *assessor) Violated(context.Context, string, string) ([]string, error) {
 	return a.violated, a.err
 }
 
+func (a *assessor) Success(context.Context, string, string) (*rolloutv1.SuccessAssessment, error) {
+	return a.assessment.GetSuccess(), a.err
+}
+
 func TestAssessor(t *testing.T) {
 	f := rollingFixture(t)
 	f.startNew("r", "f")

@@ -80,6 +80,9 @@ func (a *Authority) PlanVerdict(ctx context.Context, v Verdict) (*PlannedVerdict
 	}
 	status := next.Rollout.GetStatus()
 	status.Decision, status.Headline = d.GetNumber(), d.GetHeadline()
+	if !rollout.Active(next.Rollout) {
+		status.Success = d.GetAssessment().GetSuccess()
+	}
 	d = proto.CloneOf(d)
 	d.FromWeight, d.ToWeight = h.rollout.GetStatus().GetWeight(), status.GetWeight()
 	stamp := &controlv1.AuditEntry{

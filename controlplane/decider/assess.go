@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tidegate/tidegate/controlplane"
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	"github.com/tidegate/tidegate/internal/judge"
 )
@@ -32,30 +31,35 @@ func (d *Decider) Assess(_ context.Context, environment, rollout string) (*rollo
 // Violated names the guardrails that are violated, by the evidence that is stored: any server
 // can tell.
 func (d *Decider) Violated(ctx context.Context, environment, rollout string) ([]string, error) {
+	a, err := d.stored(ctx, environment, rollout)
+	var names []string
+	for _, g := range a.GetGuardrails() {
+		if g.GetStanding() == rolloutv1.Standing_STANDING_BREACH {
+			names = append(names, g.GetName())
+		}
+	}
+	return names, err
+}
+
+// Success is what the success metric has come to, by the evidence that is stored.
+func (d *Decider) Success(ctx context.Context, environment, rollout string) (*rolloutv1.SuccessAssessment, error) {
+	a, err := d.stored(ctx, environment, rollout)
+	return a.GetSuccess(), err
+}
+
+// stored is how the evidence stands that is stored; nil: the rollout is over.
+func (d *Decider) stored(ctx context.Context, environment, rollout string) (*rolloutv1.Assessment, error) {
 	r, err := d.o.Authority.ActiveRollout(ctx, environment, rollout)
 	if err != nil || r == nil {
 		return nil, err
 	}
-	if r.Evidence == nil {
-		return nil, nil
-	}
-	return violated(r)
-}
-
-func violated(r *controlplane.ActiveRollout) ([]string, error) {
 	p, err := judge.Compile(r.Rollout)
 	if err != nil {
 		return nil, err
 	}
 	j, err := judgeOn(p, r, nil, &rolloutv1.Situation{}, judge.GatedDwell{})
 	if err != nil {
-		return nil, fmt.Errorf("the evidence of rollout %q: %w", r.Rollout.GetKey(), err)
+		return nil, fmt.Errorf("the evidence of rollout %q: %w", rollout, err)
 	}
-	var names []string
-	for _, g := range j.Assessment().GetGuardrails() {
-		if g.GetStanding() == rolloutv1.Standing_STANDING_BREACH {
-			names = append(names, g.GetName())
-		}
-	}
-	return names, nil
+	return j.Assessment(), nil
 }

@@ -467,25 +467,78 @@ func TestTripThatDecidesNothing(t *testing.T) {
 	})
 }
 
-// An experiment that comes to nothing in its time ends at the control.
+func experiment(giveUpAfter time.Duration) *rolloutv1.Rollout {
+	r := canary("r", "f", 5000)
+	r.Strategy = rolloutv1.Strategy_STRATEGY_EXPERIMENT
+	r.Success = &rolloutv1.Success{
+		Metric: "errors", Statistic: rolloutv1.Statistic_STATISTIC_RATE, Better: rolloutv1.Direction_DIRECTION_DECREASE,
+		GiveUpAfter: durationpb.New(giveUpAfter),
+	}
+	r.Stages[0].Manual = false
+	return r
+}
+
+// An experiment that comes to nothing in its time ends at the control, and says what it came to.
 func TestGiveUp(t *testing.T) {
 	inBubble(t, 2, func(c *cluster) {
-		r := canary("r", "f", 5000)
-		r.Strategy = rolloutv1.Strategy_STRATEGY_EXPERIMENT
-		r.Success = &rolloutv1.Success{
-			Metric: "errors", Statistic: rolloutv1.Statistic_STATISTIC_RATE, Better: rolloutv1.Direction_DIRECTION_DECREASE,
-			GiveUpAfter: durationpb.New(time.Minute),
-		}
-		r.Stages[0].Manual = false
-		c.start(r)
-		r = c.live("r", 120, over)
+		c.start(experiment(time.Minute))
+		r := c.live("r", 120, over)
 		if s := r.GetStatus(); s.GetState() != rolloutv1.State_STATE_ROLLED_BACK || s.GetWeight() != 0 {
 			t.Fatalf("it is %v", s)
 		}
-		if m := moves(c.decisions("r")); len(m) != 1 || m[0].GetVerdict() != rolloutv1.Verdict_VERDICT_GIVE_UP {
-			t.Errorf("%v", verdicts(m))
+		m := moves(c.decisions("r"))
+		if len(m) != 1 || m[0].GetVerdict() != rolloutv1.Verdict_VERDICT_GIVE_UP {
+			t.Fatalf("%v", verdicts(m))
+		}
+		if kept := r.GetStatus().GetSuccess(); kept.GetUnits() == 0 || !proto.Equal(kept, m[0].GetAssessment().GetSuccess()) {
+			t.Errorf("it came to %v, of which is kept: %v", m[0].GetAssessment().GetSuccess(), kept)
 		}
 	})
+}
+
+// An experiment that ends before anything was counted is undecided: that is known, too.
+func TestAbortedAtOnce(t *testing.T) {
+	inBubble(t, 2, func(c *cluster) {
+		c.start(experiment(time.Hour))
+		if _, err := c.servers[0].AbortRollout(context.Background(), alice, &controlv1.AbortRolloutRequest{Environment: production, Key: "r", Reason: "enough"}); err != nil {
+			t.Fatal(err)
+		}
+		kept := c.rollout("r").GetStatus().GetSuccess()
+		if kept.GetVerdict() != rolloutv1.SuccessVerdict_SUCCESS_VERDICT_UNDECIDED || kept.GetUnits() != 0 || kept.Lower != nil {
+			t.Errorf("kept is %v", kept)
+		}
+	})
+}
+
+// What somebody ends says what it came to by then, not by the newest decision.
+func TestEndedByPeople(t *testing.T) {
+	for name, end := range map[string]func(*server) error{
+		"aborted": func(s *server) error {
+			_, err := s.AbortRollout(context.Background(), alice, &controlv1.AbortRolloutRequest{Environment: production, Key: "r", Reason: "enough"})
+			return err
+		},
+		"promoted": func(s *server) error {
+			_, err := s.PromoteRollout(context.Background(), alice, &controlv1.PromoteRolloutRequest{Environment: production, Key: "r", Reason: "enough"})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 2, func(c *cluster) {
+				c.start(experiment(time.Hour))
+				if r := c.live("r", 60, nil); r.GetStatus().GetSuccess() != nil {
+					t.Errorf("not over, it came to %v", r.GetStatus().GetSuccess())
+				}
+				before := c.decisions("r")
+				if err := end(c.servers[0]); err != nil {
+					t.Fatal(err)
+				}
+				kept := c.rollout("r").GetStatus().GetSuccess()
+				if was := before[len(before)-1].GetAssessment().GetSuccess(); kept.GetUnits() <= was.GetUnits() || kept.Lower == nil {
+					t.Errorf("kept is %v, when the newest decision had %v", kept, was)
+				}
+			})
+		})
+	}
 }
 
 // Evidence that cannot be used would blind the breaker: it begins anew, and shuts what is bad.

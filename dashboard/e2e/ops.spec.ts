@@ -66,7 +66,7 @@ test("audit shows an entry within a second, and its filters are in the address",
   await page.reload();
   await expect(page.getByLabel("In the reason")).toHaveValue("inc-8");
   await expect(entries.getByRole("listitem")).toHaveCount(1);
-  await entries.getByText("enabled", { exact: true }).click();
+  await entries.getByText("Turned off", { exact: true }).click();
   await expect(entries.getByText("Request")).toBeVisible();
   await page.getByLabel("In the reason").fill("nobody ever said this");
   await expect(page.getByRole("heading", { name: "No entry is like that" })).toBeVisible();

@@ -93,10 +93,14 @@ test("one proposes in a browser, another approves and applies, and the relay ser
   await hers.getByRole("button", { name: "Review and save" }).click();
   const proposing = hers.getByRole("dialog");
   await expect(proposing.getByText("1 other person must approve")).toBeVisible();
+  await expect(proposing.getByText("Serves on in place of off.")).toBeVisible();
   await proposing.getByLabel("Why").fill("the launch");
   await proposing.getByRole("button", { name: "Propose", exact: true }).click();
   await hers.getByRole("link", { name: "change request #1" }).click();
   await expect(hers.getByRole("heading", { name: "the launch" })).toBeVisible();
+  await expect(hers.getByText("Serves on in place of off.")).toBeVisible();
+  await hers.getByText("Exactly").click();
+  await expect(hers.getByText("default_outcome.variant")).toBeVisible();
   await expect(hers.getByRole("button", { name: "Approve…" })).toBeHidden();
   await expect(hers.getByRole("button", { name: "Apply…" })).toBeDisabled();
   expect(await served(world, "new-checkout")).toBe("off");
@@ -252,6 +256,8 @@ test("settings are changed after a look at what differs", async ({ page, world }
   await page.getByRole("checkbox", { name: /^Protected/ }).check();
   await page.getByRole("button", { name: "Review and save" }).click();
   const dialog = page.getByRole("dialog");
+  await expect(dialog.getByText("Protected: yes, was no.")).toBeVisible();
+  await dialog.getByText("Exactly").click();
   await expect(dialog.locator(".diff")).toContainText("protected");
   await dialog.getByLabel("Why").fill("a test");
   await dialog.getByRole("button", { name: "Save" }).click();

@@ -150,7 +150,43 @@ test("a rollout is paused, widened, resumed and aborted by hand", async ({ page,
   await expect(page.getByRole("button", { name: "Pause", exact: true })).toBeVisible();
   await act("Abort", "Abort");
   await expect(page.getByText("Aborted by a person")).toBeVisible();
+  await expect(page.getByText(/ yet|waiting for/i)).toBeHidden();
+  await page.goto(`${world.url}/staging/rollouts`);
+  await expect(page.getByRole("region", { name: "Over" }).getByText(/^A person aborted it/)).toBeVisible();
+  await page.getByRole("link", { name: "new-menu-1" }).click();
   await act("Delete", "Delete");
   await expect(page.getByRole("heading", { name: "Rollouts", exact: true })).toBeVisible();
   await expect(page.getByRole("link", { name: "new-menu-1" })).toBeHidden();
+});
+
+test("an experiment that is over says what it came to, in the list and on its page", async ({ page, world }) => {
+  await make(world, "new-label");
+  const traffic = new FlagTraffic(world.relayURL, {
+    environment: "staging",
+    flagKey: "new-label",
+    users: 30,
+    happens: { purchases: { on: 0.6, off: 0.3 } },
+  });
+  try {
+    await world.cli(
+      "rollout start new-label-1 --flag new-label --to on --strategy experiment -e staging --reason test"
+        .split(" ")
+        .concat("--success", "rate(purchases) rises"),
+    );
+    await logIn(page, world, ada);
+    await page.goto(`${world.url}/staging/experiments/new-label-1`);
+    await expect(page.getByText(/^The treatment is better: between/)).toBeVisible({ timeout: 90_000 });
+    await page.getByRole("button", { name: "Abort", exact: true }).click();
+    await page.getByRole("dialog").getByLabel("Why").fill("we know enough");
+    await page.getByRole("dialog").getByRole("button", { name: "Abort", exact: true }).click();
+    const came =
+      /^The treatment was better: \+[\d.]+ pp, between \+[\d.]+ pp and \+[\d.]+ pp; [\d,.K]+ units counted, both arms\.$/;
+    await expect(page.getByText(came).first()).toBeVisible();
+    await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Experiments" }).click();
+    const over = page.getByRole("region", { name: "Over" }).getByRole("listitem").filter({ hasText: "new-label-1" });
+    await expect(over.getByText(came)).toBeVisible();
+    await expect(over.getByText("better", { exact: true })).toBeVisible();
+  } finally {
+    await traffic.stop();
+  }
 });

@@ -25,6 +25,7 @@ export function BandChart({
   steps,
   decisions = [],
   zero = false,
+  over,
 }: {
   band: Band;
   comparison: Comparison;
@@ -34,6 +35,8 @@ export function BandChart({
   decisions?: Marker[];
   // The line to look at is 0, not a margin.
   zero?: boolean;
+  // Nothing will come any more.
+  over: boolean;
 }) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
@@ -69,7 +72,9 @@ export function BandChart({
       <figcaption className="small soft num row tight">
         <span>
           {band.times.length === 0
-            ? "Nothing was counted yet."
+            ? over
+              ? "Nothing was recorded."
+              : "Nothing was counted yet."
             : at === null
               ? "Point at the chart to read what was known at a time."
               : rowWords(band, comparison, at)}

@@ -3,10 +3,11 @@ import { RotateCcw } from "lucide-react";
 import { Link } from "wouter";
 import { instead } from "../api/errors";
 import type { AuditEntry } from "../gen/tidegate/control/v1/audit_pb";
+import { reasonWords } from "../lib/figures";
 import { actionWords, badActions } from "../lib/history-words";
 import { dateOf } from "../lib/time";
 import { Ago, Badge, Button, Loading } from "./basics";
-import { Diff } from "./diff";
+import { Changes, changesSummary, subjectOf } from "./changes";
 import { ProblemNote } from "./problem";
 
 type Page = { entries: AuditEntry[]; nextPageToken: string };
@@ -68,17 +69,11 @@ export function HistoryList({
               )
             )}
           </div>
-          <p className="why">{e.reason || <span className="faint">no reason was given</span>}</p>
+          <p className="why">{reasonWords(e) || <span className="faint">no reason was given</span>}</p>
           {e.changes.length > 0 && (
             <details className="more" open={i === 0 && e.changes.length <= 6}>
-              <summary>
-                {e.changes
-                  .slice(0, 3)
-                  .map((c) => c.path)
-                  .join(", ")}
-                {e.changes.length > 3 && ` and ${e.changes.length - 3} more`}
-              </summary>
-              <Diff changes={e.changes} />
+              <summary>{changesSummary(e)}</summary>
+              <Changes changes={e.changes} subject={subjectOf(e.kind, e.resource.value)} />
             </details>
           )}
         </li>

@@ -1,7 +1,8 @@
 import { problemOf } from "../api/errors";
+import { reasonWords } from "../lib/figures";
 import { dateOf } from "../lib/time";
 import { Ago, Button, Note } from "./basics";
-import { Diff } from "./diff";
+import { Changes, subjectOf } from "./changes";
 
 // What a call failed with: in words, field by field, and, where somebody else came first, what
 // they did.
@@ -21,9 +22,9 @@ export function ProblemNote({ failure, again }: { failure: unknown; again?: () =
         <>
           <span>
             {problem.conflict.latest.actor}, <Ago at={dateOf(problem.conflict.latest.time)} />: “
-            {problem.conflict.latest.reason}”
+            {reasonWords(problem.conflict.latest)}”
           </span>
-          <Diff changes={problem.conflict.changes} />
+          <Changes changes={problem.conflict.changes} subject={subjectOf(problem.conflict.kind)} />
         </>
       )}
       {problem.unreachable && <span>What you see may be old. Nothing that you entered is lost.</span>}

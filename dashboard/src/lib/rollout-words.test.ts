@@ -1,14 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
-import {
-  Comparison,
-  GuardrailAssessmentSchema,
-  SuccessAssessmentSchema,
-  SuccessVerdict,
-} from "../gen/tidegate/rollout/v1/decision_pb";
-import { Action, RolloutSchema, State, Statistic, Strategy } from "../gen/tidegate/rollout/v1/rollout_pb";
-import { bandWords, changeOfMind, compared, effectPlace, successWords } from "./rollout-words";
+import { Comparison, GuardrailAssessmentSchema } from "../gen/tidegate/rollout/v1/decision_pb";
+import { Action, RolloutSchema, State, Strategy } from "../gen/tidegate/rollout/v1/rollout_pb";
+import { figures } from "./figures";
+import { bandWords, changeOfMind, compared, endedStanding, endReason } from "./rollout-words";
 import { leastSeconds, stageLadder } from "./stages";
 import { fromRollout, nextKey, noStart, problemAt, toRollout } from "./start";
 
@@ -34,12 +30,21 @@ test("what would change its mind is said only where something would", () => {
   expect(changeOfMind(create(GuardrailAssessmentSchema), shuts)).toBeUndefined();
 });
 
-test("an experiment that knows nothing does not pretend", () => {
-  expect(successWords(undefined, Statistic.RATE)).toContain("too little");
-  const s = create(SuccessAssessmentSchema, { verdict: SuccessVerdict.UNDECIDED, lower: -0.004, upper: 0.011 });
-  expect(successWords(s, Statistic.RATE)).toContain("between −0.4 pp and +1.1 pp");
-  const won = create(SuccessAssessmentSchema, { verdict: SuccessVerdict.WON, lower: 0.01, upper: 0.03 });
-  expect(successWords(won, Statistic.RATE)).toBe("The treatment is better: between +1 pp and +3 pp.");
+test("what is over says who ended it, and does not wait for anything", () => {
+  expect(endReason({ state: State.ABORTED, headline: "" })).toBe("A person aborted it before the first decision.");
+  expect(endReason({ state: State.ABORTED, headline: "Held at 1%: paused" })).toBe(
+    "A person aborted it. Before that: “Held at 1%: paused”",
+  );
+  expect(endReason({ state: State.COMPLETED, headline: "" })).toContain("A person completed it before");
+  expect(endReason({ state: State.COMPLETED, headline: "Held at 50%: a person promotes this stage" })).toContain(
+    "A person completed it. Before that: “Held",
+  );
+  for (const [state, headline] of [
+    [State.COMPLETED, "Completed: errors 1.1x: proven"],
+    [State.ROLLED_BACK, "Rolled back from 5%: errors 4.9x"],
+  ] as const)
+    expect(endReason({ state, headline })).toBe(figures(headline));
+  for (const said of Object.values(endedStanding)) expect(said.words).not.toContain("yet");
 });
 
 test("the ladder knows what is done, when, and what is never reached", () => {
@@ -89,16 +94,4 @@ test("a rollout that is started again is the same", () => {
   const first = { ...noStart, key: "a-1", flag: "a", treatment: "on", strategy: Strategy.FIXED, metric: "purchases" };
   const { rollout } = toRollout(first);
   expect(fromRollout(rollout, "a-1")).toEqual(first);
-});
-
-test("an interval has its place around 0", () => {
-  const place = effectPlace({ estimate: 0.02, lower: -0.01, upper: 0.05 });
-  expect(place?.zero).toBe(0.5);
-  expect(place?.from).toBeCloseTo(0.408);
-  expect(place?.estimate).toBeCloseTo(0.684);
-  expect(place?.to).toBeCloseTo(0.96);
-  // What is above 0 is wholly at its right.
-  expect(effectPlace({ estimate: 3, lower: 2, upper: 4 })?.from).toBeGreaterThan(0.5);
-  expect(effectPlace({ lower: 0, upper: 0, estimate: 0 })).toBeUndefined();
-  expect(effectPlace(undefined)).toBeUndefined();
 });

@@ -1,20 +1,6 @@
-import {
-  Comparison,
-  type GuardrailAssessment,
-  Standing,
-  type SuccessAssessment,
-  SuccessVerdict,
-  Verdict,
-} from "../gen/tidegate/rollout/v1/decision_pb";
-import {
-  Action,
-  type Guardrail,
-  State,
-  Statistic,
-  type Status,
-  Strategy,
-  Unit,
-} from "../gen/tidegate/rollout/v1/rollout_pb";
+import { Comparison, type GuardrailAssessment, Standing, Verdict } from "../gen/tidegate/rollout/v1/decision_pb";
+import { Action, type Guardrail, State, type Status, Strategy, Unit } from "../gen/tidegate/rollout/v1/rollout_pb";
+import { figures } from "./figures";
 import { percent, plural } from "./numbers";
 
 export type Tone = "good" | "warn" | "bad" | "accent" | undefined;
@@ -95,10 +81,31 @@ export const standingTones: Record<Standing, Tone> = {
   [Standing.BREACH]: "bad",
 };
 
+// The same of a rollout that is over: nothing will be proven any more.
+export const endedStanding: Record<Standing, { words: string; meaning: string }> = {
+  [Standing.UNSPECIFIED]: { words: "no data", meaning: "Nothing was counted at its last stage." },
+  [Standing.NO_DATA]: { words: "no data", meaning: "Nothing was counted at its last stage." },
+  [Standing.UNPROVEN]: { words: "not proven", meaning: "Neither harm nor safety was proven." },
+  [Standing.SAFE]: { words: "safe", meaning: "Harm beyond what the stage allowed was disproved." },
+  [Standing.BREACH]: { words: "violated", meaning: standingMeaning[Standing.BREACH] },
+};
+
 export const unitWords = (unit: Unit) => (unit === Unit.REQUEST ? "requests" : "subjects");
 
 export function isOver(status: Pick<Status, "state"> | undefined): boolean {
   return (status?.state ?? State.RUNNING) > State.PAUSED;
+}
+
+// How it ended: what the decider decided, or that a person ended it, and what was decided before.
+export function endReason({ state, headline }: Pick<Status, "state" | "headline">): string {
+  const deed =
+    state === State.ABORTED
+      ? "A person aborted it"
+      : state === State.COMPLETED && !headline.startsWith("Completed")
+        ? "A person completed it"
+        : "";
+  if (!headline) return `${deed || "It ended"} before the first decision.`;
+  return deed ? `${deed}. Before that: “${figures(headline)}”` : figures(headline);
 }
 
 export function isExperiment(r: { strategy: Strategy; successMetric: string }): boolean {
@@ -114,7 +121,7 @@ function signed(text: string, v: number): string {
   return v > 0 ? `+${text}` : text.replace("-", "−");
 }
 
-function short(v: number): string {
+export function short(v: number): string {
   const abs = Math.abs(v);
   return String(Number(abs < 1 ? v.toPrecision(2) : v.toFixed(abs >= 100 ? 0 : abs >= 10 ? 1 : 2)));
 }
@@ -171,45 +178,4 @@ export function changeOfMind(
 export function detectableWords(g: GuardrailAssessment): string | undefined {
   if (g.detectable === undefined) return undefined;
   return `At this traffic, ten minutes find ${g.comparison === Comparison.RATIO ? "a ratio" : "a difference"} of ${compared(g.comparison, g.detectable)}.`;
-}
-
-// The difference of a success metric: a rate's in percentage points.
-export function successFigure(statistic: Statistic, v: number): string {
-  return statistic === Statistic.RATE ? compared(Comparison.RATE_DIFFERENCE, v) : compared(Comparison.DIFFERENCE, v);
-}
-
-export function successValue(statistic: Statistic, v: number): string {
-  return statistic === Statistic.RATE ? percent(v) : short(v);
-}
-
-// The verdict of an experiment in honest words.
-export function successWords(s: SuccessAssessment | undefined, statistic: Statistic): string {
-  if (!s || s.lower === undefined || s.upper === undefined) return "Undecided: too little was counted to say anything.";
-  const between = `between ${successFigure(statistic, s.lower)} and ${successFigure(statistic, s.upper)}`;
-  switch (s.verdict) {
-    case SuccessVerdict.WON:
-      return `The treatment is better: ${between}.`;
-    case SuccessVerdict.LOST:
-      return `The treatment is worse: ${between}.`;
-    default:
-      return `Undecided: the difference is ${between}. Zero is still possible.`;
-  }
-}
-
-export const successTones: Record<SuccessVerdict, Tone> = {
-  [SuccessVerdict.UNSPECIFIED]: undefined,
-  [SuccessVerdict.UNDECIDED]: undefined,
-  [SuccessVerdict.WON]: "good",
-  [SuccessVerdict.LOST]: "bad",
-};
-
-// Where a success metric's interval lies on a line that has 0 in its middle, from 0 to 1.
-export function effectPlace(
-  s: Pick<SuccessAssessment, "estimate" | "lower" | "upper"> | undefined,
-): { zero: number; from: number; to: number; estimate: number } | undefined {
-  if (s?.estimate === undefined || s.lower === undefined || s.upper === undefined) return undefined;
-  const reach = Math.max(Math.abs(s.lower), Math.abs(s.upper));
-  if (!Number.isFinite(reach) || reach === 0) return undefined;
-  const at = (v: number) => 0.5 + (v / reach) * 0.46;
-  return { zero: at(0), from: at(s.lower), to: at(s.upper), estimate: at(s.estimate) };
 }

@@ -3,12 +3,14 @@ import type { DescMessage } from "@bufbuild/protobuf";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { AuditEntry } from "../../gen/tidegate/control/v1/audit_pb";
+import { subjectOfMessage } from "../../lib/changes/say";
 import { type Kind, onTopOf } from "../../lib/draft";
+import { reasonWords } from "../../lib/figures";
 import type { Overlap, Side } from "../../lib/merge";
 import { plural } from "../../lib/numbers";
 import { dateOf } from "../../lib/time";
 import { Ago, Button, Note } from "../basics";
-import { Diff } from "../diff";
+import { Changes } from "../changes";
 import type { DraftState, Version } from "../draft";
 import { differences } from "./differences";
 
@@ -55,7 +57,7 @@ export function ConflictNote<S extends DescMessage>({
         </strong>
         {since.map((e) => (
           <span key={e.revision.toString()}>
-            {e.actor}, <Ago at={dateOf(e.time)} />: “{e.reason}”
+            {e.actor}, <Ago at={dateOf(e.time)} />: “{reasonWords(e)}”
           </span>
         ))}
         <span>
@@ -98,11 +100,14 @@ export function ConflictNote<S extends DescMessage>({
           <div className="columns">
             <div className="stack tight">
               <h3>They changed</h3>
-              <Diff changes={differences(kind, draft.base, latest.message)} />
+              <Changes
+                changes={differences(kind, draft.base, latest.message)}
+                subject={subjectOfMessage(latest.message)}
+              />
             </div>
             <div className="stack tight">
               <h3>You changed</h3>
-              <Diff changes={differences(kind, draft.base, draft.mine)} />
+              <Changes changes={differences(kind, draft.base, draft.mine)} subject={subjectOfMessage(draft.mine)} />
             </div>
           </div>
         )}

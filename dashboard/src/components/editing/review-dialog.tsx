@@ -1,9 +1,10 @@
 import type { DescMessage } from "@bufbuild/protobuf";
 import { Check as CheckIcon } from "lucide-react";
+import { subjectOfMessage } from "../../lib/changes/say";
 import type { Words as Text } from "../../lib/words";
 import { Note } from "../basics";
 import { ChangeDialog } from "../change-dialog";
-import { Diff } from "../diff";
+import { Changes } from "../changes";
 import type { DraftState, Version } from "../draft";
 import type { Proposal } from "../proposal";
 import { Words } from "../words";
@@ -70,8 +71,9 @@ export function ReviewDialog<S extends DescMessage>({
           </span>
         </Note>
       )}
-      <Diff
+      <Changes
         changes={check.changes}
+        subject={subjectOfMessage(state.draft.mine)}
         none={check.current ? "Nothing differs from what is there." : "Asking the server…"}
       />
       {check.current && !check.problem && (

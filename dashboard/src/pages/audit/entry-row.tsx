@@ -14,10 +14,11 @@ import {
 import { memo, useState } from "react";
 import { Link } from "wouter";
 import { CopyButton } from "../../components/basics";
-import { Diff } from "../../components/diff";
+import { Changes, changesSummary, subjectOf } from "../../components/changes";
 import { EntrySentence } from "../../components/entry-sentence";
 import { Action, type AuditEntry, ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
 import { entryId, entryPath, entryTone, entryWords } from "../../lib/entry-words";
+import { reasonWords } from "../../lib/figures";
 import { dateOf, exactly } from "../../lib/time";
 import type { Commit } from "./entries";
 
@@ -70,8 +71,8 @@ export const EntryRow = memo(
               </time>
             )}
           </div>
-          <p className="why soft">{entry.reason || <span className="faint">No reason was given.</span>}</p>
-          <More entry={entry} environment={environment} narrow={narrow} summary={summaryOf(entry)} />
+          <p className="why soft">{reasonWords(entry) || <span className="faint">No reason was given.</span>}</p>
+          <More entry={entry} environment={environment} narrow={narrow} summary={changesSummary(entry) || "Details"} />
           {along.map((e) => (
             <More
               key={entryId(e)}
@@ -102,18 +103,14 @@ function More({ summary, ...rest }: { entry: AuditEntry; environment: string; na
   );
 }
 
-function summaryOf(e: AuditEntry): string {
-  const paths = [...new Set(e.changes.map((c) => c.path))];
-  if (paths.length === 0) return "Details";
-  return paths.slice(0, 2).join(", ") + (paths.length > 2 ? ` and ${paths.length - 2} more` : "");
-}
-
 function Everything({ entry, environment, narrow }: { entry: AuditEntry; environment: string; narrow: Narrow }) {
   const path = entryPath(entry);
   const restorable = entry.kind === ResourceKind.FLAG || entry.kind === ResourceKind.SEGMENT;
   return (
     <div className="stack tight everything">
-      {entry.changes.length > 0 && <Diff changes={entry.changes} />}
+      {entry.changes.length > 0 && (
+        <Changes changes={entry.changes} subject={subjectOf(entry.kind, entry.resource.value)} />
+      )}
       <dl className="kv">
         <dt>Revision</dt>
         <dd className="num">

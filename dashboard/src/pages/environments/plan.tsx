@@ -1,5 +1,5 @@
 import { Badge } from "../../components/basics";
-import { Diff } from "../../components/diff";
+import { Changes, subjectOf } from "../../components/changes";
 import { Action } from "../../gen/tidegate/control/v1/audit_pb";
 import type { PromoteEnvironmentResponse } from "../../gen/tidegate/control/v1/environment_service_pb";
 import { kindName } from "../../lib/entry-words";
@@ -28,7 +28,7 @@ export function Plan({ plan }: { plan: Planned }) {
               <span className="soft">{kindName(r.kind)}</span> <strong>{r.key}</strong>{" "}
               <Badge tone={r.action === Action.DELETED ? "bad" : undefined}>{words[r.action] ?? "changed"}</Badge>
             </summary>
-            <Diff changes={r.changes} none="Too much to be shown." />
+            <Changes changes={r.changes} subject={subjectOf(r.kind)} none="Too much to be shown." />
           </details>
         ))}
       </div>

@@ -14,7 +14,7 @@ import { useEnvironment, useSettings } from "../../api/use-environment";
 import { AccessHistory } from "../../components/access/history";
 import { Button, Card, Loading, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
-import { Diff } from "../../components/diff";
+import { Changes } from "../../components/changes";
 import { FormProvider, useDraft, type Version } from "../../components/draft";
 import { ConflictNote } from "../../components/editing/conflict-note";
 import { differences } from "../../components/editing/differences";
@@ -167,7 +167,7 @@ function Editing({
               <span>Somebody else saved other settings meanwhile. Close this, and look at what they did first.</span>
             </Note>
           )}
-          <Diff changes={changes} none="Nothing differs from what is there." />
+          <Changes changes={changes} subject={{ kind: "settings" }} none="Nothing differs from what is there." />
         </ChangeDialog>
       )}
       {restoring && <RestoreDialog environment={environment} onClose={() => setRestoring(false)} />}

@@ -1,30 +1,31 @@
 import { useMemo } from "react";
 import { BandChart } from "../../components/band-chart";
 import { Badge, Card } from "../../components/basics";
-import { Comparison, SuccessVerdict } from "../../gen/tidegate/rollout/v1/decision_pb";
-import { Direction, type Rollout, Statistic } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { Comparison } from "../../gen/tidegate/rollout/v1/decision_pb";
+import { Direction, type Rollout, Statistic, SuccessVerdict } from "../../gen/tidegate/rollout/v1/rollout_pb";
 import { count, percent } from "../../lib/numbers";
-import { successFigure, successTones, successValue, successWords } from "../../lib/rollout-words";
 import { type Marker, successBand } from "../../lib/series";
+import {
+  endWords,
+  successFigure,
+  successTones,
+  successValue,
+  successVerdicts,
+  successWords,
+} from "../../lib/success-words";
 import { secondsOf, span } from "../../lib/time";
 import type { Seen } from "../rollouts/use-rollout";
 
-const verdicts = {
-  [SuccessVerdict.UNSPECIFIED]: "undecided",
-  [SuccessVerdict.UNDECIDED]: "undecided",
-  [SuccessVerdict.WON]: "better",
-  [SuccessVerdict.LOST]: "worse",
-};
-
 // Whether the treatment is better: the interval of the difference over time, around 0.
-export function SuccessCard({ rollout, seen, steps }: { rollout: Rollout; seen: Seen; steps: Marker[] }) {
+export function SuccessCard(props: { rollout: Rollout; seen: Seen; steps: Marker[]; over: boolean }) {
+  const { rollout, seen, steps, over } = props;
   const { success } = rollout;
-  const s = seen.assessment?.success;
+  const s = seen.success;
   const band = useMemo(() => successBand(seen.series), [seen.series]);
   if (!success) return null;
   const verdict = s?.verdict ?? SuccessVerdict.UNSPECIFIED;
-  const words = successWords(s, success.statistic);
-  const wait = seen.assessment?.waits.find((w) => w.reason === "success");
+  const words = over ? endWords(s, success.statistic) : successWords(s, success.statistic);
+  const wait = over ? undefined : seen.assessment?.waits.find((w) => w.reason === "success");
   const until = secondsOf(wait?.until);
   const better = success.better === Direction.DECREASE ? "falls" : "rises";
   const alpha = success.alpha || 0.05;
@@ -36,7 +37,7 @@ export function SuccessCard({ rollout, seen, steps }: { rollout: Rollout; seen: 
           <span className="small soft">is better when it {better}</span>
         </div>
       }
-      actions={<Badge tone={successTones[verdict]}>{verdicts[verdict]}</Badge>}
+      actions={(s || !over) && <Badge tone={successTones[verdict]}>{successVerdicts[verdict]}</Badge>}
     >
       <div className="guardrail">
         <div className="stack">
@@ -49,6 +50,7 @@ export function SuccessCard({ rollout, seen, steps }: { rollout: Rollout; seen: 
             comparison={success.statistic === Statistic.RATE ? Comparison.RATE_DIFFERENCE : Comparison.DIFFERENCE}
             label={`${success.metric}, treatment minus control, over time. ${words}`}
             steps={steps}
+            over={over}
             zero
           />
           <p className="small soft">
@@ -61,14 +63,18 @@ export function SuccessCard({ rollout, seen, steps }: { rollout: Rollout; seen: 
             <table className="table arms num">
               <caption className="visually-hidden">Means of both arms</caption>
               <tbody>
-                <tr>
-                  <td>treatment</td>
-                  <td className="right">{successValue(success.statistic, s.controlMean + s.estimate)}</td>
-                </tr>
-                <tr>
-                  <td>control</td>
-                  <td className="right">{successValue(success.statistic, s.controlMean)}</td>
-                </tr>
+                {"controlMean" in s && (
+                  <>
+                    <tr>
+                      <td>treatment</td>
+                      <td className="right">{successValue(success.statistic, s.controlMean + s.estimate)}</td>
+                    </tr>
+                    <tr>
+                      <td>control</td>
+                      <td className="right">{successValue(success.statistic, s.controlMean)}</td>
+                    </tr>
+                  </>
+                )}
                 <tr>
                   <td>difference</td>
                   <td className="right">
@@ -82,7 +88,7 @@ export function SuccessCard({ rollout, seen, steps }: { rollout: Rollout; seen: 
               </tbody>
             </table>
           ) : (
-            <p className="small soft">Nothing was counted yet.</p>
+            <p className="small soft">{over ? "There are no figures of it." : "There is nothing to compare yet."}</p>
           )}
           <p className="small soft">
             A difference of {percent(success.relevantDifference || 0.05)} of the control would matter; the interval is

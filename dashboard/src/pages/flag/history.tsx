@@ -2,13 +2,14 @@ import { useState } from "react";
 import { flags } from "../../api/transport";
 import { Card, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
-import { Diff } from "../../components/diff";
+import { Changes } from "../../components/changes";
 import type { Version } from "../../components/draft";
 import { differences } from "../../components/editing/differences";
 import { HistoryList } from "../../components/history-list";
 import { Words } from "../../components/words";
 import type { AuditEntry } from "../../gen/tidegate/control/v1/audit_pb";
 import type { FlagSchema } from "../../gen/tidegate/flag/v1/flag_pb";
+import { subjectOfMessage } from "../../lib/changes/say";
 import { explainFlag } from "../../lib/explain-flag";
 import { flagKind } from "./kind";
 
@@ -96,7 +97,13 @@ export function RestoreFlagDialog({
         </span>
         {note && <span>{note}</span>}
       </Note>
-      {now && <Diff changes={differences(flagKind, now.message, then)} none="It is the same as what is there." />}
+      {now && (
+        <Changes
+          changes={differences(flagKind, now.message, then)}
+          subject={subjectOfMessage(then)}
+          none="It is the same as what is there."
+        />
+      )}
     </ChangeDialog>
   );
 }

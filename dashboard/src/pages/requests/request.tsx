@@ -8,14 +8,17 @@ import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
 import { useRefusal } from "../../api/use-write";
 import { Ago, Badge, Button, Card, Loading, Note } from "../../components/basics";
-import { Diff } from "../../components/diff";
+import { Changes, subjectOf } from "../../components/changes";
 import { PageHead } from "../../components/page";
 import { ProblemNote } from "../../components/problem";
 import { Action, type Conflict, ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
-import { ChangeRequest_State as State } from "../../gen/tidegate/control/v1/change_request_pb";
+import { type ChangeRequest, ChangeRequest_State as State } from "../../gen/tidegate/control/v1/change_request_pb";
 import type { GetChangeRequestResponse } from "../../gen/tidegate/control/v1/change_request_service_pb";
 import type { ApplyResult } from "../../gen/tidegate/control/v1/flag_service_pb";
+import type { Flag, Segment } from "../../gen/tidegate/flag/v1/flag_pb";
+import type { Subject } from "../../lib/changes/say";
 import { kindName } from "../../lib/entry-words";
+import { reasonWords } from "../../lib/figures";
 import { dateOf, exactly } from "../../lib/time";
 import { type Deed, DeedDialog } from "./deed-dialog";
 import { RequestSide } from "./request-side";
@@ -101,7 +104,12 @@ function Shown({
           <h2>What it changes</h2>
           {answer.results.length === 0 && <p className="soft">It changes nothing of what was there.</p>}
           {answer.results.map((one) => (
-            <Result key={`${one.kind}/${one.key}`} environment={environment} result={one} />
+            <Result
+              key={`${one.kind}/${one.key}`}
+              environment={environment}
+              result={one}
+              subject={subjectOf(one.kind, proposed(r, one))}
+            />
           ))}
         </div>
         <RequestSide environment={environment} request={r} answer={answer} />
@@ -221,12 +229,20 @@ function InTheWay({ conflict: c }: { conflict: Conflict }) {
       </strong>
       {c.latest && (
         <span>
-          {c.latest.actor}, <Ago at={dateOf(c.latest.time)} />: “{c.latest.reason}”
+          {c.latest.actor}, <Ago at={dateOf(c.latest.time)} />: “{reasonWords(c.latest)}”
         </span>
       )}
-      {c.changes.length > 0 && <Diff changes={c.changes} />}
+      {c.changes.length > 0 && <Changes changes={c.changes} subject={subjectOf(c.kind)} />}
     </Note>
   );
+}
+
+// The flag or segment as it is to be; undefined: that is not said as a whole.
+function proposed(r: ChangeRequest, one: ApplyResult): Flag | Segment | undefined {
+  if (r.change.case !== "writes") return undefined;
+  const { flags, segments } = r.change.value;
+  const all = one.kind === ResourceKind.FLAG ? flags.map((w) => w.flag) : segments.map((w) => w.segment);
+  return all.find((m) => m?.key === one.key);
 }
 
 const actions: Partial<Record<Action, string>> = {
@@ -241,7 +257,8 @@ const paths: Partial<Record<ResourceKind, string>> = {
   [ResourceKind.ROLLOUT]: "rollouts",
 };
 
-function Result({ environment, result: one }: { environment: string; result: ApplyResult }) {
+function Result(props: { environment: string; result: ApplyResult; subject: Subject | undefined }) {
+  const { environment, result: one, subject } = props;
   const path = paths[one.kind];
   return (
     <Card
@@ -257,7 +274,11 @@ function Result({ environment, result: one }: { environment: string; result: App
         </Badge>
       }
     >
-      <Diff changes={one.changes} none={one.action === Action.DELETED ? "It goes as a whole." : "Nothing differs."} />
+      <Changes
+        changes={one.changes}
+        subject={subject}
+        none={one.action === Action.DELETED ? "It goes as a whole." : "Nothing differs."}
+      />
     </Card>
   );
 }

@@ -5,6 +5,7 @@ import { rollouts } from "../../api/transport";
 import { Ago, Badge, Card, CopyButton, Loading } from "../../components/basics";
 import { ProblemNote } from "../../components/problem";
 import type { Decision } from "../../gen/tidegate/rollout/v1/decision_pb";
+import { figures } from "../../lib/figures";
 import { count, plural } from "../../lib/numbers";
 import { bandWords, share, standingWords, verdictTones, verdictWords } from "../../lib/rollout-words";
 import { dateOf } from "../../lib/time";
@@ -14,16 +15,20 @@ export function Decisions({
   environment,
   rolloutKey,
   decisions,
+  over,
 }: {
   environment: string;
   rolloutKey: string;
   decisions: Decision[] | undefined;
+  over: boolean;
 }) {
   const [open, setOpen] = useState<bigint>();
   return (
     <Card title="Decisions" flush>
       {!decisions ? (
-        <p className="body small soft">None yet: the first comes with the first counts.</p>
+        <p className="body small soft">
+          {over ? "None: it ended before the first." : "None yet: the first comes with the first counts."}
+        </p>
       ) : (
         <ol className="decisions">
           {decisions.map((d) => (
@@ -36,7 +41,7 @@ export function Decisions({
                 {open === d.number ? <ChevronDown size={15} aria-hidden /> : <ChevronRight size={15} aria-hidden />}
                 <span className="num faint small">{d.number.toString()}</span>
                 <Badge tone={verdictTones[d.verdict]}>{verdictWords[d.verdict]}</Badge>
-                <span className="headline">{d.headline}</span>
+                <span className="headline">{figures(d.headline)}</span>
                 <span className="small soft">
                   <Ago at={dateOf(d.time)} />
                 </span>

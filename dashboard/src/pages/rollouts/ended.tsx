@@ -8,9 +8,10 @@ import type { Decision } from "../../gen/tidegate/rollout/v1/decision_pb";
 import { type Rollout, State } from "../../gen/tidegate/rollout/v1/rollout_pb";
 import { evidence } from "../../lib/evidence";
 import { count, percent } from "../../lib/numbers";
-import { unitWords } from "../../lib/rollout-words";
+import { endReason, unitWords } from "../../lib/rollout-words";
 import { endedWords, nowWords } from "../../lib/served-words";
 import { dateOf, span } from "../../lib/time";
+import { EffectLine } from "../experiments/effect";
 import { type Seen, useWholeFlag } from "./use-rollout";
 
 // How it ended: what, when, why in figures, whether relays have it, what is served since, and how
@@ -30,8 +31,11 @@ export function Ended({ environment, seen, rollout }: { environment: string; see
       <strong className="ended">{endedWords(rollout, state, flag?.rules)}</strong>
       <span>
         <Ago at={ended} />
-        {after && `, ${after} after it started`}.{state !== State.ABORTED && last && ` ${last.headline}`}
+        {after && `, ${after} after it started`}. {endReason(status)}
       </span>
+      {rollout.success && (
+        <EffectLine metric={rollout.success.metric} statistic={rollout.success.statistic} effect={seen.success} over />
+      )}
       {state === State.ROLLED_BACK && last && <Why decision={last} rollout={rollout} />}
       <span className="row tight">
         <Receipt environment={environment} revision={seen.revision} past />

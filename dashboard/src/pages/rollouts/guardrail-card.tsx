@@ -13,6 +13,7 @@ import {
   compared,
   comparisonWords,
   detectableWords,
+  endedStanding,
   standingMeaning,
   standingTones,
   standingWords,
@@ -43,6 +44,7 @@ export function GuardrailCard({
 }) {
   const band = useMemo(() => guardrailBand(series, index), [series, index]);
   const standing = a?.standing ?? 0;
+  const said = over ? endedStanding[standing] : { words: standingWords[standing], meaning: standingMeaning[standing] };
   const words = a && bandWords(a);
   const need = a && compared(a.comparison, a.promotionLimit);
   const until = secondsOf(a?.until);
@@ -59,8 +61,8 @@ export function GuardrailCard({
           {guardrail.action === Action.HOLD && (
             <Badge title="A breach stops the widening, and does not shut">holds</Badge>
           )}
-          <Badge tone={standingTones[standing]} title={standingMeaning[standing]}>
-            {standingWords[standing]}
+          <Badge tone={standingTones[standing]} title={said.meaning}>
+            {said.words}
           </Badge>
         </>
       }
@@ -91,13 +93,18 @@ export function GuardrailCard({
               <BandChart
                 band={band}
                 comparison={a.comparison}
-                label={`${guardrail.name}, ${comparisonWords[a.comparison]}, over time: ${words ?? "no estimate yet"}; ${standingWords[standing]}; the margin is ${compared(a.comparison, a.limit)}.`}
+                label={`${guardrail.name}, ${comparisonWords[a.comparison]}, over time: ${words ?? "no estimate"}; ${said.words}; the margin is ${compared(a.comparison, a.limit)}.`}
                 steps={steps}
                 decisions={decisions}
+                over={over}
               />
             </>
           ) : (
-            <p className="soft small waiting">Nothing was counted yet. The chart begins with the first exposures.</p>
+            <p className="soft small waiting">
+              {over
+                ? "It ended before the first decision: there are no figures of it."
+                : "Nothing was counted yet. The chart begins with the first exposures."}
+            </p>
           )}
         </div>
         <div className="stack facts">

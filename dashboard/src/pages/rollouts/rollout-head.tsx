@@ -5,6 +5,7 @@ import { Badge, CopyButton } from "../../components/basics";
 import { PageHead } from "../../components/page";
 import { Words } from "../../components/words";
 import { type Rollout, State } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { figures } from "../../lib/figures";
 import { count } from "../../lib/numbers";
 import { isOver, stateTones, stateWords, strategyWords } from "../../lib/rollout-words";
 import { shareWords } from "../../lib/served-words";
@@ -78,7 +79,7 @@ export function RolloutHead(props: {
           />
           {!over && (
             <p className="headline" aria-live="polite">
-              {seen.assessment?.headline || status?.headline || "It has begun; nothing was counted yet."}
+              {figures(seen.assessment?.headline || status?.headline || "It has begun; nothing was counted yet.")}
             </p>
           )}
         </div>

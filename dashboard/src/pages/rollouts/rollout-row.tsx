@@ -4,19 +4,14 @@ import { useLive } from "../../api/use-live";
 import { Ago, Badge } from "../../components/basics";
 import { EvidenceMeter } from "../../components/evidence-meter";
 import type { RolloutSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
-import type { Assessment, SuccessAssessment } from "../../gen/tidegate/rollout/v1/decision_pb";
+import type { Assessment } from "../../gen/tidegate/rollout/v1/decision_pb";
 import { State } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { figures } from "../../lib/figures";
 import { count } from "../../lib/numbers";
-import {
-  effectPlace,
-  isOver,
-  share,
-  stateTones,
-  stateWords,
-  successTones,
-  successWords,
-} from "../../lib/rollout-words";
+import { endReason, isOver, share, stateTones, stateWords } from "../../lib/rollout-words";
+import { successTones, successVerdicts } from "../../lib/success-words";
 import { dateOf, span } from "../../lib/time";
+import { EffectLine } from "../experiments/effect";
 import { StageBar } from "./rollout-head";
 
 // One line of the list: under way, how it stands; over, how it ended.
@@ -38,7 +33,7 @@ export const RolloutRow = memo(function RolloutRow({
   const worst = assessment?.guardrails
     .filter((g) => g.logE !== undefined && g.logThreshold > 0)
     .sort((a, b) => (b.logE ?? 0) / b.logThreshold - (a.logE ?? 0) / a.logThreshold)[0];
-  const verdict = assessment?.success?.verdict;
+  const effect = over ? r.status?.success : assessment?.success;
   return (
     <li className="rollout-row">
       <div className="what">
@@ -47,7 +42,7 @@ export const RolloutRow = memo(function RolloutRow({
             {r.key}
           </Link>
           <Badge tone={stateTones[state]}>{stateWords[state]}</Badge>
-          {verdict ? <Badge tone={successTones[verdict]}>{["", "undecided", "better", "worse"][verdict]}</Badge> : null}
+          {effect && <Badge tone={successTones[effect.verdict]}>{successVerdicts[effect.verdict]}</Badge>}
         </div>
         <div className="small soft truncate">
           <code>{r.flagKey}</code> to <code>{r.treatment}</code>
@@ -56,9 +51,13 @@ export const RolloutRow = memo(function RolloutRow({
       </div>
       <div className="how small">
         <span className="headline">
-          {(over ? undefined : assessment?.headline) || r.status?.headline || "Nothing was counted yet."}
+          {over && r.status
+            ? endReason(r.status)
+            : figures(assessment?.headline || r.status?.headline || "Nothing was counted yet.")}
         </span>
-        {!over && r.successMetric !== "" && <Effect rollout={r} success={assessment?.success} />}
+        {r.successMetric !== "" && (
+          <EffectLine metric={r.successMetric} statistic={r.successStatistic} effect={effect} over={over} />
+        )}
         {over ? (
           <span className="soft">
             <Ended r={r} />
@@ -88,24 +87,6 @@ export const RolloutRow = memo(function RolloutRow({
     </li>
   );
 });
-
-// How much better the treatment is: its interval around 0, and what that comes to.
-function Effect({ rollout: r, success: s }: { rollout: RolloutSummary; success: SuccessAssessment | undefined }) {
-  const place = effectPlace(s);
-  return (
-    <span className="effect">
-      <code>{r.successMetric}</code>
-      {place && (
-        <span className={`effect-band ${(s && successTones[s.verdict]) ?? ""}`} aria-hidden>
-          <i style={{ left: `${place.zero * 100}%` }} />
-          <span style={{ left: `${place.from * 100}%`, width: `${(place.to - place.from) * 100}%` }} />
-          <b style={{ left: `${place.estimate * 100}%` }} />
-        </span>
-      )}
-      <span>{successWords(s, r.successStatistic)}</span>
-    </span>
-  );
-}
 
 function Ended({ r }: { r: RolloutSummary }) {
   const started = dateOf(r.status?.startedAt);

@@ -10,6 +10,7 @@ import { Card, Empty, Loading } from "../../components/basics";
 import { ProblemNote } from "../../components/problem";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { Rollout } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { figures } from "../../lib/figures";
 import { isExperiment, isOver, share } from "../../lib/rollout-words";
 import { stepMarkers } from "../../lib/series";
 import { dateOf } from "../../lib/time";
@@ -70,7 +71,11 @@ function Shown(props: { environment: string; rollout: Rollout; seen: Seen; list:
   const decisions = useDecisions(environment, rollout.key, status?.decision ?? 0n);
   const steps = useMemo(() => stepMarkers(seen.series, share), [seen.series]);
   const marks = useMemo(
-    () => (decisions.data ?? []).map((d) => ({ time: (dateOf(d.time)?.getTime() ?? 0) / 1000, label: d.headline })),
+    () =>
+      (decisions.data ?? []).map((d) => ({
+        time: (dateOf(d.time)?.getTime() ?? 0) / 1000,
+        label: figures(d.headline),
+      })),
     [decisions.data],
   );
   // The rollout with what is newest of it.
@@ -91,7 +96,7 @@ function Shown(props: { environment: string; rollout: Rollout; seen: Seen; list:
       {over && <Ended environment={environment} seen={seen} rollout={rollout} />}
       <div className="rollout-columns">
         <div className="stack main">
-          {experiment && <SuccessCard rollout={rollout} seen={seen} steps={steps} />}
+          {experiment && <SuccessCard rollout={rollout} seen={seen} steps={steps} over={over} />}
           {rollout.guardrails.map((g, i) => (
             <GuardrailCard
               key={g.name}
@@ -110,7 +115,7 @@ function Shown(props: { environment: string; rollout: Rollout; seen: Seen; list:
               <p className="small soft">None: people alone move this rollout.</p>
             </Card>
           )}
-          <Decisions environment={environment} rolloutKey={rollout.key} decisions={decisions.data} />
+          <Decisions environment={environment} rolloutKey={rollout.key} decisions={decisions.data} over={over} />
           <RolloutHistory environment={environment} rolloutKey={rollout.key} revision={seen.revision} />
         </div>
         <div className="stack side">
@@ -121,7 +126,7 @@ function Shown(props: { environment: string; rollout: Rollout; seen: Seen; list:
             flagKey={rollout.flagKey}
             may={session.may(role, environment, rollout.flagKey)}
           />
-          <SampleRatioCard assessment={seen.assessment} />
+          <SampleRatioCard assessment={seen.assessment} over={over} />
         </div>
       </div>
     </div>

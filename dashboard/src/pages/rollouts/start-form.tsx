@@ -9,7 +9,7 @@ import { useLive } from "../../api/use-live";
 import { useRefusal } from "../../api/use-write";
 import { Button, Card, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
-import { Diff } from "../../components/diff";
+import { Changes } from "../../components/changes";
 import { LeaveDialog } from "../../components/leave-dialog";
 import { PageHead } from "../../components/page";
 import { type Rollout, Strategy } from "../../gen/tidegate/rollout/v1/rollout_pb";
@@ -116,7 +116,7 @@ export function StartForm({ first, where }: { first: Start; where: string }) {
               <>
                 <Plan rollout={rollout} />
                 <h3 className="small">In the flag</h3>
-                <Diff changes={check.changes} />
+                <Changes changes={check.changes} subject={{ kind: "flag" }} />
               </>
             ) : check.problem ? (
               <Note tone="bad">
@@ -160,7 +160,7 @@ export function StartForm({ first, where }: { first: Start; where: string }) {
           onProposed={() => leave(`/${environment}/${list}`)}
         >
           {rollout && <Plan rollout={rollout} />}
-          <Diff changes={check.changes} />
+          <Changes changes={check.changes} subject={{ kind: "flag" }} />
         </ChangeDialog>
       )}
       {dirty && <LeaveDialog what={`The ${noun} that is not started yet`} stay={location} discard={discard} />}

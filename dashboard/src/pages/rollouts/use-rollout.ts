@@ -33,14 +33,17 @@ export function useRollout(environment: string, key: string) {
   });
   const series = useMemo(() => orderly(points), [points]);
   const full = whole.data?.rollout?.rollout;
+  const assessment = over
+    ? (last.data?.assessment ?? whole.data?.assessment)
+    : (standing?.assessment ?? whole.data?.assessment);
   return {
     ready,
     summary,
     rollout: full?.key === key ? full : undefined,
     revision: whole.data?.rollout?.revision ?? revision,
-    assessment: over
-      ? (last.data?.assessment ?? whole.data?.assessment)
-      : (standing?.assessment ?? whole.data?.assessment),
+    assessment,
+    // Of one that ended when its status did not keep it yet, as the series has it.
+    success: over ? (summary?.status?.success ?? series.at(-1)?.success) : assessment?.success,
     last: last.data,
     series,
     failure: whole.error,

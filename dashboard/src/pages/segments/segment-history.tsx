@@ -2,13 +2,14 @@ import { useState } from "react";
 import { segments } from "../../api/transport";
 import { Card, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
-import { Diff } from "../../components/diff";
+import { Changes } from "../../components/changes";
 import type { Version } from "../../components/draft";
 import { differences } from "../../components/editing/differences";
 import { HistoryList } from "../../components/history-list";
 import { Words } from "../../components/words";
 import type { AuditEntry } from "../../gen/tidegate/control/v1/audit_pb";
 import type { SegmentSchema } from "../../gen/tidegate/flag/v1/flag_pb";
+import { subjectOfMessage } from "../../lib/changes/say";
 import { segmentKind } from "./kind";
 import { explainSegment } from "./words";
 
@@ -62,7 +63,11 @@ export function SegmentHistory({
               <Words words={explainSegment(then)} />
             </span>
           </Note>
-          <Diff changes={differences(segmentKind, version.message, then)} none="It is the same as what is there." />
+          <Changes
+            changes={differences(segmentKind, version.message, then)}
+            subject={subjectOfMessage(then)}
+            none="It is the same as what is there."
+          />
         </ChangeDialog>
       )}
     </Card>

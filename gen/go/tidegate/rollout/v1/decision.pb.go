@@ -213,58 +213,6 @@ func (Comparison) EnumDescriptor() ([]byte, []int) {
 	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{2}
 }
 
-type SuccessVerdict int32
-
-const (
-	SuccessVerdict_SUCCESS_VERDICT_UNSPECIFIED SuccessVerdict = 0
-	SuccessVerdict_SUCCESS_VERDICT_UNDECIDED   SuccessVerdict = 1
-	SuccessVerdict_SUCCESS_VERDICT_WON         SuccessVerdict = 2
-	SuccessVerdict_SUCCESS_VERDICT_LOST        SuccessVerdict = 3
-)
-
-// Enum value maps for SuccessVerdict.
-var (
-	SuccessVerdict_name = map[int32]string{
-		0: "SUCCESS_VERDICT_UNSPECIFIED",
-		1: "SUCCESS_VERDICT_UNDECIDED",
-		2: "SUCCESS_VERDICT_WON",
-		3: "SUCCESS_VERDICT_LOST",
-	}
-	SuccessVerdict_value = map[string]int32{
-		"SUCCESS_VERDICT_UNSPECIFIED": 0,
-		"SUCCESS_VERDICT_UNDECIDED":   1,
-		"SUCCESS_VERDICT_WON":         2,
-		"SUCCESS_VERDICT_LOST":        3,
-	}
-)
-
-func (x SuccessVerdict) Enum() *SuccessVerdict {
-	p := new(SuccessVerdict)
-	*p = x
-	return p
-}
-
-func (x SuccessVerdict) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (SuccessVerdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_tidegate_rollout_v1_decision_proto_enumTypes[3].Descriptor()
-}
-
-func (SuccessVerdict) Type() protoreflect.EnumType {
-	return &file_tidegate_rollout_v1_decision_proto_enumTypes[3]
-}
-
-func (x SuccessVerdict) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use SuccessVerdict.Descriptor instead.
-func (SuccessVerdict) EnumDescriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{3}
-}
-
 // Decision is what the decider did, or why it no longer does what it did: one for each change
 // of the verdict, written in the transaction that carries it out. Decisions of a rollout form a
 // chain. The verdict is a pure function of inputs: computed again, it is the same, bit for bit.
@@ -2477,91 +2425,6 @@ func (x *SampleRatio) GetLogThreshold() float64 {
 	return 0
 }
 
-type SuccessAssessment struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Verdict SuccessVerdict         `protobuf:"varint,1,opt,name=verdict,proto3,enum=tidegate.rollout.v1.SuccessVerdict" json:"verdict,omitempty"`
-	// Treatment minus control, in the metric's unit, in the direction that it has.
-	Estimate      *float64 `protobuf:"fixed64,2,opt,name=estimate,proto3,oneof" json:"estimate,omitempty"`
-	Lower         *float64 `protobuf:"fixed64,3,opt,name=lower,proto3,oneof" json:"lower,omitempty"`
-	Upper         *float64 `protobuf:"fixed64,4,opt,name=upper,proto3,oneof" json:"upper,omitempty"`
-	ControlMean   float64  `protobuf:"fixed64,5,opt,name=control_mean,json=controlMean,proto3" json:"control_mean,omitempty"`
-	Units         uint64   `protobuf:"varint,6,opt,name=units,proto3" json:"units,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SuccessAssessment) Reset() {
-	*x = SuccessAssessment{}
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SuccessAssessment) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SuccessAssessment) ProtoMessage() {}
-
-func (x *SuccessAssessment) ProtoReflect() protoreflect.Message {
-	mi := &file_tidegate_rollout_v1_decision_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SuccessAssessment.ProtoReflect.Descriptor instead.
-func (*SuccessAssessment) Descriptor() ([]byte, []int) {
-	return file_tidegate_rollout_v1_decision_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *SuccessAssessment) GetVerdict() SuccessVerdict {
-	if x != nil {
-		return x.Verdict
-	}
-	return SuccessVerdict_SUCCESS_VERDICT_UNSPECIFIED
-}
-
-func (x *SuccessAssessment) GetEstimate() float64 {
-	if x != nil && x.Estimate != nil {
-		return *x.Estimate
-	}
-	return 0
-}
-
-func (x *SuccessAssessment) GetLower() float64 {
-	if x != nil && x.Lower != nil {
-		return *x.Lower
-	}
-	return 0
-}
-
-func (x *SuccessAssessment) GetUpper() float64 {
-	if x != nil && x.Upper != nil {
-		return *x.Upper
-	}
-	return 0
-}
-
-func (x *SuccessAssessment) GetControlMean() float64 {
-	if x != nil {
-		return x.ControlMean
-	}
-	return 0
-}
-
-func (x *SuccessAssessment) GetUnits() uint64 {
-	if x != nil {
-		return x.Units
-	}
-	return 0
-}
-
 var File_tidegate_rollout_v1_decision_proto protoreflect.FileDescriptor
 
 const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
@@ -2788,17 +2651,7 @@ const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
 	"\bobserved\x18\x02 \x01(\x01R\bobserved\x12\x1a\n" +
 	"\bsubjects\x18\x03 \x01(\x04R\bsubjects\x12\x13\n" +
 	"\x05log_e\x18\x04 \x01(\x01R\x04logE\x12#\n" +
-	"\rlog_threshold\x18\x05 \x01(\x01R\flogThreshold\"\x83\x02\n" +
-	"\x11SuccessAssessment\x12=\n" +
-	"\averdict\x18\x01 \x01(\x0e2#.tidegate.rollout.v1.SuccessVerdictR\averdict\x12\x1f\n" +
-	"\bestimate\x18\x02 \x01(\x01H\x00R\bestimate\x88\x01\x01\x12\x19\n" +
-	"\x05lower\x18\x03 \x01(\x01H\x01R\x05lower\x88\x01\x01\x12\x19\n" +
-	"\x05upper\x18\x04 \x01(\x01H\x02R\x05upper\x88\x01\x01\x12!\n" +
-	"\fcontrol_mean\x18\x05 \x01(\x01R\vcontrolMean\x12\x14\n" +
-	"\x05units\x18\x06 \x01(\x04R\x05unitsB\v\n" +
-	"\t_estimateB\b\n" +
-	"\x06_lowerB\b\n" +
-	"\x06_upper*\x8a\x01\n" +
+	"\rlog_threshold\x18\x05 \x01(\x01R\flogThreshold*\x8a\x01\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fVERDICT_HOLD\x10\x01\x12\x13\n" +
@@ -2820,12 +2673,7 @@ const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
 	"\x1aCOMPARISON_RATE_DIFFERENCE\x10\x03\x12\x14\n" +
 	"\x10COMPARISON_SCORE\x10\x04\x12\x12\n" +
 	"\x0eCOMPARISON_PSI\x10\x05\x12\"\n" +
-	"\x1eCOMPARISON_DURATION_DIFFERENCE\x10\x06*\x83\x01\n" +
-	"\x0eSuccessVerdict\x12\x1f\n" +
-	"\x1bSUCCESS_VERDICT_UNSPECIFIED\x10\x00\x12\x1d\n" +
-	"\x19SUCCESS_VERDICT_UNDECIDED\x10\x01\x12\x17\n" +
-	"\x13SUCCESS_VERDICT_WON\x10\x02\x12\x18\n" +
-	"\x14SUCCESS_VERDICT_LOST\x10\x03B\xd9\x01\n" +
+	"\x1eCOMPARISON_DURATION_DIFFERENCE\x10\x06B\xd9\x01\n" +
 	"\x17com.tidegate.rollout.v1B\rDecisionProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/rollout/v1;rolloutv1\xa2\x02\x03TRX\xaa\x02\x13Tidegate.Rollout.V1\xca\x02\x13Tidegate\\Rollout\\V1\xe2\x02\x1fTidegate\\Rollout\\V1\\GPBMetadata\xea\x02\x15Tidegate::Rollout::V1b\x06proto3"
 
 var (
@@ -2840,107 +2688,105 @@ func file_tidegate_rollout_v1_decision_proto_rawDescGZIP() []byte {
 	return file_tidegate_rollout_v1_decision_proto_rawDescData
 }
 
-var file_tidegate_rollout_v1_decision_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_tidegate_rollout_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_tidegate_rollout_v1_decision_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_tidegate_rollout_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_tidegate_rollout_v1_decision_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: tidegate.rollout.v1.Verdict
 	(Standing)(0),                 // 1: tidegate.rollout.v1.Standing
 	(Comparison)(0),               // 2: tidegate.rollout.v1.Comparison
-	(SuccessVerdict)(0),           // 3: tidegate.rollout.v1.SuccessVerdict
-	(*Decision)(nil),              // 4: tidegate.rollout.v1.Decision
-	(*Inputs)(nil),                // 5: tidegate.rollout.v1.Inputs
-	(*Situation)(nil),             // 6: tidegate.rollout.v1.Situation
-	(*Frozen)(nil),                // 7: tidegate.rollout.v1.Frozen
-	(*Evidence)(nil),              // 8: tidegate.rollout.v1.Evidence
-	(*SampleRatioEvidence)(nil),   // 9: tidegate.rollout.v1.SampleRatioEvidence
-	(*GuardrailEvidence)(nil),     // 10: tidegate.rollout.v1.GuardrailEvidence
-	(*SegmentEvidence)(nil),       // 11: tidegate.rollout.v1.SegmentEvidence
-	(*Counts)(nil),                // 12: tidegate.rollout.v1.Counts
-	(*StepCounts)(nil),            // 13: tidegate.rollout.v1.StepCounts
-	(*BreakerState)(nil),          // 14: tidegate.rollout.v1.BreakerState
-	(*GateState)(nil),             // 15: tidegate.rollout.v1.GateState
-	(*MeanBreakerState)(nil),      // 16: tidegate.rollout.v1.MeanBreakerState
-	(*DifferenceState)(nil),       // 17: tidegate.rollout.v1.DifferenceState
-	(*Sample)(nil),                // 18: tidegate.rollout.v1.Sample
-	(*ControlLevel)(nil),          // 19: tidegate.rollout.v1.ControlLevel
-	(*MeanScale)(nil),             // 20: tidegate.rollout.v1.MeanScale
-	(*QuantileEvidence)(nil),      // 21: tidegate.rollout.v1.QuantileEvidence
-	(*LabelCounts)(nil),           // 22: tidegate.rollout.v1.LabelCounts
-	(*Assessment)(nil),            // 23: tidegate.rollout.v1.Assessment
-	(*Wait)(nil),                  // 24: tidegate.rollout.v1.Wait
-	(*GuardrailAssessment)(nil),   // 25: tidegate.rollout.v1.GuardrailAssessment
-	(*SampleRatio)(nil),           // 26: tidegate.rollout.v1.SampleRatio
-	(*SuccessAssessment)(nil),     // 27: tidegate.rollout.v1.SuccessAssessment
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
-	(*Rollout)(nil),               // 29: tidegate.rollout.v1.Rollout
-	(*v1.Window)(nil),             // 30: tidegate.telemetry.v1.Window
-	(*v1.Trip)(nil),               // 31: tidegate.telemetry.v1.Trip
-	(*v1.Sketch)(nil),             // 32: tidegate.telemetry.v1.Sketch
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
+	(*Decision)(nil),              // 3: tidegate.rollout.v1.Decision
+	(*Inputs)(nil),                // 4: tidegate.rollout.v1.Inputs
+	(*Situation)(nil),             // 5: tidegate.rollout.v1.Situation
+	(*Frozen)(nil),                // 6: tidegate.rollout.v1.Frozen
+	(*Evidence)(nil),              // 7: tidegate.rollout.v1.Evidence
+	(*SampleRatioEvidence)(nil),   // 8: tidegate.rollout.v1.SampleRatioEvidence
+	(*GuardrailEvidence)(nil),     // 9: tidegate.rollout.v1.GuardrailEvidence
+	(*SegmentEvidence)(nil),       // 10: tidegate.rollout.v1.SegmentEvidence
+	(*Counts)(nil),                // 11: tidegate.rollout.v1.Counts
+	(*StepCounts)(nil),            // 12: tidegate.rollout.v1.StepCounts
+	(*BreakerState)(nil),          // 13: tidegate.rollout.v1.BreakerState
+	(*GateState)(nil),             // 14: tidegate.rollout.v1.GateState
+	(*MeanBreakerState)(nil),      // 15: tidegate.rollout.v1.MeanBreakerState
+	(*DifferenceState)(nil),       // 16: tidegate.rollout.v1.DifferenceState
+	(*Sample)(nil),                // 17: tidegate.rollout.v1.Sample
+	(*ControlLevel)(nil),          // 18: tidegate.rollout.v1.ControlLevel
+	(*MeanScale)(nil),             // 19: tidegate.rollout.v1.MeanScale
+	(*QuantileEvidence)(nil),      // 20: tidegate.rollout.v1.QuantileEvidence
+	(*LabelCounts)(nil),           // 21: tidegate.rollout.v1.LabelCounts
+	(*Assessment)(nil),            // 22: tidegate.rollout.v1.Assessment
+	(*Wait)(nil),                  // 23: tidegate.rollout.v1.Wait
+	(*GuardrailAssessment)(nil),   // 24: tidegate.rollout.v1.GuardrailAssessment
+	(*SampleRatio)(nil),           // 25: tidegate.rollout.v1.SampleRatio
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*Rollout)(nil),               // 27: tidegate.rollout.v1.Rollout
+	(*v1.Window)(nil),             // 28: tidegate.telemetry.v1.Window
+	(*v1.Trip)(nil),               // 29: tidegate.telemetry.v1.Trip
+	(*v1.Sketch)(nil),             // 30: tidegate.telemetry.v1.Sketch
+	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
+	(*SuccessAssessment)(nil),     // 32: tidegate.rollout.v1.SuccessAssessment
 }
 var file_tidegate_rollout_v1_decision_proto_depIdxs = []int32{
-	28, // 0: tidegate.rollout.v1.Decision.time:type_name -> google.protobuf.Timestamp
+	26, // 0: tidegate.rollout.v1.Decision.time:type_name -> google.protobuf.Timestamp
 	0,  // 1: tidegate.rollout.v1.Decision.verdict:type_name -> tidegate.rollout.v1.Verdict
-	5,  // 2: tidegate.rollout.v1.Decision.inputs:type_name -> tidegate.rollout.v1.Inputs
-	23, // 3: tidegate.rollout.v1.Decision.assessment:type_name -> tidegate.rollout.v1.Assessment
+	4,  // 2: tidegate.rollout.v1.Decision.inputs:type_name -> tidegate.rollout.v1.Inputs
+	22, // 3: tidegate.rollout.v1.Decision.assessment:type_name -> tidegate.rollout.v1.Assessment
 	0,  // 4: tidegate.rollout.v1.Decision.proposed:type_name -> tidegate.rollout.v1.Verdict
-	29, // 5: tidegate.rollout.v1.Inputs.rollout:type_name -> tidegate.rollout.v1.Rollout
-	8,  // 6: tidegate.rollout.v1.Inputs.evidence:type_name -> tidegate.rollout.v1.Evidence
-	30, // 7: tidegate.rollout.v1.Inputs.windows:type_name -> tidegate.telemetry.v1.Window
-	6,  // 8: tidegate.rollout.v1.Inputs.situation:type_name -> tidegate.rollout.v1.Situation
-	28, // 9: tidegate.rollout.v1.Situation.now:type_name -> google.protobuf.Timestamp
-	28, // 10: tidegate.rollout.v1.Situation.fresh_to:type_name -> google.protobuf.Timestamp
-	31, // 11: tidegate.rollout.v1.Situation.trips:type_name -> tidegate.telemetry.v1.Trip
-	7,  // 12: tidegate.rollout.v1.Situation.frozen:type_name -> tidegate.rollout.v1.Frozen
-	28, // 13: tidegate.rollout.v1.Frozen.since:type_name -> google.protobuf.Timestamp
-	28, // 14: tidegate.rollout.v1.Frozen.until:type_name -> google.protobuf.Timestamp
-	28, // 15: tidegate.rollout.v1.Evidence.since:type_name -> google.protobuf.Timestamp
-	28, // 16: tidegate.rollout.v1.Evidence.counted:type_name -> google.protobuf.Timestamp
-	10, // 17: tidegate.rollout.v1.Evidence.guardrails:type_name -> tidegate.rollout.v1.GuardrailEvidence
-	9,  // 18: tidegate.rollout.v1.Evidence.sample_ratio:type_name -> tidegate.rollout.v1.SampleRatioEvidence
-	17, // 19: tidegate.rollout.v1.Evidence.success:type_name -> tidegate.rollout.v1.DifferenceState
-	11, // 20: tidegate.rollout.v1.GuardrailEvidence.segments:type_name -> tidegate.rollout.v1.SegmentEvidence
-	13, // 21: tidegate.rollout.v1.GuardrailEvidence.steps:type_name -> tidegate.rollout.v1.StepCounts
-	19, // 22: tidegate.rollout.v1.GuardrailEvidence.control:type_name -> tidegate.rollout.v1.ControlLevel
-	17, // 23: tidegate.rollout.v1.GuardrailEvidence.difference:type_name -> tidegate.rollout.v1.DifferenceState
-	20, // 24: tidegate.rollout.v1.GuardrailEvidence.scale:type_name -> tidegate.rollout.v1.MeanScale
-	21, // 25: tidegate.rollout.v1.GuardrailEvidence.quantile:type_name -> tidegate.rollout.v1.QuantileEvidence
-	22, // 26: tidegate.rollout.v1.GuardrailEvidence.labels:type_name -> tidegate.rollout.v1.LabelCounts
-	14, // 27: tidegate.rollout.v1.SegmentEvidence.steady:type_name -> tidegate.rollout.v1.BreakerState
-	14, // 28: tidegate.rollout.v1.SegmentEvidence.onset:type_name -> tidegate.rollout.v1.BreakerState
-	15, // 29: tidegate.rollout.v1.SegmentEvidence.gate:type_name -> tidegate.rollout.v1.GateState
-	15, // 30: tidegate.rollout.v1.SegmentEvidence.excess_gate:type_name -> tidegate.rollout.v1.GateState
-	16, // 31: tidegate.rollout.v1.SegmentEvidence.mean:type_name -> tidegate.rollout.v1.MeanBreakerState
-	12, // 32: tidegate.rollout.v1.SegmentEvidence.counts:type_name -> tidegate.rollout.v1.Counts
-	12, // 33: tidegate.rollout.v1.StepCounts.counts:type_name -> tidegate.rollout.v1.Counts
-	18, // 34: tidegate.rollout.v1.MeanBreakerState.treatment_pending:type_name -> tidegate.rollout.v1.Sample
-	18, // 35: tidegate.rollout.v1.MeanBreakerState.control_pending:type_name -> tidegate.rollout.v1.Sample
-	18, // 36: tidegate.rollout.v1.DifferenceState.waiting_treatment:type_name -> tidegate.rollout.v1.Sample
-	18, // 37: tidegate.rollout.v1.DifferenceState.waiting_control:type_name -> tidegate.rollout.v1.Sample
-	18, // 38: tidegate.rollout.v1.DifferenceState.treatment_pending:type_name -> tidegate.rollout.v1.Sample
-	18, // 39: tidegate.rollout.v1.DifferenceState.control_pending:type_name -> tidegate.rollout.v1.Sample
-	18, // 40: tidegate.rollout.v1.DifferenceState.treatment_total:type_name -> tidegate.rollout.v1.Sample
-	18, // 41: tidegate.rollout.v1.DifferenceState.control_total:type_name -> tidegate.rollout.v1.Sample
-	18, // 42: tidegate.rollout.v1.MeanScale.control:type_name -> tidegate.rollout.v1.Sample
-	32, // 43: tidegate.rollout.v1.QuantileEvidence.treatment:type_name -> tidegate.telemetry.v1.Sketch
-	32, // 44: tidegate.rollout.v1.QuantileEvidence.control:type_name -> tidegate.telemetry.v1.Sketch
-	28, // 45: tidegate.rollout.v1.Assessment.time:type_name -> google.protobuf.Timestamp
-	33, // 46: tidegate.rollout.v1.Assessment.until:type_name -> google.protobuf.Duration
-	24, // 47: tidegate.rollout.v1.Assessment.waits:type_name -> tidegate.rollout.v1.Wait
-	25, // 48: tidegate.rollout.v1.Assessment.guardrails:type_name -> tidegate.rollout.v1.GuardrailAssessment
-	26, // 49: tidegate.rollout.v1.Assessment.sample_ratio:type_name -> tidegate.rollout.v1.SampleRatio
-	27, // 50: tidegate.rollout.v1.Assessment.success:type_name -> tidegate.rollout.v1.SuccessAssessment
-	33, // 51: tidegate.rollout.v1.Wait.until:type_name -> google.protobuf.Duration
+	27, // 5: tidegate.rollout.v1.Inputs.rollout:type_name -> tidegate.rollout.v1.Rollout
+	7,  // 6: tidegate.rollout.v1.Inputs.evidence:type_name -> tidegate.rollout.v1.Evidence
+	28, // 7: tidegate.rollout.v1.Inputs.windows:type_name -> tidegate.telemetry.v1.Window
+	5,  // 8: tidegate.rollout.v1.Inputs.situation:type_name -> tidegate.rollout.v1.Situation
+	26, // 9: tidegate.rollout.v1.Situation.now:type_name -> google.protobuf.Timestamp
+	26, // 10: tidegate.rollout.v1.Situation.fresh_to:type_name -> google.protobuf.Timestamp
+	29, // 11: tidegate.rollout.v1.Situation.trips:type_name -> tidegate.telemetry.v1.Trip
+	6,  // 12: tidegate.rollout.v1.Situation.frozen:type_name -> tidegate.rollout.v1.Frozen
+	26, // 13: tidegate.rollout.v1.Frozen.since:type_name -> google.protobuf.Timestamp
+	26, // 14: tidegate.rollout.v1.Frozen.until:type_name -> google.protobuf.Timestamp
+	26, // 15: tidegate.rollout.v1.Evidence.since:type_name -> google.protobuf.Timestamp
+	26, // 16: tidegate.rollout.v1.Evidence.counted:type_name -> google.protobuf.Timestamp
+	9,  // 17: tidegate.rollout.v1.Evidence.guardrails:type_name -> tidegate.rollout.v1.GuardrailEvidence
+	8,  // 18: tidegate.rollout.v1.Evidence.sample_ratio:type_name -> tidegate.rollout.v1.SampleRatioEvidence
+	16, // 19: tidegate.rollout.v1.Evidence.success:type_name -> tidegate.rollout.v1.DifferenceState
+	10, // 20: tidegate.rollout.v1.GuardrailEvidence.segments:type_name -> tidegate.rollout.v1.SegmentEvidence
+	12, // 21: tidegate.rollout.v1.GuardrailEvidence.steps:type_name -> tidegate.rollout.v1.StepCounts
+	18, // 22: tidegate.rollout.v1.GuardrailEvidence.control:type_name -> tidegate.rollout.v1.ControlLevel
+	16, // 23: tidegate.rollout.v1.GuardrailEvidence.difference:type_name -> tidegate.rollout.v1.DifferenceState
+	19, // 24: tidegate.rollout.v1.GuardrailEvidence.scale:type_name -> tidegate.rollout.v1.MeanScale
+	20, // 25: tidegate.rollout.v1.GuardrailEvidence.quantile:type_name -> tidegate.rollout.v1.QuantileEvidence
+	21, // 26: tidegate.rollout.v1.GuardrailEvidence.labels:type_name -> tidegate.rollout.v1.LabelCounts
+	13, // 27: tidegate.rollout.v1.SegmentEvidence.steady:type_name -> tidegate.rollout.v1.BreakerState
+	13, // 28: tidegate.rollout.v1.SegmentEvidence.onset:type_name -> tidegate.rollout.v1.BreakerState
+	14, // 29: tidegate.rollout.v1.SegmentEvidence.gate:type_name -> tidegate.rollout.v1.GateState
+	14, // 30: tidegate.rollout.v1.SegmentEvidence.excess_gate:type_name -> tidegate.rollout.v1.GateState
+	15, // 31: tidegate.rollout.v1.SegmentEvidence.mean:type_name -> tidegate.rollout.v1.MeanBreakerState
+	11, // 32: tidegate.rollout.v1.SegmentEvidence.counts:type_name -> tidegate.rollout.v1.Counts
+	11, // 33: tidegate.rollout.v1.StepCounts.counts:type_name -> tidegate.rollout.v1.Counts
+	17, // 34: tidegate.rollout.v1.MeanBreakerState.treatment_pending:type_name -> tidegate.rollout.v1.Sample
+	17, // 35: tidegate.rollout.v1.MeanBreakerState.control_pending:type_name -> tidegate.rollout.v1.Sample
+	17, // 36: tidegate.rollout.v1.DifferenceState.waiting_treatment:type_name -> tidegate.rollout.v1.Sample
+	17, // 37: tidegate.rollout.v1.DifferenceState.waiting_control:type_name -> tidegate.rollout.v1.Sample
+	17, // 38: tidegate.rollout.v1.DifferenceState.treatment_pending:type_name -> tidegate.rollout.v1.Sample
+	17, // 39: tidegate.rollout.v1.DifferenceState.control_pending:type_name -> tidegate.rollout.v1.Sample
+	17, // 40: tidegate.rollout.v1.DifferenceState.treatment_total:type_name -> tidegate.rollout.v1.Sample
+	17, // 41: tidegate.rollout.v1.DifferenceState.control_total:type_name -> tidegate.rollout.v1.Sample
+	17, // 42: tidegate.rollout.v1.MeanScale.control:type_name -> tidegate.rollout.v1.Sample
+	30, // 43: tidegate.rollout.v1.QuantileEvidence.treatment:type_name -> tidegate.telemetry.v1.Sketch
+	30, // 44: tidegate.rollout.v1.QuantileEvidence.control:type_name -> tidegate.telemetry.v1.Sketch
+	26, // 45: tidegate.rollout.v1.Assessment.time:type_name -> google.protobuf.Timestamp
+	31, // 46: tidegate.rollout.v1.Assessment.until:type_name -> google.protobuf.Duration
+	23, // 47: tidegate.rollout.v1.Assessment.waits:type_name -> tidegate.rollout.v1.Wait
+	24, // 48: tidegate.rollout.v1.Assessment.guardrails:type_name -> tidegate.rollout.v1.GuardrailAssessment
+	25, // 49: tidegate.rollout.v1.Assessment.sample_ratio:type_name -> tidegate.rollout.v1.SampleRatio
+	32, // 50: tidegate.rollout.v1.Assessment.success:type_name -> tidegate.rollout.v1.SuccessAssessment
+	31, // 51: tidegate.rollout.v1.Wait.until:type_name -> google.protobuf.Duration
 	1,  // 52: tidegate.rollout.v1.GuardrailAssessment.standing:type_name -> tidegate.rollout.v1.Standing
 	2,  // 53: tidegate.rollout.v1.GuardrailAssessment.comparison:type_name -> tidegate.rollout.v1.Comparison
-	12, // 54: tidegate.rollout.v1.GuardrailAssessment.counts:type_name -> tidegate.rollout.v1.Counts
-	33, // 55: tidegate.rollout.v1.GuardrailAssessment.until:type_name -> google.protobuf.Duration
-	3,  // 56: tidegate.rollout.v1.SuccessAssessment.verdict:type_name -> tidegate.rollout.v1.SuccessVerdict
-	57, // [57:57] is the sub-list for method output_type
-	57, // [57:57] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	11, // 54: tidegate.rollout.v1.GuardrailAssessment.counts:type_name -> tidegate.rollout.v1.Counts
+	31, // 55: tidegate.rollout.v1.GuardrailAssessment.until:type_name -> google.protobuf.Duration
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_rollout_v1_decision_proto_init() }
@@ -2950,14 +2796,13 @@ func file_tidegate_rollout_v1_decision_proto_init() {
 	}
 	file_tidegate_rollout_v1_rollout_proto_init()
 	file_tidegate_rollout_v1_decision_proto_msgTypes[21].OneofWrappers = []any{}
-	file_tidegate_rollout_v1_decision_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_rollout_v1_decision_proto_rawDesc), len(file_tidegate_rollout_v1_decision_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   24,
+			NumEnums:      3,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

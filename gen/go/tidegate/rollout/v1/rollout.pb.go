@@ -443,6 +443,58 @@ func (State) EnumDescriptor() ([]byte, []int) {
 	return file_tidegate_rollout_v1_rollout_proto_rawDescGZIP(), []int{6}
 }
 
+type SuccessVerdict int32
+
+const (
+	SuccessVerdict_SUCCESS_VERDICT_UNSPECIFIED SuccessVerdict = 0
+	SuccessVerdict_SUCCESS_VERDICT_UNDECIDED   SuccessVerdict = 1
+	SuccessVerdict_SUCCESS_VERDICT_WON         SuccessVerdict = 2
+	SuccessVerdict_SUCCESS_VERDICT_LOST        SuccessVerdict = 3
+)
+
+// Enum value maps for SuccessVerdict.
+var (
+	SuccessVerdict_name = map[int32]string{
+		0: "SUCCESS_VERDICT_UNSPECIFIED",
+		1: "SUCCESS_VERDICT_UNDECIDED",
+		2: "SUCCESS_VERDICT_WON",
+		3: "SUCCESS_VERDICT_LOST",
+	}
+	SuccessVerdict_value = map[string]int32{
+		"SUCCESS_VERDICT_UNSPECIFIED": 0,
+		"SUCCESS_VERDICT_UNDECIDED":   1,
+		"SUCCESS_VERDICT_WON":         2,
+		"SUCCESS_VERDICT_LOST":        3,
+	}
+)
+
+func (x SuccessVerdict) Enum() *SuccessVerdict {
+	p := new(SuccessVerdict)
+	*p = x
+	return p
+}
+
+func (x SuccessVerdict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SuccessVerdict) Descriptor() protoreflect.EnumDescriptor {
+	return file_tidegate_rollout_v1_rollout_proto_enumTypes[7].Descriptor()
+}
+
+func (SuccessVerdict) Type() protoreflect.EnumType {
+	return &file_tidegate_rollout_v1_rollout_proto_enumTypes[7]
+}
+
+func (x SuccessVerdict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SuccessVerdict.Descriptor instead.
+func (SuccessVerdict) EnumDescriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_rollout_proto_rawDescGZIP(), []int{7}
+}
+
 // Rollout moves subjects from one variant of a flag to another, stage by stage.
 //
 // While it is not over it owns one outcome of its flag: a split of its two variants, the
@@ -1169,7 +1221,9 @@ type Status struct {
 	Relays uint32 `protobuf:"varint,10,opt,name=relays,proto3" json:"relays,omitempty"`
 	// What the flag's outcome was before: restored where the rollout ends at the control.
 	// True: the control variant; else a split.
-	PlainOutcome  bool `protobuf:"varint,11,opt,name=plain_outcome,json=plainOutcome,proto3" json:"plain_outcome,omitempty"`
+	PlainOutcome bool `protobuf:"varint,11,opt,name=plain_outcome,json=plainOutcome,proto3" json:"plain_outcome,omitempty"`
+	// Over, with a success metric: what that came to. Unset: it was not known as it ended.
+	Success       *SuccessAssessment `protobuf:"bytes,12,opt,name=success,proto3" json:"success,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1281,6 +1335,13 @@ func (x *Status) GetPlainOutcome() bool {
 	return false
 }
 
+func (x *Status) GetSuccess() *SuccessAssessment {
+	if x != nil {
+		return x.Success
+	}
+	return nil
+}
+
 // Step is a time in which the weight did not change.
 type Step struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1341,6 +1402,92 @@ func (x *Step) GetBeganAt() *timestamppb.Timestamp {
 		return x.BeganAt
 	}
 	return nil
+}
+
+// SuccessAssessment is what the success metric has come to, over all steps.
+type SuccessAssessment struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Verdict SuccessVerdict         `protobuf:"varint,1,opt,name=verdict,proto3,enum=tidegate.rollout.v1.SuccessVerdict" json:"verdict,omitempty"`
+	// Treatment minus control, in the metric's unit, in the direction that it has.
+	Estimate      *float64 `protobuf:"fixed64,2,opt,name=estimate,proto3,oneof" json:"estimate,omitempty"`
+	Lower         *float64 `protobuf:"fixed64,3,opt,name=lower,proto3,oneof" json:"lower,omitempty"`
+	Upper         *float64 `protobuf:"fixed64,4,opt,name=upper,proto3,oneof" json:"upper,omitempty"`
+	ControlMean   float64  `protobuf:"fixed64,5,opt,name=control_mean,json=controlMean,proto3" json:"control_mean,omitempty"`
+	Units         uint64   `protobuf:"varint,6,opt,name=units,proto3" json:"units,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuccessAssessment) Reset() {
+	*x = SuccessAssessment{}
+	mi := &file_tidegate_rollout_v1_rollout_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuccessAssessment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuccessAssessment) ProtoMessage() {}
+
+func (x *SuccessAssessment) ProtoReflect() protoreflect.Message {
+	mi := &file_tidegate_rollout_v1_rollout_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuccessAssessment.ProtoReflect.Descriptor instead.
+func (*SuccessAssessment) Descriptor() ([]byte, []int) {
+	return file_tidegate_rollout_v1_rollout_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SuccessAssessment) GetVerdict() SuccessVerdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return SuccessVerdict_SUCCESS_VERDICT_UNSPECIFIED
+}
+
+func (x *SuccessAssessment) GetEstimate() float64 {
+	if x != nil && x.Estimate != nil {
+		return *x.Estimate
+	}
+	return 0
+}
+
+func (x *SuccessAssessment) GetLower() float64 {
+	if x != nil && x.Lower != nil {
+		return *x.Lower
+	}
+	return 0
+}
+
+func (x *SuccessAssessment) GetUpper() float64 {
+	if x != nil && x.Upper != nil {
+		return *x.Upper
+	}
+	return 0
+}
+
+func (x *SuccessAssessment) GetControlMean() float64 {
+	if x != nil {
+		return x.ControlMean
+	}
+	return 0
+}
+
+func (x *SuccessAssessment) GetUnits() uint64 {
+	if x != nil {
+		return x.Units
+	}
+	return 0
 }
 
 var File_tidegate_rollout_v1_rollout_proto protoreflect.FileDescriptor
@@ -1406,7 +1553,7 @@ const file_tidegate_rollout_v1_rollout_proto_rawDesc = "" +
 	"\rgive_up_after\x18\a \x01(\v2\x19.google.protobuf.DurationR\vgiveUpAfter\"Z\n" +
 	"\vEdgeBreaker\x12\x1a\n" +
 	"\bdisabled\x18\x01 \x01(\bR\bdisabled\x12/\n" +
-	"\x05after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05after\"\x94\x03\n" +
+	"\x05after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05after\"\xd6\x03\n" +
 	"\x06Status\x120\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1a.tidegate.rollout.v1.StateR\x05state\x12\x14\n" +
 	"\x05stage\x18\x02 \x01(\rR\x05stage\x12\x16\n" +
@@ -1420,11 +1567,22 @@ const file_tidegate_rollout_v1_rollout_proto_rawDesc = "" +
 	"\bheadline\x18\t \x01(\tR\bheadline\x12\x16\n" +
 	"\x06relays\x18\n" +
 	" \x01(\rR\x06relays\x12#\n" +
-	"\rplain_outcome\x18\v \x01(\bR\fplainOutcome\"i\n" +
+	"\rplain_outcome\x18\v \x01(\bR\fplainOutcome\x12@\n" +
+	"\asuccess\x18\f \x01(\v2&.tidegate.rollout.v1.SuccessAssessmentR\asuccess\"i\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x04R\x04step\x12\x16\n" +
 	"\x06weight\x18\x02 \x01(\rR\x06weight\x125\n" +
-	"\bbegan_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\abeganAt*\x7f\n" +
+	"\bbegan_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\abeganAt\"\x83\x02\n" +
+	"\x11SuccessAssessment\x12=\n" +
+	"\averdict\x18\x01 \x01(\x0e2#.tidegate.rollout.v1.SuccessVerdictR\averdict\x12\x1f\n" +
+	"\bestimate\x18\x02 \x01(\x01H\x00R\bestimate\x88\x01\x01\x12\x19\n" +
+	"\x05lower\x18\x03 \x01(\x01H\x01R\x05lower\x88\x01\x01\x12\x19\n" +
+	"\x05upper\x18\x04 \x01(\x01H\x02R\x05upper\x88\x01\x01\x12!\n" +
+	"\fcontrol_mean\x18\x05 \x01(\x01R\vcontrolMean\x12\x14\n" +
+	"\x05units\x18\x06 \x01(\x04R\x05unitsB\v\n" +
+	"\t_estimateB\b\n" +
+	"\x06_lowerB\b\n" +
+	"\x06_upper*\x7f\n" +
 	"\bStrategy\x12\x18\n" +
 	"\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSTRATEGY_CANARY\x10\x01\x12\x17\n" +
@@ -1463,7 +1621,12 @@ const file_tidegate_rollout_v1_rollout_proto_rawDesc = "" +
 	"\fSTATE_PAUSED\x10\x02\x12\x13\n" +
 	"\x0fSTATE_COMPLETED\x10\x03\x12\x15\n" +
 	"\x11STATE_ROLLED_BACK\x10\x04\x12\x11\n" +
-	"\rSTATE_ABORTED\x10\x05B\xd8\x01\n" +
+	"\rSTATE_ABORTED\x10\x05*\x83\x01\n" +
+	"\x0eSuccessVerdict\x12\x1f\n" +
+	"\x1bSUCCESS_VERDICT_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19SUCCESS_VERDICT_UNDECIDED\x10\x01\x12\x17\n" +
+	"\x13SUCCESS_VERDICT_WON\x10\x02\x12\x18\n" +
+	"\x14SUCCESS_VERDICT_LOST\x10\x03B\xd8\x01\n" +
 	"\x17com.tidegate.rollout.v1B\fRolloutProtoP\x01ZAgithub.com/tidegate/tidegate/gen/go/tidegate/rollout/v1;rolloutv1\xa2\x02\x03TRX\xaa\x02\x13Tidegate.Rollout.V1\xca\x02\x13Tidegate\\Rollout\\V1\xe2\x02\x1fTidegate\\Rollout\\V1\\GPBMetadata\xea\x02\x15Tidegate::Rollout::V1b\x06proto3"
 
 var (
@@ -1478,8 +1641,8 @@ func file_tidegate_rollout_v1_rollout_proto_rawDescGZIP() []byte {
 	return file_tidegate_rollout_v1_rollout_proto_rawDescData
 }
 
-var file_tidegate_rollout_v1_rollout_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_tidegate_rollout_v1_rollout_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_tidegate_rollout_v1_rollout_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_tidegate_rollout_v1_rollout_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_tidegate_rollout_v1_rollout_proto_goTypes = []any{
 	(Strategy)(0),                 // 0: tidegate.rollout.v1.Strategy
 	(Unit)(0),                     // 1: tidegate.rollout.v1.Unit
@@ -1488,47 +1651,51 @@ var file_tidegate_rollout_v1_rollout_proto_goTypes = []any{
 	(Denominator)(0),              // 4: tidegate.rollout.v1.Denominator
 	(Action)(0),                   // 5: tidegate.rollout.v1.Action
 	(State)(0),                    // 6: tidegate.rollout.v1.State
-	(*Rollout)(nil),               // 7: tidegate.rollout.v1.Rollout
-	(*Stage)(nil),                 // 8: tidegate.rollout.v1.Stage
-	(*Guardrail)(nil),             // 9: tidegate.rollout.v1.Guardrail
-	(*Margin)(nil),                // 10: tidegate.rollout.v1.Margin
-	(*Success)(nil),               // 11: tidegate.rollout.v1.Success
-	(*EdgeBreaker)(nil),           // 12: tidegate.rollout.v1.EdgeBreaker
-	(*Status)(nil),                // 13: tidegate.rollout.v1.Status
-	(*Step)(nil),                  // 14: tidegate.rollout.v1.Step
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(SuccessVerdict)(0),           // 7: tidegate.rollout.v1.SuccessVerdict
+	(*Rollout)(nil),               // 8: tidegate.rollout.v1.Rollout
+	(*Stage)(nil),                 // 9: tidegate.rollout.v1.Stage
+	(*Guardrail)(nil),             // 10: tidegate.rollout.v1.Guardrail
+	(*Margin)(nil),                // 11: tidegate.rollout.v1.Margin
+	(*Success)(nil),               // 12: tidegate.rollout.v1.Success
+	(*EdgeBreaker)(nil),           // 13: tidegate.rollout.v1.EdgeBreaker
+	(*Status)(nil),                // 14: tidegate.rollout.v1.Status
+	(*Step)(nil),                  // 15: tidegate.rollout.v1.Step
+	(*SuccessAssessment)(nil),     // 16: tidegate.rollout.v1.SuccessAssessment
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
 }
 var file_tidegate_rollout_v1_rollout_proto_depIdxs = []int32{
 	0,  // 0: tidegate.rollout.v1.Rollout.strategy:type_name -> tidegate.rollout.v1.Strategy
-	8,  // 1: tidegate.rollout.v1.Rollout.stages:type_name -> tidegate.rollout.v1.Stage
-	15, // 2: tidegate.rollout.v1.Rollout.bake:type_name -> google.protobuf.Duration
-	9,  // 3: tidegate.rollout.v1.Rollout.guardrails:type_name -> tidegate.rollout.v1.Guardrail
-	11, // 4: tidegate.rollout.v1.Rollout.success:type_name -> tidegate.rollout.v1.Success
+	9,  // 1: tidegate.rollout.v1.Rollout.stages:type_name -> tidegate.rollout.v1.Stage
+	17, // 2: tidegate.rollout.v1.Rollout.bake:type_name -> google.protobuf.Duration
+	10, // 3: tidegate.rollout.v1.Rollout.guardrails:type_name -> tidegate.rollout.v1.Guardrail
+	12, // 4: tidegate.rollout.v1.Rollout.success:type_name -> tidegate.rollout.v1.Success
 	1,  // 5: tidegate.rollout.v1.Rollout.unit:type_name -> tidegate.rollout.v1.Unit
-	12, // 6: tidegate.rollout.v1.Rollout.edge_breaker:type_name -> tidegate.rollout.v1.EdgeBreaker
-	13, // 7: tidegate.rollout.v1.Rollout.status:type_name -> tidegate.rollout.v1.Status
-	15, // 8: tidegate.rollout.v1.Stage.min_dwell:type_name -> google.protobuf.Duration
+	13, // 6: tidegate.rollout.v1.Rollout.edge_breaker:type_name -> tidegate.rollout.v1.EdgeBreaker
+	14, // 7: tidegate.rollout.v1.Rollout.status:type_name -> tidegate.rollout.v1.Status
+	17, // 8: tidegate.rollout.v1.Stage.min_dwell:type_name -> google.protobuf.Duration
 	2,  // 9: tidegate.rollout.v1.Guardrail.statistic:type_name -> tidegate.rollout.v1.Statistic
 	3,  // 10: tidegate.rollout.v1.Guardrail.worse:type_name -> tidegate.rollout.v1.Direction
-	10, // 11: tidegate.rollout.v1.Guardrail.margin:type_name -> tidegate.rollout.v1.Margin
+	11, // 11: tidegate.rollout.v1.Guardrail.margin:type_name -> tidegate.rollout.v1.Margin
 	4,  // 12: tidegate.rollout.v1.Guardrail.denominator:type_name -> tidegate.rollout.v1.Denominator
 	5,  // 13: tidegate.rollout.v1.Guardrail.action:type_name -> tidegate.rollout.v1.Action
 	2,  // 14: tidegate.rollout.v1.Success.statistic:type_name -> tidegate.rollout.v1.Statistic
 	3,  // 15: tidegate.rollout.v1.Success.better:type_name -> tidegate.rollout.v1.Direction
 	4,  // 16: tidegate.rollout.v1.Success.denominator:type_name -> tidegate.rollout.v1.Denominator
-	15, // 17: tidegate.rollout.v1.Success.give_up_after:type_name -> google.protobuf.Duration
-	15, // 18: tidegate.rollout.v1.EdgeBreaker.after:type_name -> google.protobuf.Duration
+	17, // 17: tidegate.rollout.v1.Success.give_up_after:type_name -> google.protobuf.Duration
+	17, // 18: tidegate.rollout.v1.EdgeBreaker.after:type_name -> google.protobuf.Duration
 	6,  // 19: tidegate.rollout.v1.Status.state:type_name -> tidegate.rollout.v1.State
-	14, // 20: tidegate.rollout.v1.Status.steps:type_name -> tidegate.rollout.v1.Step
-	16, // 21: tidegate.rollout.v1.Status.started_at:type_name -> google.protobuf.Timestamp
-	16, // 22: tidegate.rollout.v1.Status.ended_at:type_name -> google.protobuf.Timestamp
-	16, // 23: tidegate.rollout.v1.Step.began_at:type_name -> google.protobuf.Timestamp
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	15, // 20: tidegate.rollout.v1.Status.steps:type_name -> tidegate.rollout.v1.Step
+	18, // 21: tidegate.rollout.v1.Status.started_at:type_name -> google.protobuf.Timestamp
+	18, // 22: tidegate.rollout.v1.Status.ended_at:type_name -> google.protobuf.Timestamp
+	16, // 23: tidegate.rollout.v1.Status.success:type_name -> tidegate.rollout.v1.SuccessAssessment
+	18, // 24: tidegate.rollout.v1.Step.began_at:type_name -> google.protobuf.Timestamp
+	7,  // 25: tidegate.rollout.v1.SuccessAssessment.verdict:type_name -> tidegate.rollout.v1.SuccessVerdict
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_tidegate_rollout_v1_rollout_proto_init() }
@@ -1543,13 +1710,14 @@ func file_tidegate_rollout_v1_rollout_proto_init() {
 		(*Margin_Absolute)(nil),
 		(*Margin_Seconds)(nil),
 	}
+	file_tidegate_rollout_v1_rollout_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tidegate_rollout_v1_rollout_proto_rawDesc), len(file_tidegate_rollout_v1_rollout_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   8,
+			NumEnums:      8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

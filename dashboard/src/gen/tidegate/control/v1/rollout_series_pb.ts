@@ -6,9 +6,9 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Comparison, Counts, Standing, SuccessVerdict } from "../../rollout/v1/decision_pb";
+import type { Comparison, Counts, Standing } from "../../rollout/v1/decision_pb";
 import { file_tidegate_rollout_v1_decision } from "../../rollout/v1/decision_pb";
-import type { State } from "../../rollout/v1/rollout_pb";
+import type { State, SuccessVerdict } from "../../rollout/v1/rollout_pb";
 import { file_tidegate_rollout_v1_rollout } from "../../rollout/v1/rollout_pb";
 import type { Message } from "@bufbuild/protobuf";
 
