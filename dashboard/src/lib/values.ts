@@ -16,6 +16,11 @@ export function valueText(value: Value | undefined): string {
   return JSON.stringify(jsonOf(value));
 }
 
+// Tells values of any kind apart, also those with whole numbers of 64 bits, which JSON cannot write.
+export function fingerprint(v: unknown): string {
+  return JSON.stringify(v, (_, part) => (typeof part === "bigint" ? part.toString() : part));
+}
+
 const maxInteger = 2 ** 53 - 1;
 
 // Reads what somebody typed as a value of a flag's type. A problem says what would be right.
