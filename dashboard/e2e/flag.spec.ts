@@ -419,6 +419,31 @@ test("rules are moved by their buttons and dragged, and shares that do not add u
   await expect(page.getByLabel("Share of off in per cent")).toHaveValue("many");
 });
 
+test("a rule is moved by keyboard: the focus and its form go along", async ({ page, world }) => {
+  await make(world, "walked");
+  await logIn(page, world, ada);
+  await open(page, world, "flags/walked");
+  for (const id of ["second", "third"]) {
+    await page.getByRole("button", { name: "Add a rule" }).click();
+    await page.getByLabel("Id").fill(id);
+  }
+  const names = page.locator(".rule-open strong");
+  const down = page.getByRole("button", { name: "Move canada down" });
+  await down.focus();
+  await down.press("Enter");
+  await expect(names).toHaveText(["second", "canada", "third"]);
+  await expect(down).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(names).toHaveText(["second", "third", "canada"]);
+  await expect(page.getByRole("button", { name: "Move canada up" })).toBeFocused(); // it can go no further down
+  await expect(page.getByLabel("Id")).toHaveValue("third");
+  await page.keyboard.press("Enter");
+  await expect(names).toHaveText(["second", "canada", "third"]);
+  await expect(page.getByLabel("Id")).toHaveValue("third");
+  await page.getByRole("button", { name: "Discard" }).click();
+  await expect(names).toHaveText(["canada"]);
+});
+
 test("after a dialog the focus is where it was, or at the page's content", async ({ page, world }) => {
   await make(world, "focused");
   await logIn(page, world, ada);
