@@ -18,7 +18,7 @@ import { Diff } from "../../components/diff";
 import { EntrySentence } from "../../components/entry-sentence";
 import { Action, type AuditEntry, ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
 import { entryId, entryPath, entryTone, entryWords } from "../../lib/entry-words";
-import { dateOf, exactly } from "../../lib/time";
+import { dateOf, exactly, secondClock } from "../../lib/time";
 import type { Commit } from "./entries";
 
 const icons: Partial<Record<Action, LucideIcon>> = {
@@ -35,8 +35,6 @@ const icons: Partial<Record<Action, LucideIcon>> = {
   [Action.TRIPPED]: CircleX,
   [Action.ABORTED]: Ban,
 };
-
-const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
 const hex = (bytes: Uint8Array) => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
 
@@ -66,7 +64,7 @@ export const EntryRow = memo(
             <EntrySentence entry={entry} environment={environment} />
             {at && (
               <time className="small soft num nowrap" dateTime={at.toISOString()} title={exactly(at)}>
-                {clock.format(at)}
+                {secondClock(at)}
               </time>
             )}
           </div>
