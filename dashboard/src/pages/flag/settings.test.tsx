@@ -74,3 +74,29 @@ it("a lifetime is typed, key by key, where there was none and where there was on
   fireEvent.change(screen.getByLabelText("Expected lifetime"), { target: { value: "" } });
   expect(now.expectedLifetime).toBeUndefined();
 });
+
+it("a number of the metadata is typed key by key, and stays a number", () => {
+  show({ metadata: { budget: 1, name: "7", beta: true } });
+  type("Value of budget", ".5");
+  expect(textOf("Value of budget")).toBe("1.5");
+  expect(now.metadata).toEqual({ budget: 1.5, name: "7", beta: true });
+
+  fireEvent.change(screen.getByLabelText("Value of budget"), { target: { value: "" } });
+  expect(screen.getByText("Must be a number.")).toBeTruthy();
+  expect(now.metadata?.budget).toBe(1.5);
+  type("Value of budget", "7");
+  expect(screen.queryByText("Must be a number.")).toBeNull();
+  expect(now.metadata?.budget).toBe(7);
+
+  type("Value of name", "5");
+  expect(now.metadata?.name).toBe("75");
+  fireEvent.change(screen.getByLabelText("Value of budget"), { target: { value: "9007199254740993" } });
+  expect(screen.getByText("Whole numbers beyond 9007199254740991 lose digits.")).toBeTruthy();
+  expect(now.metadata?.budget).toBe(7);
+  // Another type, or none: what could not be read is gone.
+  fireEvent.change(screen.getByLabelText("Type of budget"), { target: { value: "string" } });
+  expect(textOf("Value of budget")).toBe("7");
+  expect(screen.queryByText(/lose digits/)).toBeNull();
+  fireEvent.change(screen.getByLabelText("Value of beta"), { target: { value: "false" } });
+  expect(now.metadata).toEqual({ budget: "7", name: "75", beta: false });
+});
