@@ -126,6 +126,12 @@ export function useTyped<T>(
   // What was typed stays as it was typed ("1.50"), as long as it says what is there.
   const kept = typed !== undefined && fingerprint(read(typed)) === fingerprint(read(shown)) ? typed : shown;
   const result = pending === undefined ? undefined : read(pending);
+  // It can be read by now, as something else has changed.
+  useEffect(() => {
+    if (!result || "problem" in result) return;
+    setText(path, undefined);
+    set(result.value);
+  });
   return {
     text: pending ?? kept,
     // It cannot be read: the draft has what it was before.
