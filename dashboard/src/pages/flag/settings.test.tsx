@@ -2,8 +2,8 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { cleanup, screen } from "@testing-library/react";
 import { afterEach, expect, it } from "vitest";
+import { enter, showForm, textOf, type } from "../../components/form-of-tests";
 import { FlagSchema } from "../../gen/tidegate/flag/v1/flag_pb";
-import { enter, showForm, textOf, type } from "./form-of-tests";
 import { Settings } from "./settings";
 
 function show(flag: MessageInitShape<typeof FlagSchema>) {

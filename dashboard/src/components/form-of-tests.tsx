@@ -1,12 +1,13 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { fireEvent, render, screen } from "@testing-library/react";
 import { type ReactNode, useState } from "react";
-import { FormProvider } from "../../components/draft";
-import { type Flag, FlagSchema } from "../../gen/tidegate/flag/v1/flag_pb";
-import { type Draft, edited, type Kind, startDraft, withText } from "../../lib/draft";
-import type { Edit } from "./targeting";
+import { type Flag, FlagSchema } from "../gen/tidegate/flag/v1/flag_pb";
+import { type Draft, edited, type Kind, startDraft, withText } from "../lib/draft";
+import { FormProvider } from "./draft";
 
 const kind: Kind<typeof FlagSchema> = { schema: FlagSchema, shape: { kind: "whole" } };
+
+type Edit = (how: (f: Flag) => void) => void;
 
 // A part of a flag's form, without the page; `draft` is what it edits.
 export function showForm(flag: MessageInitShape<typeof FlagSchema>, part: (flag: Flag, edit: Edit) => ReactNode) {
