@@ -5,9 +5,9 @@ import uPlot from "uplot";
 import { Comparison } from "../gen/tidegate/rollout/v1/decision_pb";
 import { compared } from "../lib/rollout-words";
 import { type Band, type Marker, range, ratioBounds, ratioSplits, thinned } from "../lib/series";
+import { clock, secondClock } from "../lib/time";
 
 const height = 210;
-const clock = new Intl.DateTimeFormat("en", { timeStyle: "medium", hour12: false });
 
 const color = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -90,7 +90,7 @@ export function BandChart({
 
 function rowWords(band: Band, comparison: Comparison, i: number): string {
   const say = (v: number | null | undefined) => (v === null || v === undefined ? "–" : compared(comparison, v));
-  const time = clock.format(new Date((band.times[i] ?? 0) * 1000));
+  const time = secondClock(new Date((band.times[i] ?? 0) * 1000));
   return `${time}: ${say(band.estimate[i])}, between ${say(band.lower[i])} and ${say(band.upper[i])}`;
 }
 
@@ -116,7 +116,7 @@ function BandTable({ band, comparison, label }: { band: Band; comparison: Compar
         <tbody>
           {rows.map((i) => (
             <tr key={band.times[i]}>
-              <td>{clock.format(new Date((band.times[i] ?? 0) * 1000))}</td>
+              <td>{secondClock(new Date((band.times[i] ?? 0) * 1000))}</td>
               <td className="right">{say(band.estimate[i])}</td>
               <td className="right">{say(band.lower[i])}</td>
               <td className="right">{say(band.upper[i])}</td>
@@ -147,12 +147,11 @@ function aligned(band: Band, comparison: Comparison): uPlot.AlignedData {
 }
 
 const dated = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
-const hours = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hour12: false });
 
 // A time on the axis, as exact as its ticks are far apart.
 function timeWords(t: number, every: number): string {
   const at = new Date(t * 1000);
-  return every < 60 ? clock.format(at) : every < 86_400 ? hours.format(at) : dated.format(at);
+  return every < 60 ? secondClock(at) : every < 86_400 ? clock(at) : dated.format(at);
 }
 
 type Shown = { band: Band; comparison: Comparison; steps: Marker[]; decisions: Marker[]; zero: boolean };

@@ -45,6 +45,7 @@ export function ChangeDialog({
   wide,
   unconfirmed,
   unprotected,
+  unseen,
   reason: suggested = "",
   done,
   run,
@@ -64,6 +65,8 @@ export function ChangeDialog({
   unconfirmed?: boolean;
   // It is of no environment: of people, and of all of them.
   unprotected?: boolean;
+  // What it would do is not shown, or not yet: nobody can mean it.
+  unseen?: boolean;
   reason?: string;
   // What is said once it is done.
   done: string;
@@ -99,7 +102,7 @@ export function ChangeDialog({
   const confirm =
     !unconfirmed && !unprotected && !proposing && (settings.data === undefined || !!settings.data.settings?.protected);
   const late = proposing && when !== "" && new Date(when) <= new Date();
-  const ready = reason.trim() !== "" && (!confirm || typed === environment) && !busy && !late;
+  const ready = reason.trim() !== "" && (!confirm || typed === environment) && !busy && !late && !unseen;
   // Another request is another id.
   const renew = () => setRequestId(crypto.randomUUID());
 

@@ -1,9 +1,10 @@
 import { X } from "lucide-react";
-import { type FormEvent, type ReactNode, useEffect, useId, useRef } from "react";
+import { type FormEvent, type ReactNode, useId, useLayoutEffect, useRef } from "react";
+import { keepFocus } from "../lib/focus";
 import { IconButton } from "./basics";
 
 // A modal dialog, as long as it is rendered. The platform keeps the focus in it and closes it by
-// Escape. With `onSubmit` it is a form.
+// Escape. With `onSubmit` it is a form. Afterwards the focus is where it was.
 export function Dialog(props: {
   title: string;
   wide?: boolean;
@@ -14,14 +15,22 @@ export function Dialog(props: {
 }) {
   const ref = useRef<HTMLDialogElement>(null);
   const title = useId();
-  useEffect(() => {
+  const gone = useRef(false);
+  useLayoutEffect(() => {
     const dialog = ref.current;
-    if (!dialog || dialog.open) return;
+    if (!dialog) return;
+    gone.current = false;
     dialog.showModal();
     // Where people expect to go on: at the first field, else at what the dialog proposes.
     const fields = ".content :is(textarea, input, select):not(:disabled)";
     const first = dialog.querySelector<HTMLElement>(fields) ?? dialog.querySelector<HTMLElement>("footer .primary");
     first?.focus();
+    return () => {
+      gone.current = true;
+      // Only what is closed, and not just taken away, gives the focus back.
+      dialog.close();
+      keepFocus();
+    };
   }, []);
   const inside = (
     <>
@@ -39,7 +48,9 @@ export function Dialog(props: {
       ref={ref}
       className={`dialog ${props.wide ? "wide" : ""}`}
       aria-labelledby={title}
-      onClose={props.onClose}
+      onClose={() => {
+        if (!gone.current) props.onClose();
+      }}
       onCancel={(e) => {
         e.preventDefault();
         props.onClose();

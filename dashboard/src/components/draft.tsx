@@ -13,6 +13,7 @@ import {
   withText,
 } from "../lib/draft";
 import type { Side } from "../lib/merge";
+import { fingerprint } from "../lib/values";
 
 export type Version<S extends DescMessage> = { message: MessageShape<S>; revision: bigint };
 
@@ -123,8 +124,14 @@ export function useTyped<T>(
   const [typed, setTyped] = useState<string>();
   const pending = texts[path];
   // What was typed stays as it was typed ("1.50"), as long as it says what is there.
-  const kept = typed !== undefined && JSON.stringify(read(typed)) === JSON.stringify(read(shown)) ? typed : shown;
+  const kept = typed !== undefined && fingerprint(read(typed)) === fingerprint(read(shown)) ? typed : shown;
   const result = pending === undefined ? undefined : read(pending);
+  // It can be read by now, as something else has changed.
+  useEffect(() => {
+    if (!result || "problem" in result) return;
+    setText(path, undefined);
+    set(result.value);
+  });
   return {
     text: pending ?? kept,
     // It cannot be read: the draft has what it was before.

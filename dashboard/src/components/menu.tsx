@@ -37,7 +37,6 @@ export function Menu({
   return (
     <>
       {button({
-        "aria-haspopup": "menu",
         popoverTarget: id,
         ref: opener as React.Ref<HTMLButtonElement>,
         onKeyDown: (e) => {

@@ -2,10 +2,9 @@ import "./variant-chart.css";
 import type { FlagActivity } from "../gen/tidegate/control/v1/watch_service_pb";
 import { seriesColor } from "../lib/flag-words";
 import { count, percent } from "../lib/numbers";
-import { dateOf } from "../lib/time";
+import { clock, dateOf } from "../lib/time";
 
 const [width, height, gap] = [280, 96, 4];
-const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hour12: false });
 
 // Evaluations of the last hour by variant: stacked bars of ten minutes, and the same as a table.
 export function VariantChart({ variants, activity }: { variants: string[]; activity: FlagActivity | undefined }) {
@@ -22,7 +21,7 @@ export function VariantChart({ variants, activity }: { variants: string[]; activ
   const most = Math.max(...sums);
   const slot = width / spans;
   const from = dateOf(activity?.countedFrom);
-  const at = (i: number) => (from ? clock.format(new Date(from.getTime() + i * 600_000)) : "");
+  const at = (i: number) => (from ? clock(new Date(from.getTime() + i * 600_000)) : "");
   return (
     <figure className="variant-chart">
       <svg viewBox={`0 0 ${width} ${height + 16}`} aria-hidden>

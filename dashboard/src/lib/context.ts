@@ -1,6 +1,6 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { whose } from "./tab-storage";
-import { readJson } from "./values";
+import { parseJson } from "./values";
 
 // An evaluation context, as somebody types it.
 export type Context = { name: string; targetingKey: string; attributes: JsonObject };
@@ -11,7 +11,7 @@ export type Attribute = { name: string; text: string };
 export function readAttribute(text: string): JsonValue {
   const t = text.trim();
   if (/^(true|false|null|-?\d|\[|\{|")/.test(t)) {
-    const read = readJson(t);
+    const read = parseJson(t);
     if (!("problem" in read)) return read.json;
   }
   return text;
@@ -33,7 +33,7 @@ export function attributesOf(rows: Attribute[]): JsonObject {
 
 // A context as JSON, as evaluation takes it: with its targeting key inside, or beside attributes.
 export function readContext(text: string): { context: Omit<Context, "name"> } | { problem: string } {
-  const read = readJson(text);
+  const read = parseJson(text);
   if ("problem" in read) return read;
   const json = read.json;
   if (json === null || typeof json !== "object" || Array.isArray(json))

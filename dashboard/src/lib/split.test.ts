@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { percentages, readPercent, sumOf, weightsOf, withPercent, withRest } from "./split";
+import { percentages, readPercent, sharesProblem, sumOf, weightsOf, withPercent, withRest } from "./split";
 
 it.each<[number[], string[]]>([
   [
@@ -70,4 +70,17 @@ it("of two, the other is what remains; of more, nobody else moves", () => {
 it("gives what is missing to one", () => {
   expect(withRest(["10", "5", "90"], 2)).toEqual(["10", "5", "85"]);
   expect(withRest(["90", "20", "1"], 2)).toBeUndefined();
+});
+
+it.each<[string[], number, string | undefined]>([
+  [["5", "95"], 100, undefined],
+  [["33.33333", "66.66667"], 100, undefined],
+  [["33.333333", "66.666667"], 100, "A share has at most five digits after the point."],
+  // Of weights that say it exactly.
+  [["33.333333", "66.666667"], 3, undefined],
+  [["5", "90"], 100, "These add up to 95%, not to 100%."],
+  [["5", "many"], 100, "Each share must be a number from 0 to 100."],
+])("what is wrong with %j of %d", (texts, total, want) => {
+  expect(sharesProblem(texts, total)).toBe(want);
+  expect(weightsOf(texts, total) === undefined).toBe(want !== undefined);
 });

@@ -42,6 +42,14 @@ export function weightsOf(texts: string[], total: number): number[] | undefined 
   return undefined;
 }
 
+// Why there are no weights of percentages.
+export function sharesProblem(texts: string[], total: number): string | undefined {
+  const sum = sumOf(texts);
+  if (sum === undefined) return "Each share must be a number from 0 to 100.";
+  if (sum !== 100) return `These add up to ${sum}%, not to 100%.`;
+  return weightsOf(texts, total) ? undefined : "A share has at most five digits after the point.";
+}
+
 // With one percentage changed; of two, the other one is what remains.
 export function withPercent(texts: string[], at: number, text: string): string[] {
   const next = texts.with(at, text);

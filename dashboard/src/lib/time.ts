@@ -65,17 +65,22 @@ export function span(seconds: number): string {
   return out.join(" ");
 }
 
-const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hour12: false });
-const dayAndClock = new Intl.DateTimeFormat("en", {
-  weekday: "short",
-  day: "numeric",
-  month: "short",
-  hour: "2-digit",
-  minute: "2-digit",
-  hour12: false,
-});
+const minutes: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const hourAndMinute = new Intl.DateTimeFormat("en", minutes);
+const withSeconds = new Intl.DateTimeFormat("en", { ...minutes, second: "2-digit" });
+const withDay = new Intl.DateTimeFormat("en", { ...minutes, weekday: "short", day: "numeric", month: "short" });
+
+// The time of day: 00:30.
+export function clock(t: Date): string {
+  return hourAndMinute.format(t);
+}
+
+// The time of day to the second: 00:30:05.
+export function secondClock(t: Date): string {
+  return withSeconds.format(t);
+}
 
 // A time near now: the clock alone where it is today's.
 export function moment(t: Date, now: Date = new Date()): string {
-  return t.toDateString() === now.toDateString() ? clock.format(t) : dayAndClock.format(t);
+  return t.toDateString() === now.toDateString() ? clock(t) : withDay.format(t);
 }

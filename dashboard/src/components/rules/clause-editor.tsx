@@ -149,9 +149,10 @@ function SingleValue({
     (text): { value: Clause["values"] } | { problem: string } => {
       const t = text.trim();
       if (t === "") return { value: [] };
-      const n = operands === "version" ? undefined : readNumber(t);
-      if (operands === "number" && n === undefined) return { problem: "Must be a number." };
-      return { value: [toValue(n ?? t)] };
+      if (operands === "version") return { value: [toValue(t)] };
+      const read = readNumber(t);
+      if ("number" in read) return { value: [toValue(read.number)] };
+      return operands === "number" ? read : { value: [toValue(t)] };
     },
     (values) =>
       change((c) => {
@@ -198,16 +199,14 @@ function ClauseValues({
     const values: Clause["values"] = [];
     for (const t of texts) {
       if (type === "number") {
-        const n = readNumber(t);
-        if (n === undefined) return `${t} is not a number.`;
-        values.push(toValue(n));
+        const read = readNumber(t);
+        if ("problem" in read) return `${t}: ${read.problem}`;
+        values.push(toValue(read.number));
       } else if (type === "boolean") {
         if (t !== "true" && t !== "false") return "Must be true or false.";
         values.push(toValue(t === "true"));
       } else if (type === "segment" && !segments?.includes(t)) {
         return `There is no segment ${t}.`;
-      } else if (type === "date" && readNumber(t) !== undefined) {
-        values.push(toValue(Number(t)));
       } else {
         values.push(toValue(t));
       }
@@ -266,7 +265,7 @@ function retyped(values: Clause["values"], type: string): Clause["values"] {
     const text = typeof json === "string" ? json : JSON.stringify(json);
     if (type === "string") return [toValue(text)];
     if (type === "boolean") return text === "true" || text === "false" ? [toValue(text === "true")] : [];
-    const n = readNumber(text);
-    return n === undefined ? [] : [toValue(n)];
+    const read = readNumber(text);
+    return "problem" in read ? [] : [toValue(read.number)];
   });
 }

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { ArrowDown, ArrowUp, X } from "lucide-react";
 import { type Split, type WeightedVariant, WeightedVariantSchema } from "../../gen/tidegate/flag/v1/flag_pb";
 import { seriesColor } from "../../lib/flag-words";
-import { percentages, readPercent, sumOf, weightsOf, withPercent, withRest } from "../../lib/split";
+import { percentages, readPercent, sharesProblem, sumOf, weightsOf, withPercent, withRest } from "../../lib/split";
 import { Button, Field, IconButton, Input, Select } from "../basics";
 import { useForm, useProblem } from "../draft";
 
@@ -23,8 +23,12 @@ export function SplitEditor({
   const problem = useProblem(path, true);
   const pending = texts[path];
   const typed: string[] = pending === undefined ? percentages(split.variants) : JSON.parse(pending);
-  const sum = sumOf(typed);
   const total = split.variants.reduce((all, v) => all + v.weight, 0);
+  // Weights that are there are well, also where no percentages say them: thirds.
+  const wrong = pending === undefined && total > 0 ? undefined : sharesProblem(typed, total);
+  // What is missing of 100 may go to the last one.
+  const last = split.variants.at(-1);
+  const rest = last && sumOf(typed) !== 100 ? withRest(typed, typed.length - 1) : undefined;
   const missing = variants.filter((v) => !split.variants.some((w) => w.variant === v));
 
   // Sets shares, and who has them, if these are others.
@@ -39,7 +43,11 @@ export function SplitEditor({
   }
   const move = (i: number, by: number) => {
     const swap = <T,>(l: T[]) => l.with(i, l[i + by] as T).with(i + by, l[i] as T);
-    set(swap(typed), swap(split.variants));
+    if (wrong) set(swap(typed), swap(split.variants));
+    else
+      change((s) => {
+        s.variants = swap(s.variants);
+      });
   };
 
   return (
@@ -98,20 +106,14 @@ export function SplitEditor({
           )}
         </div>
       ))}
-      {sum !== 100 && (
+      {wrong && (
         <div className="row problem" role="status">
-          {sum === undefined ? "Each share must be a number from 0 to 100." : `These add up to ${sum}%, not to 100%.`}
-          {split.variants.map((w, i) => {
-            const rest = withRest(typed, i);
-            return (
-              rest &&
-              i === split.variants.length - 1 && (
-                <Button key={w.variant} small onClick={() => set(rest)}>
-                  Give the rest to {w.variant}
-                </Button>
-              )
-            );
-          })}
+          {wrong}
+          {last && rest && (
+            <Button small onClick={() => set(rest)}>
+              Give the rest to {last.variant}
+            </Button>
+          )}
         </div>
       )}
       {problem && <span className="problem">{problem}</span>}

@@ -4,6 +4,9 @@ import { type Duration, DurationSchema } from "@bufbuild/protobuf/wkt";
 // Durations as files have them: 100ms, 30s, 5m, 2h30m, 7d.
 
 const day = 86_400_000_000_000n;
+// The most that the server reads: 100 years in days, and what nanoseconds of 64 bits hold.
+const mostDays = 36_500n;
+const mostNanos = 2n ** 63n - 1n;
 const units: [string, bigint][] = [
   ["ns", 1n],
   ["us", 1000n],
@@ -33,7 +36,10 @@ export function formatDuration(d: Duration): string {
 // Undefined where it is none.
 export function readDuration(text: string): Duration | undefined {
   const days = /^(\d{1,5})d$/.exec(text);
-  if (days) return ofNanos(BigInt(days[1] ?? 0) * day);
+  if (days) {
+    const n = BigInt(days[1] ?? 0);
+    return n <= mostDays ? ofNanos(n * day) : undefined;
+  }
   if (!/^((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+$/.test(text)) return text === "0" ? ofNanos(0n) : undefined;
   let nanos = 0n;
   for (const [, n = "", unit] of text.matchAll(/([\d.]+)(ns|us|µs|ms|s|m|h)/g)) {
@@ -42,7 +48,7 @@ export function readDuration(text: string): Duration | undefined {
     nanos += BigInt(integer || "0") * size;
     if (fraction) nanos += BigInt(Math.round(Number(`0.${fraction}`) * Number(size)));
   }
-  return ofNanos(nanos);
+  return nanos <= mostNanos ? ofNanos(nanos) : undefined;
 }
 
 function ofNanos(nanos: bigint): Duration {

@@ -1,5 +1,5 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
-import { isMap, isScalar, type Node, parseDocument } from "yaml";
+import { isMap, isScalar, isSeq, type Node, parseDocument } from "yaml";
 import {
   BucketingVersion,
   type Clause,
@@ -19,10 +19,10 @@ import {
   WeightedVariantSchema,
 } from "../../gen/tidegate/flag/v1/flag_pb";
 import { kindWords } from "../flag-words";
-import { operatorNamed, operators } from "../operators";
+import { type OperatorWords, operatorNamed, operators } from "../operators";
 import { readDuration } from "./duration";
 import { apiVersion, typeNames } from "./flag-write";
-import { didYouMean, type Range, Reader, type TextProblem } from "./reader";
+import { didYouMean, type Entry, isNothing, type Range, Reader, type TextProblem } from "./reader";
 
 const maxWeight = 2 ** 31 - 1;
 
@@ -61,14 +61,19 @@ class FlagReader extends Reader {
   private fields(node: Node | null, at: Range, what: string, fields: Fields): Set<string> {
     const seen = new Set<string>();
     for (const e of this.entries(node, at, what)) {
-      const read = fields[e.name];
+      const read = Object.hasOwn(fields, e.name) ? fields[e.name] : undefined;
       if (!read) this.fail(e.key, `Unknown field ${e.name}: ${didYouMean(e.name, Object.keys(fields))}`);
-      else if (e.value === null || (isScalar(e.value) && e.value.value === null && !e.value.source))
-        this.fail(e.key, `${e.name} is empty: give it a value, or leave it out.`);
-      else read(e.value, e.at);
+      else if (this.given(e)) read(e.value, e.at);
       seen.add(e.name);
     }
     return seen;
+  }
+
+  // A name without a value is a slip, but for the null that an expression may be.
+  private given(e: Entry): boolean {
+    if (!isNothing(e.value) || (e.name === "expression" && isScalar(e.value) && e.value.source)) return true;
+    this.fail(e.key, `${e.name} is empty: give it a value, or leave it out.`);
+    return false;
   }
 
   file(node: Node | null, at: Range, key: string): Flag | undefined {
@@ -129,7 +134,7 @@ class FlagReader extends Reader {
         f.rules = this.items(n, a).map((item, i) => this.rule(item.value, item.at, `rules[${i}]`));
       }),
       default: field("default_outcome", (n, a) => (f.defaultOutcome = this.outcome(n, a, "default_outcome"))),
-      bucketingVersion: field("bucketing_version", (n, a) => (f.bucketingVersion = this.whole(n, a, 3))),
+      bucketingVersion: field("bucketing_version", (n, a) => (f.bucketingVersion = this.whole(n, a, 2, 3))),
       clientVisible: field("client_visible", (n, a) => (f.clientVisible = this.boolean(n, a))),
     });
     for (const [name, hint] of [
@@ -213,40 +218,50 @@ class FlagReader extends Reader {
   private clause(node: Node | null, at: Range, path: string): Clause {
     const c = create(ClauseSchema);
     this.place(path, at);
+    let absent = false; // exists: false
     const entries = this.entries(node, at, "a clause, as {attribute: plan, in: [pro]}");
     for (const e of entries) {
       const o = operatorNamed(e.name);
-      if (e.name === "attribute") {
-        this.place(`${path}.attribute`, e.at);
-        c.attribute = this.text(e.value, e.at);
-      } else if (e.name === "not") {
-        this.place(`${path}.negate`, e.at);
-        c.negate = this.boolean(e.value, e.at);
-      } else if (!o) {
+      if (!o && e.name !== "attribute" && e.name !== "not") {
         const known = ["attribute", "not", ...operators.map((w) => w.name)];
         this.fail(e.key, `Unknown operator ${e.name}: ${didYouMean(e.name, known)}`);
+      } else if (!this.given(e)) {
+        // It is told.
+      } else if (e.name === "attribute") {
+        this.place(`${path}.attribute`, e.at);
+        c.attribute = this.text(e.value, e.at);
+      } else if (!o) {
+        this.place(`${path}.negate`, e.at);
+        c.negate = this.boolean(e.value, e.at);
       } else if (c.operator !== Operator.UNSPECIFIED) {
         this.fail(e.key, "A clause has one operator: make two clauses, which must then both hold.");
       } else {
         c.operator = o.operator;
         this.place(`${path}.operator`, e.key);
         this.place(`${path}.values`, e.at);
-        if (o.operator === Operator.EXISTS) c.negate = !this.boolean(e.value, e.at);
-        else c.values = this.clauseValues(e.value, e.at, `${path}.values`);
+        if (o.operator === Operator.EXISTS) absent = !this.boolean(e.value, e.at);
+        else c.values = this.clauseValues(e.value, e.at, `${path}.values`, o);
       }
     }
-    if (
-      c.operator === Operator.UNSPECIFIED &&
-      isMap(node) &&
-      entries.every((e) => e.name === "attribute" || e.name === "not")
-    )
+    if (isMap(node) && entries.every((e) => e.name === "attribute" || e.name === "not"))
       this.fail(at, `Has no operator: add one of ${operators.map((o) => o.name).join(", ")}.`);
+    if (absent && c.negate) this.fail(at, "not: true with exists: false negates twice: write exists: true.");
+    c.negate ||= absent;
     return c;
   }
 
-  private clauseValues(node: Node | null, at: Range, path: string) {
-    if (isScalar(node)) return [this.value(node, at, `${path}[0]`)];
-    return this.items(node, at).map((item, i) => this.value(item.value, item.at, `${path}[${i}]`));
+  // One value, or a list of them.
+  private clauseValues(node: Node | null, at: Range, path: string, o: OperatorWords) {
+    const items = isSeq(node) ? this.items(node, at) : [{ value: node, at }];
+    const texts = ["text", "version", "segment"].includes(o.operands);
+    return items.map((item, i) => {
+      const value = this.value(item.value, item.at, `${path}[${i}]`);
+      const written = isScalar(item.value) ? (item.value.source ?? "") : "";
+      if (!isScalar(item.value)) this.fail(item.at, "Must be a text, a number, true or false.");
+      else if (texts && value.kind.case !== "stringValue" && !isNothing(item.value))
+        this.fail(item.at, `Must be a text: write "${written}" in quotes.`);
+      return value;
+    });
   }
 
   private outcome(node: Node | null, at: Range, path: string): Outcome {
@@ -264,16 +279,18 @@ class FlagReader extends Reader {
           const w = create(WeightedVariantSchema);
           const here = `${path}.split.variants[${i}]`;
           this.place(here, item.at);
-          this.fields(item.value, item.at, "a share, as {variant: on, weight: 5}", {
+          const has = this.fields(item.value, item.at, "a share, as {variant: on, weight: 5}", {
             variant: (v, b) => {
               this.place(`${here}.variant`, b);
               w.variant = this.text(v, b);
             },
             weight: (v, b) => {
               this.place(`${here}.weight`, b);
-              w.weight = this.whole(v, b, maxWeight);
+              w.weight = this.whole(v, b, 0, maxWeight);
             },
           });
+          if (isMap(item.value) && !has.has("weight"))
+            this.fail(item.at, `weight is missing: a whole number from 0 to ${maxWeight}.`);
           return w;
         });
       },
@@ -282,7 +299,7 @@ class FlagReader extends Reader {
         split.bucketBy = this.text(n, a);
       },
       salt: (n, a) => (split.salt = this.text(n, a)),
-      bucketingVersion: (n, a) => (split.bucketingVersion = this.whole(n, a, 3)),
+      bucketingVersion: (n, a) => (split.bucketingVersion = this.whole(n, a, 2, 3)),
       expression: (n, a) => {
         const value = this.value(n, a, `${path}.expression`);
         expression = create(OutcomeSchema, { kind: { case: "expression", value } });

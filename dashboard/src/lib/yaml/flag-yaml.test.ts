@@ -96,4 +96,6 @@ it.each([
   expect(readDuration(s)).toMatchObject({ seconds, nanos });
 });
 
-it.each(["", "7", "d", "-1h", "1 h", "1.5d"])("%j is no duration", (s) => expect(readDuration(s)).toBeUndefined());
+it.each(["", "7", "d", "-1h", "1 h", "1.5d", "36501d", "2562048h", "99999999999999999999h"])("%j is no duration", (s) =>
+  expect(readDuration(s)).toBeUndefined(),
+);

@@ -1,6 +1,7 @@
 import { fromJson, type JsonObject, type JsonValue } from "@bufbuild/protobuf";
 import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
-import { isMap, isPair, isScalar, isSeq, type Node, type Pair } from "yaml";
+import { isAlias, isMap, isNode, isPair, isScalar, isSeq, type Node, type Pair, type Scalar } from "yaml";
+import { lostName, lostNameProblem, numberProblem } from "../values";
 
 // Where something stands in a text.
 export type Range = [from: number, to: number];
@@ -22,26 +23,51 @@ export class Reader {
     if (path) this.places.set(path, range);
   }
 
+  // What is written otherwise than as a value is refused, as it is in files.
+  private unusual(node: unknown, range: Range): boolean {
+    if (isAlias(node)) this.fail(range, `Aliases (*${node.source}) are not read: write the value out.`);
+    else if (isNode(node) && (node as Scalar).anchor)
+      this.fail(range, `Anchors (&${(node as Scalar).anchor}) are not read: remove it.`);
+    else if (isNode(node) && node.tag)
+      this.fail(range, `Tags (${node.tag}) are not read: remove it, and put texts in quotes.`);
+    else return false;
+    return true;
+  }
+
   // The entries of a mapping; none, and a problem, where it is something else.
   entries(node: Node | null, range: Range, what: string): Entry[] {
+    if (this.unusual(node, range)) return [];
     if (!isMap(node)) {
       this.fail(range, `Must be ${what}.`);
       return [];
     }
+    const seen = new Set<string>();
     return node.items.flatMap((pair: Pair) => {
       if (!isPair(pair) || !isScalar(pair.key)) {
         this.fail(range, "Names must be texts.");
         return [];
       }
       const key = rangeOf(pair.key, range);
+      if (this.unusual(pair.key, key)) return [];
       const value = pair.value as Node | null;
-      // What is written in short, such as on: is a name, not a value.
-      const name = pair.key.source ?? String(pair.key.value);
+      const name = textOf(pair.key);
+      if (name === "<<" && isPlain(pair.key)) this.fail(key, "Merge keys are not read: write the fields out.");
+      else if (seen.has(name)) this.fail(key, `${name} is given twice: keep one of the two.`);
+      seen.add(name);
       return [{ name, value, key, at: value?.range ? rangeOf(value, key) : key }];
     });
   }
 
+  // The elements of a list of a flag's own; those of a value may be nothing.
   items(node: Node | null, range: Range): { value: Node; at: Range }[] {
+    const items = this.elements(node, range);
+    for (const i of items)
+      if (isNothing(i.value)) this.fail(i.at, "Is an empty element: give it a value, or remove it.");
+    return items;
+  }
+
+  private elements(node: Node | null, range: Range): { value: Node; at: Range }[] {
+    if (this.unusual(node, range)) return [];
     if (!isSeq(node)) {
       this.fail(range, "Must be a list: write “- ” before each element, or put them in [ ].");
       return [];
@@ -49,15 +75,12 @@ export class Reader {
     return node.items.map((item) => ({ value: item as Node, at: rangeOf(item as Node, range) }));
   }
 
+  // A name or a text, as it is written: on, true, 1.
   text(node: Node | null, range: Range): string {
-    if (!isScalar(node)) {
-      this.fail(range, "Must be a text.");
-      return "";
-    }
-    const v = this.scalar(node);
-    if (typeof v === "string") return v;
-    // Names of variants and the like: on, true, 1.
-    return node.source ?? String(v);
+    if (this.unusual(node, range)) return "";
+    if (isScalar(node)) return textOf(node);
+    this.fail(range, "Must be a text.");
+    return "";
   }
 
   texts(node: Node | null, range: Range): string[] {
@@ -65,16 +88,18 @@ export class Reader {
   }
 
   boolean(node: Node | null, range: Range): boolean {
-    const v = isScalar(node) ? this.scalar(node) : undefined;
+    if (this.unusual(node, range)) return false;
+    const v = isPlain(node) ? wordOf(node) : undefined;
     if (typeof v !== "boolean") this.fail(range, "Must be true or false.");
     return v === true;
   }
 
-  whole(node: Node | null, range: Range, most: number): number {
-    const v = isScalar(node) ? this.scalar(node) : undefined;
-    if (typeof v === "number" && Number.isInteger(v) && v >= 0 && v <= most) return v;
-    this.fail(range, `Must be a whole number from 0 to ${most}.`);
-    return 0;
+  whole(node: Node | null, range: Range, least: number, most: number): number {
+    if (this.unusual(node, range)) return least;
+    const v = isPlain(node) && /^(0|[1-9][0-9]*)$/.test(textOf(node)) ? Number(textOf(node)) : -1;
+    if (v >= least && v <= most) return v;
+    this.fail(range, `Must be a whole number from ${least} to ${most}.`);
+    return least;
   }
 
   value(node: Node | null, range: Range, path: string): Value {
@@ -83,35 +108,51 @@ export class Reader {
 
   json(node: Node | null, range: Range, path: string): JsonValue {
     this.place(path, range);
+    if (this.unusual(node, range)) return null;
     if (isMap(node)) {
       const all: JsonObject = {};
-      for (const e of this.entries(node, range, "a mapping"))
-        all[e.name] = this.json(e.value, e.at, `${path}.${e.name}`);
+      for (const e of this.entries(node, range, "a mapping")) {
+        if (e.name === lostName) this.fail(e.key, lostNameProblem);
+        else all[e.name] = this.json(e.value, e.at, `${path}.${e.name}`);
+      }
       return all;
     }
-    if (isSeq(node)) return this.items(node, range).map((i, n) => this.json(i.value, i.at, `${path}[${n}]`));
-    if (isScalar(node)) return this.scalar(node, range);
-    if (node) this.fail(range, "Anchors and aliases are not read here.");
-    return null;
+    if (isSeq(node)) return this.elements(node, range).map((i, n) => this.json(i.value, i.at, `${path}[${n}]`));
+    return isScalar(node) ? this.scalar(node, range) : null;
   }
 
-  private scalar(node: Node, range?: Range): JsonValue {
-    if (!isScalar(node)) return null;
-    const source = node.source ?? "";
-    if (node.type !== "PLAIN") return String(node.value ?? "");
-    if (/^(null|Null|NULL|~|)$/.test(source)) return null;
-    if (/^(true|True|TRUE)$/.test(source)) return true;
-    if (/^(false|False|FALSE)$/.test(source)) return false;
-    if (/^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$/.test(source)) {
-      const n = Number(source);
-      if (Number.isFinite(n)) return n === 0 ? 0 : n;
-      if (range) this.fail(range, `Is too large for a number: write "${source}" in quotes for a text.`);
-      return 0;
+  private scalar(node: Scalar, range: Range): JsonValue {
+    const text = textOf(node);
+    if (!isPlain(node)) return text;
+    const word = wordOf(node);
+    if (word !== undefined) return word;
+    if (jsonNumber.test(text)) {
+      const problem = numberProblem(text);
+      if (problem) this.fail(range, problem);
+      return problem ? 0 : Number(text) + 0;
     }
-    if (typeof node.value === "number" && range)
-      this.fail(range, `Readers of YAML disagree on ${source}: write a number as in JSON, or "${source}" for a text.`);
-    return source;
+    if (typeof node.value === "number" || otherNumber.test(text.replaceAll("_", "")))
+      this.fail(range, `Readers of YAML disagree on ${text}: write a number as in JSON, or "${text}" for a text.`);
+    return text;
   }
+}
+
+const jsonNumber = /^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$/;
+// What some reader of YAML takes for a number, without the underscores that it may have.
+const otherNumber = /^[-+]?(0[bB][01]+|0[oO][0-7]+|0[xX][0-9a-fA-F]+|(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?)$/;
+
+const isPlain = (node: Node | null): node is Scalar => isScalar(node) && node.type === "PLAIN";
+const textOf = (node: Scalar) => node.source ?? String(node.value ?? "");
+
+// null, true or false, as files write them.
+function wordOf(node: Scalar): null | boolean | undefined {
+  const text = textOf(node);
+  if (/^(null|Null|NULL|~|)$/.test(text)) return null;
+  return /^(true|True|TRUE)$/.test(text) ? true : /^(false|False|FALSE)$/.test(text) ? false : undefined;
+}
+
+export function isNothing(node: Node | null): boolean {
+  return node === null || (isPlain(node) && wordOf(node) === null);
 }
 
 export function rangeOf(node: Node | null | undefined, otherwise: Range): Range {

@@ -19,7 +19,7 @@ import { EntrySentence } from "../../components/entry-sentence";
 import { Action, type AuditEntry, ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
 import { entryId, entryPath, entryTone, entryWords } from "../../lib/entry-words";
 import { reasonWords } from "../../lib/figures";
-import { dateOf, exactly } from "../../lib/time";
+import { dateOf, exactly, secondClock } from "../../lib/time";
 import type { Commit } from "./entries";
 
 const icons: Partial<Record<Action, LucideIcon>> = {
@@ -36,8 +36,6 @@ const icons: Partial<Record<Action, LucideIcon>> = {
   [Action.TRIPPED]: CircleX,
   [Action.ABORTED]: Ban,
 };
-
-const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
 const hex = (bytes: Uint8Array) => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
 
@@ -67,7 +65,7 @@ export const EntryRow = memo(
             <EntrySentence entry={entry} environment={environment} />
             {at && (
               <time className="small soft num nowrap" dateTime={at.toISOString()} title={exactly(at)}>
-                {clock.format(at)}
+                {secondClock(at)}
               </time>
             )}
           </div>

@@ -12,15 +12,17 @@ const words: Partial<Record<Action, string>> = {
 
 export type Planned = Pick<PromoteEnvironmentResponse, "created" | "updated" | "deleted" | "results">;
 
+export function planWords(plan: Planned): string {
+  return `${plan.created} new, ${plan.updated} changed, ${plan.deleted} deleted`;
+}
+
 // What a promotion or a restoration would change.
 export function Plan({ plan }: { plan: Planned }) {
   const differing = plan.results.filter((r) => r.action !== Action.UNSPECIFIED);
   if (differing.length === 0) return <p className="soft">Nothing differs.</p>;
   return (
     <div className="stack tight">
-      <p>
-        {plan.created} new, {plan.updated} changed, {plan.deleted} deleted.
-      </p>
+      <p>{planWords(plan)}.</p>
       <div className="stack tight promotion-list">
         {differing.map((r) => (
           <details key={`${r.kind}/${r.key}`}>

@@ -10,7 +10,7 @@ import { kindName } from "../../lib/entry-words";
 import { plural } from "../../lib/numbers";
 import { dateOf } from "../../lib/time";
 import { Plan } from "./plan";
-import { promotionDone, promotionProposal, shown } from "./promotion";
+import { promotionDone, promotionProposal } from "./promotion";
 
 // Makes flags and segments of one environment what they are in another, after a look at all of it.
 export function PromoteDialog({
@@ -46,29 +46,31 @@ export function PromoteDialog({
     enabled: from !== to,
     staleTime: 0,
   });
-  const drifts = preview.data?.drifts ?? [];
+  // What is shown: only that is done.
+  const seen = preview.error ? undefined : preview.data;
+  const drifts = seen?.drifts ?? [];
   return (
     <ChangeDialog
       title={`Promote ${from} to ${to}`}
       environment={to}
       wide
       label={drifts.length > 0 && overwriteDrift ? "Promote, and overwrite" : "Promote"}
-      done={preview.data ? promotionDone(preview.data, from, to) : ""}
+      done={seen ? promotionDone(seen, from, to) : ""}
+      unseen={!seen}
       run={async (reason, requestId) => {
         const r = await environments.promoteEnvironment({
           ...asked,
           overwriteDrift,
-          baseRevision: shown(preview.data).currentRevision,
+          baseRevision: seen?.currentRevision,
           reason,
           requestId,
         });
         return { revision: r.revision || undefined };
       }}
       proposal={async () => {
-        const { results } = shown(preview.data);
         if (drifts.length > 0 && !overwriteDrift)
           throw new Error(`First say that what was changed in ${to} itself is to be overwritten.`);
-        return promotionProposal(results, { from, to, includeEnabled });
+        return promotionProposal(seen?.results ?? [], { from, to, includeEnabled });
       }}
       onDone={() => void queries.invalidateQueries({ queryKey: ["compare"] })}
       onClose={onClose}
@@ -98,8 +100,8 @@ export function PromoteDialog({
         </Note>
       ) : preview.error ? (
         <ProblemNote failure={preview.error} again={() => void preview.refetch()} />
-      ) : preview.data ? (
-        <Preview answer={preview.data} to={to} />
+      ) : seen ? (
+        <Preview answer={seen} to={to} />
       ) : (
         <Loading rows={4} label="Working it out" />
       )}

@@ -4,7 +4,7 @@ import { Action, ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
 import { PromoteEnvironmentResponseSchema } from "../../gen/tidegate/control/v1/environment_service_pb";
 import { ApplyResultSchema } from "../../gen/tidegate/control/v1/flag_service_pb";
 import { FlagSchema, SegmentSchema } from "../../gen/tidegate/flag/v1/flag_pb";
-import { most, promotionDone, promotionProposal, type Source, shown } from "./promotion";
+import { most, promotionDone, promotionProposal, type Source } from "./promotion";
 
 vi.mock("../../api/transport", () => ({}));
 
@@ -49,12 +49,6 @@ test("says why it cannot be proposed", async () => {
   await expect(promotionProposal(many, asked, source)).rejects.toThrow(/31: choose keys/);
   const gone = [result(ResourceKind.FLAG, "gone", Action.CREATED, 0n)];
   await expect(promotionProposal(gone, asked, source)).rejects.toThrow(/gone is not in staging/);
-});
-
-test("nothing is promoted that was not shown", () => {
-  expect(() => shown(undefined)).toThrow(/it is not shown yet/);
-  const preview = create(PromoteEnvironmentResponseSchema, { currentRevision: 7n, created: 1, updated: 2 });
-  expect(shown(preview)).toBe(preview);
 });
 
 test("what was promoted is told, and not that all is the same now", () => {

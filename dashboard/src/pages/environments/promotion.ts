@@ -16,12 +16,6 @@ export const stored: Source = {
   segment: async (environment, segmentKey) => (await segments.getSegment({ environment, segmentKey })).segment?.segment,
 };
 
-// What somebody has seen of a promotion: nothing else is written.
-export function shown<T>(preview: T | undefined): T {
-  if (preview === undefined) throw new Error("First look at what this would change: it is not shown yet.");
-  return preview;
-}
-
 // What a promotion that has been written came to.
 export function promotionDone(
   { created, updated, deleted }: Pick<PromoteEnvironmentResponse, "created" | "updated" | "deleted">,

@@ -20,7 +20,8 @@ export function RestoreDialog({ environment, onClose }: { environment: string; o
     enabled: at !== undefined,
     staleTime: 0,
   });
-  const inTheWay = preview.data?.rollouts ?? [];
+  const seen = preview.error ? undefined : preview.data;
+  const inTheWay = seen?.rollouts ?? [];
   return (
     <ChangeDialog
       title={`Restore ${environment} to an earlier time`}
@@ -29,12 +30,12 @@ export function RestoreDialog({ environment, onClose }: { environment: string; o
       danger
       label="Restore"
       done={`${environment} is as it was`}
+      unseen={!seen}
       run={async (reason, requestId) => {
-        if (!preview.data) throw new Error("First choose a time that it can be restored to.");
         const r = await environments.restoreEnvironment({
           environment,
-          revision: preview.data.restoredRevision,
-          baseRevision: preview.data.currentRevision,
+          revision: seen?.restoredRevision,
+          baseRevision: seen?.currentRevision,
           abortRollouts,
           reason,
           requestId,
@@ -48,8 +49,8 @@ export function RestoreDialog({ environment, onClose }: { environment: string; o
       </Field>
       {preview.error ? (
         <ProblemNote failure={preview.error} again={() => void preview.refetch()} />
-      ) : preview.data ? (
-        <Plan plan={preview.data} />
+      ) : seen ? (
+        <Plan plan={seen} />
       ) : (
         <Loading rows={3} label="Working it out" />
       )}

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { ArrowDown, ArrowUp, ChevronDown, ChevronRight, Copy, GripVertical, Trash2 } from "lucide-react";
-import { useMemo } from "react";
+import { useLayoutEffect, useMemo, useRef } from "react";
 import { useLive } from "../../api/use-live";
 import { Badge, Button, Field, IconButton, Input } from "../../components/basics";
 import { useForm, useProblem } from "../../components/draft";
@@ -49,6 +49,7 @@ export function RuleCard({
   const path = `rules[${index}]`;
   const problem = useProblem(path, true);
   const name = rule.id || `rule ${index + 1}`;
+  const [buttons, moved] = useMoves(index, move);
   return (
     <li
       className={`rule ${dragging ? "dragging" : ""} ${problem ? "wrong" : ""}`}
@@ -90,20 +91,20 @@ export function RuleCard({
           </span>
         </button>
         {!disabled && (
-          <span className="row tight fixed">
+          <span className="row tight fixed" ref={buttons}>
             <IconButton
               icon={ArrowUp}
               small
               label={`Move ${name} up`}
               disabled={index === 0}
-              onClick={() => move(-1)}
+              onClick={() => moved(-1)}
             />
             <IconButton
               icon={ArrowDown}
               small
               label={`Move ${name} down`}
               disabled={index === flag.rules.length - 1}
-              onClick={() => move(1)}
+              onClick={() => moved(1)}
             />
           </span>
         )}
@@ -130,6 +131,25 @@ export function RuleCard({
       )}
     </li>
   );
+}
+
+// The focus goes along with what is moved; at an end, to the button that moves it back.
+function useMoves(index: number, move: (by: number) => void) {
+  const buttons = useRef<HTMLSpanElement>(null);
+  const last = useRef(0);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it is another place that moves the focus
+  useLayoutEffect(() => {
+    if (last.current === 0) return;
+    const [up, down] = buttons.current?.querySelectorAll("button") ?? [];
+    const [pressed, other] = last.current < 0 ? [up, down] : [down, up];
+    last.current = 0;
+    (pressed?.disabled ? other : pressed)?.focus();
+  }, [index]);
+  const moved = (by: number) => {
+    last.current = by;
+    move(by);
+  };
+  return [buttons, moved] as const;
 }
 
 function RuleForm({

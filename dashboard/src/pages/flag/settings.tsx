@@ -7,6 +7,7 @@ import { useForm, useProblem, useTyped, type Version } from "../../components/dr
 import type { FlagActivity } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { type Flag, FlagKind, type FlagSchema } from "../../gen/tidegate/flag/v1/flag_pb";
 import { kindMeaning, kindWords } from "../../lib/flag-words";
+import { readNumber } from "../../lib/values";
 import { formatDuration, readDuration } from "../../lib/yaml/duration";
 import { DeleteFlag } from "./delete-flag";
 import type { Edit } from "./targeting";
@@ -209,28 +210,12 @@ function Metadata({ flag, edit }: { flag: Flag; edit: Edit }) {
     <div className="stack tight">
       <p className="soft small">Told to callers with each answer, such as a link to a runbook.</p>
       {entries.map((e, i) => (
-        <div className="metadata" key={e.name}>
-          <code className="truncate">{e.name}</code>
-          <Input
-            aria-label={`Value of ${e.name}`}
-            disabled={disabled}
-            value={typeof e.value === "string" ? e.value : JSON.stringify(e.value)}
-            onChange={(x) => set(entries.with(i, { ...e, value: retype(e.value, x.target.value) }))}
-          />
-          <Select
-            aria-label={`Type of ${e.name}`}
-            disabled={disabled}
-            value={typeof e.value}
-            onChange={(x) => set(entries.with(i, { ...e, value: asType(e.value, x.target.value) }))}
-          >
-            <option value="string">text</option>
-            <option value="number">number</option>
-            <option value="boolean">true/false</option>
-          </Select>
-          {!disabled && (
-            <IconButton icon={X} small label={`Remove ${e.name}`} onClick={() => set(entries.toSpliced(i, 1))} />
-          )}
-        </div>
+        <MetadataEntry
+          key={e.name}
+          entry={e}
+          set={(value) => set(entries.with(i, { ...e, value }))}
+          remove={() => set(entries.toSpliced(i, 1))}
+        />
       ))}
       {problem && <span className="problem">{problem}</span>}
       {!disabled && (
@@ -254,15 +239,79 @@ function Metadata({ flag, edit }: { flag: Flag; edit: Edit }) {
   );
 }
 
-// What was typed, of the type that the value has; a number that is none yet becomes a text.
-function retype(before: JsonValue, text: string): JsonValue {
-  if (typeof before === "number" && text.trim() !== "" && Number.isFinite(Number(text))) return Number(text);
-  if (typeof before === "boolean" && (text === "true" || text === "false")) return text === "true";
-  return text;
+function MetadataEntry({
+  entry: { name, value },
+  set,
+  remove,
+}: {
+  entry: Entry;
+  set: (value: JsonValue) => void;
+  remove: () => void;
+}) {
+  const { disabled, setText } = useForm();
+  const path = `metadata.${name}`;
+  const typed = useTyped(
+    path,
+    typeof value === "string" ? value : JSON.stringify(value),
+    (text) => readAs(value, text),
+    set,
+  );
+  return (
+    <>
+      <div className="metadata">
+        <code className="truncate">{name}</code>
+        <Input
+          aria-label={`Value of ${name}`}
+          aria-invalid={typed.pending ? true : undefined}
+          disabled={disabled}
+          value={typed.text}
+          onChange={(e) => typed.change(e.target.value)}
+        />
+        <Select
+          aria-label={`Type of ${name}`}
+          disabled={disabled}
+          value={typeof value}
+          onChange={(e) => {
+            setText(path, undefined);
+            set(asType(value, e.target.value));
+          }}
+        >
+          <option value="string">text</option>
+          <option value="number">number</option>
+          <option value="boolean">true/false</option>
+        </Select>
+        {!disabled && (
+          <IconButton
+            icon={X}
+            small
+            label={`Remove ${name}`}
+            onClick={() => {
+              setText(path, undefined);
+              remove();
+            }}
+          />
+        )}
+      </div>
+      {typed.pending && <span className="problem">{typed.problem}</span>}
+    </>
+  );
+}
+
+// What was typed, as the type that the value has.
+function readAs(value: JsonValue, text: string): { value: JsonValue } | { problem: string } {
+  if (typeof value === "number") {
+    const read = readNumber(text);
+    return "problem" in read ? read : { value: read.number };
+  }
+  if (typeof value !== "boolean") return { value: text };
+  return text === "true" || text === "false" ? { value: text === "true" } : { problem: "Must be true or false." };
 }
 
 function asType(value: JsonValue, type: string): JsonValue {
-  if (type === "number") return Number(value) || 0;
+  if (type === "number") {
+    const read = readNumber(String(value));
+    return "problem" in read ? 0 : read.number;
+  }
   if (type === "boolean") return value === true || value === "true";
   return typeof value === "string" ? value : JSON.stringify(value);
 }

@@ -14,6 +14,7 @@ import {
   type Rule,
   RuleSchema,
 } from "../../gen/tidegate/flag/v1/flag_pb";
+import { keyed, nothingKeyed } from "../../lib/keyed";
 import { OwnedByRollout } from "./owned";
 import { Prerequisites } from "./prerequisites";
 import { RuleCard } from "./rule-card";
@@ -83,6 +84,13 @@ function Rules({
   owners: ReadonlyMap<string, string>;
 }) {
   const { disabled, moveTexts } = useForm();
+  // Where a rule stands changes, and so does its id: it is known by its key.
+  const [before, setKeys] = useState(nothingKeyed);
+  const rules = keyed(
+    before,
+    flag.rules.map((r) => r.id),
+  );
+  if (rules !== before) setKeys(rules);
   const [open, setOpen] = useState<number>();
   const [dragged, setDragged] = useState<number>();
 
@@ -97,7 +105,6 @@ function Rules({
       if (to <= i && i < from) return i + 1;
       return i;
     });
-    if (open === from) setOpen(to);
   }
 
   function add(how: (r: Rule) => void, at = flag.rules.length) {
@@ -107,7 +114,7 @@ function Rules({
       f.rules.splice(at, 0, rule);
     });
     moveTexts("rules", (i) => (i >= at ? i + 1 : i));
-    setOpen(at);
+    setOpen(rules.next); // the key that it gets
   }
 
   return (
@@ -136,14 +143,13 @@ function Rules({
         <ol className="rules">
           {flag.rules.map((rule, i) => (
             <RuleCard
-              // biome-ignore lint/suspicious/noArrayIndexKey: ids are edited
-              key={i}
+              key={rules.keys[i]}
               environment={environment}
               flag={flag}
               rule={rule}
               index={i}
-              open={open === i}
-              setOpen={(o) => setOpen(o ? i : undefined)}
+              open={open === rules.keys[i]}
+              setOpen={(o) => setOpen(o ? rules.keys[i] : undefined)}
               rollout={owners.get(rule.id)}
               change={(how) =>
                 edit((f) => {

@@ -7,6 +7,7 @@ import type { Version } from "../../components/draft";
 import { ProblemNote } from "../../components/problem";
 import type { Flag, FlagSchema } from "../../gen/tidegate/flag/v1/flag_pb";
 import type { Context } from "../../lib/context";
+import { fingerprint } from "../../lib/values";
 import { Answer } from "./answer";
 import { ContextForm } from "./context-form";
 import { FlagSteps } from "./steps";
@@ -86,7 +87,7 @@ function Outcome({
 }) {
   const query = useQuery({
     queryKey: ["explain", environment, flagKey, version, flag, context, region],
-    queryKeyHashFn: (k) => JSON.stringify(k, (_, v) => (typeof v === "bigint" ? v.toString() : v)),
+    queryKeyHashFn: fingerprint,
     queryFn: ({ signal }) => {
       const { targetingKey, attributes } = context;
       return flags.explainEvaluation(

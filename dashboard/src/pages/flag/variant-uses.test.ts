@@ -36,3 +36,11 @@ it("on the way through a name that another has, nothing changes sides", () => {
   expect(usesOfVariant(f, "on")).toEqual(["the rule a", "the rule b"]);
   expect(usesOfVariant(f, "on2")).toEqual([]);
 });
+
+it("a variant that is served is typed through another's name, and through none, and is served as before", () => {
+  const f = flag();
+  for (const typed of ["o", "of", "off", "off2"]) renameVariant(f, 0, typed);
+  expect(usesOfVariant(f, "off2")).toEqual(["the rule a", "the rule b"]);
+  for (const typed of ["", "n", "none"]) renameVariant(f, 1, typed);
+  expect(usesOfVariant(f, "none")).toEqual(["to everyone else", "while it is off"]);
+});

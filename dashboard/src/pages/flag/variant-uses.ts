@@ -13,14 +13,22 @@ export function usesOfVariant(flag: Flag, name: string): string[] {
   return uses;
 }
 
-// Gives a variant another name, wherever the flag names it. Where another has the name already,
-// what is served keeps its meaning: the names of outcomes stay.
+// A name that a variant can have, or why it cannot.
+export function readName(flag: Flag, index: number, name: string): { value: string } | { problem: string } {
+  if (name === "") return { problem: "A variant needs a name." };
+  if (flag.variants.some((v, i) => i !== index && v.name === name))
+    return { problem: `Another variant is called ${name}.` };
+  return { value: name };
+}
+
+// Gives a variant another name, wherever the flag names it. A name that it cannot have changes
+// nothing: what is served could not be told from what serves the other variant.
 export function renameVariant(flag: Flag, index: number, name: string) {
   const variant = flag.variants[index];
-  if (!variant) return;
+  if (!variant || "problem" in readName(flag, index, name)) return;
   const before = variant.name;
   variant.name = name;
-  if (flag.variants.filter((v) => v.name === name || v.name === before).length > 1) return;
+  if (flag.variants.some((v) => v.name === before)) return;
   const rename = (o: Outcome | undefined) => {
     if (o?.kind.case === "variant" && o.kind.value === before) o.kind.value = name;
     if (o?.kind.case === "split") for (const v of o.kind.value.variants) if (v.variant === before) v.variant = name;

@@ -7,7 +7,7 @@ import { seriesColor, typeWords } from "../../lib/flag-words";
 import { plural } from "../../lib/numbers";
 import { editText, readValue, toValue } from "../../lib/values";
 import type { Edit } from "./targeting";
-import { renameVariant, usesOfVariant } from "./variant-uses";
+import { readName, renameVariant, usesOfVariant } from "./variant-uses";
 
 // The values that the flag can serve.
 export function Variants({ flag, saved, edit }: { flag: Flag; saved: Flag; edit: Edit }) {
@@ -74,8 +74,13 @@ function OneVariant({
 }) {
   const { disabled } = useForm();
   const path = `variants[${index}]`;
-  const nameProblem = useProblem(`${path}.name`);
   const uses = usesOfVariant(flag, variant.name);
+  const name = useTyped(
+    `${path}.name`,
+    variant.name,
+    (text) => readName(flag, index, text),
+    (n) => edit((f) => renameVariant(f, index, n)),
+  );
   const value = useTyped(
     `${path}.value`,
     editText(flag.type, variant.value),
@@ -89,15 +94,15 @@ function OneVariant({
   return (
     <div className="variant" role="group" aria-label={`Variant ${variant.name}`}>
       <span className="swatch" style={{ background: seriesColor(index) }} aria-hidden />
-      <Field label="Name" problem={nameProblem}>
+      <Field label="Name" problem={name.problem}>
         {(ids) => (
           <Input
             {...ids}
             className="mono"
             spellCheck={false}
             disabled={disabled}
-            value={variant.name}
-            onChange={(e) => edit((f) => renameVariant(f, index, e.target.value))}
+            value={name.text}
+            onChange={(e) => name.change(e.target.value)}
           />
         )}
       </Field>

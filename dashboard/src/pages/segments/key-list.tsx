@@ -7,6 +7,8 @@ import { readKeys } from "./words";
 
 const shown = 100;
 
+const matches = (key: string, asked: string) => key.toLowerCase().includes(asked);
+
 // A list of keys, which may be of thousands: looked through, added to by pasting.
 export function KeyList({
   title,
@@ -26,7 +28,7 @@ export function KeyList({
   const [search, setSearch] = useState("");
   const [pasted, setPasted] = useState("");
   const asked = useDeferredValue(search.trim().toLowerCase());
-  const found = useMemo(() => (asked ? keys.filter((k) => k.toLowerCase().includes(asked)) : keys), [keys, asked]);
+  const found = useMemo(() => keys.filter((k) => matches(k, asked)), [keys, asked]);
   const was = useMemo(() => new Set(saved), [saved]);
   const ready = useMemo(() => readKeys(pasted), [pasted]);
   const news = useMemo(() => {
@@ -102,11 +104,7 @@ export function KeyList({
                     : `Add ${plural(news.length, "key")}: ${ready.length - news.length} are in it already`}
               </Button>
               {keys.length > 0 && (
-                <Button
-                  small
-                  kind="quiet"
-                  onClick={() => change((all) => all.filter((k) => asked && !found.includes(k)))}
-                >
+                <Button small kind="quiet" onClick={() => change((all) => all.filter((k) => !matches(k, asked)))}>
                   {asked ? `Remove the ${plural(found.length, "key")} found` : "Remove all"}
                 </Button>
               )}
