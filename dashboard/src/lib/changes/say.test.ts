@@ -329,8 +329,8 @@ describe("of a flag that is known, what the server tells field by field is told 
 });
 
 test("a share that is rounded is told as it is, too, and one of a flag that is off is not said to be served", () => {
-  expect(said(known({ defaultOutcome: split(9997, 3) }), ...weights([9900, 9997], [100, 3]))).toEqual([
-    "Serves `on` (100%) or `off` (0.03%) in place of `on` (99%) or `off` (1%).",
+  expect(said(known({ defaultOutcome: split(999_997, 3) }), ...weights([9900, 999_997], [100, 3]))).toEqual([
+    "Serves `on` (>99.999%) or `off` (<0.001%) in place of `on` (99%) or `off` (1%).",
     "default_outcome.split.variants[on].weight",
     "default_outcome.split.variants[off].weight",
   ]);

@@ -77,5 +77,5 @@ it("nothing is written that was not shown", async () => {
   await waitFor(() => expect(said).toHaveBeenCalled());
   expect(written).toMatchObject([{ keys: ["checkout"], baseRevision: 9n }]);
   render(said.mock.calls[0]?.[1]);
-  expect(screen.getByText("Promoted dev to staging: 2 new, 1 changed, 0 deleted.")).toBeTruthy();
+  expect(screen.getByText("Promoted from dev to staging: 2 new, 1 changed, 0 deleted")).toBeTruthy();
 });
