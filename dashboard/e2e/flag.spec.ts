@@ -187,7 +187,7 @@ test("two people edit one flag, and nobody's work is lost", async ({ page, brows
   await expect(conflict).toContainText("words");
   await expect(page.getByRole("button", { name: "Review and save" })).toBeDisabled();
   await conflict.getByRole("button", { name: "Compare" }).click();
-  await expect(conflict.getByText("told by ben")).toBeVisible();
+  await expect(conflict.getByText("told by ben", { exact: true })).toBeVisible();
   await conflict.getByRole("button", { name: "Keep mine on top of theirs" }).click();
   await expect(page.getByLabel("Description")).toHaveValue("told by ben");
   await expect(page.getByLabel("Owner")).toHaveValue("payments");
