@@ -193,7 +193,10 @@ func inputsText(in *rolloutv1.Inputs) string {
 	default:
 		parts = append(parts, fmt.Sprintf("relays that were cut off had shut it by themselves: %d trips", n))
 	}
-	if !s.GetFlagReady() {
+	switch {
+	case s.GetFlagDisabled():
+		parts = append(parts, "the flag was off")
+	case !s.GetFlagReady():
 		parts = append(parts, "the flag did not serve what the rollout says")
 	}
 	return strings.Join(parts, "; ")

@@ -17,26 +17,34 @@ func (c *client) writeAssessment(out io.Writer, d *rolloutv1.Decision) {
 	if a == nil {
 		return
 	}
+	guardrails := map[string]*rolloutv1.Guardrail{}
+	for _, g := range d.GetInputs().GetRollout().GetGuardrails() {
+		guardrails[g.GetName()] = g
+	}
 	if len(a.GetGuardrails()) > 0 {
 		fmt.Fprintln(out)
 		t := table{paint: c.paint, header: []string{"GUARDRAIL", "STANDING", "TREATMENT TO CONTROL", "HARM", "SAFETY", "TREATMENT", "CONTROL"}}
 		for _, g := range a.GetGuardrails() {
 			n := g.GetCounts()
+			of := judge.CountedWord(guardrails[g.GetName()])
 			t.add(plain(g.GetName()), c.standingCell(g.GetStanding()), plain(judge.Summary(g)),
 				plain(meter(g.LogE, g.GetLogThreshold())), plain(meter(g.GateLogE, g.GetGateLogThreshold())),
-				plain(shareText(n.GetTreatmentEvents(), n.GetTreatmentExposures())), plain(shareText(n.GetControlEvents(), n.GetControlExposures())))
+				plain(shareText(n.GetTreatmentEvents(), n.GetTreatmentExposures(), of)), plain(shareText(n.GetControlEvents(), n.GetControlExposures(), of)))
 		}
 		t.write(out)
 	}
 	var notes []string
+	if d.GetInputs().GetRollout().GetUnit() != rolloutv1.Unit_UNIT_REQUEST {
+		notes = append(notes, "of each subject an exposure counts once a second, an observation once in 10 s, an event once in 10 min: rates compare the variants, they are no shares of subjects")
+	}
 	for _, g := range a.GetGuardrails() {
 		notes = append(notes, guardrailNotes(g)...)
 	}
 	if r := a.GetSampleRatio(); r.GetSubjects() > 0 {
-		notes = append(notes, fmt.Sprintf("%.4g%% of %d subjects were treated, %.4g%% should be: evidence of a mismatch %s",
+		notes = append(notes, fmt.Sprintf("%.4g%% of %d subjects were treated, %.4g%% should be: evidence of a mismatch %s; each relay counts its own",
 			100*r.GetObserved(), r.GetSubjects(), 100*r.GetExpected(), meter(&r.LogE, r.GetLogThreshold())))
 	}
-	if a.GetTraffic() > 0 {
+	if a.GetTraffic() > 0 && d.GetInputs().GetSituation().GetFlagReady() {
 		notes = append(notes, fmt.Sprintf("%.3g exposures a second", a.GetTraffic()))
 	}
 	for i, w := range a.GetWaits() {
@@ -74,11 +82,11 @@ func meter(logE *float64, threshold float64) string {
 	return rollout.EValue(*logE) + " of " + rollout.EValue(threshold)
 }
 
-func shareText(events, of uint64) string {
+func shareText(events, of uint64, what string) string {
 	if of == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d", events, of)
+	return fmt.Sprintf("%d of %d %s", events, of, what)
 }
 
 func (c *client) standingCell(s rolloutv1.Standing) cell {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
 	"github.com/tidegate/tidegate/internal/judge"
@@ -63,7 +64,7 @@ func TestExplainDecision(t *testing.T) {
 	c.writeDecision(&out, shutDecision(t))
 	for _, part := range []string{
 		"decision 1: rollback, 5% -> 0%", "the limit is 1.05x", "decided", "by control-1", "policy", "3 relays, 0 at the step, 0 fresh",
-		"GUARDRAIL", "breach", "30 of 100", "19 of 1900", "5% of 2000 subjects were treated, 5% should be", "2e+03 exposures a second",
+		"GUARDRAIL", "breach", "30 of 100 exposures", "19 of 1900 exposures", "5% of 2000 subjects were treated, 5% should be", "2e+03 exposures a second",
 	} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("%q is not in\n%s", part, out.String())
@@ -84,5 +85,33 @@ func TestReplayDecision(t *testing.T) {
 	forged.Assessment.Guardrails[0].Counts.TreatmentEvents--
 	if err := c.replay(forged); err == nil || !strings.Contains(err.Error(), "decision 1 of r") || !strings.Contains(err.Error(), "assessment") {
 		t.Errorf("a forged figure: %v", err)
+	}
+}
+
+// A flag that is off serves nothing of its rollout, whatever the rollout's weight.
+func TestStatusOfAFlagThatIsOff(t *testing.T) {
+	t.Parallel()
+	r := &rolloutv1.Rollout{
+		Key: "r", FlagKey: "new-checkout", Treatment: "on", Stages: []*rolloutv1.Stage{{Weight: 2000}},
+		Status: &rolloutv1.Status{State: rolloutv1.State_STATE_RUNNING, Weight: 2000},
+	}
+	c := &client{clientOptions: newClientOptions()}
+	off := &rolloutv1.Assessment{Waits: []*rolloutv1.Wait{{Reason: "flag", Message: "the flag is off"}}}
+	for want, a := range map[string]*rolloutv1.Assessment{
+		`r is running: new-checkout serves "on" to 20%, at stage 1 of 1`:                              nil,
+		`r is running, but the flag is off: new-checkout does not serve "on" to 20%, at stage 1 of 1`: off,
+	} {
+		var out bytes.Buffer
+		c.writeRollout(&out, &controlv1.RolloutVersion{Rollout: r, Revision: 7}, a)
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+	d := shutDecision(t)
+	d.Inputs.Situation.FlagReady, d.Inputs.Situation.FlagDisabled = false, true
+	var out bytes.Buffer
+	c.writeDecision(&out, d)
+	if strings.Contains(out.String(), "exposures a second") || !strings.Contains(out.String(), "the flag was off") {
+		t.Errorf("of a flag that was off:\n%s", out.String())
 	}
 }

@@ -86,7 +86,7 @@ func (s *rolloutSetting) register(cmd *cobra.Command) {
 	f.StringVar(&s.bake, "bake", "", "how long the last stage is watched; empty: as long as it stays at least")
 	f.StringArrayVar(&s.guardrails, "guardrail", nil, "what must not get worse, such as '"+rollout.GuardrailExample+"'; may be repeated")
 	f.StringVar(&s.success, "success", "", "what shall get better, such as '"+rollout.SuccessExample+"'")
-	f.StringVar(&s.unit, "unit", "", "what is counted: subject (default) or request")
+	f.StringVar(&s.unit, "unit", "", "what counts by itself: subject (default: its exposures once a second, its events once in 10 minutes), or each request")
 	f.StringVar(&s.budget, "false-rollback-budget", "", "greatest probability to shut a good rollout; empty: 1%")
 	f.StringVar(&s.edgeAfter, "edge-after", "", "how long a relay is cut off before it judges by itself; empty: 10s")
 	f.BoolVar(&s.noEdgeBreaker, "no-edge-breaker", false, "relays that are cut off do not judge by themselves")

@@ -9,6 +9,7 @@ import (
 
 	controlv1 "github.com/tidegate/tidegate/gen/go/tidegate/control/v1"
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
+	"github.com/tidegate/tidegate/internal/judge"
 	"github.com/tidegate/tidegate/internal/rollout"
 )
 
@@ -27,8 +28,8 @@ func (c *client) writeRollout(out io.Writer, v *controlv1.RolloutVersion, assess
 	r := v.GetRollout()
 	status := r.GetStatus()
 	state := c.rolloutStateCell(status.GetState())
-	fmt.Fprintf(out, "%s is %s: %s serves %q to %s, at stage %s %s\n", c.paint.bold(singleLine(r.GetKey())), state.paint(state.text),
-		singleLine(r.GetFlagKey()), singleLine(r.GetTreatment()), c.paint.bold(servedShare(r)), stageText(r), c.paint.dim("("+revisionText(v.GetRevision())+")"))
+	fmt.Fprintf(out, "%s is %s%s, at stage %s %s\n", c.paint.bold(singleLine(r.GetKey())), state.paint(state.text),
+		c.servesText(r, assessment), stageText(r), c.paint.dim("("+revisionText(v.GetRevision())+")"))
 	line := func(name, text string) {
 		if text != "" {
 			fmt.Fprintf(out, "  %s %s\n", c.paint.dim(fmt.Sprintf("%-10s", name)), text)
@@ -57,6 +58,17 @@ func (c *client) writeRollout(out io.Writer, v *controlv1.RolloutVersion, assess
 		line("decision", fmt.Sprintf("%d: %s", status.GetDecision(), singleLine(status.GetHeadline())))
 	}
 	line("evidence", assessmentText(assessment))
+}
+
+// servesText is such as ': new-checkout serves "on" to 20%', or why it does not.
+func (c *client) servesText(r *rolloutv1.Rollout, a *rolloutv1.Assessment) string {
+	flag, treatment, share := singleLine(r.GetFlagKey()), singleLine(r.GetTreatment()), c.paint.bold(servedShare(r))
+	for _, w := range a.GetWaits() {
+		if w.GetReason() == string(judge.ReasonFlag) && rollout.Active(r) {
+			return fmt.Sprintf(", but %s: %s does not serve %q to %s", c.paint.yellow(singleLine(w.GetMessage())), flag, treatment, share)
+		}
+	}
+	return fmt.Sprintf(": %s serves %q to %s", flag, treatment, share)
 }
 
 // stagesText is such as '1% 1m, [5% 1m], 100% 10m; holdback 2%, bake 10m'.

@@ -197,6 +197,7 @@ func (d *Decider) weigh(s *subject, frozen *rolloutv1.Frozen, now time.Time) err
 	situation := d.situation(s.Environment, s.FlagRevision, now)
 	situation.Frozen = frozen
 	situation.FlagReady = s.Flag != nil && rollout.Ready(s.Rollout, s.Flag)
+	situation.FlagDisabled = s.Flag != nil && !s.Flag.GetEnabled()
 	s.relays = situation.GetRelays()
 	for _, t := range distinct(s.id, s.trips) {
 		if t.GetLiftedAt() == nil {

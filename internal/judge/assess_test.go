@@ -6,8 +6,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	rolloutv1 "github.com/tidegate/tidegate/gen/go/tidegate/rollout/v1"
 	telemetryv1 "github.com/tidegate/tidegate/gen/go/tidegate/telemetry/v1"
@@ -48,6 +50,17 @@ func TestHeadlines(t *testing.T) {
 		return r.window(cellOf(10, errorsOf(n%10/9)), cellOf(190, errorsOf(2)))
 	}
 	show("gate", r, 30, few)
+	slow := canary(errorRate())
+	slow.Stages[1].MinDwell = durationpb.New(10 * time.Minute)
+	r = newRig(t, at(slow, 1))
+	show("a gate that takes less than the stage", r, 30, few)
+	tight := errorRate()
+	tight.Name, tight.PromotionRatios = "few errors", []float64{5, 1.5}
+	r = newRig(t, at(canary(errorRate(), tight), 1))
+	show("two gates", r, 30, few)
+	r = newRig(t, at(canary(errorRate()), 1))
+	r.situation.Relays, r.situation.RelaysApplied, r.situation.RelaysFresh = 5, 4, 5
+	show("one of five relays", r, 10, steady(r, 10, 190))
 	r = newRig(t, at(canary(errorRate()), 1))
 	show("rollback", r, 1, func() *telemetryv1.Window { return r.window(cellOf(261, errorsOf(23)), cellOf(4969, errorsOf(50))) })
 	r = newRig(t, at(canary(errorRate()), 1))
@@ -72,6 +85,9 @@ func TestHeadlines(t *testing.T) {
 	r.situation.RelaysApplied, r.situation.RelaysFresh, r.situation.FlagReady = 7, 3, false
 	r.rollout.Status.State = rolloutv1.State_STATE_PAUSED
 	show("everything at once", r, 10, steady(r, 10, 190))
+	r = newRig(t, at(canary(errorRate()), 1))
+	r.situation.FlagReady, r.situation.FlagDisabled = false, true
+	show("a flag that is off", r, 10, steady(r, 10, 190))
 	golden(t, "testdata/headlines.txt", out.String())
 }
 

@@ -32,14 +32,39 @@ func (j *Judgement) headline(a *rolloutv1.Assessment) string {
 	if j.Reason != ReasonPolicy && len(j.Waits) > 0 {
 		words = j.message(j.Waits[0], a)
 	}
-	switch {
-	case a.GetUntil() == nil, j.Reason == ReasonFrozen: // which says itself until when
-	case j.Reason == ReasonDwell:
-		words += fmt.Sprintf(", %s to go", about(a.GetUntil().AsDuration()))
-	default:
-		words += fmt.Sprintf("; about %s at this traffic", about(a.GetUntil().AsDuration()))
-	}
+	words += j.timeWords(a)
 	return fmt.Sprintf("Held at %s: %s", from, words)
+}
+
+// timeWords tells how long that takes which the headline names, and what of the rest takes longer. A
+// freeze says itself until when it is.
+func (j *Judgement) timeWords(a *rolloutv1.Assessment) string {
+	if j.Reason == ReasonFrozen || j.Reason == ReasonPolicy || len(a.GetWaits()) == 0 {
+		return ""
+	}
+	first := a.GetWaits()[0]
+	if first.GetUntil() == nil {
+		return ""
+	}
+	takes := about(first.GetUntil().AsDuration())
+	if j.Reason == ReasonDwell {
+		return fmt.Sprintf(", %s to go", takes)
+	}
+	words := fmt.Sprintf("; about %s at this traffic", takes)
+	longest := first
+	for _, w := range a.GetWaits() {
+		if w.GetUntil().AsDuration() > longest.GetUntil().AsDuration() {
+			longest = w
+		}
+	}
+	switch t := about(longest.GetUntil().AsDuration()); {
+	case t == takes:
+	case longest.GetReason() == string(ReasonDwell):
+		words += fmt.Sprintf(", the stage lasts %s more", t)
+	default:
+		words += fmt.Sprintf(", %s for %s", t, longest.GetGuardrail())
+	}
+	return words
 }
 
 func (j *Judgement) rollbackWords(a *rolloutv1.Assessment) string {
@@ -57,7 +82,8 @@ func (j *Judgement) rollbackWords(a *rolloutv1.Assessment) string {
 	}
 	words := fmt.Sprintf("%s %s, the limit is %s", g.GetName(), harm, limit(g, g.GetLimit()))
 	if c := g.GetCounts(); c != nil {
-		words += fmt.Sprintf("; %d of %d against %d of %d", c.GetTreatmentEvents(), c.GetTreatmentExposures(), c.GetControlEvents(), c.GetControlExposures())
+		words += fmt.Sprintf("; %d of %d %s against %d of %d", c.GetTreatmentEvents(), c.GetTreatmentExposures(),
+			CountedWord(j.in.GetRollout().GetGuardrails()[j.Guard]), c.GetControlEvents(), c.GetControlExposures())
 	}
 	if s := g.GetWorstSegment(); s != "" {
 		words += fmt.Sprintf("; worst in '%s'", s)
@@ -91,7 +117,10 @@ func (j *Judgement) message(w Wait, a *rolloutv1.Assessment) string {
 	case ReasonPaused:
 		return "paused"
 	case ReasonFlag:
-		return "the flag is disabled, or its outcome is not the split that the rollout wrote"
+		if s.GetFlagDisabled() {
+			return "the flag is off"
+		}
+		return "the flag's outcome is not the split that the rollout wrote"
 	case ReasonSampleRatio:
 		r := a.GetSampleRatio()
 		return fmt.Sprintf("%s%% of %d subjects came to the treatment, where the split says %s%%: what is compared cannot be trusted",
@@ -102,9 +131,12 @@ func (j *Judgement) message(w Wait, a *rolloutv1.Assessment) string {
 		if s.GetRelays() == 0 {
 			return "no relay is known to follow this environment"
 		}
-		return fmt.Sprintf("%d of %d relays serve this step, 9 of 10 must", s.GetRelaysApplied(), s.GetRelays())
+		return fmt.Sprintf("%d of %d relays serve this step, %s must", s.GetRelaysApplied(), s.GetRelays(), mostWord(s.GetRelays()))
 	case ReasonTelemetry:
-		return fmt.Sprintf("%d of %d relays have told what they counted of late, 9 of 10 must", s.GetRelaysFresh(), s.GetRelays())
+		if s.GetRelays() == 0 {
+			return "no relay tells what it counts"
+		}
+		return fmt.Sprintf("%d of %d relays have told what they counted of late, %s must", s.GetRelaysFresh(), s.GetRelays(), mostWord(s.GetRelays()))
 	case ReasonDwell:
 		return "the stage lasts at least " + about(j.State.plan.dwell(j.State.stage))
 	case ReasonManual:
@@ -128,6 +160,23 @@ func (j *Judgement) message(w Wait, a *rolloutv1.Assessment) string {
 		return fmt.Sprintf("%s %s, need %s", g.GetName(), estimate(g), j.need(w.Guard, g))
 	}
 	return string(w.Reason)
+}
+
+// CountedWord is what the counts of a guardrail are of, wherever they are shown.
+func CountedWord(g *rolloutv1.Guardrail) string {
+	if g.GetStatistic() == rolloutv1.Statistic_STATISTIC_RATE && g.GetDenominator() != rolloutv1.Denominator_DENOMINATOR_OBSERVATIONS {
+		return "exposures"
+	}
+	return "observations"
+}
+
+// mostWord says how many of so many relays are enough.
+func mostWord(relays uint32) string {
+	least := (uint64(relays)*freshNumerator + freshDenominator - 1) / freshDenominator
+	if least == uint64(relays) {
+		return fmt.Sprintf("all %d", relays)
+	}
+	return strconv.FormatUint(least, 10)
 }
 
 // need is what must be proven before the stage is left.

@@ -8,8 +8,8 @@ test("figures of the decider are written as the page writes its own", () => {
   expect(figures("fails +1.1pp (-0.4 to +2), the limit is -0.5pp; latency +12ms, need below +1.5s")).toBe(
     "fails +1.1 pp (-0.4 to +2), the limit is −0.5 pp; latency +12 ms, need below +1.5 s",
   );
-  expect(figures("errors 2e-5x, the limit is 1.5x; 19 of 81 against 40 of 1496")).toBe(
-    "errors 2e-5×, the limit is 1.5×; 19 of 81 against 40 of 1496",
+  expect(figures("errors 2e-5x, the limit is 1.5x; 19 of 81 exposures against 40 of 1496")).toBe(
+    "errors 2e-5×, the limit is 1.5×; 19 of 81 exposures against 40 of 1496",
   );
 });
 

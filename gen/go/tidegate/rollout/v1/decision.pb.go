@@ -525,7 +525,9 @@ type Situation struct {
 	// Trips of relays that were cut off, not decided on yet.
 	Trips []*v1.Trip `protobuf:"bytes,7,rep,name=trips,proto3" json:"trips,omitempty"`
 	// The environment is frozen: nothing is widened. Unset: it is not.
-	Frozen        *Frozen `protobuf:"bytes,8,opt,name=frozen,proto3" json:"frozen,omitempty"`
+	Frozen *Frozen `protobuf:"bytes,8,opt,name=frozen,proto3" json:"frozen,omitempty"`
+	// Why the flag is not ready: it is disabled. Else its outcome is another.
+	FlagDisabled  bool `protobuf:"varint,9,opt,name=flag_disabled,json=flagDisabled,proto3" json:"flag_disabled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,6 +616,13 @@ func (x *Situation) GetFrozen() *Frozen {
 		return x.Frozen
 	}
 	return nil
+}
+
+func (x *Situation) GetFlagDisabled() bool {
+	if x != nil {
+		return x.FlagDisabled
+	}
+	return false
 }
 
 // Frozen is by what an environment is frozen: by somebody, or in a window of its settings.
@@ -2461,7 +2470,7 @@ const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
 	"\awindows\x18\x03 \x03(\v2\x1d.tidegate.telemetry.v1.WindowR\awindows\x12<\n" +
 	"\tsituation\x18\x04 \x01(\v2\x1e.tidegate.rollout.v1.SituationR\tsituation\x12\x18\n" +
 	"\arefused\x18\x05 \x01(\x04R\arefused\x12\x18\n" +
-	"\arefusal\x18\x06 \x01(\tR\arefusal\"\xd9\x02\n" +
+	"\arefusal\x18\x06 \x01(\tR\arefusal\"\xfe\x02\n" +
 	"\tSituation\x12,\n" +
 	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12\x1d\n" +
 	"\n" +
@@ -2471,7 +2480,8 @@ const file_tidegate_rollout_v1_decision_proto_rawDesc = "" +
 	"\frelays_fresh\x18\x05 \x01(\rR\vrelaysFresh\x125\n" +
 	"\bfresh_to\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\afreshTo\x121\n" +
 	"\x05trips\x18\a \x03(\v2\x1b.tidegate.telemetry.v1.TripR\x05trips\x123\n" +
-	"\x06frozen\x18\b \x01(\v2\x1b.tidegate.rollout.v1.FrozenR\x06frozen\"\xd2\x01\n" +
+	"\x06frozen\x18\b \x01(\v2\x1b.tidegate.rollout.v1.FrozenR\x06frozen\x12#\n" +
+	"\rflag_disabled\x18\t \x01(\bR\fflagDisabled\"\xd2\x01\n" +
 	"\x06Frozen\x12\x14\n" +
 	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
 	"\x06window\x18\x02 \x01(\tR\x06window\x12\x16\n" +
