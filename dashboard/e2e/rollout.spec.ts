@@ -149,10 +149,10 @@ test("a rollout is paused, widened, resumed and aborted by hand", async ({ page,
   await act("Resume", "Resume");
   await expect(page.getByRole("button", { name: "Pause", exact: true })).toBeVisible();
   await act("Abort", "Abort");
-  await expect(page.getByText("Aborted by a person")).toBeVisible();
+  await expect(page.getByText(/Aborted by ada@example\.com: “a test”/)).toBeVisible();
   await expect(page.getByText(/ yet|waiting for/i)).toBeHidden();
   await page.goto(`${world.url}/staging/rollouts`);
-  await expect(page.getByRole("region", { name: "Over" }).getByText(/^A person aborted it/)).toBeVisible();
+  await expect(page.getByRole("region", { name: "Over" }).getByText(/^Aborted by a person/)).toBeVisible();
   await page.getByRole("link", { name: "new-menu-1" }).click();
   await act("Delete", "Delete");
   await expect(page.getByRole("heading", { name: "Rollouts", exact: true })).toBeVisible();
@@ -180,7 +180,7 @@ test("an experiment that is over says what it came to, in the list and on its pa
     await page.getByRole("dialog").getByLabel("Why").fill("we know enough");
     await page.getByRole("dialog").getByRole("button", { name: "Abort", exact: true }).click();
     const came =
-      /^The treatment was better: \+[\d.]+ pp, between \+[\d.]+ pp and \+[\d.]+ pp; [\d,.K]+ units counted, both arms\.$/;
+      /^The treatment was better: \+[\d.]+ pp, between \+[\d.]+ pp and \+[\d.]+ pp; [\d,.K]+ counted in both arms\.$/;
     await expect(page.getByText(came).first()).toBeVisible();
     await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Experiments" }).click();
     const over = page.getByRole("region", { name: "Over" }).getByRole("listitem").filter({ hasText: "new-label-1" });

@@ -212,12 +212,17 @@ export function Unknown() {
 }
 
 // A time, as how long ago it is; exactly, when pointed at.
-export function Ago({ at }: { at: Date | undefined }) {
+// Renders again as time goes by.
+export function useTick() {
   const [, tick] = useState(0);
   useEffect(() => {
     const timer = setInterval(() => tick((n) => n + 1), 15_000);
     return () => clearInterval(timer);
   }, []);
+}
+
+export function Ago({ at }: { at: Date | undefined }) {
+  useTick();
   if (!at) return <span className="faint">never</span>;
   return (
     <time className="nowrap" dateTime={at.toISOString()} title={exactly(at)}>

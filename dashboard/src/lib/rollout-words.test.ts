@@ -31,13 +31,15 @@ test("what would change its mind is said only where something would", () => {
 });
 
 test("what is over says who ended it, and does not wait for anything", () => {
-  expect(endReason({ state: State.ABORTED, headline: "" })).toBe("A person aborted it before the first decision.");
-  expect(endReason({ state: State.ABORTED, headline: "Held at 1%: paused" })).toBe(
-    "A person aborted it. Before that: “Held at 1%: paused”",
+  const held = { state: State.COMPLETED, headline: "Held at 50%: 4 of 5 relays serve this step, all 5 must" };
+  expect(endReason(held)).toBe("Completed by a person.");
+  expect(endReason(held, { actor: "ben@example.com", reason: "done" })).toBe("Completed by ben@example.com: “done”");
+  expect(endReason({ state: State.ABORTED, headline: "Held at 1%: paused" })).toBe("Aborted by a person.");
+  expect(endReason({ state: State.ABORTED, headline: "" }, { actor: "ann", reason: "" })).toBe(
+    "Aborted by ann. Nothing was decided before.",
   );
-  expect(endReason({ state: State.COMPLETED, headline: "" })).toContain("A person completed it before");
-  expect(endReason({ state: State.COMPLETED, headline: "Held at 50%: a person promotes this stage" })).toContain(
-    "A person completed it. Before that: “Held",
+  expect(endReason({ state: State.ABORTED, headline: "" }, { actor: "ann", reason: "a bug" })).toBe(
+    "Aborted by ann: “a bug”. Nothing was decided before.",
   );
   for (const [state, headline] of [
     [State.COMPLETED, "Completed: errors 1.1x: proven"],

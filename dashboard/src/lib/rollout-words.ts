@@ -1,5 +1,5 @@
 import { Comparison, type GuardrailAssessment, Standing, Verdict } from "../gen/tidegate/rollout/v1/decision_pb";
-import { Action, type Guardrail, State, type Status, Strategy, Unit } from "../gen/tidegate/rollout/v1/rollout_pb";
+import { Action, type Guardrail, State, type Status, Strategy } from "../gen/tidegate/rollout/v1/rollout_pb";
 import { figures } from "./figures";
 import { percent, plural } from "./numbers";
 
@@ -90,22 +90,24 @@ export const endedStanding: Record<Standing, { words: string; meaning: string }>
   [Standing.BREACH]: { words: "violated", meaning: standingMeaning[Standing.BREACH] },
 };
 
-export const unitWords = (unit: Unit) => (unit === Unit.REQUEST ? "requests" : "subjects");
-
 export function isOver(status: Pick<Status, "state"> | undefined): boolean {
   return (status?.state ?? State.RUNNING) > State.PAUSED;
 }
 
-// How it ended: what the decider decided, or that a person ended it, and what was decided before.
-export function endReason({ state, headline }: Pick<Status, "state" | "headline">): string {
-  const deed =
-    state === State.ABORTED
-      ? "A person aborted it"
-      : state === State.COMPLETED && !headline.startsWith("Completed")
-        ? "A person completed it"
-        : "";
-  if (!headline) return `${deed || "It ended"} before the first decision.`;
-  return deed ? `${deed}. Before that: “${figures(headline)}”` : figures(headline);
+// Whether a person ended it. What the decider decided last may be long ago then, and is no reason.
+export function endedByPerson({ state, headline }: Pick<Status, "state" | "headline">): boolean {
+  return state === State.ABORTED || (state === State.COMPLETED && !headline.startsWith("Completed"));
+}
+
+// How it ended: what the decider decided, or that a person ended it, and who and why if that is known.
+export function endReason(status: Pick<Status, "state" | "headline">, by?: { actor: string; reason: string }): string {
+  const { state, headline } = status;
+  if (!endedByPerson(status)) return headline ? figures(headline) : "It ended before the first decision.";
+  const deed = state === State.ABORTED ? "Aborted by" : "Completed by";
+  const who = `${deed} ${by?.actor || "a person"}`;
+  const said = by?.reason ? `${who}: “${by.reason}”` : `${who}.`;
+  if (headline) return said;
+  return `${said.replace(/”$/, "”.")} Nothing was decided before.`;
 }
 
 export function isExperiment(r: { strategy: Strategy; successMetric: string }): boolean {

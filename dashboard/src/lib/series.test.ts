@@ -2,8 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { SeriesPointSchema } from "../gen/tidegate/control/v1/rollout_series_pb";
-import { Comparison } from "../gen/tidegate/rollout/v1/decision_pb";
-import { guardrailBand, orderly, range, ratioSplits, stepMarkers, thinned } from "./series";
+import { AssessmentSchema, Comparison, Standing } from "../gen/tidegate/rollout/v1/decision_pb";
+import { asOf, guardrailBand, orderly, range, ratioSplits, stepMarkers, thinned } from "./series";
 
 const point = (s: number, step: number, weight: number, estimate?: number, upper?: number) =>
   create(SeriesPointSchema, {
@@ -66,4 +66,23 @@ test("a table is short, and ends with the newest", () => {
   expect(thinned([1, 2, 3, 4, 5, 6, 7], 3)).toEqual([1, 4, 7]);
   expect(thinned([1, 2], 3)).toEqual([1, 2]);
   expect(ratioSplits(0.5, 5)).toEqual([0.5, 1, 2, 5]);
+});
+
+test("what a person ended stands as it was counted last, not as it was decided on last", () => {
+  const held = create(AssessmentSchema, {
+    time: timestampFromMs(1_000),
+    guardrails: [{ name: "errors", standing: Standing.UNPROVEN, estimate: 2, worstSegment: "ca" }],
+  });
+  const newer = create(SeriesPointSchema, {
+    time: timestampFromMs(9_000),
+    guardrails: [{ standing: Standing.SAFE, estimate: 1.5 }],
+  });
+  expect(asOf(held, newer).guardrails[0]).toMatchObject({
+    name: "errors",
+    standing: Standing.SAFE,
+    estimate: 1.5,
+    worstSegment: "ca",
+  });
+  expect(asOf(held, undefined)).toBe(held);
+  expect(asOf({ ...held, time: timestampFromMs(9_000) }, newer).guardrails[0]?.standing).toBe(Standing.UNPROVEN);
 });

@@ -1,5 +1,5 @@
 import type { SeriesPoint } from "../gen/tidegate/control/v1/rollout_series_pb";
-import { Comparison } from "../gen/tidegate/rollout/v1/decision_pb";
+import { type Assessment, Comparison } from "../gen/tidegate/rollout/v1/decision_pb";
 import { dateOf } from "./time";
 
 // What a band chart draws: a line, the band around it, and the margins, over time.
@@ -25,6 +25,32 @@ export function orderly(points: readonly SeriesPoint[]): SeriesPoint[] {
 
 function seconds(p: SeriesPoint): number {
   return (dateOf(p.time)?.getTime() ?? 0) / 1000;
+}
+
+// How the evidence stood at a point that is newer than an assessment.
+export function asOf(a: Assessment, point: SeriesPoint | undefined): Assessment {
+  if (!point || seconds(point) <= (dateOf(a.time)?.getTime() ?? 0) / 1000) return a;
+  const guardrails = a.guardrails.map((g, i) => {
+    const p = point.guardrails[i];
+    if (!p) return g;
+    const { standing, estimate, lower, upper, limit, promotionLimit, logE, gateLogE, counts } = p;
+    const { treatmentValue, controlValue } = p;
+    return {
+      ...g,
+      standing,
+      estimate,
+      lower,
+      upper,
+      limit,
+      promotionLimit,
+      logE,
+      gateLogE,
+      counts,
+      treatmentValue,
+      controlValue,
+    };
+  });
+  return { ...a, time: point.time, guardrails };
 }
 
 const known = (v: number | undefined) => (v === undefined || !Number.isFinite(v) ? null : v);

@@ -85,9 +85,7 @@ it("how a rollout ended", () => {
   expect(endedWords(rollout("beta"), State.ROLLED_BACK, 1)).toBe(
     "Shut: everyone whom the rule “beta” matched got “off” again",
   );
-  expect(endedWords(rollout(), State.ABORTED, 1)).toBe(
-    "Aborted by a person: everyone whom no rule matched got “off” again",
-  );
+  expect(endedWords(rollout(), State.ABORTED, 1)).toBe("Aborted: everyone whom no rule matched got “off” again");
 });
 
 it.each([

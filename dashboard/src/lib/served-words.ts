@@ -52,7 +52,7 @@ export function endedWords(r: Moved, state: State, rules: number | undefined): s
     case State.ROLLED_BACK:
       return `Shut: ${whom} got “${r.control}” again`;
     default:
-      return `Aborted by a person: ${whom} got “${r.control}” again`;
+      return `Aborted: ${whom} got “${r.control}” again`;
   }
 }
 

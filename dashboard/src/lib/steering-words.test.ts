@@ -1,7 +1,8 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
 import { FlagSummarySchema } from "../gen/tidegate/control/v1/watch_service_pb";
-import { Action, RolloutSchema } from "../gen/tidegate/rollout/v1/rollout_pb";
+import { AssessmentSchema } from "../gen/tidegate/rollout/v1/decision_pb";
+import { Action, RolloutSchema, SuccessVerdict } from "../gen/tidegate/rollout/v1/rollout_pb";
 import { steeringWords } from "./steering-words";
 
 const rollout = create(RolloutSchema, {
@@ -54,4 +55,17 @@ it("says what guardrails do from now on, if there are any", () => {
   expect(steeringWords("promote", { environment: "e", rollout, flag, stage: 3 }).caution).toBe(
     "This goes past what is not proven yet. No guardrail watches it after that.",
   );
+});
+
+it("says that it goes past what is not proven only where something is not", () => {
+  const caution = (a: MessageInitShape<typeof AssessmentSchema>) =>
+    steeringWords("promote", { environment: "e", rollout, flag, stage: 3, assessment: create(AssessmentSchema, a) })
+      .caution;
+  const after = "No guardrail watches it after that.";
+  const unproven = `This goes past what is not proven yet. ${after}`;
+  expect(caution({ waits: [{ reason: "gate" }] })).toBe(unproven);
+  expect(caution({ waits: [{ reason: "success" }] })).toBe(unproven);
+  expect(caution({ waits: [{ reason: "success" }], success: { verdict: SuccessVerdict.WON } })).toBe(after);
+  expect(caution({ waits: [{ reason: "manual" }] })).toBe(after);
+  expect(caution({ success: { verdict: SuccessVerdict.LOST } })).toContain("the treatment is worse");
 });

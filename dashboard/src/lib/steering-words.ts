@@ -1,5 +1,6 @@
 import type { FlagSummary } from "../gen/tidegate/control/v1/watch_service_pb";
-import { Action, type Rollout } from "../gen/tidegate/rollout/v1/rollout_pb";
+import type { Assessment } from "../gen/tidegate/rollout/v1/decision_pb";
+import { Action, type Rollout, SuccessVerdict } from "../gen/tidegate/rollout/v1/rollout_pb";
 import { share } from "./rollout-words";
 import { audience } from "./served-words";
 import { stageWeight } from "./stages";
@@ -11,7 +12,13 @@ export type Act = "pause" | "resume" | "promote" | "abort" | "delete";
 // it would be widened to; one beyond the last: it would be complete.
 export function steeringWords(
   act: Act,
-  of: { environment: string; rollout: Rollout; flag: FlagSummary | undefined; stage: number },
+  of: {
+    environment: string;
+    rollout: Rollout;
+    flag: FlagSummary | undefined;
+    stage: number;
+    assessment?: Assessment | undefined;
+  },
 ): { title: string; label: string; done: string; what: string; caution?: string } {
   const { environment, rollout, flag, stage } = of;
   const { key, treatment, control } = rollout;
@@ -34,14 +41,14 @@ export function steeringWords(
       };
     case "promote": {
       const next = rollout.stages[stage];
-      const unproven = "This goes past what is not proven yet.";
+      const unproven = unprovenWords(of.assessment);
       if (!next)
         return {
           title: `Complete ${key} in ${environment}`,
           label: "Complete",
           done: `${key} is complete`,
           what: `“${treatment}” goes from ${now} to 100%: ${whom} gets it. The rollout is over then.`,
-          caution: `${unproven} No guardrail watches it after that.`,
+          caution: `${unproven}No guardrail watches it after that.`,
         };
       const to = share(stageWeight(rollout, next));
       return {
@@ -49,7 +56,7 @@ export function steeringWords(
         label: `Widen to ${to}`,
         done: `${key} is widened to ${to}`,
         what: `“${treatment}” goes from ${now} to ${to}.`,
-        caution: `${unproven} ${watchWords(rollout)}`,
+        caution: `${unproven}${watchWords(rollout)}`,
       };
     }
     case "abort": {
@@ -72,6 +79,17 @@ export function steeringWords(
         what: "It leaves the list. Its history and its decisions remain; its key stays taken.",
       };
   }
+}
+
+// What the decider would still wait for of its evidence; not known: it may be anything.
+const evidenceWaits = new Set(["sample-ratio", "control", "relays", "telemetry", "gate"]);
+
+function unprovenWords(a: Assessment | undefined): string {
+  const verdict = a?.success?.verdict ?? SuccessVerdict.UNDECIDED;
+  const waits = (reason: string) =>
+    evidenceWaits.has(reason) || (reason === "success" && verdict === SuccessVerdict.UNDECIDED);
+  if (!a || a.waits.some((w) => waits(w.reason))) return "This goes past what is not proven yet. ";
+  return verdict === SuccessVerdict.LOST ? "The success metric says that the treatment is worse. " : "";
 }
 
 // What guardrails do while a rollout is not over.

@@ -21,7 +21,7 @@ test("what an experiment came to is told with its interval, and what was counted
   });
   const came = (verdict: SuccessVerdict) => endWords({ ...s, verdict }, Statistic.RATE);
   expect(came(SuccessVerdict.WON)).toBe(
-    "The treatment was better: +2 pp, between +1 pp and +3 pp; 12.3K units counted, both arms.",
+    "The treatment was better: +2 pp, between +1 pp and +3 pp; 12.3K counted in both arms.",
   );
   expect(came(SuccessVerdict.LOST)).toContain("was worse");
   expect(came(SuccessVerdict.UNDECIDED)).toContain("ended undecided: +2 pp, between");

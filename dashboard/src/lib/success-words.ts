@@ -35,7 +35,7 @@ export function endWords(s: Effect | undefined, statistic: Statistic): string {
   if (s.estimate === undefined || s.lower === undefined || s.upper === undefined)
     return "It ended undecided: too little was counted to compare the variants.";
   const effect = `${successFigure(statistic, s.estimate)}, between ${successFigure(statistic, s.lower)} and ${successFigure(statistic, s.upper)}`;
-  const of = `${count(s.units)} units counted, both arms`;
+  const of = `${count(s.units)} counted in both arms`;
   switch (s.verdict) {
     case SuccessVerdict.WON:
       return `The treatment was better: ${effect}; ${of}.`;

@@ -84,3 +84,8 @@ export function secondClock(t: Date): string {
 export function moment(t: Date, now: Date = new Date()): string {
   return t.toDateString() === now.toDateString() ? clock(t) : withDay.format(t);
 }
+
+// Whether a time that is told once a minute, to the minute, may as well be now.
+export function toldLately(t: Date, now: Date = new Date()): boolean {
+  return now.getTime() - t.getTime() < 3 * 60_000;
+}

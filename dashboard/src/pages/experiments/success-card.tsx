@@ -3,6 +3,7 @@ import { BandChart } from "../../components/band-chart";
 import { Badge, Card } from "../../components/basics";
 import { Comparison } from "../../gen/tidegate/rollout/v1/decision_pb";
 import { Direction, type Rollout, Statistic, SuccessVerdict } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { countedMeaning, countedOf } from "../../lib/count-words";
 import { count, percent } from "../../lib/numbers";
 import { type Marker, successBand } from "../../lib/series";
 import {
@@ -82,7 +83,7 @@ export function SuccessCard(props: { rollout: Rollout; seen: Seen; steps: Marker
                   </td>
                 </tr>
                 <tr>
-                  <td>units, both arms</td>
+                  <td>{countedOf(success)}, both arms</td>
                   <td className="right">{count(s.units)}</td>
                 </tr>
               </tbody>
@@ -90,6 +91,7 @@ export function SuccessCard(props: { rollout: Rollout; seen: Seen; steps: Marker
           ) : (
             <p className="small soft">{over ? "There are no figures of it." : "There is nothing to compare yet."}</p>
           )}
+          {s?.estimate !== undefined && <p className="small soft">{countedMeaning(success, rollout.unit)}</p>}
           <p className="small soft">
             A difference of {percent(success.relevantDifference || 0.05)} of the control would matter; the interval is
             tuned to it.

@@ -14,6 +14,7 @@ import { kindWords, typeWords } from "../../lib/flag-words";
 import { share } from "../../lib/rollout-words";
 import { audience } from "../../lib/served-words";
 import { dateOf } from "../../lib/time";
+import { Evaluated } from "../flags/evaluated";
 import { SwitchDialog } from "../flags/switch-dialog";
 
 // What somebody wants to know first: what it is, whether it is on, what it does.
@@ -100,7 +101,15 @@ export function FlagHead({
           Changed {activity ? <Ago at={dateOf(activity.updatedAt)} /> : <Unknown />}
           {activity?.updatedBy && ` by ${activity.updatedBy}`}
         </span>
-        <span className="soft">Evaluated {activity ? <Ago at={dateOf(activity.lastEvaluatedAt)} /> : <Unknown />}</span>
+        <span className="soft">
+          {activity ? (
+            <Evaluated at={dateOf(activity.lastEvaluatedAt)} />
+          ) : (
+            <>
+              Evaluated <Unknown />
+            </>
+          )}
+        </span>
       </div>
       <p className="serves">
         <Words words={explainFlag({ ...flag, enabled: on })} />

@@ -5,20 +5,21 @@ import { Receipt } from "../../components/receipt";
 import { Words } from "../../components/words";
 import type { FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import type { Decision } from "../../gen/tidegate/rollout/v1/decision_pb";
-import { type Rollout, State } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { Denominator, type Rollout, State, Statistic } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { countedMeaning, countedOf, rateWords, treatedWords } from "../../lib/count-words";
 import { evidence } from "../../lib/evidence";
-import { count, percent } from "../../lib/numbers";
-import { endReason, unitWords } from "../../lib/rollout-words";
+import { endReason } from "../../lib/rollout-words";
 import { endedWords, nowWords } from "../../lib/served-words";
 import { dateOf, span } from "../../lib/time";
 import { EffectLine } from "../experiments/effect";
-import { type Seen, useWholeFlag } from "./use-rollout";
+import { type Seen, useEnding, useWholeFlag } from "./use-rollout";
 
 // How it ended: what, when, why in figures, whether relays have it, what is served since, and how
 // to go on.
 export function Ended({ environment, seen, rollout }: { environment: string; seen: Seen; rollout: Rollout }) {
   const status = seen.summary?.status ?? rollout.status;
   const flag = useLive((l) => l.flags.get(rollout.flagKey));
+  const ending = useEnding(environment, rollout.key, status);
   const ended = dateOf(status?.endedAt);
   const started = dateOf(status?.startedAt);
   if (!status || !ended) return null;
@@ -31,7 +32,7 @@ export function Ended({ environment, seen, rollout }: { environment: string; see
       <strong className="ended">{endedWords(rollout, state, flag?.rules)}</strong>
       <span>
         <Ago at={ended} />
-        {after && `, ${after} after it started`}. {endReason(status)}
+        {after && `, ${after} after it started`}. {endReason(status, ending)}
       </span>
       {rollout.success && (
         <EffectLine metric={rollout.success.metric} statistic={rollout.success.statistic} effect={seen.success} over />
@@ -68,15 +69,20 @@ function Why({ decision, rollout }: { decision: Decision; rollout: Rollout }) {
   const g = decision.assessment?.guardrails.find((one) => one.name === decision.deciding);
   const c = g?.counts;
   if (!g || !c) return null;
+  const treated = treatedWords(decision.assessment?.sampleRatio, rollout.treatment);
   const harm = evidence(g.logE, g.logThreshold);
-  const rate = (events: bigint, all: bigint) => (all > 0n ? percent(Number(events) / Number(all)) : "none");
+  const guardrail = rollout.guardrails.find((one) => one.name === g.name);
+  const of = countedOf(guardrail ?? { statistic: Statistic.RATE, denominator: Denominator.UNSPECIFIED });
   return (
-    <span className="num">
-      <strong>{g.name}</strong>: {rate(c.treatmentEvents, c.treatmentExposures)} of the treatment against{" "}
-      {rate(c.controlEvents, c.controlExposures)} of the control
-      {harm && `; evidence of harm ${harm.words}`}. {count(c.treatmentExposures)} {unitWords(rollout.unit)} had got “
-      {rollout.treatment}” at this stage.
-    </span>
+    <>
+      <span className="num">
+        <strong>{g.name}</strong>: {rateWords(c.treatmentEvents, c.treatmentExposures, of)} of the treatment against{" "}
+        {rateWords(c.controlEvents, c.controlExposures, of)} of the control
+        {harm && `; evidence of harm ${harm.words}`}.
+      </span>
+      {guardrail && <span className="small soft">{countedMeaning(guardrail, rollout.unit)}</span>}
+      {treated && <span className="num">{treated}</span>}
+    </>
   );
 }
 

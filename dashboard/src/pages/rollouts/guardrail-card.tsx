@@ -4,7 +4,8 @@ import { Badge, Card } from "../../components/basics";
 import { EvidenceMeaning, EvidenceMeter } from "../../components/evidence-meter";
 import type { SeriesPoint } from "../../gen/tidegate/control/v1/rollout_series_pb";
 import type { Counts, GuardrailAssessment } from "../../gen/tidegate/rollout/v1/decision_pb";
-import { Action, Denominator, type Guardrail, Statistic, type Unit } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { Action, type Guardrail, Statistic, type Unit } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { countedMeaning, countedOf } from "../../lib/count-words";
 import { formatGuardrail } from "../../lib/guardrail-text";
 import { percent, whole } from "../../lib/numbers";
 import {
@@ -17,10 +18,10 @@ import {
   standingMeaning,
   standingTones,
   standingWords,
-  unitWords,
 } from "../../lib/rollout-words";
 import { guardrailBand, type Marker } from "../../lib/series";
 import { secondsOf, span } from "../../lib/time";
+import { capital } from "../../lib/words";
 
 // One guardrail: how it stands, how it got there, and what would change the decider's mind.
 export function GuardrailCard({
@@ -118,7 +119,8 @@ export function GuardrailCard({
               />
               <EvidenceMeter kind="safety" of={`within ${need}`} logE={a.gateLogE} logThreshold={a.gateLogThreshold} />
               <EvidenceMeaning />
-              <Arms a={a} guardrail={guardrail} unit={unit} />
+              <Arms a={a} guardrail={guardrail} />
+              {a.counts && <p className="small soft">{countedMeaning(guardrail, unit)}</p>}
               {a.worstSegment && (
                 <p className="small">
                   Worst segment: <code>{a.worstSegment}</code>
@@ -146,10 +148,9 @@ export function GuardrailCard({
 }
 
 // The raw counts of both arms, at this step.
-function Arms({ a, guardrail, unit }: { a: GuardrailAssessment; guardrail: Guardrail; unit: Unit }) {
+function Arms({ a, guardrail }: { a: GuardrailAssessment; guardrail: Guardrail }) {
   const c = a.counts;
   if (!c) return null;
-  const of = guardrail.denominator === Denominator.OBSERVATIONS ? "observations" : unitWords(unit);
   const value = (arm: "treatment" | "control") => {
     const told = arm === "treatment" ? a.treatmentValue : a.controlValue;
     if (told !== undefined)
@@ -164,7 +165,7 @@ function Arms({ a, guardrail, unit }: { a: GuardrailAssessment; guardrail: Guard
         <tr>
           <th>This stage</th>
           <th className="right">Events</th>
-          <th className="right">{of === "subjects" ? "Subjects" : of === "requests" ? "Requests" : "Observations"}</th>
+          <th className="right">{capital(countedOf(guardrail))}</th>
           <th className="right">{guardrail.statistic === Statistic.RATE ? "Rate" : "Value"}</th>
         </tr>
       </thead>

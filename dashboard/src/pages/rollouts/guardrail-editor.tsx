@@ -14,7 +14,7 @@ import { problemAt } from "../../lib/start";
 
 // What can be built without knowing how it is written: the rest is written.
 const simple = [
-  { value: "rate", label: "share of subjects with", statistic: Statistic.RATE, quantile: 0 },
+  { value: "rate", label: "rate of", statistic: Statistic.RATE, quantile: 0 },
   { value: "mean", label: "mean of", statistic: Statistic.MEAN, quantile: 0 },
   { value: "p95", label: "95th percentile of", statistic: Statistic.QUANTILE, quantile: 0.95 },
   { value: "p99", label: "99th percentile of", statistic: Statistic.QUANTILE, quantile: 0.99 },

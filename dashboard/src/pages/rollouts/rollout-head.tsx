@@ -66,7 +66,7 @@ export function RolloutHead(props: {
                 <Words words={served.words} />
               </span>
             </div>
-            {!over && traffic !== undefined && (
+            {!over && !off && traffic !== undefined && (
               <span className="small soft num">
                 {traffic < 10 ? traffic.toFixed(1) : count(Math.round(traffic))} exposures a second
               </span>

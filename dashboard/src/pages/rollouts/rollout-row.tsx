@@ -64,7 +64,7 @@ export const RolloutRow = memo(function RolloutRow({
           </span>
         ) : (
           <span className="soft num">
-            {assessment && `${count(Math.round(assessment.traffic))} exposures a second`}
+            {assessment && !off && `${count(Math.round(assessment.traffic))} exposures a second`}
           </span>
         )}
       </div>

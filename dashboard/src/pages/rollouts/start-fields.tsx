@@ -123,7 +123,7 @@ export function SuccessFields({ start, set, problems }: Fields) {
         <Field label="What is compared">
           {(ids) => (
             <Select {...ids} value={start.statistic} onChange={(e) => set({ statistic: Number(e.target.value) })}>
-              <option value={Statistic.RATE}>Share of subjects for whom it happens</option>
+              <option value={Statistic.RATE}>Rate at which it happens</option>
               <option value={Statistic.MEAN}>Mean of its values</option>
             </Select>
           )}
@@ -159,14 +159,14 @@ export function More({ start, set, problems }: Fields) {
           {(ids) => <Input {...ids} value={start.description} onChange={(e) => set({ description: e.target.value })} />}
         </Field>
         <Field
-          label="What is counted"
-          hint="Subjects, unless requests of one subject are independent of each other."
+          label="What counts once"
+          hint="A subject, in each second or 10 min, unless its requests are independent of each other."
           problem={problemAt(problems, "unit")}
         >
           {(ids) => (
             <Select {...ids} value={start.unit} onChange={(e) => set({ unit: Number(e.target.value) })}>
-              <option value={Unit.SUBJECT}>Subjects</option>
-              <option value={Unit.REQUEST}>Requests</option>
+              <option value={Unit.SUBJECT}>A subject, for a while</option>
+              <option value={Unit.REQUEST}>A request</option>
             </Select>
           )}
         </Field>

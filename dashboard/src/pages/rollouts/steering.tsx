@@ -5,7 +5,7 @@ import { rollouts } from "../../api/transport";
 import { useLive } from "../../api/use-live";
 import { Button, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
-import { Standing } from "../../gen/tidegate/rollout/v1/decision_pb";
+import { type Assessment, Standing } from "../../gen/tidegate/rollout/v1/decision_pb";
 import { type Rollout, State } from "../../gen/tidegate/rollout/v1/rollout_pb";
 import { isOver } from "../../lib/rollout-words";
 import { type Act, steeringWords } from "../../lib/steering-words";
@@ -59,19 +59,33 @@ export function Steering({ environment, seen, may }: { environment: string; seen
       <Button kind="danger" disabled={off} title={title} onClick={() => setAct("abort")}>
         <XOctagon size={15} aria-hidden /> Abort
       </Button>
-      {act && <ActDialog act={act} environment={environment} rollout={rollout} onClose={() => setAct(undefined)} />}
+      {act && (
+        <ActDialog
+          act={act}
+          environment={environment}
+          rollout={rollout}
+          assessment={seen.assessment}
+          onClose={() => setAct(undefined)}
+        />
+      )}
     </>
   );
 }
 
-function ActDialog(props: { act: Act; environment: string; rollout: Rollout; onClose: () => void }) {
-  const { act, environment, rollout, onClose } = props;
+function ActDialog(props: {
+  act: Act;
+  environment: string;
+  rollout: Rollout;
+  assessment?: Assessment | undefined;
+  onClose: () => void;
+}) {
+  const { act, environment, rollout, assessment, onClose } = props;
   const [, navigate] = useLocation();
   const { key } = rollout;
   // As it was when the dialog was opened: what one sees is what one does.
   const [opened] = useState(rollout.status?.stage ?? 0);
   const flag = useLive((l) => l.flags.get(rollout.flagKey));
-  const said = steeringWords(act, { environment, rollout, flag, stage: opened + 1 });
+  const said = steeringWords(act, { environment, rollout, flag, stage: opened + 1, assessment });
 
   async function run(reason: string, requestId: string) {
     const request = { environment, key, reason, requestId };

@@ -3,9 +3,11 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { flags, rollouts } from "../../api/transport";
 import { useLive } from "../../api/use-live";
+import { Action } from "../../gen/tidegate/control/v1/audit_pb";
 import type { FlagSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
-import { isOver } from "../../lib/rollout-words";
-import { orderly } from "../../lib/series";
+import { State, type Status } from "../../gen/tidegate/rollout/v1/rollout_pb";
+import { endedByPerson, isOver } from "../../lib/rollout-words";
+import { asOf, orderly } from "../../lib/series";
 
 // Everything about one rollout. What changes all the time is live; the whole of it is read again
 // when the live state says that it was written.
@@ -33,8 +35,13 @@ export function useRollout(environment: string, key: string) {
   });
   const series = useMemo(() => orderly(points), [points]);
   const full = whole.data?.rollout?.rollout;
+  const status = summary?.status;
+  const decided = last.data?.assessment ?? whole.data?.assessment;
   const assessment = over
-    ? (last.data?.assessment ?? whole.data?.assessment)
+    ? // What a person ended was counted on after the newest decision.
+      status && endedByPerson(status) && decided
+      ? asOf(decided, series.at(-1))
+      : decided
     : (standing?.assessment ?? whole.data?.assessment);
   return {
     ready,
@@ -52,6 +59,17 @@ export function useRollout(environment: string, key: string) {
 }
 
 export type Seen = ReturnType<typeof useRollout>;
+
+// Who ended a rollout, and why, if a person did. Nothing but its deletion comes after its end.
+export function useEnding(environment: string, key: string, status: Status | undefined) {
+  const action = status?.state === State.ABORTED ? Action.ABORTED : Action.COMPLETED;
+  const { data } = useQuery({
+    queryKey: ["rollout-ending", environment, key],
+    queryFn: async () => (await rollouts.listRolloutHistory({ environment, key, pageSize: 5 })).entries,
+    enabled: status !== undefined && isOver(status) && endedByPerson(status),
+  });
+  return data?.find((e) => e.action === action);
+}
 
 export function useDecisions(environment: string, key: string, newest: bigint) {
   return useQuery({

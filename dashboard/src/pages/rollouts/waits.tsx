@@ -53,7 +53,8 @@ export function SampleRatioCard({ assessment, over }: { assessment: Assessment |
         <p className="small">
           As intended: <span className="num">{percent(s.observed)}</span> of{" "}
           <span className="num">{count(s.subjects)}</span> subjects got the treatment, where{" "}
-          <span className="num">{percent(s.expected)}</span> {over ? "were" : "are"} meant to.
+          <span className="num">{percent(s.expected)}</span> {over ? "were" : "are"} meant to. Each relay counts its
+          own: one who comes by two of them is in it twice.
         </p>
       )}
       {assessment && assessment.refused > 0n && (
