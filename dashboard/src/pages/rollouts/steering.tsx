@@ -18,47 +18,15 @@ export function Steering({ environment, seen, may }: { environment: string; seen
   const status = seen.summary?.status ?? seen.rollout.status;
   // The live status is newer than that which was read with the rest.
   const rollout: Rollout = { ...seen.rollout, status };
-  const title = may ? undefined : "You may not change this rollout";
-  const off = !may;
-  const breach = seen.assessment?.guardrails.some((g) => g.standing === Standing.BREACH);
-  const next = rollout.stages[(status?.stage ?? 0) + 1];
-  if (isOver(status)) {
-    const again = `/${environment}/rollouts/~new?flag=${encodeURIComponent(rollout.flagKey)}&like=${encodeURIComponent(rollout.key)}`;
-    return (
-      <>
-        {may && (
-          <Link className="button" href={again}>
-            <Play size={15} aria-hidden /> Start again
-          </Link>
-        )}
-        <Button kind="quiet" disabled={off} title={title} onClick={() => setAct("delete")}>
-          <Trash2 size={15} aria-hidden /> Delete
-        </Button>
-        {act && <ActDialog act={act} environment={environment} rollout={rollout} onClose={() => setAct(undefined)} />}
-      </>
-    );
-  }
+  const off = { disabled: !may, title: may ? undefined : "You may not change this rollout" };
+  // The dialog stays the same one when the rollout is over meanwhile, be it by what it wrote.
   return (
     <>
-      {status?.state === State.PAUSED ? (
-        <Button disabled={off} title={title} onClick={() => setAct("resume")}>
-          <Play size={15} aria-hidden /> Resume
-        </Button>
+      {isOver(status) ? (
+        <WhenOver environment={environment} rollout={rollout} off={off} ask={setAct} />
       ) : (
-        <Button disabled={off} title={title} onClick={() => setAct("pause")}>
-          <Pause size={15} aria-hidden /> Pause
-        </Button>
+        <WhileUnderWay rollout={rollout} assessment={seen.assessment} off={off} ask={setAct} />
       )}
-      <Button
-        disabled={off || breach}
-        title={breach ? "A guardrail is violated: it cannot be widened" : title}
-        onClick={() => setAct("promote")}
-      >
-        <ChevronsRight size={15} aria-hidden /> {next ? "Widen" : "Complete"}
-      </Button>
-      <Button kind="danger" disabled={off} title={title} onClick={() => setAct("abort")}>
-        <XOctagon size={15} aria-hidden /> Abort
-      </Button>
       {act && (
         <ActDialog
           act={act}
@@ -68,6 +36,54 @@ export function Steering({ environment, seen, may }: { environment: string; seen
           onClose={() => setAct(undefined)}
         />
       )}
+    </>
+  );
+}
+
+type Off = { disabled: boolean; title: string | undefined };
+
+function WhenOver(props: { environment: string; rollout: Rollout; off: Off; ask: (act: Act) => void }) {
+  const { environment, rollout, off, ask } = props;
+  const again = `/${environment}/rollouts/~new?flag=${encodeURIComponent(rollout.flagKey)}&like=${encodeURIComponent(rollout.key)}`;
+  return (
+    <>
+      {!off.disabled && (
+        <Link className="button" href={again}>
+          <Play size={15} aria-hidden /> Start again
+        </Link>
+      )}
+      <Button kind="quiet" {...off} onClick={() => ask("delete")}>
+        <Trash2 size={15} aria-hidden /> Delete
+      </Button>
+    </>
+  );
+}
+
+function WhileUnderWay(props: { rollout: Rollout; assessment: Seen["assessment"]; off: Off; ask: (act: Act) => void }) {
+  const { rollout, assessment, off, ask } = props;
+  const breach = assessment?.guardrails.some((g) => g.standing === Standing.BREACH);
+  const last = !rollout.stages[(rollout.status?.stage ?? 0) + 1];
+  return (
+    <>
+      {rollout.status?.state === State.PAUSED ? (
+        <Button {...off} onClick={() => ask("resume")}>
+          <Play size={15} aria-hidden /> Resume
+        </Button>
+      ) : (
+        <Button {...off} onClick={() => ask("pause")}>
+          <Pause size={15} aria-hidden /> Pause
+        </Button>
+      )}
+      <Button
+        disabled={off.disabled || breach}
+        title={breach ? "A guardrail is violated: it cannot be widened" : off.title}
+        onClick={() => ask("promote")}
+      >
+        <ChevronsRight size={15} aria-hidden /> {last ? "Complete" : "Widen"}
+      </Button>
+      <Button kind="danger" {...off} onClick={() => ask("abort")}>
+        <XOctagon size={15} aria-hidden /> Abort
+      </Button>
     </>
   );
 }
