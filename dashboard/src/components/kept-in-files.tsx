@@ -1,8 +1,9 @@
+import type { ReactNode } from "react";
 import type { FileSource } from "../gen/tidegate/control/v1/environment_pb";
 import { Note } from "./basics";
 
-// Why something is not edited here.
-export function KeptInFiles({ source, what, killSwitch }: { source: FileSource; what: string; killSwitch?: boolean }) {
+// Why something is not done here, and where it is done.
+export function KeptInFiles({ source, what, children }: { source: FileSource; what: string; children: ReactNode }) {
   return (
     <Note>
       <span>
@@ -13,7 +14,7 @@ export function KeptInFiles({ source, what, killSwitch }: { source: FileSource; 
             at <code>{source.location}</code>
           </>
         )}
-        . Edit it there.{killSwitch && " The switch works here all the same."}
+        . {children}
       </span>
     </Note>
   );

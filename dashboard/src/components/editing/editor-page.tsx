@@ -34,7 +34,7 @@ export function EditorPage<S extends DescMessage, T extends string>({
   write,
   proposal,
   newest,
-  killSwitch,
+  besideFiles,
   children,
 }: {
   editor: Editor<S>;
@@ -48,8 +48,8 @@ export function EditorPage<S extends DescMessage, T extends string>({
   proposal: () => Proposal;
   // Its newest changes.
   newest: () => Promise<{ entries: AuditEntry[] }>;
-  // It can be switched though files keep it.
-  killSwitch?: boolean;
+  // What can be done here though files keep it.
+  besideFiles?: string;
   children: ReactNode;
 }) {
   const { of, environment, key, state, check, readable, mayWrite } = editor;
@@ -62,7 +62,11 @@ export function EditorPage<S extends DescMessage, T extends string>({
     <FormProvider value={editor.form}>
       <div className="page editor-page">
         {head}
-        {editor.files && <KeptInFiles source={editor.files} what={of.what} killSwitch={killSwitch} />}
+        {editor.files && (
+          <KeptInFiles source={editor.files} what={of.what}>
+            Edit it there. {besideFiles}
+          </KeptInFiles>
+        )}
         <nav className="tabs" aria-label={`Parts of ${key}`}>
           {tabs.map(([t, name], i) => (
             <Link

@@ -6,7 +6,7 @@ import { Skeleton } from "../../components/basics";
 import type { Version } from "../../components/draft";
 import { EditorPage, useTab } from "../../components/editing/editor-page";
 import { type Edited, useEditor } from "../../components/editing/use-editor";
-import type { FlagSchema } from "../../gen/tidegate/flag/v1/flag_pb";
+import { FlagKind, type FlagSchema } from "../../gen/tidegate/flag/v1/flag_pb";
 import { withoutAsking } from "../../lib/address";
 import { explainFlag } from "../../lib/explain-flag";
 import { FlagHead } from "./flag-head";
@@ -77,7 +77,11 @@ export function FlagPage({ environment, version }: { environment: string; versio
       write={write}
       proposal={() => ({ flags: [{ flag, baseRevision: draft.revision }] })}
       newest={() => flags.listFlagHistory({ environment, flagKey: key, pageSize: 20 })}
-      killSwitch
+      besideFiles={
+        version.message.kind === FlagKind.OPERATIONAL
+          ? "Rollouts and the switch work here all the same."
+          : "Rollouts work here all the same. You can turn it off here; on again only there."
+      }
     >
       {tab === "targeting" && <Targeting environment={environment} flag={flag} edit={state.edit} summary={summary} />}
       {tab === "variants" && <Variants flag={flag} saved={version.message} edit={state.edit} />}

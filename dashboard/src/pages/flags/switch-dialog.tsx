@@ -1,10 +1,14 @@
 import { create } from "@bufbuild/protobuf";
 import { flags } from "../../api/transport";
+import { useSettings } from "../../api/use-environment";
 import { useLiveStore } from "../../api/use-live";
-import { Note } from "../../components/basics";
+import { Button, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
+import { Dialog } from "../../components/dialog";
+import { KeptInFiles } from "../../components/kept-in-files";
 import { Words } from "../../components/words";
 import { type FlagSummary, FlagSummarySchema } from "../../gen/tidegate/control/v1/watch_service_pb";
+import { turnedOnIn } from "../../lib/file-sources";
 import { served, sharesWords, whereWords } from "../../lib/flag-words";
 import { audience } from "../../lib/served-words";
 import { capital } from "../../lib/words";
@@ -22,6 +26,8 @@ export function SwitchDialog({
   onClose: () => void;
 }) {
   const live = useLiveStore();
+  const files = turnedOnIn(useSettings(environment).data?.settings, flag);
+  const title = `Turn ${flag.key} ${on ? "on" : "off"} in ${environment}`;
   const after = create(FlagSummarySchema, { ...flag, enabled: on });
 
   async function run(reason: string, requestId: string) {
@@ -47,9 +53,18 @@ export function SwitchDialog({
     return { flags: [{ flag: now?.flag && { ...now.flag, enabled: on }, baseRevision: now?.revision }] };
   }
 
+  if (on && files)
+    return (
+      <Dialog title={title} onClose={onClose} footer={<Button onClick={onClose}>Close</Button>}>
+        <KeptInFiles source={files} what="flag">
+          Turn it on there, and apply them with <code>tidegate apply --source {files.name} --enable</code>.
+        </KeptInFiles>
+      </Dialog>
+    );
+
   return (
     <ChangeDialog
-      title={`Turn ${flag.key} ${on ? "on" : "off"} in ${environment}`}
+      title={title}
       environment={environment}
       label={on ? "Turn on" : "Turn off"}
       danger={!on}
@@ -63,6 +78,11 @@ export function SwitchDialog({
         {capital(audience("", on ? flag.rules : 0))} gets: <strong>{sharesWords(served(after))}</strong>
         {on && <Words words={whereWords(flag)} />}.
       </p>
+      {files && (
+        <Note tone="warn">
+          <span>This flag is kept in files: you can turn it on again only there.</span>
+        </Note>
+      )}
       {!on && flag.rollouts.length > 0 && (
         <Note tone="warn">
           <span>A rollout moves this flag: it waits while the flag is off, and goes on when it is on again.</span>
