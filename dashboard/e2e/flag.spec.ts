@@ -266,6 +266,10 @@ test("an earlier version is restored, with its diff first", async ({ page, world
 });
 
 test("the raw text tells what is wrong at its line", async ({ page, world }) => {
+  const complaints: string[] = [];
+  page.on("console", (m) => {
+    if (m.type() === "error") complaints.push(m.text());
+  });
   await make(world, "raw-text");
   await logIn(page, world, ada);
   await open(page, world, "flags/raw-text?tab=raw");
@@ -289,9 +293,15 @@ test("the raw text tells what is wrong at its line", async ({ page, world }) => 
   await write(refused);
   await expect(page.locator(".raw-foot")).toContainText("nowhere");
   await page.getByRole("button", { name: `Line ${line(refused, "nowhere")}`, exact: true }).click();
-  // What is right; comments stay as they were typed.
+  // What is right. Comments are not kept, and that is said first.
   await write(good.replace("owner: web", "owner: writers # of texts"));
+  await expect(page.locator(".raw-foot")).toContainText("Its comments are not kept when it is saved.");
+  await page.getByRole("button", { name: "Review and save" }).click();
+  await expect(page.getByRole("dialog")).toContainText("The comments in the raw text are not kept.");
+  await page.keyboard.press("Escape");
   await save(page, "written by hand");
+  await expect(editor).not.toContainText("# of texts");
+  expect(complaints).toEqual([]);
   await expect(page.getByText("Owner: writers", { exact: true })).toBeVisible();
 });
 

@@ -35,6 +35,7 @@ export function EditorPage<S extends DescMessage, T extends string>({
   proposal,
   newest,
   besideFiles,
+  lost,
   children,
 }: {
   editor: Editor<S>;
@@ -50,6 +51,8 @@ export function EditorPage<S extends DescMessage, T extends string>({
   newest: () => Promise<{ entries: AuditEntry[] }>;
   // What can be done here though files keep it.
   besideFiles?: string;
+  // What was typed, and will not be kept.
+  lost?: string;
   children: ReactNode;
 }) {
   const { of, environment, key, state, check, readable, mayWrite } = editor;
@@ -100,6 +103,7 @@ export function EditorPage<S extends DescMessage, T extends string>({
             sentence={sentence}
             state={state}
             check={check}
+            lost={lost}
             write={write}
             proposal={proposal}
             onClose={() => setReviewing(false)}

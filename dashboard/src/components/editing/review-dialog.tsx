@@ -1,13 +1,15 @@
 import type { DescMessage } from "@bufbuild/protobuf";
 import { Check as CheckIcon } from "lucide-react";
 import { subjectOfMessage } from "../../lib/changes/say";
-import type { Words as Text } from "../../lib/words";
+import { plural } from "../../lib/numbers";
+import { plain, type Words as Text } from "../../lib/words";
 import { Note } from "../basics";
 import { ChangeDialog } from "../change-dialog";
 import { Changes } from "../changes";
 import type { DraftState, Version } from "../draft";
 import type { Proposal } from "../proposal";
 import { Words } from "../words";
+import { ToMend } from "./to-mend";
 import type { Check } from "./use-check";
 
 // What will change, as the server sees it, and why.
@@ -17,6 +19,7 @@ export function ReviewDialog<S extends DescMessage>({
   sentence,
   state,
   check,
+  lost,
   write,
   proposal,
   onClose,
@@ -27,6 +30,8 @@ export function ReviewDialog<S extends DescMessage>({
   sentence: Text;
   state: DraftState<S>;
   check: Check;
+  // What was typed, and will not be kept.
+  lost?: string;
   write: (reason: string, requestId: string) => Promise<Version<S> | undefined>;
   // The same as a change request would have it.
   proposal: () => Proposal;
@@ -44,6 +49,7 @@ export function ReviewDialog<S extends DescMessage>({
       environment={environment}
       label="Save"
       wide
+      unseen={check.toMend.length > 0}
       done={`${what} is saved`}
       run={run}
       proposal={proposal}
@@ -55,13 +61,20 @@ export function ReviewDialog<S extends DescMessage>({
           <span>Somebody else saved another version meanwhile. Close this, and look at what they did first.</span>
         </Note>
       )}
+      {lost && (
+        <Note tone="warn">
+          <span>{lost}</span>
+        </Note>
+      )}
       {check.problem ? (
         <Note tone="bad">
-          <strong>{check.problem.message}</strong>
-          {check.problem.violations.map((v) => (
-            <span key={v.field + v.problem}>
-              <code>{v.field}</code> {v.problem}
-            </span>
+          <strong>
+            {check.toMend.length > 0
+              ? `${plural(check.toMend.length, "thing")} to mend before it can be saved`
+              : check.problem.message}
+          </strong>
+          {check.toMend.map((m) => (
+            <ToMend key={plain(m.where) + m.problem} {...m} />
           ))}
         </Note>
       ) : (
@@ -71,11 +84,13 @@ export function ReviewDialog<S extends DescMessage>({
           </span>
         </Note>
       )}
-      <Changes
-        changes={check.changes}
-        subject={subjectOfMessage(state.draft.mine)}
-        none={check.current ? "Nothing differs from what is there." : "Asking the server…"}
-      />
+      {!check.problem && (
+        <Changes
+          changes={check.changes}
+          subject={subjectOfMessage(state.draft.mine)}
+          none={check.current ? "Nothing differs from what is there." : "Asking the server…"}
+        />
+      )}
       {check.current && !check.problem && (
         <p className="soft small row tight">
           <CheckIcon size={14} aria-hidden /> The server has checked it.

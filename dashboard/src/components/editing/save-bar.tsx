@@ -1,9 +1,11 @@
 import "./editing.css";
 import type { DescMessage } from "@bufbuild/protobuf";
 import { AlertTriangle, PencilLine } from "lucide-react";
+import type { ReactNode } from "react";
 import { plural } from "../../lib/numbers";
 import { Button } from "../basics";
 import type { DraftState } from "../draft";
+import { ToMend } from "./to-mend";
 import type { Check } from "./use-check";
 
 // What is not saved yet, and what can be done with it.
@@ -44,12 +46,17 @@ export function SaveBar<S extends DescMessage>({
   );
 }
 
-function words(unread: number, check: Check): string {
+function words(unread: number, check: Check): ReactNode {
   if (unread > 0) return `${plural(unread, "field")} cannot be read yet. Nothing is saved.`;
   if (check.problem?.unreachable) return "The server cannot be reached. What you changed is kept.";
-  const n = check.problem?.violations.length ?? 0;
-  if (check.problem)
-    return n > 0 ? `${plural(n, "thing")} to mend: ${check.problem.violations[0]?.problem}` : check.problem.message;
+  const [first] = check.toMend;
+  if (first)
+    return (
+      <>
+        {plural(check.toMend.length, "thing")} to mend. <ToMend {...first} />
+      </>
+    );
+  if (check.problem) return check.problem.message;
   if (!check.current && check.changes.length === 0) return "Unsaved changes.";
   return `${plural(check.changes.length, "unsaved change")}.`;
 }

@@ -7,6 +7,8 @@ it.each([
   ["flag.owner", "owner"],
   ["flags[my.flag].prerequisites[0].flag_key", "prerequisites[0].flag_key"],
   ["segments[0].segment.key_attribute", "key_attribute"],
+  ["flags[my.flag]", ""],
+  ["flag", ""],
   ["default_outcome.variant", "default_outcome.variant"],
 ])("%s is %s", (path, want) => {
   expect(fieldOf(path)).toBe(want);

@@ -5,14 +5,16 @@ import { type Problem, problemOf } from "../../api/errors";
 import { flags } from "../../api/transport";
 import type { FieldChange } from "../../gen/tidegate/control/v1/audit_pb";
 import type { ApplyRequestSchema } from "../../gen/tidegate/control/v1/flag_service_pb";
+import type { Words } from "../../lib/words";
 
 export type Check = {
   // The server has looked at exactly this.
   current: boolean;
   changes: FieldChange[];
   problem?: Problem;
-  // What is wrong, by the path of the field.
+  // What is wrong, by the path of the field; and where, as people call it.
   problems: ReadonlyMap<string, string>;
+  toMend: { where: Words; problem: string }[];
 };
 
 // What the server says of something that is edited: what would change, or what is wrong.
@@ -22,6 +24,7 @@ export function useCheck<S extends DescMessage>(
   message: MessageShape<S>,
   // Of which an apply is asked for.
   resources: (m: MessageShape<S>) => MessageInitShape<typeof ApplyRequestSchema>,
+  nameOf: (m: MessageShape<S>, field: string) => Words,
   enabled: boolean,
 ): Check {
   const asked = useDeferredValue(message);
@@ -45,17 +48,19 @@ export function useCheck<S extends DescMessage>(
   const found = query.data;
   return useMemo(() => {
     const problems = new Map<string, string>();
-    for (const v of found?.problem?.violations ?? []) problems.set(fieldOf(v.field), v.problem);
+    const violations = found?.problem?.violations ?? [];
+    for (const v of violations) problems.set(fieldOf(v.field), v.problem);
     return {
       current: enabled && asked === message && !query.isPlaceholderData && !query.isFetching,
       changes: found?.changes ?? [],
       problem: found?.problem,
       problems,
+      toMend: violations.map((v) => ({ where: nameOf(asked, fieldOf(v.field)), problem: v.problem })),
     };
-  }, [found, enabled, asked, message, query.isPlaceholderData, query.isFetching]);
+  }, [found, enabled, asked, message, nameOf, query.isPlaceholderData, query.isFetching]);
 }
 
 // The path in the message of what the server names in a request: flags[0].flag.rules[1].id.
 export function fieldOf(path: string): string {
-  return path.replace(/^((flags|segments)\[[^\]]*\]\.)?((flag|segment)\.)?/, "");
+  return path.replace(/^((flags|segments)\[[^\]]*\](\.|$))?((flag|segment)(\.|$))?/, "");
 }

@@ -16,6 +16,8 @@ export type Edited<S extends DescMessage> = {
   // Where the page of one is, below its environment: "flags".
   folder: string;
   asApplied: Parameters<typeof useCheck<S>>[3];
+  // What people call a field, by its path.
+  nameOf: Parameters<typeof useCheck<S>>[4];
   // Changes of others that cannot be in the way of a draft.
   quiet: (before: MessageShape<S>, after: MessageShape<S>) => boolean;
 };
@@ -49,7 +51,7 @@ export function useEditor<S extends DescMessage>(
   const { draft, dirty, setText, moveTexts } = state;
   const readable = Object.keys(draft.texts).length === 0;
   const checked = dirty && readable;
-  const check = useCheck(of.kind.schema, environment, draft.mine, of.asApplied, checked);
+  const check = useCheck(of.kind.schema, environment, draft.mine, of.asApplied, of.nameOf, checked);
   const settings = useSettings(environment).data?.settings;
   const files = fileSourceOf(settings, key);
   const maySwitch = session.may(settings?.protected ? Role.OPERATOR : Role.EDITOR, environment, key);

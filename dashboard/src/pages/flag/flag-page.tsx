@@ -1,4 +1,4 @@
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useState } from "react";
 import { useLocation } from "wouter";
 import { flags } from "../../api/transport";
 import { useLive } from "../../api/use-live";
@@ -9,10 +9,12 @@ import { type Edited, useEditor } from "../../components/editing/use-editor";
 import { FlagKind, type FlagSchema } from "../../gen/tidegate/flag/v1/flag_pb";
 import { withoutAsking } from "../../lib/address";
 import { explainFlag } from "../../lib/explain-flag";
+import { fieldWords } from "../../lib/field-words";
 import { FlagHead } from "./flag-head";
 import { FlagSide } from "./flag-side";
 import { History } from "./history";
 import { flagKind, onlySwitched } from "./kind";
+import type { Typed } from "./raw";
 import { Settings } from "./settings";
 import { Targeting } from "./targeting";
 import { TryIt } from "./try-it";
@@ -35,6 +37,7 @@ const editedFlag: Edited<typeof FlagSchema> = {
   what: "flag",
   folder: "flags",
   asApplied: (flag) => ({ flags: [{ flag }] }),
+  nameOf: fieldWords,
   quiet: onlySwitched,
 };
 
@@ -48,10 +51,12 @@ export function FlagPage({ environment, version }: { environment: string; versio
   const flag = draft.mine;
   const summary = useLive((l) => l.flags.get(key));
   const activity = useLive((l) => l.activities.get(key));
+  const [typed, setTyped] = useState<Typed>();
 
   async function write(reason: string, requestId: string) {
     const request = { environment, flag, baseRevision: draft.revision, reason, requestId };
     const { flag: written } = await flags.updateFlag(request);
+    setTyped(undefined); // what is shown from now on is what is kept
     return written?.flag && { message: written.flag, revision: written.revision };
   }
   const head = (
@@ -77,6 +82,7 @@ export function FlagPage({ environment, version }: { environment: string; versio
       write={write}
       proposal={() => ({ flags: [{ flag, baseRevision: draft.revision }] })}
       newest={() => flags.listFlagHistory({ environment, flagKey: key, pageSize: 20 })}
+      lost={typed?.comments ? "The comments in the raw text are not kept." : undefined}
       besideFiles={
         version.message.kind === FlagKind.OPERATIONAL
           ? "Rollouts and the switch work here all the same."
@@ -105,7 +111,13 @@ export function FlagPage({ environment, version }: { environment: string; versio
       )}
       {tab === "raw" && (
         <Suspense fallback={<Skeleton height={420} />}>
-          <Raw flag={flag} edit={state.edit} checking={dirty && !editor.check.current} />
+          <Raw
+            flag={flag}
+            edit={state.edit}
+            checking={dirty && !editor.check.current}
+            typed={typed}
+            setTyped={setTyped}
+          />
         </Suspense>
       )}
     </EditorPage>

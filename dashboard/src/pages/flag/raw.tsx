@@ -5,6 +5,7 @@ import { Button, Card, CopyButton, Skeleton } from "../../components/basics";
 import type { Mark } from "../../components/code-editor";
 import { useForm } from "../../components/draft";
 import { type Flag, FlagSchema } from "../../gen/tidegate/flag/v1/flag_pb";
+import { hasComments } from "../../lib/yaml/comments";
 import { placeOf, type ReadFlag, readFlag } from "../../lib/yaml/flag-read";
 import { writeFlag } from "../../lib/yaml/flag-write";
 import type { Edit } from "./targeting";
@@ -13,25 +14,39 @@ const CodeEditor = lazy(() => import("../../components/code-editor"));
 
 const path = "raw";
 
+// A text as somebody wrote it.
+export type Typed = { text: string; comments: boolean };
+
 // The flag as a file has it. What can be read becomes the draft at once; what the server says of
 // that stands at its line.
-export function Raw({ flag, edit, checking }: { flag: Flag; edit: Edit; checking: boolean }) {
+export function Raw({
+  flag,
+  edit,
+  checking,
+  typed,
+  setTyped,
+}: {
+  flag: Flag;
+  edit: Edit;
+  checking: boolean;
+  typed: Typed | undefined;
+  setTyped: (typed: Typed) => void;
+}) {
   const { disabled, texts, setText, problems } = useForm();
-  const [typed, setTyped] = useState<string>();
   const [jump, setJump] = useState<{ at: number }>();
   const pending = texts[path];
   const written = useMemo(() => writeFlag(flag), [flag]);
   // What was typed stays, comments and all, as long as it says what the draft says.
   const text = useMemo(() => {
     if (pending !== undefined) return pending;
-    const read = typed === undefined ? undefined : readFlag(typed, flag.key).flag;
-    return typed !== undefined && read && equals(FlagSchema, read, flag) ? typed : written;
+    const read = typed && readFlag(typed.text, flag.key).flag;
+    return typed && read && equals(FlagSchema, read, flag) ? typed.text : written;
   }, [pending, typed, flag, written]);
   const read = useMemo(() => readFlag(text, flag.key), [text, flag.key]);
   const marks = useMemo(() => marksOf(read, problems), [read, problems]);
 
   function change(next: string) {
-    setTyped(next);
+    setTyped({ text: next, comments: hasComments(next) });
     const r = readFlag(next, flag.key);
     setText(path, r.flag ? undefined : next);
     // It says everything: what was half typed in a form is gone with the field.
@@ -85,6 +100,7 @@ export function Raw({ flag, edit, checking }: { flag: Flag; edit: Edit; checking
               ) : (
                 <>
                   As <code>tidegate export</code> writes it, and <code>tidegate apply</code> reads it.
+                  {typed?.comments && text === typed.text && " Its comments are not kept when it is saved."}
                 </>
               )}
             </span>

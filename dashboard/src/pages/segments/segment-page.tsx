@@ -11,6 +11,7 @@ import { PendingRequests } from "../../components/pending-requests";
 import { Words } from "../../components/words";
 import type { Segment, SegmentSchema } from "../../gen/tidegate/flag/v1/flag_pb";
 import { withoutAsking } from "../../lib/address";
+import { fieldWords } from "../../lib/field-words";
 import { KeyList } from "./key-list";
 import { segmentKind } from "./kind";
 import { SegmentAbout } from "./segment-about";
@@ -29,6 +30,7 @@ const editedSegment: Edited<typeof SegmentSchema> = {
   what: "segment",
   folder: "segments",
   asApplied: (segment) => ({ segments: [{ segment }] }),
+  nameOf: fieldWords,
   quiet: () => false,
 };
 
