@@ -57,6 +57,17 @@ function byHand(u: ViewUpdate): boolean {
   return u.docChanged && u.transactions.some((t) => events.some((e) => t.isUserEvent(e)));
 }
 
+// Chromium keeps the looks of a line that is typed over by a style attribute, which the page's
+// policy does not let in: what is selected is replaced here, and not by the browser.
+const typedOver = EditorView.domEventHandlers({
+  beforeinput(e, view) {
+    const { state } = view;
+    if (e.inputType !== "insertText" || !e.data || state.readOnly || state.selection.main.empty) return false;
+    view.dispatch(state.replaceSelection(e.data), { userEvent: "input.type", scrollIntoView: true });
+    return true;
+  },
+});
+
 // A text editor for YAML with marks at what is wrong. It lives in a shadow root: there its styles
 // are adopted, as the page's policy lets no style elements in.
 export default function CodeEditor({
@@ -98,6 +109,7 @@ export default function CodeEditor({
           yaml(),
           syntaxHighlighting(colours),
           lintGutter(),
+          typedOver,
           look,
           // Tab leaves the editor, as it leaves every field.
           keymap.of([...defaultKeymap, ...historyKeymap]),
