@@ -1,6 +1,7 @@
 import { test as base, expect, type Page } from "@playwright/test";
 import { everyPage, settled } from "./addresses";
 import { stumblingBlocks } from "./axe";
+import { beyond, narrow, wide } from "./beyond";
 import { logIn } from "./fixtures";
 import { awaitState, keys, people, type Seeded, seed } from "./seed";
 
@@ -24,9 +25,6 @@ const test = base.extend<object, { seeded: Seeded }>({
 test.use({ reducedMotion: "reduce" });
 test.setTimeout(600_000);
 
-const wide = { width: 1280, height: 900 };
-const narrow = { width: 390, height: 844 };
-
 // Looks at what is shown, light and dark; goes on where something is wrong.
 async function look(page: Page, at: string, size = wide) {
   const found: string[] = [];
@@ -36,17 +34,6 @@ async function look(page: Page, at: string, size = wide) {
   for (const theme of size === narrow ? (["dark"] as const) : (["dark", "light"] as const))
     found.push(...(await stumblingBlocks(page, theme)));
   expect.soft(found, at).toEqual([]);
-}
-
-// How many px of the page, or of a dialog that is open, are out of sight at the side.
-async function beyond(page: Page): Promise<number> {
-  return page.evaluate(() =>
-    Math.max(
-      ...[document.documentElement, ...document.querySelectorAll("dialog[open]")].map(
-        (e) => e.scrollWidth - e.clientWidth,
-      ),
-    ),
-  );
 }
 
 // How much may move while a page loads: a line, not a block.

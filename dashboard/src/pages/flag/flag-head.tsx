@@ -132,7 +132,7 @@ function RolloutsOf({ environment, summary }: { environment: string; summary: Fl
     return (
       <Link key={key} className="rollout-strip" href={`/${environment}/rollouts/${key}`}>
         <Badge tone="accent">rollout</Badge>
-        <span className="truncate">
+        <span className="words">
           {r ? (
             <>
               <strong>{key}</strong> brings <code>{r.treatment}</code> to {audience(r.rule, summary.rules)}

@@ -61,13 +61,18 @@ export function FlagSteps({ explanation: e }: { explanation: FlagExplanation | u
     all.push(
       <Step key="default" state="decided">
         <span>
-          {e.rules.length > 0 ? "No rule matched: everyone else gets " : "Everyone gets "}
-          {served(e)}.
+          {byDefault(e)} {served(e)}.
         </span>
         {e.split && <Ruler split={e.split} />}
       </Step>,
     );
   return <ol className="steps">{all}</ol>;
+}
+
+// A split gives one of many what it gives.
+function byDefault(e: FlagExplanation): string {
+  if (e.rules.length === 0) return e.split ? "The split gives" : "Everyone gets";
+  return e.split ? "No rule matched: the split of everyone else gives" : "No rule matched: everyone else gets";
 }
 
 function served(e: { served: string }): ReactNode {
