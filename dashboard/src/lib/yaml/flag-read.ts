@@ -41,6 +41,7 @@ export function readFlag(text: string, key: string): ReadFlag {
   for (const e of document.errors) r.fail([e.pos[0], e.pos[1]], `${e.message[0]?.toUpperCase()}${e.message.slice(1)}.`);
   if (r.problems.length > 0) return { problems: r.problems, places: r.places };
   const flag = r.file(document.contents as Node | null, [0, Math.min(1, text.length)], key);
+  r.problems.sort((a, b) => a.range[0] - b.range[0]);
   return { flag: r.problems.length === 0 ? flag : undefined, problems: r.problems, places: r.places };
 }
 
@@ -92,6 +93,15 @@ class FlagReader extends Reader {
         if (all.length === 0) this.fail(a, `Must have the flag ${key}.`);
       },
     });
+    if (isMap(node) && !seen.has("apiVersion") && !seen.has("flags")) {
+      // What is there is no file at all: its fields are not unknown, but at another place.
+      this.problems.length = 0;
+      this.fail(
+        at,
+        `Is no file yet: begin with apiVersion: ${apiVersion}, then flags:, then ${key}: with what is here below it.`,
+      );
+      return undefined;
+    }
     if (!seen.has("apiVersion")) this.fail(at, `apiVersion is missing: begin with apiVersion: ${apiVersion}`);
     if (!seen.has("flags")) this.fail(at, `flags is missing: it holds the flag ${key}.`);
     return flag;

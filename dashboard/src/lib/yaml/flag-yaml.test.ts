@@ -99,3 +99,19 @@ it.each([
 it.each(["", "7", "d", "-1h", "1 h", "1.5d", "36501d", "2562048h", "99999999999999999999h"])("%j is no duration", (s) =>
   expect(readDuration(s)).toBeUndefined(),
 );
+
+it("what is wrong is told from the top; without its envelope a flag is told so, and nothing else", () => {
+  const whole = readFlag(
+    'flags:\n  k:\n    type: boolean\n    enabled: true\n    default: "on"\n    ownr: web\n    variants: {"on": true}\n    offVariant: "on"\n',
+    "k",
+  );
+  expect(whole.problems.map((p) => p.message)).toEqual([
+    "apiVersion is missing: begin with apiVersion: tidegate/v1",
+    "Unknown field ownr: did you mean owner?",
+  ]);
+  const bare = readFlag('type: boolean\nenabled: true\nvariants: {"on": true}\noffVariant: "on"\n', "k");
+  expect(bare.flag).toBeUndefined();
+  expect(bare.problems.map((p) => p.message)).toEqual([
+    "Is no file yet: begin with apiVersion: tidegate/v1, then flags:, then k: with what is here below it.",
+  ]);
+});
