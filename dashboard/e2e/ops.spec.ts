@@ -139,3 +139,18 @@ test("learn has its sections, and its commands work as they are", async ({ page,
   expect(said).toContain("my-first-flag-1 is running");
   expect(said).toContain("my-first-flag disabled in staging");
 });
+
+test("who and what is not there is told in a sentence, with a way back", async ({ page, world }) => {
+  await logIn(page, world, ada);
+  for (const [path, said, back] of [
+    ["people/nobody@example.com", "Nobody is called nobody@example.com here", "To all people"],
+    ["keys/4711", "There is no such key", "To all keys"],
+    [`keys/${"a".repeat(20)}`, "There is no such key", "To all keys"],
+  ] as const) {
+    await page.goto(`${world.url}/production/${path}`);
+    await expect(page.getByRole("heading", { name: said })).toBeVisible();
+    await expect(page.getByText(/tidegate (identity|key)|key_id/)).toHaveCount(0);
+    await page.getByRole("link", { name: back }).click();
+    await expect(page).not.toHaveURL(new RegExp(path));
+  }
+});

@@ -1,16 +1,18 @@
 import "../../components/access/access.css";
 import "../../styles/rules.css";
+import { Code } from "@connectrpc/connect";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { KeyRound } from "lucide-react";
 import { useState } from "react";
 import { Link, useLocation, useParams } from "wouter";
-import { instead } from "../../api/errors";
+import { instead, problemOf } from "../../api/errors";
 import { useSession } from "../../api/session";
 import { keys } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
 import { roleMeanings, roleNames } from "../../components/access/grants";
 import { AccessHistory } from "../../components/access/history";
 import { RotateDialog } from "../../components/access/rotate-dialog";
-import { Ago, Button, Card, Loading, Note } from "../../components/basics";
+import { Ago, Button, Card, Empty, Loading, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
 import { Command } from "../../components/command";
 import { PageHead } from "../../components/page";
@@ -31,6 +33,8 @@ export default function KeyPage() {
   const failure = instead(query);
   // Here, as it is not to go with what else is shown: there is no other copy of it.
   const [made, setMade] = useState<{ version: KeyVersion; secret: string }>();
+  // What cannot be a key's id is refused, and not looked for.
+  const code = failure ? problemOf(failure).code : undefined;
   const above = (
     <div className="small">
       <Link href={`/${environment}/keys`}>Keys</Link>
@@ -41,13 +45,24 @@ export default function KeyPage() {
       {failure ? (
         <>
           <PageHead title={`Key ${keyId}`} tab={`Key · ${environment}`} above={above} />
-          <ProblemNote failure={failure} again={() => void query.refetch()} />
-          <Card title="History">
-            <AccessHistory
-              queryKey={["key-history", environment, keyId]}
-              fetch={() => keys.listKeyHistory({ environment, keyId, pageSize: 100 })}
-            />
-          </Card>
+          {code === Code.NotFound || code === Code.InvalidArgument ? (
+            <Empty icon={KeyRound} title="There is no such key">
+              <p>It was revoked, or the address is written otherwise.</p>
+              <Link className="button" href={`/${environment}/keys`}>
+                To all keys
+              </Link>
+            </Empty>
+          ) : (
+            <ProblemNote failure={failure} again={() => void query.refetch()} />
+          )}
+          {code !== Code.InvalidArgument && (
+            <Card title="History">
+              <AccessHistory
+                queryKey={["key-history", environment, keyId]}
+                fetch={() => keys.listKeyHistory({ environment, keyId, pageSize: 100 })}
+              />
+            </Card>
+          )}
         </>
       ) : version?.key ? (
         <Shown version={version} of={version.key} environment={environment} above={above} onSecret={setMade} />

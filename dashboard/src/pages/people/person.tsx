@@ -1,9 +1,11 @@
 import "../../components/access/access.css";
 import "../../styles/rules.css";
+import { Code } from "@connectrpc/connect";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { UserX } from "lucide-react";
 import { useState } from "react";
 import { Link, useLocation, useParams } from "wouter";
-import { instead } from "../../api/errors";
+import { instead, problemOf } from "../../api/errors";
 import { useSession } from "../../api/session";
 import { identities } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
@@ -11,7 +13,7 @@ import { grantWords } from "../../components/access/grants";
 import { AccessHistory } from "../../components/access/history";
 import { SecretDialog } from "../../components/access/secret-dialog";
 import { Sessions } from "../../components/access/sessions";
-import { Ago, Badge, Button, Card, Loading } from "../../components/basics";
+import { Ago, Badge, Button, Card, Empty, Loading } from "../../components/basics";
 import { PageHead } from "../../components/page";
 import { ProblemNote } from "../../components/problem";
 import { IdentityKind, Role } from "../../gen/tidegate/access/v1/identity_pb";
@@ -32,7 +34,16 @@ export default function Person() {
       {failure ? (
         <>
           <PageHead title="Nobody" tab="People" above={<Link href={`/${environment}/people`}>People</Link>} />
-          <ProblemNote failure={failure} again={() => void query.refetch()} />
+          {problemOf(failure).code === Code.NotFound ? (
+            <Empty icon={UserX} title={`Nobody is called ${id} here`}>
+              <p>They were removed, or the address is written otherwise.</p>
+              <Link className="button" href={`/${environment}/people`}>
+                To all people
+              </Link>
+            </Empty>
+          ) : (
+            <ProblemNote failure={failure} again={() => void query.refetch()} />
+          )}
         </>
       ) : query.data?.identity ? (
         <Shown version={query.data.identity} environment={environment} onSecret={setMade} />
