@@ -5,7 +5,7 @@ import { AuditEntrySchema, ResourceKind } from "../../gen/tidegate/control/v1/au
 import { type Relay, RelaySchema } from "../../gen/tidegate/control/v1/fleet_service_pb";
 import { type Arrival, arrivals, isSent, middleAndMost, observe, ticks } from "./propagation";
 import { byRegion, standingOf } from "./relays";
-import { measuredWords, olderWords } from "./spread-words";
+import { measuredWords, olderWords, unmeasuredWords } from "./spread-words";
 import { place, treeOf } from "./tree";
 
 type Init = { region?: string; upstream?: string; revision?: bigint; seen?: number; connected?: boolean };
@@ -156,5 +156,17 @@ describe("tree", () => {
       ["group", 40],
       ["relay", 1],
     ]);
+  });
+
+  it("does not say of all relays what one of them lacks", () => {
+    const before = { relay: relay("a"), after: "before" as const };
+    const not = { relay: relay("b"), after: undefined };
+    expect(unmeasuredWords([before, before])).toBe(
+      "The relays had this change before that: make another one to see it travel.",
+    );
+    expect(unmeasuredWords([before, before, not])).toBe(
+      "2 relays had this change before that. 1 relay does not have it yet.",
+    );
+    expect(unmeasuredWords([not, not])).toBe("2 relays do not have it yet.");
   });
 });

@@ -9,7 +9,7 @@ import { plural } from "../../lib/numbers";
 import { dateOf } from "../../lib/time";
 import { type Arrival, arrivals, type Passings } from "./propagation";
 import { SpreadChart } from "./spread-chart";
-import { measuredWords, olderWords } from "./spread-words";
+import { measuredWords, olderWords, unmeasuredWords } from "./spread-words";
 import { useApplied } from "./use-passings";
 
 // How the newest change came to the relays, and how those before it did.
@@ -83,12 +83,8 @@ function Applied({ told }: { told: WaitAppliedResponse | undefined }) {
 
 function spreadWords(spread: Arrival[]): string {
   const words = measuredWords(spread);
-  if (!words) {
-    const none = spread.some((a) => a.after === undefined)
-      ? "No relay was measured with this change yet."
-      : "The relays had this change before that: make another one to see it travel.";
-    return `Times are measured while this page is open, from the commit until the server has heard that a relay applied it and keeps it. ${none}`;
-  }
+  if (!words)
+    return `Times are measured while this page is open, from the commit until the server has heard that a relay applied it and keeps it. ${unmeasuredWords(spread)}`;
   return `${words} Measured while this page is open, by the clock of the servers, until they have heard of it; relays of other servers are looked at once a second.`;
 }
 

@@ -31,6 +31,15 @@ export function measuredWords(spread: Arrival[]): string | undefined {
   return `Of the ${some} of ${plural(all, "relay")} that were measured, half had applied it ${took(measured.middle)} after the commit, the last one after ${took(measured.most)}.${rest}`;
 }
 
+// Of the newest change where no relay was measured: who had it before that, and who has not.
+export function unmeasuredWords(spread: Arrival[]): string {
+  const lack = spread.filter((a) => a.after === undefined).length;
+  if (lack === 0) return "The relays had this change before that: make another one to see it travel.";
+  const lacking = `${plural(lack, "relay")} ${lack === 1 ? "does" : "do"} not have it yet.`;
+  const had = spread.length - lack;
+  return had === 0 ? lacking : `${plural(had, "relay")} had this change before that. ${lacking}`;
+}
+
 // Of an older change, in a few words.
 export function olderWords(spread: Arrival[]): string | undefined {
   const times = timesOf(spread);
