@@ -1,53 +1,79 @@
 import { useEffect, useState } from "react";
 import { fleet } from "../api/transport";
 import type { WaitAppliedResponse } from "../gen/tidegate/control/v1/fleet_service_pb";
-import { plural } from "../lib/numbers";
-import { afterWords, missingWords } from "../lib/receipt-words";
-import { secondsOf } from "../lib/time";
-import { useHold } from "./toast";
+import { receiptOf } from "../lib/receipt-words";
+import { useTone } from "./toast";
 
-// How far a change has come: how many of the relays have applied its revision, as it happens.
+// How long to leave the servers alone, once some relays did not have it in time.
+const again = 5000;
+
+type Told = { answer: WaitAppliedResponse; first: boolean };
+
+// How far a change has come, told until all relays have it.
+function useReach(environment: string, revision: bigint, past: boolean) {
+  const [told, setTold] = useState<Told>();
+  const [failed, setFailed] = useState(false);
+  useEffect(() => {
+    const stop = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const ask = async (first: boolean) => {
+      let reached = false;
+      try {
+        // Later it is how it stands that is asked for: what is waited for holds a connection.
+        const timeout = first ? undefined : { seconds: 1n, nanos: 0 };
+        const answers = fleet.waitApplied({ environment, revision, timeout }, { signal: stop.signal });
+        for await (const answer of answers) {
+          setTold({ answer, first: first && !past });
+          reached = answer.reached && answer.unreachableServers.length === 0;
+        }
+        setFailed(false);
+      } catch {
+        if (!stop.signal.aborted) setFailed(true);
+      }
+      if (!reached && !stop.signal.aborted) timer = setTimeout(() => void ask(false), again);
+    };
+    void ask(true);
+    return () => {
+      stop.abort();
+      clearTimeout(timer);
+    };
+  }, [environment, revision, past]);
+  return { told, failed };
+}
+
+// How far a change has come: how many of the relays have applied its revision, as it happens, and
+// which of them have not.
 export function Receipt({
   environment,
   revision,
-  past,
+  past = false,
 }: {
   environment: string;
   revision: bigint;
   // It was written long ago: how long it took is not known any more.
   past?: boolean;
 }) {
-  const [told, setTold] = useState<WaitAppliedResponse>();
-  const [failed, setFailed] = useState(false);
-  useEffect(() => {
-    const stop = new AbortController();
-    (async () => {
-      try {
-        for await (const r of fleet.waitApplied({ environment, revision }, { signal: stop.signal })) setTold(r);
-      } catch {
-        if (!stop.signal.aborted) setFailed(true);
-      }
-    })();
-    return () => stop.abort();
-  }, [environment, revision]);
-
+  const { told, failed } = useReach(environment, revision, past);
+  const receipt = told && receiptOf(told.answer, { environment, first: told.first, now: new Date() });
   // Whoever has switched something off wants to see it through, and who has not got it.
-  useHold(!failed && (told === undefined || (told.total > 0 && !told.reached)));
+  useTone(failed ? "warn" : (receipt?.tone ?? "waits"));
 
-  if (failed) return <span className="soft small">It is not known how many relays have it.</span>;
-  if (!told) return <span className="soft small">Asking the relays…</span>;
-  if (told.total === 0) return <span className="soft small">No relay follows {environment} now.</span>;
-  const missing = missingWords(
-    told.missing.map((r) => r.instanceId),
-    told.total - told.applied,
-    told.last,
-  );
+  if (failed && !told) return <span className="small">It is not known which relays have it.</span>;
+  if (!receipt) return <span className="soft small">Asking the relays…</span>;
+  const bad = receipt.tone === "warn";
   return (
-    <span className="soft small num">
-      {told.applied} of {plural(told.total, "relay")} {told.total === 1 ? "has" : "have"} it
-      {told.reached && !past && ` ${afterWords(secondsOf(told.elapsed) ?? 0)}`}
-      {missing && ` · ${missing}`}
-      {told.unreachableServers.length > 0 && ` · not asked: ${told.unreachableServers.join(", ")}`}
-    </span>
+    <div className={`stack tight small num ${bad ? "" : "soft"}`}>
+      {bad && receipt.lacking.length > 0 ? <strong>{receipt.words}</strong> : <span>{receipt.words}</span>}
+      {receipt.lacking.length > 0 && (
+        <ul className="stack tight lacking">
+          {receipt.lacking.map((line) => (
+            <li key={line}>{line}</li>
+          ))}
+        </ul>
+      )}
+      {receipt.serves && <span>{receipt.serves}</span>}
+      {receipt.unsure && <span>{receipt.unsure}</span>}
+      {failed && <span>The server cannot be asked now: this may have changed.</span>}
+    </div>
   );
 }
