@@ -1,7 +1,10 @@
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { problemOf } from "../api/errors";
 import { useSettings } from "../api/use-environment";
-import { Button, Field, TextArea } from "./basics";
+import { useFreeze } from "../api/use-freeze";
+import type { Frozen } from "../gen/tidegate/rollout/v1/decision_pb";
+import { byAnybody, byNothing, frozenWords, stillWorks } from "../lib/freeze-words";
+import { Button, Field, Note, TextArea } from "./basics";
 import { Dialog } from "./dialog";
 import { ProblemNote } from "./problem";
 import { type Proposal, ProposalFields, ProposedLink, propose, readLocal } from "./proposal";
@@ -46,6 +49,7 @@ export function ChangeDialog({
   unconfirmed,
   unprotected,
   unseen,
+  refusedBy = unconfirmed || unprotected ? byNothing : byAnybody,
   reason: suggested = "",
   done,
   run,
@@ -67,6 +71,8 @@ export function ChangeDialog({
   unprotected?: boolean;
   // What it would do is not shown, or not yet: nobody can mean it.
   unseen?: boolean;
+  // Which freezes refuse it: as a rule all, but of what makes the environment safer or is not of it.
+  refusedBy?: (frozen: Frozen) => boolean;
   reason?: string;
   // What is said once it is done.
   done: string;
@@ -98,11 +104,13 @@ export function ChangeDialog({
   const policy = settings.data?.settings?.approval;
   const needed = proposal ? (policy?.approvals ?? 0) : 0;
   const proposing = !!proposal && (needed > 0 || later);
+  const frozen = useFreeze(environment)?.frozen ?? [];
+  const refusal = proposing ? undefined : frozen.find(refusedBy);
   // Unless it is known that it is not protected.
   const confirm =
     !unconfirmed && !unprotected && !proposing && (settings.data === undefined || !!settings.data.settings?.protected);
   const late = proposing && when !== "" && new Date(when) <= new Date();
-  const ready = reason.trim() !== "" && (!confirm || typed === environment) && !busy && !late && !unseen;
+  const ready = reason.trim() !== "" && (!confirm || typed === environment) && !busy && !late && !unseen && !refusal;
   // Another request is another id.
   const renew = () => setRequestId(crypto.randomUUID());
 
@@ -167,12 +175,23 @@ export function ChangeDialog({
             </Button>
           )}
           <Button onClick={onClose}>Cancel</Button>
-          <Button type="submit" kind={danger && !proposing ? "danger" : "primary"} disabled={!ready}>
+          <Button
+            type="submit"
+            kind={danger && !proposing ? "danger" : "primary"}
+            disabled={!ready}
+            title={refusal && frozenWords(refusal)}
+          >
             {busy ? "Writing…" : proposing ? (when ? "Propose and schedule" : "Propose") : label}
           </Button>
         </>
       }
     >
+      {refusal && (
+        <Note tone="warn">
+          <strong>{frozenWords(refusal)}. This is refused until that is over.</strong>
+          <span>{stillWorks(frozen)}</span>
+        </Note>
+      )}
       {children}
       <Field label="Why" hint="It becomes part of the audit trail.">
         {(ids) => (

@@ -1,3 +1,4 @@
+import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
@@ -6,7 +7,8 @@ import { freezes } from "../../api/transport";
 import { useEnvironments } from "../../api/use-environment";
 import { freezesKey } from "../../api/use-freeze";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
-import type { Frozen } from "../../gen/tidegate/rollout/v1/decision_pb";
+import { type Frozen, FrozenSchema } from "../../gen/tidegate/rollout/v1/decision_pb";
+import { stillWorks } from "../../lib/freeze-words";
 import { Field, Note, Select } from "../basics";
 import { ChangeDialog } from "../change-dialog";
 
@@ -45,9 +47,10 @@ export function PanicDialog({ environment, onClose }: { environment: string; onC
       <Note tone="warn">
         <strong>Nothing is changed any more, by anybody, but to make it safer.</strong>
         <span>
-          Flags can still be turned off, rollouts paused and aborted, and rollouts that do harm are shut as ever. Every
-          other change is refused until this is lifted.
+          Changes of flags, segments, rollouts and settings are refused until this is lifted, and no rollout gets wider.
+          Rollouts that do harm are shut as ever. People and keys can be changed.
         </span>
+        <span>{stillWorks([create(FrozenSchema, {})])}</span>
       </Note>
       <div className="columns">
         <Field label="Where">

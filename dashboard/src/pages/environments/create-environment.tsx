@@ -5,6 +5,7 @@ import { environments } from "../../api/transport";
 import { useEnvironment } from "../../api/use-environment";
 import { Field, Input, Select } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
+import { byEverything } from "../../lib/freeze-words";
 
 // An empty environment, or one that begins with what another one has.
 export function CreateEnvironmentDialog({ names, onClose }: { names: string[]; onClose: () => void }) {
@@ -21,6 +22,7 @@ export function CreateEnvironmentDialog({ names, onClose }: { names: string[]; o
       title="New environment"
       environment={here}
       unprotected
+      refusedBy={byEverything}
       label="Create"
       done={`${name} is there`}
       run={async (reason, requestId) => {

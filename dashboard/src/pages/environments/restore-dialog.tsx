@@ -6,6 +6,7 @@ import { Field, Input, Loading, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
 import { ProblemNote } from "../../components/problem";
 import { localText, readLocal } from "../../components/proposal";
+import { byNothing } from "../../lib/freeze-words";
 import { Plan } from "./plan";
 
 // Makes all flags and segments what they were at a time, after a look at what that changes.
@@ -28,6 +29,7 @@ export function RestoreDialog({ environment, onClose }: { environment: string; o
       environment={environment}
       wide
       danger
+      refusedBy={byNothing}
       label="Restore"
       done={`${environment} is as it was`}
       unseen={!seen}

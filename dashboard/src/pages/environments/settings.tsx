@@ -23,6 +23,7 @@ import { PageHead } from "../../components/page";
 import { ProblemNote } from "../../components/problem";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import { type EnvironmentSettings, EnvironmentSettingsSchema } from "../../gen/tidegate/control/v1/environment_pb";
+import { bySomebody } from "../../lib/freeze-words";
 import { plural } from "../../lib/numbers";
 import { Approval, FileSources, Order, Policy, Protection } from "./forms";
 import { settingsKind } from "./kind";
@@ -157,6 +158,7 @@ function Editing({
           title={`Save the settings of ${environment}`}
           environment={environment}
           wide
+          refusedBy={bySomebody}
           label="Save"
           done={`The settings of ${environment} are saved`}
           run={write}

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { flags } from "../../api/transport";
 import { useSettings } from "../../api/use-environment";
+import { useFreeze } from "../../api/use-freeze";
 import { useLiveStore } from "../../api/use-live";
 import { Button, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
@@ -8,8 +9,10 @@ import { Dialog } from "../../components/dialog";
 import { KeptInFiles } from "../../components/kept-in-files";
 import { Words } from "../../components/words";
 import { type FlagSummary, FlagSummarySchema } from "../../gen/tidegate/control/v1/watch_service_pb";
+import { FlagKind } from "../../gen/tidegate/flag/v1/flag_pb";
 import { turnedOnIn } from "../../lib/file-sources";
 import { served, sharesWords, whereWords } from "../../lib/flag-words";
+import { byAnybody, byNothing, frozenWords } from "../../lib/freeze-words";
 import { audience } from "../../lib/served-words";
 import { capital } from "../../lib/words";
 
@@ -28,6 +31,9 @@ export function SwitchDialog({
   const live = useLiveStore();
   const files = turnedOnIn(useSettings(environment).data?.settings, flag);
   const title = `Turn ${flag.key} ${on ? "on" : "off"} in ${environment}`;
+  // Off or on, one of them is its safe state: a freeze lets both through.
+  const operational = flag.kind === FlagKind.OPERATIONAL;
+  const frozen = useFreeze(environment)?.frozen[0];
   const after = create(FlagSummarySchema, { ...flag, enabled: on });
 
   async function run(reason: string, requestId: string) {
@@ -69,6 +75,7 @@ export function SwitchDialog({
       label={on ? "Turn on" : "Turn off"}
       danger={!on}
       unconfirmed={!on}
+      refusedBy={on && !operational ? byAnybody : byNothing}
       done={`${flag.key} is ${on ? "on" : "off"} in ${environment}`}
       run={run}
       proposal={on ? proposal : undefined}
@@ -81,6 +88,11 @@ export function SwitchDialog({
       {files && (
         <Note tone="warn">
           <span>This flag is kept in files: you can turn it on again only there.</span>
+        </Note>
+      )}
+      {!on && frozen && !operational && (
+        <Note tone="warn">
+          <span>{frozenWords(frozen)}. It cannot be turned on again until that is over.</span>
         </Note>
       )}
       {!on && flag.rollouts.length > 0 && (
