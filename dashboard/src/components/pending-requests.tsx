@@ -4,7 +4,7 @@ import { Link } from "wouter";
 import { changeRequests } from "../api/transport";
 import { useLive } from "../api/use-live";
 import { type ChangeRequest, ChangeRequest_State as State } from "../gen/tidegate/control/v1/change_request_pb";
-import { dateOf, exactly, moment } from "../lib/time";
+import { dateOf, exactly, zoned } from "../lib/time";
 
 // The open change requests that name something, and when each is written.
 export function PendingRequests({ environment, names }: { environment: string; names: (r: ChangeRequest) => boolean }) {
@@ -26,7 +26,7 @@ export function PendingRequests({ environment, names }: { environment: string; n
         <ClipboardCheck size={15} aria-hidden />
         <span className="truncate">
           <strong>#{r.number.toString()}</strong> of {r.proposer?.name} would change this
-          {at && <span title={exactly(at)}> at {moment(at)}</span>}: “{r.reason}”
+          {at && <span title={exactly(at)}> at {zoned(at)}</span>}: “{r.reason}”
         </span>
       </Link>
     );

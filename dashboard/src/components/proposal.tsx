@@ -4,6 +4,7 @@ import { Link } from "wouter";
 import { changeRequests } from "../api/transport";
 import type { ProposeChangeRequestRequestSchema } from "../gen/tidegate/control/v1/change_request_service_pb";
 import { plural } from "../lib/numbers";
+import { zone } from "../lib/time";
 import { Field, Input, Note } from "./basics";
 
 // What a change request would write: as the request has it, without where, why and when.
@@ -54,6 +55,7 @@ export function ProposalFields({
   when: string;
   setWhen: (text: string) => void;
 }) {
+  const at = zone(readLocal(when) ?? new Date());
   const past = when !== "" && new Date(when) <= new Date();
   return (
     <>
@@ -70,8 +72,8 @@ export function ProposalFields({
         problem={past ? "That has passed already." : undefined}
         hint={
           approvals > 0
-            ? "Then, if it is approved by that time. Empty: when somebody applies it."
-            : "By whichever server leads then. Empty: when somebody applies it."
+            ? `By your clock (${at}), if it is approved by that time. Empty: when somebody applies it.`
+            : `By your clock (${at}). Empty: when somebody applies it.`
         }
       >
         {(ids) => <Input {...ids} type="datetime-local" value={when} onChange={(e) => setWhen(e.target.value)} />}

@@ -25,7 +25,7 @@ import { useEnvironments, useSettings } from "../api/use-environment";
 import { useLive, useLiveStore } from "../api/use-live";
 import { Role } from "../gen/tidegate/access/v1/identity_pb";
 import { isOver } from "../lib/rollout-words";
-import { span } from "../lib/time";
+import { span, zoned } from "../lib/time";
 import { Account } from "./account";
 import { Button, IconButton } from "./basics";
 import { FreezeBand } from "./freeze/band";
@@ -187,9 +187,8 @@ function Band({ environment }: { environment: string }) {
     return (
       <div className="band calm" role="alert">
         <span>
-          The server cannot be reached since {new Date(since).toLocaleTimeString()}. What you see is from then:{" "}
-          <Age since={since} /> ago. Nothing can be saved now, and nothing that you enter is lost; relays go on serving.
-          Trying again…
+          The server cannot be reached since {zoned(new Date(since))}. What you see is from then: <Age since={since} />{" "}
+          ago. Nothing can be saved now, and nothing that you enter is lost; relays go on serving. Trying again…
         </span>
         <Button small onClick={store.retry}>
           Try now

@@ -1,8 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { FrozenSchema } from "../gen/tidegate/rollout/v1/decision_pb";
 import { byAnybody, byEverything, bySomebody, frozenWords, stillWorks } from "./freeze-words";
+
+vi.hoisted(() => {
+  process.env.TZ = "UTC";
+});
 
 const now = new Date(2026, 10, 28, 20, 0);
 const since = timestampFromDate(new Date(2026, 10, 28, 19, 57));
@@ -13,10 +17,10 @@ const window = create(FrozenSchema, { window: "weekend", reason: "nobody is ther
 
 describe("a freeze", () => {
   test("in a sentence: by whom, since when, until when, why", () => {
-    expect(frozenWords(person, now)).toBe("Frozen by ada since 19:57: checkout is down");
-    expect(frozenWords(everything, now)).toBe("Everything is frozen by ada since 19:57");
+    expect(frozenWords(person, now)).toBe("Frozen by ada since 19:57 (UTC): checkout is down");
+    expect(frozenWords(everything, now)).toBe("Everything is frozen by ada since 19:57 (UTC)");
     expect(frozenWords(window, now)).toBe(
-      "Frozen by the window “weekend” since 19:57, until Mon, Nov 30, 08:00: nobody is there",
+      "Frozen by the window “weekend” since 19:57, until Mon, Nov 30, 08:00 (UTC): nobody is there",
     );
   });
 

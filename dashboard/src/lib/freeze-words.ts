@@ -1,5 +1,5 @@
 import type { Frozen } from "../gen/tidegate/rollout/v1/decision_pb";
-import { dateOf, moment } from "./time";
+import { dateOf, moment, zoned } from "./time";
 
 // By what an environment is frozen, in a sentence without its full stop.
 export function frozenWords(f: Frozen, now: Date = new Date()): string {
@@ -8,7 +8,8 @@ export function frozenWords(f: Frozen, now: Date = new Date()): string {
   const who = f.window
     ? `Frozen by the window “${f.window}”`
     : `${f.everywhere ? "Everything is frozen" : "Frozen"} by ${f.actor || "somebody unnamed"}`;
-  return `${who}${since ? ` since ${moment(since, now)}` : ""}${until ? `, until ${moment(until, now)}` : ""}${f.reason ? `: ${f.reason}` : ""}`;
+  const from = since ? ` since ${until ? moment(since, now) : zoned(since, now)}` : "";
+  return `${who}${from}${until ? `, until ${zoned(until, now)}` : ""}${f.reason ? `: ${f.reason}` : ""}`;
 }
 
 // What a frozen environment lets through all the same. The server's rule is in controlplane/frozen.go.

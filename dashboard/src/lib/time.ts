@@ -33,15 +33,6 @@ export function ago(t: Date, now: Date = new Date()): string {
   return "";
 }
 
-const full = new Intl.DateTimeFormat("en", {
-  dateStyle: "medium",
-  timeStyle: "medium",
-});
-
-export function exactly(t: Date): string {
-  return full.format(t);
-}
-
 // A span in at most two units: "1 h 20 min".
 export function span(seconds: number): string {
   if (seconds < 1) return `${Math.max(0, Math.round(seconds * 1000))} ms`;
@@ -66,11 +57,16 @@ export function span(seconds: number): string {
 }
 
 const minutes: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-const hourAndMinute = new Intl.DateTimeFormat("en", minutes);
-const withSeconds = new Intl.DateTimeFormat("en", { ...minutes, second: "2-digit" });
-const withDay = new Intl.DateTimeFormat("en", { ...minutes, weekday: "short", day: "numeric", month: "short" });
+const day: Intl.DateTimeFormatOptions = { weekday: "short", day: "numeric", month: "short" };
+const format = (o: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat("en", o);
+const hourAndMinute = format(minutes);
+const withSeconds = format({ ...minutes, second: "2-digit" });
+const withDay = format({ ...minutes, ...day });
+const withYear = format({ ...minutes, ...day, year: "numeric" });
+const whole = format({ ...minutes, ...day, year: "numeric", second: "2-digit" });
+const offset = format({ timeZoneName: "shortOffset" });
 
-// The time of day: 00:30.
+// The time of day: 00:30. All times are by the clock of who looks.
 export function clock(t: Date): string {
   return hourAndMinute.format(t);
 }
@@ -80,9 +76,26 @@ export function secondClock(t: Date): string {
   return withSeconds.format(t);
 }
 
-// A time near now: the clock alone where it is today's.
+// The time of day, with as much of the date as is not today's.
 export function moment(t: Date, now: Date = new Date()): string {
-  return t.toDateString() === now.toDateString() ? clock(t) : withDay.format(t);
+  if (t.toDateString() === now.toDateString()) return clock(t);
+  return (t.getFullYear() === now.getFullYear() ? withDay : withYear).format(t);
+}
+
+// What the clock of who looks is ahead of UTC at a time: GMT+13.
+export function zone(t: Date): string {
+  const name = offset.formatToParts(t).find((p) => p.type === "timeZoneName")?.value ?? "";
+  return /^GMT(\+0)?$/.test(name) ? "UTC" : name;
+}
+
+// A time that people in other places act on, too: Sun, Nov 29, 09:00 (GMT+13).
+export function zoned(t: Date, now: Date = new Date()): string {
+  return `${moment(t, now)} (${zone(t)})`;
+}
+
+// All of a time, with what the command line and the servers' logs call it.
+export function exactly(t: Date): string {
+  return `${whole.format(t)} (${zone(t)}), in UTC ${t.toISOString().slice(0, 19).replace("T", " ")}`;
 }
 
 // Whether a time that is told once a minute, to the minute, may as well be now.

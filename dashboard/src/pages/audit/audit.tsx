@@ -8,6 +8,7 @@ import { Button, Empty, Loading } from "../../components/basics";
 import { PageHead } from "../../components/page";
 import { ProblemNote } from "../../components/problem";
 import { entryId } from "../../lib/entry-words";
+import { zone } from "../../lib/time";
 import { byCommit, byDay } from "./entries";
 import { EntryRow } from "./entry-row";
 import { type AuditQuery, filtersSet, noQuery, readQuery, writeQuery } from "./filter";
@@ -51,7 +52,7 @@ export default function Audit() {
   return (
     <div className="page">
       <PageHead title="Audit trail" tab={`Audit trail · ${environment}`}>
-        {about[query.trail]}
+        {about[query.trail]} Times are by your clock ({zone(new Date())}).
       </PageHead>
       <nav className="tabs" aria-label="Trails">
         {["", "_access", "_store"].map((trail) => (

@@ -15,7 +15,7 @@ import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { EnvironmentSettings } from "../../gen/tidegate/control/v1/environment_pb";
 import type { Environment } from "../../gen/tidegate/control/v1/environment_service_pb";
 import { frozenWords } from "../../lib/freeze-words";
-import { dateOf, moment } from "../../lib/time";
+import { dateOf, zoned } from "../../lib/time";
 import { CreateEnvironmentDialog } from "./create-environment";
 import { chains } from "./order";
 
@@ -174,7 +174,7 @@ function Row({ environment: e, settings: s }: { environment: Environment; settin
               {s.promotion.required && ", only"}
             </Badge>
           )}
-          {next && <Badge tone="outline">freezes {moment(next)}</Badge>}
+          {next && <Badge tone="outline">freezes {zoned(next)}</Badge>}
         </div>
       </td>
       <td className="right num soft small">{e.cursor?.revision.toString()}</td>

@@ -7,6 +7,7 @@ import { ChangeDialog } from "../../components/change-dialog";
 import { ProblemNote } from "../../components/problem";
 import { localText, readLocal } from "../../components/proposal";
 import { byNothing } from "../../lib/freeze-words";
+import { zone } from "../../lib/time";
 import { Plan } from "./plan";
 
 // Makes all flags and segments what they were at a time, after a look at what that changes.
@@ -46,7 +47,10 @@ export function RestoreDialog({ environment, onClose }: { environment: string; o
       }}
       onClose={onClose}
     >
-      <Field label="As it was at" hint="By your clock. Keys, rollouts and settings stay as they are.">
+      <Field
+        label="As it was at"
+        hint={`By your clock (${zone(at ?? new Date())}). Keys, rollouts and settings stay as they are.`}
+      >
         {(ids) => <Input {...ids} type="datetime-local" value={when} onChange={(e) => setWhen(e.target.value)} />}
       </Field>
       {preview.error ? (

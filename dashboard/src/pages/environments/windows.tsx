@@ -11,7 +11,7 @@ import {
   type OnceWindow,
   type WeeklyWindow,
 } from "../../gen/tidegate/control/v1/environment_pb";
-import { dateOf } from "../../lib/time";
+import { dateOf, zone } from "../../lib/time";
 import type { SettingsForm } from "./forms";
 import { dayNames } from "./week";
 import { Week } from "./week-picture";
@@ -252,7 +252,7 @@ function Once({
           <Field
             key={field}
             label={label}
-            hint="By your clock."
+            hint={`By your clock (${zone(at ?? new Date())}).`}
             problem={problems.get(`${path}.${field}`) ?? (field === "start" ? problems.get(path) : undefined)}
           >
             {(ids) => (

@@ -4,7 +4,7 @@ import { Prefixes } from "../../components/access/grants-editor";
 import { Field, Input } from "../../components/basics";
 import { localText, readLocal } from "../../components/proposal";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
-import { dateOf } from "../../lib/time";
+import { dateOf, zone } from "../../lib/time";
 
 // What can be said of a key, but its role.
 export type KeyForm = { name: string; owner: string; environments: string[]; prefixes: string[]; expires: string };
@@ -53,7 +53,7 @@ export function KeyFields({ form, set, role }: { form: KeyForm; set: (form: KeyF
       )}
       <Field
         label="Good until (optional)"
-        hint="Empty: until it is revoked."
+        hint={`By your clock (${zone(readLocal(form.expires) ?? new Date())}). Empty: until it is revoked.`}
         problem={past ? "That has passed already." : undefined}
       >
         {(ids) => (

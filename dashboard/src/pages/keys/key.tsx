@@ -20,7 +20,7 @@ import { ProblemNote } from "../../components/problem";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { Key } from "../../gen/tidegate/access/v1/key_pb";
 import type { KeyVersion } from "../../gen/tidegate/control/v1/key_service_pb";
-import { dateOf, exactly } from "../../lib/time";
+import { dateOf, zoned } from "../../lib/time";
 import { expiresOf, expiresText, KeyFields } from "./key-fields";
 import { KeyState, MadeKey } from "./keys";
 import { snippet } from "./snippets";
@@ -135,7 +135,7 @@ function Shown({
             <dt>Owner</dt>
             <dd>{k.owner || "nobody"}</dd>
             <dt>Good until</dt>
-            <dd>{k.expiresAt ? exactly(dateOf(k.expiresAt) ?? new Date(0)) : "no end"}</dd>
+            <dd>{k.expiresAt ? zoned(dateOf(k.expiresAt) ?? new Date(0)) : "no end"}</dd>
             <dt>Used last</dt>
             <dd>
               <Ago at={dateOf(version.lastUsedAt)} />

@@ -14,7 +14,7 @@ import { PageHead } from "../../components/page";
 import { Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { Key } from "../../gen/tidegate/access/v1/key_pb";
 import type { KeyVersion } from "../../gen/tidegate/control/v1/key_service_pb";
-import { dateOf, exactly } from "../../lib/time";
+import { dateOf, zoned } from "../../lib/time";
 import { CreateKeyDialog } from "./create-key";
 import { snippet } from "./snippets";
 
@@ -101,7 +101,7 @@ export function KeyState({ of: k }: { of: Key }) {
   if (expires && expires <= new Date()) return <Badge tone="bad">expired</Badge>;
   if (rotating && rotating > new Date())
     return (
-      <Badge tone="warn" title={`The secret before is good until ${exactly(rotating)}`}>
+      <Badge tone="warn" title={`The secret before is good until ${zoned(rotating)}`}>
         rotating
       </Badge>
     );

@@ -18,7 +18,7 @@ import { PageHead } from "../../components/page";
 import { ProblemNote } from "../../components/problem";
 import { IdentityKind, Role } from "../../gen/tidegate/access/v1/identity_pb";
 import type { IdentityVersion } from "../../gen/tidegate/control/v1/identity_service_pb";
-import { dateOf, exactly } from "../../lib/time";
+import { dateOf, zoned } from "../../lib/time";
 import { proofWords } from "./people";
 import { type PersonDeed, PersonDialogs } from "./person-dialogs";
 
@@ -185,7 +185,7 @@ function SecretAge({ made, ends }: { made: Date | undefined; ends: Date | undefi
       <dt>Secret</dt>
       <dd>
         made <Ago at={made} />
-        {ends && `, good until ${exactly(ends)}`}
+        {ends && `, good until ${zoned(ends)}`}
       </dd>
     </>
   );

@@ -19,7 +19,7 @@ import type { Flag, Segment } from "../../gen/tidegate/flag/v1/flag_pb";
 import type { Subject } from "../../lib/changes/say";
 import { kindName } from "../../lib/entry-words";
 import { reasonWords } from "../../lib/figures";
-import { dateOf, exactly } from "../../lib/time";
+import { dateOf, zoned } from "../../lib/time";
 import { type Deed, DeedDialog } from "./deed-dialog";
 import { RequestSide } from "./request-side";
 import { hasApproved, isEarly, isProposer, lacks, names, stateTones, stateWords } from "./words";
@@ -214,7 +214,7 @@ function Outcome({ answer }: { answer: GetChangeRequestResponse }) {
       </strong>
       <span>
         {r.closedBy?.name}
-        {at && <>, {exactly(at)}</>}
+        {at && <>, {zoned(at)}</>}
         {r.closingReason && `: ${r.closingReason}`}
       </span>
     </Note>

@@ -9,7 +9,7 @@ import { Ago, Badge, Button, Empty, Loading } from "../../components/basics";
 import { PageHead } from "../../components/page";
 import { ProblemNote } from "../../components/problem";
 import { type ChangeRequest, ChangeRequest_State as State } from "../../gen/tidegate/control/v1/change_request_pb";
-import { dateOf, moment } from "../../lib/time";
+import { dateOf, exactly, zoned } from "../../lib/time";
 import { given, names, stateTones, stateWords } from "./words";
 
 const states: [name: string, label: string, state: State][] = [
@@ -109,7 +109,7 @@ function Row({ request: r, environment, required }: { request: ChangeRequest; en
         </div>
       </div>
       <div className="row tight">
-        {r.state === State.OPEN && applyAt && <Badge title={applyAt.toString()}>at {moment(applyAt)}</Badge>}
+        {r.state === State.OPEN && applyAt && <Badge title={exactly(applyAt)}>at {zoned(applyAt)}</Badge>}
         {r.state === State.OPEN ? (
           <Badge tone={r.approvals.length >= required ? "good" : "warn"}>{given(r, required)}</Badge>
         ) : (
