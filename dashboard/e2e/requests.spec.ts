@@ -217,7 +217,12 @@ test("keys and people are made, and a secret is shown once", async ({ page, worl
   await page.route("**/GetKey", (route) => route.fulfill({ status: 404, json: { code: "not_found" } }));
   await dialog.getByRole("button", { name: "Rotate", exact: true }).click();
   await expect(page.getByRole("heading", { name: /^Key / })).toBeVisible();
-  await expect(page.getByRole("dialog", { name: "The secret of checkout service" })).toContainText("tgk_");
+  const secret = page.getByRole("dialog", { name: "The secret of checkout service" });
+  await expect(secret).toContainText("tgk_");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Escape");
+  await expect(secret).toContainText("Have you kept it?");
+  await expect(secret).toContainText("tgk_");
   await page.getByRole("button", { name: "I have kept it" }).click();
   await page.unroute("**/GetKey");
 

@@ -49,7 +49,10 @@ export function Dialog(props: {
       className={`dialog ${props.wide ? "wide" : ""}`}
       aria-labelledby={title}
       onClose={() => {
-        if (!gone.current) props.onClose();
+        if (gone.current) return;
+        props.onClose();
+        // A second Escape closes it whatever the page says: who has something to ask goes on.
+        setTimeout(() => ref.current && !ref.current.open && ref.current.showModal());
       }}
       onCancel={(e) => {
         e.preventDefault();

@@ -36,7 +36,14 @@ export function RotateDialog({
       }}
       onClose={onClose}
     >
-      <Field label="The secret before is good for" hint="Put the new one in place everywhere in that time.">
+      <Field
+        label="The secret before is good for"
+        hint={
+          overlap > 0
+            ? "Put the new one in place everywhere in that time."
+            : "What uses it is refused until it has the new one."
+        }
+      >
         {(ids) => (
           <Select {...ids} value={overlap} onChange={(e) => setOverlap(Number(e.target.value))}>
             {overlaps.map(([label, s]) => (

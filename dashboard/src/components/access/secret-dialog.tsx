@@ -1,9 +1,9 @@
 import "./access.css";
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 import { Button, CopyButton, Note } from "../basics";
 import { Dialog } from "../dialog";
 
-// A secret, the one time that it can be seen.
+// A secret, the one time that it can be seen: it does not go by a slip.
 export function SecretDialog({
   title,
   secret,
@@ -16,19 +16,27 @@ export function SecretDialog({
   children?: ReactNode;
   onClose: () => void;
 }) {
+  const [leaving, setLeaving] = useState(false);
   return (
     <Dialog
       title={title}
       wide
-      onClose={onClose}
+      onClose={() => setLeaving(true)}
       footer={
-        <Button kind="primary" onClick={onClose}>
-          I have kept it
-        </Button>
+        <>
+          {leaving && (
+            <Button kind="danger" onClick={onClose}>
+              Close without it
+            </Button>
+          )}
+          <Button kind="primary" onClick={onClose}>
+            I have kept it
+          </Button>
+        </>
       }
     >
-      <Note tone="warn">
-        <strong>You will not see it again</strong>
+      <Note tone={leaving ? "bad" : "warn"}>
+        <strong>{leaving ? "Have you kept it? You will not see it again" : "You will not see it again"}</strong>
         <span>
           Keep it where secrets are kept. Nobody can look it up, here or on the server; it can only be replaced.
         </span>
