@@ -18,11 +18,13 @@ export function useEnvironments() {
   return useQuery({ ...environmentNames, refetchInterval: 30_000 });
 }
 
-// What holds for the environment as a whole.
-export function useSettings(environment: string) {
-  return useQuery({
+export const settingsOf = (environment: string) =>
+  queryOptions({
     queryKey: ["settings", environment],
     queryFn: () => environments.getEnvironment({ environment }),
-    refetchInterval: 30_000,
   });
+
+// What holds for the environment as a whole.
+export function useSettings(environment: string) {
+  return useQuery({ ...settingsOf(environment), refetchInterval: 30_000 });
 }

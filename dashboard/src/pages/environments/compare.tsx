@@ -1,12 +1,12 @@
 import "./environments.css";
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQueries } from "@tanstack/react-query";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { GitCompare } from "lucide-react";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 import { environments } from "../../api/transport";
 import { useAllPages } from "../../api/use-all-pages";
-import { useEnvironment, useEnvironments, useSettings } from "../../api/use-environment";
+import { settingsOf, useEnvironment, useEnvironments, useSettings } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
 import { useRefusal } from "../../api/use-write";
 import { Badge, Button, Empty, Input, Loading } from "../../components/basics";
@@ -16,7 +16,17 @@ import { ResourceKind } from "../../gen/tidegate/control/v1/audit_pb";
 import type { Compared, Comparison } from "../../gen/tidegate/control/v1/environment_service_pb";
 import { plural } from "../../lib/numbers";
 import { ComparisonDialog } from "./comparison-dialog";
+import { direction } from "./order";
 import { PromoteDialog } from "./promote-dialog";
+
+function useDirection(names: string[], here: string) {
+  const settings = useQueries({ queries: names.map(settingsOf) });
+  const known = names.map((name, i) => {
+    const s = settings[i]?.data?.settings;
+    return { name, from: s?.promotion?.from ?? "", isProtected: !!s?.protected };
+  });
+  return direction(known, here);
+}
 
 // What differs between environments: a line for each flag and segment.
 export default function Compare() {
@@ -61,8 +71,9 @@ export default function Compare() {
   }, [query.data, text]);
   const [opened, setOpened] = useState<Comparison>();
   const [promoting, setPromoting] = useState(false);
-  const to = compared[1] ?? "";
-  const no = useRefusal(to)();
+  const { from, to } = useDirection(compared, here);
+  const refusal = useRefusal(to || here)();
+  const no = to ? refusal : undefined;
   return (
     <div className="page">
       <PageHead
@@ -135,9 +146,7 @@ export default function Compare() {
         </section>
       )}
       {opened && <ComparisonDialog comparison={opened} environments={compared} onClose={() => setOpened(undefined)} />}
-      {promoting && (
-        <PromoteDialog names={names} from={compared[0] ?? ""} to={to} onClose={() => setPromoting(false)} />
-      )}
+      {promoting && <PromoteDialog names={names} from={from} to={to} onClose={() => setPromoting(false)} />}
     </div>
   );
 }

@@ -6,7 +6,7 @@ import { Link } from "wouter";
 import { instead } from "../../api/errors";
 import { useSession } from "../../api/session";
 import { environments } from "../../api/transport";
-import { useEnvironment } from "../../api/use-environment";
+import { settingsOf, useEnvironment } from "../../api/use-environment";
 import { useFreezes } from "../../api/use-freeze";
 import { Badge, Button, Card, Empty, Loading } from "../../components/basics";
 import { PageHead } from "../../components/page";
@@ -31,10 +31,7 @@ export default function Environments() {
   });
   const all = query.data ?? [];
   const settings = useQueries({
-    queries: all.map((e) => ({
-      queryKey: ["settings", e.name],
-      queryFn: () => environments.getEnvironment({ environment: e.name }),
-    })),
+    queries: all.map((e) => settingsOf(e.name)),
   });
   const known = all.map((e, i) => ({ name: e.name, from: settings[i]?.data?.settings?.promotion?.from ?? "" }));
   const order = chains(known);

@@ -1,8 +1,7 @@
 import { clone, create } from "@bufbuild/protobuf";
 import { useQueries } from "@tanstack/react-query";
 import { Plus, Trash2 } from "lucide-react";
-import { environments } from "../../api/transport";
-import { useEnvironments } from "../../api/use-environment";
+import { settingsOf, useEnvironments } from "../../api/use-environment";
 import { Prefixes } from "../../components/access/grants-editor";
 import { Button, Card, Field, IconButton, Input, Select } from "../../components/basics";
 import { useForm, useProblem } from "../../components/draft";
@@ -90,10 +89,7 @@ export function Order({ settings, edit, disabled, environment }: SettingsForm) {
   const names = useEnvironments().data ?? [];
   const others = names.filter((n) => n !== environment);
   const known = useQueries({
-    queries: others.map((n) => ({
-      queryKey: ["settings", n],
-      queryFn: () => environments.getEnvironment({ environment: n }),
-    })),
+    queries: others.map(settingsOf),
   });
   const p = settings.promotion;
   const order = chains([

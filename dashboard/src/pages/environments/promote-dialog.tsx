@@ -40,10 +40,11 @@ export function PromoteDialog({
     includeEnabled,
     deleteMissing,
   };
+  const chosen = from !== "" && to !== "" && from !== to;
   const preview = useQuery({
     queryKey: ["promotion", asked],
     queryFn: () => environments.promoteEnvironment({ ...asked, overwriteDrift: true, validateOnly: true }),
-    enabled: from !== to,
+    enabled: chosen,
     staleTime: 0,
   });
   // What is shown: only that is done.
@@ -51,13 +52,14 @@ export function PromoteDialog({
   const drifts = seen?.drifts ?? [];
   return (
     <ChangeDialog
-      title={`Promote ${from} to ${to}`}
-      environment={to}
+      title={chosen ? `Promote ${from} to ${to}` : "Promote"}
+      environment={to || from || (names[0] ?? "")}
       wide
       label={drifts.length > 0 && overwriteDrift ? "Promote, and overwrite" : "Promote"}
       done={seen ? promotionDone(seen, from, to) : ""}
       unseen={!seen}
       run={async (reason, requestId) => {
+        if (!chosen) throw new Error("First choose from where to where.");
         const r = await environments.promoteEnvironment({
           ...asked,
           overwriteDrift,
@@ -91,12 +93,12 @@ export function PromoteDialog({
         </label>
         <label className="check">
           <input type="checkbox" checked={deleteMissing} onChange={(e) => setDelete(e.target.checked)} />
-          Delete in {to} what is not in {from}
+          {chosen ? `Delete in ${to} what is not in ${from}` : "Delete what is not there in the first"}
         </label>
       </div>
-      {from === to ? (
+      {!chosen ? (
         <Note>
-          <span>Choose two environments.</span>
+          <span>Choose from where to where: what the second has becomes what the first has.</span>
         </Note>
       ) : preview.error ? (
         <ProblemNote failure={preview.error} again={() => void preview.refetch()} />
@@ -120,6 +122,7 @@ function Choice(props: { label: string; value: string; set: (v: string) => void;
     <Field label={props.label}>
       {(ids) => (
         <Select {...ids} value={props.value} onChange={(e) => props.set(e.target.value)}>
+          {props.value === "" && <option value="">Choose one</option>}
           {props.names.map((n) => (
             <option key={n}>{n}</option>
           ))}
