@@ -23,8 +23,24 @@ test("somebody logs in and out, and a wrong password is told", async ({ page, wo
   await page.getByRole("button", { name: ada.name }).click();
   await page.getByRole("button", { name: "Log out" }).click();
   await expect(page.getByRole("heading", { name: "Log in" })).toBeVisible();
+  await expect(page.getByText("You are not logged in any more")).toHaveCount(0);
   await page.goto(`${world.url}/production/flags`);
   await expect(page.getByRole("heading", { name: "Log in" })).toBeVisible();
+});
+
+test("who is logged out from elsewhere is told so, and finds what was not saved", async ({ page, context, world }) => {
+  await world.cli(["apply", "-f", "-", "-e", "staging", "--reason", "for a test"], manifest.replace("drafted", "kept"));
+  await logIn(page, world, ada);
+  await page.goto(`${world.url}/staging/flags/kept?tab=settings`);
+  await page.getByLabel("Description").fill("a thought of hers");
+  await expect(page.getByRole("region", { name: "Unsaved changes" })).toBeVisible();
+  await context.clearCookies();
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await expect(page.getByText("You are not logged in any more")).toBeVisible();
+  await page.getByLabel("E-mail address").fill(ada.name);
+  await page.getByLabel("Password").fill(ada.password);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await expect(page.getByLabel("Description")).toHaveValue("a thought of hers");
 });
 
 test("a tab shows who acts, whoever logs in in another one, and nothing of who was there before", async ({

@@ -47,7 +47,7 @@ createRoot(root).render(
           <SessionProvider
             waiting={<Ahead />}
             unreachable={(again) => <Unreachable again={again} />}
-            login={(methods, done) => <Login methods={methods} done={done} />}
+            login={(methods, done, ended) => <Login methods={methods} done={done} ended={ended} />}
           >
             <ToastProvider>
               <App />

@@ -42,7 +42,12 @@ type Answer =
   | { kind: "out"; methods: LoginMethods }
   | { kind: "in"; identity: Identity | undefined };
 
-type State = { kind: "asking" } | Exclude<Answer, { kind: "in" }> | { kind: "in"; session: Session };
+// `ended`: somebody was logged in here, and did not log out here.
+type State =
+  | { kind: "asking" }
+  | { kind: "unreachable" }
+  | { kind: "out"; methods: LoginMethods; ended: boolean }
+  | { kind: "in"; session: Session };
 
 const Current = createContext<Session | undefined>(undefined);
 
@@ -121,7 +126,7 @@ function useOtherTabs(
 // it is next finds nothing of the one before.
 export function SessionProvider(props: {
   children: ReactNode;
-  login: (methods: LoginMethods, done: () => void) => ReactNode;
+  login: (methods: LoginMethods, done: () => void, ended: boolean) => ReactNode;
   waiting: ReactNode;
   unreachable: (again: () => void) => ReactNode;
 }) {
@@ -129,6 +134,8 @@ export function SessionProvider(props: {
   const queries = useQueryClient();
   // Who it was by the newest answer; undefined: there was none.
   const known = useRef<string | undefined>(undefined);
+  // Somebody is logged in, as far as this tab knows.
+  const inside = useRef(false);
   const asked = useRef(0);
   const others = useRef<BroadcastChannel | undefined>(undefined);
   const shown = useRef(state);
@@ -147,10 +154,11 @@ export function SessionProvider(props: {
     known.current = who;
     if (before !== who) others.current?.postMessage(who);
     if (answer.kind === "out") {
-      setState(answer);
+      setState({ ...answer, ended: inside.current });
       return;
     }
     const { identity } = answer;
+    inside.current = !!identity;
     const session: Session = {
       identity,
       name: identity ? identity.displayName || identity.name : actor() || "anonymous",
@@ -158,6 +166,7 @@ export function SessionProvider(props: {
       may: (...asked) => allows(identity, ...asked),
       logOut: async () => {
         await endSession();
+        inside.current = false;
         setState({ kind: "asking" });
       },
     };
@@ -185,7 +194,7 @@ export function SessionProvider(props: {
       case "unreachable":
         return props.unreachable(() => void ask());
       case "out":
-        return props.login(state.methods, () => void ask());
+        return props.login(state.methods, () => void ask(), state.ended);
       case "in":
         return <Current.Provider value={state.session}>{props.children}</Current.Provider>;
     }

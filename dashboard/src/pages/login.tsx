@@ -42,7 +42,8 @@ async function logIn(name: string, password: string): Promise<string> {
   }
 }
 
-export function Login({ methods, done }: { methods: LoginMethods; done: () => void }) {
+// `ended`: somebody was logged in in this tab, and did not log out in it.
+export function Login({ methods, done, ended }: { methods: LoginMethods; done: () => void; ended: boolean }) {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const [problem, setProblem] = useState("");
@@ -70,6 +71,15 @@ export function Login({ methods, done }: { methods: LoginMethods; done: () => vo
         <section className="card">
           <div className="body stack">
             <h1>Log in</h1>
+            {ended && (
+              <Note>
+                <strong>You are not logged in any more</strong>
+                <span>
+                  Your session was ended, or ran out. Unsaved changes of flags, segments and settings are kept in this
+                  tab: they are there again when you log in as who you were.
+                </span>
+              </Note>
+            )}
             {problem && (
               <Note tone="bad">
                 <span>{problem}</span>
