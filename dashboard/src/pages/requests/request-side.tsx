@@ -5,8 +5,8 @@ import { Ago, Card } from "../../components/basics";
 import { type ChangeRequest, ChangeRequest_State as State } from "../../gen/tidegate/control/v1/change_request_pb";
 import type { GetChangeRequestResponse } from "../../gen/tidegate/control/v1/change_request_service_pb";
 import { actionName } from "../../lib/entry-words";
-import { dateOf, exactly } from "../../lib/time";
-import { lacks, whyNot } from "./words";
+import { dateOf } from "../../lib/time";
+import { lacks, when, whyNot } from "./words";
 
 // Who has approved it, when it is written, and what happened to it.
 export function RequestSide({
@@ -19,7 +19,6 @@ export function RequestSide({
   answer: GetChangeRequestResponse;
 }) {
   const missing = r.state === State.OPEN ? lacks(answer) : 0;
-  const applyAt = dateOf(r.applyAt);
   return (
     <div className="stack">
       <Card title="Approvals">
@@ -58,17 +57,7 @@ export function RequestSide({
         </ul>
       </Card>
       <Card title="When">
-        {applyAt && r.appliedEarly ? (
-          <p>
-            It was to be written at <strong>{exactly(applyAt)}</strong>, and was applied before.
-          </p>
-        ) : applyAt ? (
-          <p>
-            It is written at <strong>{exactly(applyAt)}</strong> by itself, if it can be then.
-          </p>
-        ) : (
-          <p className="soft">When somebody applies it.</p>
-        )}
+        <p>{when(r, new Date())}</p>
       </Card>
       <Card title="History">
         <History environment={environment} request={r} />

@@ -1,9 +1,13 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { expect, test } from "vitest";
-import { ChangeRequestSchema } from "../../gen/tidegate/control/v1/change_request_pb";
+import { expect, test, vi } from "vitest";
+import { ChangeRequestSchema, ChangeRequest_State as State } from "../../gen/tidegate/control/v1/change_request_pb";
 import { GetChangeRequestResponseSchema } from "../../gen/tidegate/control/v1/change_request_service_pb";
-import { given, hasApproved, isEarly, isProposer, lacks, names, whyNot } from "./words";
+import { given, hasApproved, isEarly, isProposer, lacks, names, when, whyNot } from "./words";
+
+vi.hoisted(() => {
+  process.env.TZ = "UTC";
+});
 
 const by = (name: string, identityId = "") => ({ name, identityId });
 
@@ -33,6 +37,28 @@ test("what it has got, as far as a list knows", () => {
   expect(given(r, 1)).toBe("1 approval given");
   r.applyAt = timestampFromDate(new Date(0));
   expect(given(r, 1)).toBe("1 approval given, scheduled");
+  r.approvals = [];
+  expect(given(r, 0)).toBe("needs no approval, scheduled");
+});
+
+test("when it is written, and whether it was", () => {
+  const now = new Date(2026, 10, 28, 12);
+  const at = timestampFromDate(new Date(2026, 10, 29, 9));
+  const closedAt = timestampFromDate(new Date(2026, 10, 28, 11));
+  const told = (r: MessageInitShape<typeof ChangeRequestSchema>) => when(create(ChangeRequestSchema, r), now);
+  expect(told({ state: State.OPEN })).toBe("When somebody applies it.");
+  expect(told({ state: State.OPEN, applyAt: at })).toBe(
+    "It is written at Sun, Nov 29, 09:00 (UTC) by itself, if it can be then.",
+  );
+  expect(told({ state: State.APPLIED, closedAt })).toBe("It was written at 11:00 (UTC), when somebody applied it.");
+  expect(told({ state: State.APPLIED, closedAt, applyAt: at, appliedEarly: true })).toBe(
+    "It was written at 11:00 (UTC), before its time: it was to be at Sun, Nov 29, 09:00 (UTC).",
+  );
+  expect(told({ state: State.APPLIED, closedAt: at, applyAt: at })).toMatch(/^It was written at Sun, Nov 29, 09:00/);
+  expect(told({ state: State.WITHDRAWN, applyAt: at })).toBe(
+    "It was to be written at Sun, Nov 29, 09:00 (UTC), and was not.",
+  );
+  expect(told({ state: State.REJECTED })).toBe("It was not written.");
 });
 
 test("it is early before its time, and never without one", () => {

@@ -9,7 +9,7 @@ import type {
   UncountedApproval,
 } from "../../gen/tidegate/control/v1/change_request_service_pb";
 import { plural } from "../../lib/numbers";
-import { dateOf } from "../../lib/time";
+import { dateOf, zoned } from "../../lib/time";
 
 export const stateWords: Record<State, string> = {
   [State.UNSPECIFIED]: "",
@@ -82,4 +82,23 @@ export function given(r: ChangeRequest, required: number): string {
   if (has < required) return `${has} of ${plural(required, "approval")}`;
   const approvals = has === 0 ? "needs no approval" : `${plural(has, "approval")} given`;
   return r.applyAt ? `${approvals}, scheduled` : approvals;
+}
+
+// When it is written, or was to be.
+export function when(r: ChangeRequest, now: Date): string {
+  const at = dateOf(r.applyAt);
+  const closed = dateOf(r.closedAt);
+  const due = at && zoned(at, now);
+  const done = closed ? ` at ${zoned(closed, now)}` : "";
+  switch (r.state) {
+    case State.APPLIED:
+      if (!due) return `It was written${done}, when somebody applied it.`;
+      return r.appliedEarly
+        ? `It was written${done}, before its time: it was to be at ${due}.`
+        : `It was written${done}. It was to be at ${due}.`;
+    case State.OPEN:
+      return due ? `It is written at ${due} by itself, if it can be then.` : "When somebody applies it.";
+    default:
+      return due ? `It was to be written at ${due}, and was not.` : "It was not written.";
+  }
 }
