@@ -36,7 +36,9 @@ export function TrailHead({ trail }: { trail: string }) {
         ) : head ? (
           <dl className="kv small">
             <dt>Sealed</dt>
-            <dd className="num">{count(head.entries)} entries</dd>
+            <dd className="num">
+              {count(head.entries)} {head.entries === 1n ? "entry" : "entries"}
+            </dd>
             <dt>Up to</dt>
             <dd className="num">
               revision {head.throughRevision.toString()}, <Ago at={dateOf(head.time)} />

@@ -1,13 +1,15 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { Code } from "@connectrpc/connect";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { problemOf } from "../../api/errors";
 import { environments } from "../../api/transport";
 import { Field, Input, Loading, Note } from "../../components/basics";
 import { ChangeDialog } from "../../components/change-dialog";
 import { ProblemNote } from "../../components/problem";
 import { localText, readLocal } from "../../components/proposal";
 import { byNothing } from "../../lib/freeze-words";
-import { zone } from "../../lib/time";
+import { zone, zoned } from "../../lib/time";
 import { Plan } from "./plan";
 
 // Makes all flags and segments what they were at a time, after a look at what that changes.
@@ -53,7 +55,13 @@ export function RestoreDialog({ environment, onClose }: { environment: string; o
       >
         {(ids) => <Input {...ids} type="datetime-local" value={when} onChange={(e) => setWhen(e.target.value)} />}
       </Field>
-      {preview.error ? (
+      {preview.error && at && problemOf(preview.error).code === Code.NotFound ? (
+        <Note>
+          <span>
+            The trail of {environment} begins after {zoned(at)}: what it was then is not known. Choose a later time.
+          </span>
+        </Note>
+      ) : preview.error ? (
         <ProblemNote failure={preview.error} again={() => void preview.refetch()} />
       ) : seen ? (
         <Plan plan={seen} />

@@ -125,8 +125,9 @@ export function told(f: Found): Finding[] {
 export function summaryWords(of: { known: boolean; failed: boolean; found: number; flags: number }): string {
   if (of.failed) return "Not everything could be looked at.";
   if (!of.known) return "Loading…";
-  const flags = plural(of.flags, "flag");
-  return of.found === 0 ? `All ${flags} are in order.` : `${of.found} of ${flags} could do with some care.`;
+  if (of.flags === 0) return "There are no flags yet.";
+  if (of.found > 0) return `${of.found} of ${plural(of.flags, "flag")} could do with some care.`;
+  return of.flags === 1 ? "The one flag is in order." : `All ${of.flags} flags are in order.`;
 }
 
 export function counts(found: readonly Found[]): Record<Problem, number> {

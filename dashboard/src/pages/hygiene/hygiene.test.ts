@@ -15,6 +15,16 @@ const problemsOf = (found: ReturnType<typeof findAll>) =>
   Object.fromEntries(found.map((f) => [f.flag.key, f.findings.map((x) => x.problem)]));
 
 describe("findings", () => {
+  it("are counted in a sentence that is true of none, too", () => {
+    const said = (flags: number, found: number) => summaryWords({ known: true, failed: false, flags, found });
+    expect([said(0, 0), said(1, 0), said(12, 0), said(12, 3)]).toEqual([
+      "There are no flags yet.",
+      "The one flag is in order.",
+      "All 12 flags are in order.",
+      "3 of 12 flags could do with some care.",
+    ]);
+  });
+
   it("leave out what is in order", () => {
     expect(findAll([flag("good")], [], undefined)).toEqual([]);
   });
