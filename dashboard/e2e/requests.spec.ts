@@ -64,6 +64,17 @@ flags:
     default: "off"
 `;
 
+const frozen = `apiVersion: tidegate/v1
+flags:
+  dark-mode:
+    owner: web
+    type: boolean
+    enabled: false
+    variants: {"on": true, "off": false}
+    offVariant: "off"
+    default: "on"
+`;
+
 // Says at the provider who one is.
 async function identify(page: Page, person: Person) {
   await page.getByLabel("Username").fill(person.name.split("@")[0] ?? "");
@@ -185,16 +196,29 @@ test("the same by the command line", async ({ browser, world }) => {
 
 test("a freeze is seen everywhere, and lifted", async ({ browser, world }) => {
   const [hers, his] = [await (await browser.newContext()).newPage(), await (await browser.newContext()).newPage()];
+  await world.cli(["apply", "-f", "-", "-e", "staging", "--reason", "a test"], frozen);
   await logIn(hers, world, ada);
   await logIn(his, world, ben);
   await his.getByRole("button", { name: "Freeze everything…" }).click();
   await his.getByRole("dialog").getByLabel("Why").fill("the shop is down");
   await his.getByRole("button", { name: "Freeze now" }).click();
-  await expect(hers.getByRole("alert").filter({ hasText: "by ben@example.com" })).toContainText("the shop is down");
+  const band = hers.getByRole("alert").filter({ hasText: "by ben@example.com" });
+  await expect(band).toContainText("the shop is down");
+  await expect(band).toContainText("to turn flags off, and operational ones on");
+
+  // What would be refused says so before it is written.
+  await hers.goto(`${world.url}/staging/flags?q=dark-mode`);
+  await hers.getByRole("switch", { name: "dark-mode is off" }).click();
+  const dialog = hers.getByRole("dialog");
+  await dialog.getByLabel("Why").fill("it is needed");
+  await expect(dialog).toContainText("This is refused until that is over.");
+  await expect(dialog.getByRole("button", { name: "Turn on" })).toBeDisabled();
   await his.getByRole("button", { name: "Lift…" }).click();
   await his.getByRole("dialog").getByLabel("Why").fill("it is up again");
   await his.getByRole("dialog").getByRole("button", { name: "Lift" }).click();
-  await expect(hers.getByRole("alert").filter({ hasText: "the shop is down" })).toBeHidden();
+  await expect(band).toBeHidden();
+  await dialog.getByRole("button", { name: "Turn on" }).click();
+  await expect(hers.getByRole("switch", { name: "dark-mode is on" })).toBeVisible();
 });
 
 test("keys and people are made, and a secret is shown once", async ({ page, world }) => {

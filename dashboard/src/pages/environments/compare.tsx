@@ -23,7 +23,7 @@ function useDirection(names: string[], here: string) {
   const settings = useQueries({ queries: names.map(settingsOf) });
   const known = names.map((name, i) => {
     const s = settings[i]?.data?.settings;
-    return { name, from: s?.promotion?.from ?? "", isProtected: !!s?.protected };
+    return { name, from: s?.promotion?.from ?? "", guarded: !!s?.protected || (s?.approval?.approvals ?? 0) > 0 };
   });
   return direction(known, here);
 }

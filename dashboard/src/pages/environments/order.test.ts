@@ -30,9 +30,9 @@ test("an environment that is gone, or not to be seen, begins nothing", () => {
 });
 
 describe("what is probably promoted", () => {
-  const dev = { name: "dev", from: "", isProtected: false };
-  const staging = { name: "staging", from: "dev", isProtected: false };
-  const production = { name: "production", from: "", isProtected: true };
+  const dev = { name: "dev", from: "", guarded: false };
+  const staging = { name: "staging", from: "dev", guarded: false };
+  const production = { name: "production", from: "", guarded: true };
 
   test("goes in the order of the environments, to the one that is looked at if there are several", () => {
     const last = { ...production, from: "staging" };
@@ -41,7 +41,7 @@ describe("what is probably promoted", () => {
     expect(direction([last, staging], "dev")).toEqual({ from: "staging", to: "production" });
   });
 
-  test("goes to the protected one where no order is set, whichever is looked at", () => {
+  test("goes to the guarded one where no order is set, whichever is looked at", () => {
     expect(direction([production, dev], "production")).toEqual({ from: "dev", to: "production" });
     expect(direction([dev, production], "dev")).toEqual({ from: "dev", to: "production" });
     expect(direction([production, dev, { ...staging, from: "" }], "dev")).toEqual({ from: "", to: "production" });

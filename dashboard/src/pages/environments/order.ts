@@ -18,16 +18,16 @@ export function chains(all: { name: string; from: string }[]): string[][] {
   return found;
 }
 
-type Known = { name: string; from: string; isProtected: boolean };
+type Known = { name: string; from: string; guarded: boolean };
 
 // From where to where one probably promotes among some environments: as their settings say, else to
-// the one that is protected. Empty: it is not known.
+// the one that is guarded, by its protection or by approvals. Empty: it is not known.
 export function direction(all: Known[], here: string): { from: string; to: string } {
   const names = all.map((e) => e.name);
   const ordered = all.filter((e) => names.includes(e.from));
   const next = ordered.find((e) => e.name === here) ?? ordered[0];
   if (next) return { from: next.from, to: next.name };
-  const guarded = all.filter((e) => e.isProtected);
+  const guarded = all.filter((e) => e.guarded);
   const to = guarded.length === 1 ? (guarded[0]?.name ?? "") : "";
   const others = names.filter((n) => n !== to);
   return { from: to && others.length === 1 ? (others[0] ?? "") : "", to };
