@@ -31,11 +31,15 @@ test("fleet shows relays, and how a change comes to them", async ({ page, world 
   await expect(page.getByText("turned off travels")).toBeVisible();
   await expect(page.getByText("1 of 1 relay has it")).toBeVisible();
   // Its time was measured.
-  await expect(page.getByText(/It was applied [\d.]+ m?s after the commit/)).toBeVisible();
+  await expect(page.getByText(/One relay had applied it [\d.]+ m?s after the commit/)).toBeVisible();
   await expect(page.getByRole("img", { name: /relay-eu-west-1 \d/ })).toBeVisible();
 });
 
-test("a relay that is gone is shown as such, and is forgotten by who may", async ({ page, world }) => {
+test("a relay that is gone is shown as such, also after a kill switch, and is forgotten by who may", async ({
+  page,
+  world,
+}) => {
+  await apply(world, flag("misses"));
   await world.addRelay("us-east", "relay");
   await logIn(page, world, ada);
   await page.goto(`${world.url}/production/fleet`);
@@ -44,6 +48,20 @@ test("a relay that is gone is shown as such, and is forgotten by who may", async
   await expect(row.getByRole("button", { name: "Forget relay-us-east-2" })).toHaveCount(0);
   await world.stopLastRelay("SIGKILL");
   await expect(row).toContainText("not connected");
+
+  await page.goto(`${world.url}/production/flags?q=misses`);
+  await page.getByRole("switch", { name: "misses is on" }).click();
+  await page.getByRole("dialog").getByLabel("Why").fill("INC-9");
+  await page.getByRole("dialog").getByRole("button", { name: "Turn off" }).click();
+  const receipt = page.locator(".toast");
+  await expect(receipt).toContainText("1 of 2 relays have it. 1 does not:");
+  await expect(receipt).toContainText(/relay-us-east-2 \(us-east\): not connected, last seen/);
+  await expect(receipt).toContainText("If it still runs, it serves what it had until it comes back.");
+  await expect(receipt).toHaveClass(/warn/);
+
+  await page.getByRole("link", { name: /^Fleet/ }).click();
+  await expect(page.getByText("1 relay had this change before that. 1 relay does not have it yet.")).toBeVisible();
+  await receipt.getByRole("button", { name: "Close" }).click();
   await row.getByRole("button", { name: "Forget relay-us-east-2" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Forget it" }).click();
   await expect(row).toHaveCount(0);

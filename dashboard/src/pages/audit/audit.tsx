@@ -77,7 +77,11 @@ export default function Audit() {
               <Loading rows={9} label="Loading the entries" />
             </div>
           ) : entries.length === 0 && !pages.hasNextPage ? (
-            <Nothing filtered={filtersSet(query) > 0} clear={() => ask({ ...noQuery, trail: query.trail })} />
+            <Nothing
+              filtered={filtersSet(query) > 0}
+              trail={query.trail}
+              clear={() => ask({ ...noQuery, trail: query.trail })}
+            />
           ) : (
             days.map((d) => (
               <section key={d.day} className="day">
@@ -117,11 +121,17 @@ export default function Audit() {
   );
 }
 
-function Nothing({ filtered, clear }: { filtered: boolean; clear: () => void }) {
+function Nothing({ filtered, trail, clear }: { filtered: boolean; trail: string; clear: () => void }) {
   return filtered ? (
     <Empty icon={ScrollText} title="No entry is like that">
       <p>Names and keys are compared as a whole, reasons by a part of them.</p>
       <Button onClick={clear}>Show all entries</Button>
+    </Empty>
+  ) : trail === "" ? (
+    <Empty icon={ScrollText} title="Nothing was changed yet, unless keys were">
+      <p>
+        The first change will be the first entry here. Those of keys are shown when they are asked for, under “What”.
+      </p>
     </Empty>
   ) : (
     <Empty icon={ScrollText} title="Nothing was changed yet">
