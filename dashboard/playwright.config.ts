@@ -13,11 +13,11 @@ export default defineConfig({
   testDir: "e2e",
   outputDir: "test-results",
   // Each file is a project, as projects share no worker: so it has a server, a relay and a browser of
-  // its own. One after the other, on a machine that may be small.
+  // its own. Two at a time: each waits much, and a machine may be small.
   projects: readdirSync("e2e")
     .filter((name) => name.endsWith(".spec.ts"))
     .map((name) => ({ name: name.replace(".spec.ts", ""), testMatch: name })),
-  workers: 1,
+  workers: 2,
   fullyParallel: false,
   forbidOnly: true,
   timeout: 120_000,

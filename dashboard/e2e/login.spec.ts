@@ -16,7 +16,8 @@ test("somebody logs in and out, and a wrong password is told", async ({ page, wo
   await page.getByLabel("E-mail address").fill(ada.name);
   await page.getByLabel("Password").fill("not the password at all");
   await page.getByRole("button", { name: "Log in" }).click();
-  await expect(page.getByRole("alert")).toBeVisible();
+  await expect(page.getByRole("alert")).toHaveText("The name or the password is wrong.");
+  await expect(page.getByLabel("Password")).toBeFocused();
   await page.getByLabel("Password").fill(ada.password);
   await page.getByRole("button", { name: "Log in" }).click();
   await expect(page.getByRole("heading", { name: "Flags", exact: true })).toBeVisible();

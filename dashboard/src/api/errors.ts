@@ -51,7 +51,7 @@ function isUnreachable(error: ConnectError): boolean {
   return error.code === Code.Unknown && error.cause instanceof TypeError;
 }
 
-function sentence(text: string): string {
+export function sentence(text: string): string {
   return text === "" ? "It did not work, and the server did not say why." : text[0]?.toUpperCase() + text.slice(1);
 }
 

@@ -1,5 +1,6 @@
 import { LogIn, RefreshCw } from "lucide-react";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
+import { sentence } from "../api/errors";
 import type { LoginMethods } from "../api/session";
 import { Button, Field, Input, Note } from "../components/basics";
 
@@ -36,7 +37,7 @@ async function logIn(name: string, password: string): Promise<string> {
     });
     if (response.ok) return "";
     const said: { message?: string } = await response.json();
-    return said.message ?? response.statusText;
+    return `${sentence(said.message ?? response.statusText).replace(/\.$/, "")}.`;
   } catch {
     return "The server cannot be reached. Try again.";
   }
@@ -48,6 +49,7 @@ export function Login({ methods, done, ended }: { methods: LoginMethods; done: (
   const [password, setPassword] = useState("");
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
+  const field = useRef<HTMLInputElement>(null);
 
   useEffect(() => {
     document.title = "Log in · tidegate";
@@ -58,8 +60,9 @@ export function Login({ methods, done, ended }: { methods: LoginMethods; done: (
     const failed = await logIn(name.trim(), password);
     setBusy(false);
     setProblem(failed);
-    if (!failed) done();
-    else setPassword("");
+    if (!failed) return done();
+    setPassword("");
+    field.current?.focus();
   }
 
   return (
@@ -115,6 +118,7 @@ export function Login({ methods, done, ended }: { methods: LoginMethods; done: (
                   {(ids) => (
                     <Input
                       {...ids}
+                      ref={field}
                       type="password"
                       name="password"
                       autoComplete="current-password"

@@ -9,6 +9,7 @@ beforeEach(() => {
   HTMLDialogElement.prototype.showModal = function () {
     this.open = true;
   };
+  HTMLDialogElement.prototype.close = () => {};
   closed.mockReset();
   render(<SecretDialog title="The secret" secret="tgk_1" onClose={closed} />);
 });

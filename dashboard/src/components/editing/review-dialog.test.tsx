@@ -7,6 +7,7 @@ import { ReviewDialog } from "./review-dialog";
 
 vi.mock("../toast", () => ({ useToast: () => () => {} }));
 vi.mock("../../api/use-environment", () => ({ useSettings: () => ({ data: { settings: {} } }) }));
+vi.mock("../../api/use-freeze", () => ({ useFreeze: () => undefined }));
 
 beforeEach(() => {
   HTMLDialogElement.prototype.showModal = function () {

@@ -9,6 +9,7 @@ import { SwitchDialog } from "./switch-dialog";
 const fileSources = vi.hoisted(() => [{ name: "web", location: "git.example.com/flags", keyPrefixes: ["web."] }]);
 vi.mock("../../api/transport", () => ({ flags: {} }));
 vi.mock("../../api/use-live", () => ({ useLiveStore: () => ({}) }));
+vi.mock("../../api/use-freeze", () => ({ useFreeze: () => undefined }));
 vi.mock("../../components/toast", () => ({ useToast: () => () => {} }));
 vi.mock("../../api/use-environment", () => ({ useSettings: () => ({ data: { settings: { fileSources } } }) }));
 
