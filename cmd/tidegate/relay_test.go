@@ -59,7 +59,7 @@ func (f *fakeFleet) command(t *testing.T, line string) string {
 	t.Helper()
 	text := runLine(t, line+" --server "+f.start(t))
 	text = regexp.MustCompile(`after [0-9.]+m?s`).ReplaceAllString(text, "after TOOK")
-	return regexp.MustCompile(`seen 1[0-9]s ago`).ReplaceAllString(text, "seen 12s ago")
+	return regexp.MustCompile(`seen [1-5][0-9]s ago`).ReplaceAllString(text, "seen 12s ago")
 }
 
 func lost(id, region string, ago time.Duration) *controlv1.Relay {
