@@ -31,7 +31,7 @@ test("fleet shows relays, and how a change comes to them", async ({ page, world 
   await expect(page.getByText("turned off travels")).toBeVisible();
   await expect(page.getByText("1 of 1 relay has it")).toBeVisible();
   // Its time was measured.
-  await expect(page.getByText(/One relay had applied it [\d.]+ m?s after the commit/)).toBeVisible();
+  await expect(page.getByText(/It was applied [\d.]+ m?s after the commit/)).toBeVisible();
   await expect(page.getByRole("img", { name: /relay-eu-west-1 \d/ })).toBeVisible();
 });
 
