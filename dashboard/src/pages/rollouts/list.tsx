@@ -1,7 +1,7 @@
 import "../../styles/filters.css";
 import "./rollouts.css";
 import { Activity, FlaskConical, Plus, Search } from "lucide-react";
-import { useMemo } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 import { useEnvironment } from "../../api/use-environment";
 import { useLive } from "../../api/use-live";
@@ -10,7 +10,7 @@ import { Button, Empty, Input, Loading, Select } from "../../components/basics";
 import { PageHead } from "../../components/page";
 import type { RolloutSummary } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { plural } from "../../lib/numbers";
-import { isExperiment } from "../../lib/rollout-words";
+import { isExperiment, isOver } from "../../lib/rollout-words";
 import { filterRollouts, noQuery, type RolloutQuery, readQuery, writeQuery } from "./filter";
 import { RolloutRow } from "./rollout-row";
 
@@ -19,12 +19,23 @@ const said = {
   experiments: { title: "Experiments", one: "experiment", start: "Start an experiment", query: "?strategy=experiment" },
 };
 
+// How the evidence stands comes a moment after the rest: rows that grow by it would push others away.
+function useReady(rollouts: RolloutSummary[]): boolean {
+  const ready = useLive((l) => l.ready);
+  const told = useLive((l) => l.standings.size > 0);
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLate(true), 1500);
+    return () => clearTimeout(timer);
+  }, []);
+  return ready && (told || late || rollouts.every((r) => isOver(r.status)));
+}
+
 // What is under way, as it stands now; then what is over, and how it ended.
 export function RolloutList({ kind }: { kind: "rollouts" | "experiments" }) {
   const environment = useEnvironment();
   const all = useLive((l) => l.rollouts);
   const known = useLive((l) => l.flags);
-  const ready = useLive((l) => l.ready);
   const search = useSearch();
   const [, navigate] = useLocation();
   const query = useMemo(() => readQuery(search), [search]);
@@ -36,6 +47,7 @@ export function RolloutList({ kind }: { kind: "rollouts" | "experiments" }) {
   const mine = useMemo(() => [...all.values()].filter((r) => !experiments || isExperiment(r)), [all, experiments]);
   const flags = useMemo(() => [...new Set(mine.map((r) => r.flagKey))].sort(), [mine]);
   const owners = useMemo(() => [...new Set(mine.map((r) => ownerOf(r, known)))].filter(Boolean).sort(), [mine, known]);
+  const ready = useReady(mine);
   const may = useRefusal(environment)() === undefined;
   const words = said[kind];
   function ask(change: Partial<RolloutQuery>) {
