@@ -1,11 +1,28 @@
 import react from "@vitejs/plugin-react";
+import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
 // Where `npm run dev` finds a control server.
 const server = process.env.TIDEGATE_HTTP ?? "http://127.0.0.1:7014";
 
+// The font comes with the page's styles, not after them: text that changes its font moves what is below it.
+const fontFirst: Plugin = {
+  name: "font-first",
+  transformIndexHtml: {
+    order: "post",
+    handler: (_, { bundle }) =>
+      Object.keys(bundle ?? {})
+        .filter((name) => /inter-latin-wght-normal.*\.woff2$/.test(name))
+        .map((name) => ({
+          tag: "link",
+          attrs: { rel: "preload", as: "font", type: "font/woff2", crossorigin: true, href: `/${name}` },
+          injectTo: "head",
+        })),
+  },
+};
+
 export default defineConfig({
-  plugins: [react()],
+  plugins: [react(), fontFirst],
   build: {
     target: "es2022",
     // The page's policy lets nothing in that is not a file of this server.

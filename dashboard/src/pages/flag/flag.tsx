@@ -24,6 +24,11 @@ export default function FlagRoute() {
 
 function OneFlag({ environment, flagKey }: { environment: string; flagKey: string }) {
   const revision = useLive((l) => l.flags.get(flagKey)?.revision);
+  // What moves it is shown above it: what comes later would push it down.
+  const settled = useLive(
+    (l) =>
+      l.ready || l.connection === "lost" || l.connection === "refused" || l.flags.get(flagKey)?.rollouts.length === 0,
+  );
   const query = useQuery({
     // Asked again when the stream tells of another version, or that it is gone.
     queryKey: ["flag", environment, flagKey, revision?.toString() ?? "none"],
@@ -37,7 +42,7 @@ function OneFlag({ environment, flagKey }: { environment: string; flagKey: strin
   );
   if (query.error && problemOf(query.error).code === Code.NotFound && !query.isFetching)
     return <FlagGone environment={environment} flagKey={flagKey} />;
-  if (version) return <FlagPage environment={environment} version={version} />;
+  if (version && settled) return <FlagPage environment={environment} version={version} />;
   if (query.error)
     return (
       <div className="page">
