@@ -20,13 +20,14 @@ const maxUnderWay = 8192
 var errNoUpstream = status.Error(codes.Unavailable,
 	"this relay has no upstream to pass telemetry on to: open a new stream after a while")
 
-// child is a stream from below. Its acknowledgements wait for it, one of each sender.
+// child is a stream from below.
 type child struct {
-	mu   sync.Mutex
-	acks map[senderKey]*telemetryv1.Sender
-	// refusals are told one by one, and before: a later acknowledgement would say that what is
-	// refused was counted.
-	refusals []*telemetryv1.PushResponse
+	mu sync.Mutex
+	// answers wait to be told, those of a sender in the order of its batches. An acknowledgement takes
+	// the place of one before it, but for a refusal between them: it would say that what is refused
+	// was counted.
+	answers []*telemetryv1.PushResponse
+	newest  map[senderKey]int // of its sender: which of them
 	// underWay batches are not acknowledged.
 	underWay int
 	gone     bool
@@ -35,9 +36,7 @@ type child struct {
 }
 
 func newChild() *child {
-	return &child{
-		acks: make(map[senderKey]*telemetryv1.Sender), acked: make(chan struct{}, 1), room: make(chan struct{}, 1),
-	}
+	return &child{newest: make(map[senderKey]int), acked: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
 // settled notes that a batch is acknowledged; tell: and that this is to be said.
@@ -47,16 +46,29 @@ func (c *child) settled(ack *telemetryv1.Sender, tell bool) {
 	c.underWay--
 	signal(c.room)
 	signal(c.acked)
-	if old := c.acks[keyOf(ack)]; tell && !c.gone && old.GetSequence() < ack.GetSequence() {
-		c.acks[keyOf(ack)] = ack
+	if !tell || c.gone {
+		return
 	}
+	answer := &telemetryv1.PushResponse{Acknowledged: ack}
+	i, waits := c.newest[keyOf(ack)]
+	switch {
+	case !waits || c.answers[i].GetRefusal() != "":
+		c.add(answer)
+	case c.answers[i].GetAcknowledged().GetSequence() < ack.GetSequence():
+		c.answers[i] = answer
+	}
+}
+
+func (c *child) add(answer *telemetryv1.PushResponse) {
+	c.newest[keyOf(answer.GetAcknowledged())] = len(c.answers)
+	c.answers = append(c.answers, answer)
 }
 
 // answered tells whether everything that came was, and nothing waits to be told.
 func (c *child) answered() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.underWay == 0 && len(c.acks)+len(c.refusals) == 0
+	return c.underWay == 0 && len(c.answers) == 0
 }
 
 // refused notes the answer to a batch that is refused.
@@ -66,7 +78,7 @@ func (c *child) refused(answer *telemetryv1.PushResponse) {
 	c.underWay--
 	signal(c.room)
 	if !c.gone {
-		c.refusals = append(c.refusals, answer)
+		c.add(answer)
 		signal(c.acked)
 	}
 }
@@ -91,7 +103,7 @@ func (u *Uplink) Push(stream telemetryv1.CollectorService_PushServer) error {
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.gone, c.acks, c.refusals = true, nil, nil
+		c.gone, c.answers, c.newest = true, nil, nil
 	}()
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
@@ -124,11 +136,9 @@ func (u *Uplink) Push(stream telemetryv1.CollectorService_PushServer) error {
 // tell sends the answers that wait.
 func (c *child) tell(stream telemetryv1.CollectorService_PushServer) error {
 	c.mu.Lock()
-	answers := c.refusals
-	for _, ack := range c.acks {
-		answers = append(answers, &telemetryv1.PushResponse{Acknowledged: ack})
-	}
-	c.acks, c.refusals = make(map[senderKey]*telemetryv1.Sender), nil
+	answers := c.answers
+	c.answers = nil
+	clear(c.newest)
 	c.mu.Unlock()
 	for _, answer := range answers {
 		if err := stream.Send(answer); err != nil {
