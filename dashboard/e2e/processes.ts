@@ -9,11 +9,15 @@ const root = resolve(import.meta.dirname, "../..");
 const bin = (name: string) => join(process.env.TIDEGATE_BIN ?? join(root, "bin"), name);
 export const grpcurl = join(root, ".tmp/bin/grpcurl");
 
-// A port that nobody listens at. It is below those that the system gives to whoever asks for any: one
-// of these could be given away before it is used.
+// Each worker has its own ports, one after the other from a place that is its own, too: what has found a
+// port free has not taken it yet. They are below those that the system gives to whoever asks for any.
+const slice = 11_000;
+const begin = 10_000 + (Number(process.env.TEST_PARALLEL_INDEX ?? 0) % 2) * slice;
+let given = Math.floor(Math.random() * slice);
+
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    const port = begin + (given++ % slice);
     if (await isFree(port)) return port;
   }
 }

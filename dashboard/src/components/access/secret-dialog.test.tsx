@@ -1,15 +1,13 @@
 // @vitest-environment jsdom
 import { cleanup, fireEvent, render, screen } from "@testing-library/react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { modalDialogs } from "../../lib/modal-dialogs";
 import { SecretDialog } from "./secret-dialog";
 
 const closed = vi.fn();
 
 beforeEach(() => {
-  HTMLDialogElement.prototype.showModal = function () {
-    this.open = true;
-  };
-  HTMLDialogElement.prototype.close = () => {};
+  modalDialogs();
   closed.mockReset();
   render(<SecretDialog title="The secret" secret="tgk_1" onClose={closed} />);
 });

@@ -2,6 +2,7 @@
 import { cleanup, fireEvent, render, screen } from "@testing-library/react";
 import type { ComponentProps } from "react";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { modalDialogs } from "../../lib/modal-dialogs";
 import { code } from "../../lib/words";
 import { ReviewDialog } from "./review-dialog";
 
@@ -10,10 +11,7 @@ vi.mock("../../api/use-environment", () => ({ useSettings: () => ({ data: { sett
 vi.mock("../../api/use-freeze", () => ({ useFreeze: () => undefined }));
 
 beforeEach(() => {
-  HTMLDialogElement.prototype.showModal = function () {
-    this.open = true;
-  };
-  HTMLDialogElement.prototype.close = () => {};
+  modalDialogs();
 });
 afterEach(cleanup);
 

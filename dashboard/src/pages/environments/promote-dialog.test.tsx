@@ -2,6 +2,7 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { modalDialogs } from "../../lib/modal-dialogs";
 import { PromoteDialog } from "./promote-dialog";
 
 type Asked = { keys: string[]; validateOnly?: boolean; baseRevision?: bigint };
@@ -28,10 +29,7 @@ let waiting: { asked: Asked; answer: (a: Answer) => void; fail: () => void }[] =
 let written: Asked[] = [];
 
 beforeEach(() => {
-  HTMLDialogElement.prototype.showModal = function () {
-    this.open = true;
-  };
-  HTMLDialogElement.prototype.close = () => {};
+  modalDialogs();
   [waiting, written] = [[], []];
   server.promoteEnvironment.mockImplementation((asked) => {
     if (asked.validateOnly)

@@ -4,6 +4,7 @@ import { cleanup, render, screen } from "@testing-library/react";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { FlagSummarySchema } from "../../gen/tidegate/control/v1/watch_service_pb";
 import { FlagKind } from "../../gen/tidegate/flag/v1/flag_pb";
+import { modalDialogs } from "../../lib/modal-dialogs";
 import { SwitchDialog } from "./switch-dialog";
 
 const fileSources = vi.hoisted(() => [{ name: "web", location: "git.example.com/flags", keyPrefixes: ["web."] }]);
@@ -14,10 +15,7 @@ vi.mock("../../components/toast", () => ({ useToast: () => () => {} }));
 vi.mock("../../api/use-environment", () => ({ useSettings: () => ({ data: { settings: { fileSources } } }) }));
 
 beforeEach(() => {
-  HTMLDialogElement.prototype.showModal = function () {
-    this.open = true;
-  };
-  HTMLDialogElement.prototype.close = () => {};
+  modalDialogs();
 });
 afterEach(cleanup);
 
